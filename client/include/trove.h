@@ -1,0 +1,458 @@
+/* trove.h - the public API of libtrove, the client library of the Trove streaming engine.
+ *
+ * A client is one connection to a `troved`. Over it go calls (buckets, objects) and streams (managed, chunked transfers with
+ * flow control). `trove_put_*` and `trove_get_*` are built from streams and are what most programs want.
+ *
+ * Errors: every function that can fail returns a `trove_status` and, where `error` is not NULL, fills it in with a message for
+ * people: what failed, which object or limit, what to do. On failure no output argument is touched.
+ * Threads: a `trove_client` may be used from any number of threads at once. A `trove_stream` may be controlled and observed from
+ * any thread, but only one thread at a time may read it and one may write it. Nothing is global: clients don't know each other.
+ * Forking: nng's threads don't survive `fork`; a process that forks must do it before its first `trove_connect`.
+ * Blocking: every function that waits has a deadline. A `timeout_ms` of 0 means the client's default (`call_timeout_ms`);
+ * TROVE_NO_TIMEOUT waits as long as the connection lives, which is bounded by its keep-alive. A function that passes its
+ * deadline returns TROVE_DEADLINE_EXCEEDED.
+ * Strings: UTF-8, NUL-terminated. Sizes and offsets are bytes; a name that ends in _ms or _ns is a time in that unit.
+ */
+#ifndef TROVE_H
+#define TROVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TROVE_API __attribute__((visibility("default")))
+#define TROVE_WARN_UNUSED __attribute__((warn_unused_result))
+#else
+#define TROVE_API
+#define TROVE_WARN_UNUSED
+#endif
+
+#define TROVE_VERSION_MAJOR 0
+#define TROVE_VERSION_MINOR 1
+#define TROVE_VERSION_PATCH 0
+
+/* ---- status --------------------------------------------------------------------------------------------------------------- */
+
+/* gRPC's canonical codes. The numbers travel on the wire and never change. X(NAME, number) */
+#define TROVE_STATUS_LIST(X)                                                                                                   \
+    X(OK, 0)                                                                                                                   \
+    X(CANCELLED, 1)                                                                                                            \
+    X(UNKNOWN, 2)                                                                                                              \
+    X(INVALID_ARGUMENT, 3)                                                                                                     \
+    X(DEADLINE_EXCEEDED, 4)                                                                                                    \
+    X(NOT_FOUND, 5)                                                                                                            \
+    X(ALREADY_EXISTS, 6)                                                                                                       \
+    X(PERMISSION_DENIED, 7)                                                                                                    \
+    X(RESOURCE_EXHAUSTED, 8)                                                                                                   \
+    X(FAILED_PRECONDITION, 9)                                                                                                  \
+    X(ABORTED, 10)                                                                                                             \
+    X(OUT_OF_RANGE, 11)                                                                                                        \
+    X(UNIMPLEMENTED, 12)                                                                                                       \
+    X(INTERNAL, 13)                                                                                                            \
+    X(UNAVAILABLE, 14)                                                                                                         \
+    X(DATA_LOSS, 15)                                                                                                           \
+    X(UNAUTHENTICATED, 16)
+
+typedef enum trove_status {
+#define TROVE_STATUS_ENUM(name, number) TROVE_##name = number,
+    TROVE_STATUS_LIST(TROVE_STATUS_ENUM)
+#undef TROVE_STATUS_ENUM
+} trove_status;
+
+#define TROVE_ERROR_MESSAGE_BYTES 480 /* NUL included; longer messages are cut at a character */
+
+/* Owned by the caller; plain memory that needs no release. `status` is TROVE_OK and `message` empty until a call fails. */
+typedef struct trove_error {
+    trove_status status;
+    char message[TROVE_ERROR_MESSAGE_BYTES];
+} trove_error;
+
+/* The code's name, such as "NOT_FOUND"; "UNKNOWN" for a number that is none. Static memory. */
+TROVE_API const char *trove_status_name(trove_status status);
+
+/* The library's version, such as "0.1.0". Static memory. */
+TROVE_API const char *trove_version(void);
+
+/* ---- client --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct trove_client trove_client;
+
+#define TROVE_NO_TIMEOUT UINT32_MAX
+#define TROVE_SIZE_UNKNOWN UINT64_MAX
+
+/* Set up with trove_client_options_init, then change what differs. `struct_bytes` lets the structure grow in later versions. */
+typedef struct trove_client_options {
+    size_t struct_bytes;
+    uint32_t connect_timeout_ms;  /* for dialling, the greeting and the welcome; default 5,000 */
+    uint32_t call_timeout_ms;     /* for every call that is given 0; default 30,000 */
+    uint32_t keepalive_ms;        /* a silent peer is asked after this time and given up after twice it; default 15,000 */
+    uint64_t memory_bytes;        /* ceiling of all chunk buffers of this client's streams; default 256 MiB */
+    const char *name;             /* tells the server's log who this is; default "libtrove" */
+} trove_client_options;
+
+TROVE_API void trove_client_options_init(trove_client_options *options);
+
+/* Connects to `url`: tcp://HOST:PORT, ipc:///PATH (a unix socket) or ws://HOST:PORT/PATH. `options` may be NULL.
+ * On success *client is the caller's, to be released by trove_close.
+ * Blocks up to connect_timeout_ms. A server that isn't there yet is not waited for: see trove_connect_wait.
+ * Errors: INVALID_ARGUMENT (URL), UNAVAILABLE (no server), DEADLINE_EXCEEDED, FAILED_PRECONDITION (no common version). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_connect(const char *url, const trove_client_options *options,
+                                                       trove_client **client, trove_error *error);
+
+/* The same, but tries again until the server answers or `wait_ms` have passed. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_connect_wait(const char *url, const trove_client_options *options,
+                                                            uint32_t wait_ms, trove_client **client, trove_error *error);
+
+/* Ends the connection and releases the client; streams that are still open fail with CANCELLED, their hooks run, and then they
+ * may only be released. NULL is allowed. Blocks until the library's threads have let go (bounded). Not from a hook. */
+TROVE_API void trove_close(trove_client *client);
+
+/* One round trip. *round_trip_ns may be NULL. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_ping(trove_client *client, uint32_t timeout_ms, uint64_t *round_trip_ns,
+                                                    trove_error *error);
+
+typedef struct trove_server_info {
+    char name[128];    /* software, such as "troved" */
+    char version[32];
+    char driver[32];   /* scheme of its store, such as "local" */
+    uint64_t uptime_ms;
+    uint64_t streams_active;
+    uint64_t connections;
+    uint64_t memory_budget_bytes;
+    uint64_t memory_in_use_bytes;
+} trove_server_info;
+
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_info_get(trove_client *client, uint32_t timeout_ms,
+                                                               trove_server_info *info, trove_error *error);
+
+/* What the connection has done so far. A snapshot; the counters only grow. */
+typedef struct trove_client_metrics {
+    uint64_t frames_sent;
+    uint64_t frames_received;
+    uint64_t bytes_sent;             /* on the wire, framing included */
+    uint64_t bytes_received;
+    uint64_t payload_copied_bytes;   /* payload bytes that went through a staging buffer instead of straight to their place */
+    uint64_t buffers_allocated;      /* chunk buffers ever allocated; stands still in the steady state */
+} trove_client_metrics;
+
+TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics);
+
+/* ---- buckets -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct trove_bucket_info {
+    char name[64];
+    uint64_t created_ns; /* since the epoch, UTC */
+    uint64_t object_count;
+    uint64_t object_bytes;
+} trove_bucket_info;
+
+/* Names follow S3: 3 to 63 of a-z 0-9 . -, beginning and ending with a letter or digit, not like an IP address.
+ * Errors: INVALID_ARGUMENT, ALREADY_EXISTS. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_create(trove_client *client, const char *bucket, uint32_t timeout_ms,
+                                                             trove_error *error);
+
+/* Errors: NOT_FOUND, FAILED_PRECONDITION (not empty). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_delete(trove_client *client, const char *bucket, uint32_t timeout_ms,
+                                                             trove_error *error);
+
+/* All buckets in byte order. On success *buckets is one block for the caller to release with trove_bucket_list_free. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_list(trove_client *client, uint32_t timeout_ms, trove_bucket_info **buckets,
+                                                           size_t *count, trove_error *error);
+TROVE_API void trove_bucket_list_free(trove_bucket_info *buckets);
+
+/* ---- objects -------------------------------------------------------------------------------------------------------------- */
+
+#define TROVE_ETAG_BYTES 33 /* 32 hexadecimal digits and a NUL */
+
+typedef struct trove_metadata {
+    const char *key;
+    const char *value;
+} trove_metadata;
+
+/* One block of memory; release with trove_object_info_free, which takes NULL. */
+typedef struct trove_object_info {
+    const char *bucket;
+    const char *key;
+    uint64_t size;
+    uint64_t generation;  /* grows with every put of this key */
+    uint64_t modified_ns; /* since the epoch, UTC */
+    char etag[TROVE_ETAG_BYTES]; /* over size and block checksums: the same bytes have the same etag */
+    const char *content_type;    /* "" where none was given */
+    const trove_metadata *metadata;
+    size_t metadata_count;
+} trove_object_info;
+
+TROVE_API void trove_object_info_free(trove_object_info *info);
+
+/* Errors: NOT_FOUND (names whether the bucket or the key is missing), INVALID_ARGUMENT. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_object_head(trove_client *client, const char *bucket, const char *key,
+                                                           uint32_t timeout_ms, trove_object_info **info, trove_error *error);
+
+TROVE_API TROVE_WARN_UNUSED trove_status trove_object_delete(trove_client *client, const char *bucket, const char *key,
+                                                             uint32_t timeout_ms, trove_error *error);
+
+/* Copies inside the server, content type and metadata included. *info may be NULL. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_object_copy(trove_client *client, const char *from_bucket, const char *from_key,
+                                                           const char *to_bucket, const char *to_key, uint32_t timeout_ms,
+                                                           trove_object_info **info, trove_error *error);
+
+typedef struct trove_list_options {
+    size_t struct_bytes;
+    const char *prefix;    /* only keys that begin with it; NULL or "" for all */
+    const char *delimiter; /* keys that share what stands up to it behind the prefix become one entry; NULL or "" for none */
+    const char *cursor;    /* from the page before; NULL for the first page */
+    uint32_t limit;        /* entries a page, 1 to 1,000; 0 is 1,000 */
+    uint32_t timeout_ms;
+} trove_list_options;
+
+TROVE_API void trove_list_options_init(trove_list_options *options);
+
+typedef struct trove_list_entry {
+    const char *key;
+    bool is_prefix; /* a common prefix that ends in the delimiter; the fields below are 0 */
+    uint64_t size;
+    uint64_t generation;
+    uint64_t modified_ns;
+    char etag[TROVE_ETAG_BYTES];
+} trove_list_entry;
+
+typedef struct trove_list_page {
+    const trove_list_entry *entries; /* in byte order of their keys */
+    size_t count;
+    const char *next_cursor; /* NULL on the last page */
+} trove_list_page;
+
+/* One page. `options` may be NULL. Release with trove_list_page_free. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_list(trove_client *client, const char *bucket, const trove_list_options *options,
+                                                    trove_list_page **page, trove_error *error);
+TROVE_API void trove_list_page_free(trove_list_page *page);
+
+/* ---- streams -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct trove_stream trove_stream;
+
+typedef enum trove_direction {
+    TROVE_DIRECTION_UPLOAD = 1,
+    TROVE_DIRECTION_DOWNLOAD = 2,
+    TROVE_DIRECTION_BIDI = 3,
+} trove_direction;
+
+typedef enum trove_stream_state {
+    TROVE_STREAM_IDLE = 0,
+    TROVE_STREAM_ACTIVE = 1,
+    TROVE_STREAM_PAUSED = 2,
+    TROVE_STREAM_COMPLETING = 3,
+    TROVE_STREAM_COMPLETED = 4,
+    TROVE_STREAM_FAILED = 5,
+    TROVE_STREAM_CANCELLED = 6,
+} trove_stream_state;
+
+typedef enum trove_backpressure {
+    TROVE_BACKPRESSURE_BLOCK = 0, /* a write waits until the consumer catches up */
+    TROVE_BACKPRESSURE_DROP = 1,
+    TROVE_BACKPRESSURE_BUFFER = 2,
+    TROVE_BACKPRESSURE_ADAPTIVE = 3,
+} trove_backpressure;
+
+typedef enum trove_control {
+    TROVE_CONTROL_PAUSE = 1,
+    TROVE_CONTROL_RESUME = 2,
+    TROVE_CONTROL_CANCEL = 3,
+    TROVE_CONTROL_SEEK = 4,
+} trove_control;
+
+/* A piece of an object. From the pool its `data` has room for `capacity` bytes; the writer sets `size` (and may leave index and
+ * offset alone: the library numbers chunks in the order of the writes). A reader finds all fields filled in. */
+typedef struct trove_chunk {
+    uint64_t index;
+    uint64_t offset;
+    void *data;
+    size_t capacity;
+    size_t size;
+    bool final; /* no chunk comes after this one */
+} trove_chunk;
+
+typedef struct trove_progress {
+    uint64_t bytes;             /* acknowledged (upload) or received (download) so far */
+    uint64_t total_bytes;       /* TROVE_SIZE_UNKNOWN for a pipe */
+    double percent;             /* 0 to 100; -1 where the total is unknown */
+    double bytes_per_second;    /* rolling average */
+    double seconds_left;        /* -1 where it can't be told */
+} trove_progress;
+
+typedef struct trove_chunk_ack {
+    uint64_t index;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t received_offset; /* all below it has been taken by the server's store (upload) or read by the program (download) */
+    uint64_t durable_offset;  /* all below it survives a crash */
+    uint64_t latency_ns;      /* from write to acknowledgement */
+} trove_chunk_ack;
+
+/* Called from the client's one hook thread, one after the other, never while a lock is held; any function but trove_close may be
+ * called from them. What they are given is valid during the call. on_progress is called some ten times a second at most, and
+ * once at the end. on_complete or on_error is called exactly once, and nothing after it. */
+typedef struct trove_stream_hooks {
+    void *context; /* handed to each */
+    void (*on_progress)(void *context, const trove_progress *progress);
+    void (*on_chunk)(void *context, const trove_chunk_ack *ack);
+    void (*on_complete)(void *context, const trove_object_info *info);
+    void (*on_error)(void *context, const trove_error *error);
+} trove_stream_hooks;
+
+typedef struct trove_stream_options {
+    size_t struct_bytes;
+    uint64_t chunk_bytes;    /* 1 to 64 MiB; 0: the pool's default. The server may answer with less */
+    uint32_t channel_chunks; /* chunks that may be queued and under way at once; 0: the pool's default (16) */
+    const char *pool;        /* NULL: the server's default pool */
+    trove_backpressure backpressure;
+    bool resumable;
+    bool lossy;
+    uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
+    const char *content_type;
+    const trove_metadata *metadata;
+    size_t metadata_count;
+    uint64_t range_offset; /* download: from here */
+    uint64_t range_length; /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
+    const char *if_match;  /* etag the object must have; NULL for any */
+    uint32_t timeout_ms;   /* for opening */
+    trove_stream_hooks hooks;
+} trove_stream_options;
+
+TROVE_API void trove_stream_options_init(trove_stream_options *options);
+
+/* Opens a stream: the server checks names and options and sets it up. The stream is idle until it is started. `options` may be
+ * NULL. On success *stream is the caller's, to be released by trove_stream_release.
+ * Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, DEADLINE_EXCEEDED. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_open(trove_client *client, const char *bucket, const char *key,
+                                                           trove_direction direction, const trove_stream_options *options,
+                                                           trove_stream **stream, trove_error *error);
+
+/* Moves an idle stream to active. Doesn't wait. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_start(trove_stream *stream, trove_error *error);
+
+/* Takes a chunk with room for the stream's chunk size from its pool. Blocks while all are in use (that is backpressure).
+ * The chunk is the caller's until trove_stream_write takes it or trove_stream_chunk_put gives it back. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
+                                                                trove_error *error);
+TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
+
+/* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks while
+ * the channel is full. Only the last chunk may be shorter than those before it where block checksums are to be cheap; any sizes
+ * are allowed.
+ * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
+                                                            trove_error *error);
+
+/* Download: the next chunk in order, its bytes verified, for the caller to give back with trove_stream_chunk_put (that returns
+ * the credit). At the end returns OK with *chunk NULL. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
+                                                           trove_error *error);
+
+/* Pause, resume, cancel (seek: for offset). Waits for the server's word, which tells the state that it led to; *state may be
+ * NULL. `offset` is read by seek alone. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
+                                                              uint32_t timeout_ms, trove_stream_state *state,
+                                                              trove_error *error);
+
+/* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read.
+ * *info may be NULL; else it is the caller's, to be released by trove_object_info_free. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms,
+                                                               trove_object_info **info, trove_error *error);
+
+/* Ends the stream as failed for a reason of the caller's, which the server is told; an upload leaves nothing behind. Does
+ * nothing to a stream that has ended. Doesn't wait. */
+TROVE_API void trove_stream_fail(trove_stream *stream, trove_status status, const char *reason);
+
+/* Gives the stream back. One that hasn't ended is cancelled. NULL is allowed. All its chunks must have been given back. */
+TROVE_API void trove_stream_release(trove_stream *stream);
+
+typedef struct trove_stream_metrics {
+    trove_stream_state state;
+    trove_direction direction;
+    uint64_t bytes_sent;        /* payload */
+    uint64_t bytes_received;    /* payload */
+    uint64_t bytes_acknowledged;
+    uint64_t chunks_sent;
+    uint64_t chunks_received;
+    uint64_t chunks_acknowledged;
+    uint64_t chunks_resent;     /* not taken by the receiver and sent again */
+    uint64_t credit_bytes;      /* what may be sent now (upload), what the server may send now (download) */
+    uint64_t buffers_allocated; /* chunk pool: memory ever allocated */
+    uint64_t buffers_in_use;
+    uint64_t buffers_high_water;
+    double bytes_per_second;    /* rolling average */
+    uint64_t elapsed_ns;        /* since start */
+} trove_stream_metrics;
+
+TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write or read */
+TROVE_API trove_stream_state trove_stream_state_get(const trove_stream *stream);
+TROVE_API const char *trove_stream_state_name(trove_stream_state state); /* "idle", ...; static memory */
+TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as agreed with the server */
+TROVE_API uint64_t trove_stream_id(const trove_stream *stream);          /* the server's, for `trove streams` */
+TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
+
+/* The object's description: on a download from the opening on, else NULL until completed. Belongs to the stream. */
+TROVE_API const trove_object_info *trove_stream_object(const trove_stream *stream);
+
+/* ---- whole objects -------------------------------------------------------------------------------------------------------- */
+
+/* For put and get: the stream's options; `timeout_ms` bounds each step that makes no progress, not the whole transfer. */
+
+/* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, const char *bucket, const char *key,
+                                                          const void *data, size_t size, const trove_stream_options *options,
+                                                          trove_object_info **info, trove_error *error);
+
+/* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd,
+                                                      const trove_stream_options *options, trove_object_info **info,
+                                                      trove_error *error);
+
+TROVE_API TROVE_WARN_UNUSED trove_status trove_put_file(trove_client *client, const char *bucket, const char *key,
+                                                        const char *path, const trove_stream_options *options,
+                                                        trove_object_info **info, trove_error *error);
+
+/* Reads the object (or the options' range) into `data`. *size_read tells how many bytes that were.
+ * Errors: OUT_OF_RANGE where `capacity` is too small: nothing is read then, the message tells the size. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_get_memory(trove_client *client, const char *bucket, const char *key, void *data,
+                                                          size_t capacity, const trove_stream_options *options,
+                                                          size_t *size_read, trove_object_info **info, trove_error *error);
+
+/* Writes the object to `fd` from its present position on; a pipe will do. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, const char *bucket, const char *key, int fd,
+                                                      const trove_stream_options *options, trove_object_info **info,
+                                                      trove_error *error);
+
+/* Writes to a `.part` file (0600) beside `path` and renames it when it is whole; `path` is never half written. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
+                                                        const char *path, const trove_stream_options *options,
+                                                        trove_object_info **info, trove_error *error);
+
+/* ---- many small calls at once --------------------------------------------------------------------------------------------- */
+
+/* Called from the hook thread, exactly once. `error` is NULL on success. `data` (an echo's answer) is valid during the call. */
+typedef void (*trove_done_fn)(void *context, const trove_error *error, const void *data, size_t size);
+
+/* Starts storing a small object and returns; `done` is called when it is durable or has failed. The bytes are copied.
+ * Blocks only while the connection's early-data allowance is used up, at most `timeout_ms`.
+ * Errors: INVALID_ARGUMENT (also: larger than 64 KiB), UNAVAILABLE, DEADLINE_EXCEEDED; then `done` is not called. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_put_async(trove_client *client, const char *bucket, const char *key,
+                                                         const void *data, size_t size, uint32_t timeout_ms,
+                                                         trove_done_fn done, void *context, trove_error *error);
+
+/* Sends up to 64 KiB and gets the same bytes back: measures the way of a call. Bounded by 1,024 calls under way. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_echo_async(trove_client *client, const void *data, size_t size,
+                                                          uint32_t timeout_ms, trove_done_fn done, void *context,
+                                                          trove_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

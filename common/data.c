@@ -1,0 +1,96 @@
+/* data.c - see data.h. Any thread. */
+#define XXH_INLINE_ALL
+#include "data.h"
+
+#include "status.h"
+
+#include <endian.h>
+#include <string.h>
+#include <xxhash.h>
+
+uint64_t tv_hash(const void *memory, size_t bytes) {
+    return XXH3_64bits(memory, bytes);
+}
+
+uint64_t tv_hash_seeded(const void *memory, size_t bytes, uint64_t seed) {
+    return XXH3_64bits_withSeed(memory, bytes, seed);
+}
+
+uint32_t tv_data_piece_count(uint64_t offset, uint64_t bytes) {
+    if (bytes == 0)
+        return 0;
+    return (uint32_t)((offset + bytes - 1) / TV_BLOCK_BYTES - offset / TV_BLOCK_BYTES + 1);
+}
+
+struct cursor {
+    const struct iovec *iov;
+    size_t used; /* of *iov */
+};
+
+/* The hash of the next `bytes`: in one go where they lie together, else through a streaming state. */
+static uint64_t hash_next(struct cursor *at, uint64_t bytes) {
+    while (at->used == at->iov->iov_len) {
+        at->iov++;
+        at->used = 0;
+    }
+    if (at->iov->iov_len - at->used >= bytes) {
+        uint64_t sum = XXH3_64bits((const char *)at->iov->iov_base + at->used, bytes);
+        at->used += bytes;
+        return sum;
+    }
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    while (bytes > 0) {
+        size_t here = at->iov->iov_len - at->used;
+        if (here > bytes)
+            here = bytes;
+        XXH3_64bits_update(&state, (const char *)at->iov->iov_base + at->used, here);
+        bytes -= here;
+        at->used += here;
+        if (at->used == at->iov->iov_len && bytes > 0) {
+            at->iov++;
+            at->used = 0;
+        }
+    }
+    return XXH3_64bits_digest(&state);
+}
+
+void tv_data_hash(struct tv_data *data) {
+    uint64_t offset = data->offset;
+    uint64_t left = data->bytes;
+    struct cursor at = {.iov = data->iov};
+    data->piece_count = 0;
+    while (left > 0) {
+        uint64_t piece = TV_BLOCK_BYTES - offset % TV_BLOCK_BYTES;
+        if (piece > left)
+            piece = left;
+        TV_ASSERT(data->piece_count < TV_DATA_PIECES_MAX);
+        data->piece_sums[data->piece_count++] = hash_next(&at, piece);
+        offset += piece;
+        left -= piece;
+    }
+}
+
+void tv_etag(uint64_t object_bytes, const uint64_t *block_sums, size_t block_count, char etag[33]) {
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    uint64_t size_le = htole64(object_bytes);
+    XXH3_128bits_update(&state, &size_le, sizeof size_le);
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+    if (block_count > 0)
+        XXH3_128bits_update(&state, block_sums, block_count * sizeof *block_sums);
+#else
+    for (size_t i = 0; i < block_count; i++) {
+        uint64_t sum_le = htole64(block_sums[i]);
+        XXH3_128bits_update(&state, &sum_le, sizeof sum_le);
+    }
+#endif
+    XXH128_canonical_t digest;
+    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(&state));
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < sizeof digest.digest; i++) {
+        etag[2 * i] = digits[digest.digest[i] >> 4];
+        etag[2 * i + 1] = digits[digest.digest[i] & 15];
+    }
+    etag[32] = '\0';
+}

@@ -1,0 +1,66 @@
+/* limits.h - every ceiling in one place, with its arithmetic; static assertions hold them together.
+ *
+ * A limit that the peer must know travels in the welcome; a limit that an operator may want to move is only the default here
+ * and stands in the config.
+ */
+#ifndef TV_LIMITS_H
+#define TV_LIMITS_H
+
+#include <stdint.h>
+
+#define TV_KIB ((uint64_t)1024)
+#define TV_MIB (TV_KIB * 1024)
+#define TV_GIB (TV_MIB * 1024)
+
+/* Objects are checksummed in blocks of this size, counted from the object's start; pool memory comes in segments of this size.
+ * They are equal so that a block on its way from disk to socket fills exactly one segment. */
+#define TV_BLOCK_BYTES   (256 * TV_KIB)
+#define TV_SEGMENT_BYTES TV_BLOCK_BYTES
+
+/* Names. S3's rules for buckets; keys are any UTF-8 without NUL. */
+#define TV_BUCKET_BYTES_MIN       3
+#define TV_BUCKET_BYTES_MAX       63
+#define TV_KEY_BYTES_MAX          1024
+#define TV_CONTENT_TYPE_BYTES_MAX 255
+#define TV_METADATA_COUNT_MAX     64
+#define TV_METADATA_BYTES_MAX     (8 * TV_KIB) /* all keys and values of one object */
+#define TV_DELIMITER_BYTES_MAX    64
+#define TV_LIST_LIMIT_MAX         1000
+
+/* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
+#define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
+#define TV_PAYLOAD_BYTES_MAX     (1 * TV_MIB)
+#define TV_HEADER_BYTES_MAX      (32 * TV_KIB)  /* everything of a frame but its payload */
+#define TV_HEADER_BYTES_GREETING (4 * TV_KIB)   /* before the welcome */
+#define TV_STAGING_BYTES         (64 * TV_KIB)  /* one for reading and one for writing a connection */
+#define TV_READ_AHEAD_BYTES      (4 * TV_KIB)   /* read into staging behind a large payload: the next header, little payload */
+#define TV_ARENA_BYTES_MAX       (128 * TV_KIB) /* unpacking one header; more is an attack (see arena.h) */
+#define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
+
+/* Chunks and streams. */
+#define TV_CHUNK_BYTES_MIN        1
+#define TV_CHUNK_BYTES_MAX        (64 * TV_MIB)
+#define TV_CHUNK_BYTES_DEFAULT    (1 * TV_MIB)
+#define TV_CHANNEL_CHUNKS_MAX     1024
+#define TV_CHANNEL_CHUNKS_DEFAULT 16
+#define TV_STREAMS_PER_CONN_MAX   16384
+#define TV_CALLS_PER_CONN_MAX     1024
+
+/* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
+#define TV_INLINE_BYTES_MAX  (64 * TV_KIB)
+#define TV_EARLY_DATA_BYTES  (1 * TV_MIB)
+
+/* A run of data holds one frame's payload: it may begin and end inside a block. */
+#define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)
+/* One operation of nng takes at most eight buffers. */
+#define TV_IOV_MAX 8
+
+_Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
+_Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES, "a header fits the staging area");
+_Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,
+               "an open with the largest metadata fits a header");
+_Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on block boundaries");
+_Static_assert(TV_CHUNK_BYTES_MAX % TV_PAYLOAD_BYTES_MAX == 0, "full chunks are whole frames");
+_Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
+
+#endif

@@ -1,0 +1,20 @@
+/* names.h - what may be a bucket, a key, a content type, metadata. Pure; any thread. */
+#ifndef TV_NAMES_H
+#define TV_NAMES_H
+
+#include "status.h"
+
+#include <stddef.h>
+
+/* Valid UTF-8 of `bytes` bytes without NUL (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
+bool tv_utf8_valid(const char *text, size_t bytes);
+
+/* Each checks one name and says INVALID_ARGUMENT with the rule that it breaks. */
+trove_status tv_bucket_check(const char *bucket, trove_error *error);
+trove_status tv_key_check(const char *key, trove_error *error);
+trove_status tv_content_type_check(const char *content_type, trove_error *error);
+
+/* Count and total size of user metadata; keys must be non-empty UTF-8 and differ from each other. */
+trove_status tv_metadata_check(const trove_metadata *metadata, size_t count, trove_error *error);
+
+#endif

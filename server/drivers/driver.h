@@ -1,0 +1,170 @@
+/* driver.h - the one interface between the engine and a store.
+ *
+ * A driver is a table of functions and a set of capabilities. Functions marked "blocks" may wait for a disk or a network and run
+ * on worker threads only; the others never block. All of them may be called from several threads at once, except that one
+ * `tvs_put` or `tvs_get` is used by one thread at a time. Names arrive checked (names.h), and so does everything else that a
+ * client said. Bytes arrive with their checksums already verified against what the client sent (data.h).
+ *
+ * A commit is asynchronous: `put_commit` queues it and returns; the driver calls `done` from a thread of its own when the object
+ * is durable (or has failed), so that a worker never waits for a sync and one sync serves many commits.
+ */
+#ifndef TVS_DRIVER_H
+#define TVS_DRIVER_H
+
+#include "data.h"
+#include "status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tvs_capability {
+    TVS_CAP_RANGE = 1 << 0,       /* reads from any block on */
+    TVS_CAP_SERVER_COPY = 1 << 1, /* copies without the bytes leaving the store */
+    TVS_CAP_DURABLE = 1 << 2,     /* what was committed survives a crash */
+    TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection */
+    TVS_CAP_NONBLOCKING = 1 << 4, /* nothing here ever waits: write and read may be called from anywhere */
+};
+
+/* What a driver is opened with; from the DSN and the config. */
+struct tvs_driver_config {
+    const char *path;              /* what the DSN has behind its scheme: "/var/lib/trove" of local:///var/lib/trove */
+    uint64_t memory_bytes;         /* ceiling of what the driver itself may hold: mem's objects, local's caches; 0: its default */
+    bool relaxed;                  /* durability traded for speed by the operator's word; never the default */
+    void (*log)(void *context, const char *message); /* may be NULL; rare and important things: repaired, removed, failed */
+    void *log_context;
+};
+
+/* An object's description. Strings and arrays belong to `memory` and go with tvs_object_fini. */
+struct tvs_object {
+    char *key;
+    uint64_t size;
+    uint64_t generation;  /* at least 1; grows with every put of this key, also across a delete (a store-wide counter will do) */
+    uint64_t modified_ns; /* since the epoch */
+    char etag[TROVE_ETAG_BYTES];
+    char *content_type;   /* "" where none was given */
+    trove_metadata *metadata;
+    size_t metadata_count;
+    void *memory; /* one block that holds all of the above pointers' targets */
+};
+
+void tvs_object_fini(struct tvs_object *object); /* zeroed and finished ones are allowed */
+
+/* What must hold for a put, delete or copy when it takes effect, and for a get when it begins. All unset: always. */
+struct tvs_conditions {
+    const char *if_match;       /* the object must exist with this etag; NULL: any */
+    bool if_none;               /* the object must not exist */
+    uint64_t if_generation;     /* the object must exist with this generation; 0: any */
+};
+
+struct tvs_put_options {
+    const char *content_type; /* never NULL */
+    const trove_metadata *metadata;
+    size_t metadata_count;
+    uint64_t size_hint; /* TROVE_SIZE_UNKNOWN where the size isn't known beforehand */
+    struct tvs_conditions conditions;
+};
+
+struct tvs_driver; /* opaque here; begins with `const struct tvs_driver_ops *ops` */
+struct tvs_put;
+struct tvs_get;
+
+/* `object` on success (NULL else) and `error` on failure are valid during the call. Must not block. */
+typedef void (*tvs_commit_done)(void *context, trove_status status, const struct tvs_object *object, const trove_error *error);
+
+struct tvs_bucket {
+    char name[TV_BUCKET_BYTES_MAX + 1];
+    uint64_t created_ns;
+    uint64_t object_count;
+    uint64_t object_bytes;
+};
+
+struct tvs_list_query {
+    const char *prefix;    /* never NULL */
+    const char *delimiter; /* never NULL; "" for none */
+    const char *after;     /* list what comes behind this key or common prefix; "" from the start */
+    uint32_t limit;        /* 1 to TV_LIST_LIMIT_MAX */
+};
+
+struct tvs_list_entry {
+    const char *key; /* valid during the call; object keys and common prefixes */
+    bool is_prefix;
+    const struct tvs_object *object; /* NULL for a prefix; content type and metadata need not be filled in */
+};
+
+/* Returns false to end the page early (the entry counts as not taken). */
+typedef bool (*tvs_list_visit)(void *context, const struct tvs_list_entry *entry);
+
+struct tvs_driver_ops {
+    const char *scheme; /* of the DSN: "local" */
+    uint32_t capabilities;
+
+    /* Blocks. Recovers, takes an exclusive lock, removes orphans. On success *driver is ready. */
+    trove_status (*open)(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error);
+    /* Blocks. Finishes what is queued, ends the threads. No puts and gets may be left. */
+    void (*close)(struct tvs_driver *driver);
+
+    /* Buckets. All block. ALREADY_EXISTS; NOT_FOUND; FAILED_PRECONDITION (not empty). */
+    trove_status (*bucket_create)(struct tvs_driver *driver, const char *bucket, trove_error *error);
+    trove_status (*bucket_delete)(struct tvs_driver *driver, const char *bucket, trove_error *error);
+    /* In byte order of their names; *buckets is one malloc'd array for the caller to free. */
+    trove_status (*bucket_list)(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error);
+
+    /* Blocks. NOT_FOUND says whether the bucket or the key is missing. */
+    trove_status (*head)(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
+                         trove_error *error);
+    /* Blocks. Visits up to `limit` entries from one snapshot in byte order; costs the page, not the bucket. *more tells whether
+     * anything follows the last entry taken. */
+    trove_status (*list)(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
+                         tvs_list_visit visit, void *context, bool *more, trove_error *error);
+    /* Block until durable. */
+    trove_status (*delete)(struct tvs_driver *driver, const char *bucket, const char *key,
+                           const struct tvs_conditions *conditions, trove_error *error);
+    trove_status (*copy)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                         const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                         trove_error *error);
+    /* Blocks. *sums is a malloc'd array of the object's block checksums. */
+    trove_status (*block_sums)(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
+                               uint64_t **sums, size_t *count, trove_error *error);
+
+    /* Puts. The object appears whole at the commit and not before; until then the old one stays.
+     * begin: blocks; NOT_FOUND (bucket), FAILED_PRECONDITION (conditions that can't hold any more). Copies what it needs. */
+    trove_status (*put_begin)(struct tvs_driver *driver, const char *bucket, const char *key,
+                              const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
+    /* Blocks. Appends: data->offset equals what was written so far. The memory is the caller's again on return. After an error
+     * the put can only be aborted. */
+    trove_status (*put_write)(struct tvs_put *put, const struct tv_data *data, trove_error *error);
+    /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
+     * also from within this call. */
+    void (*put_commit)(struct tvs_put *put_move, tvs_commit_done done, void *context);
+    /* Removes all traces. NULL is allowed. May block. */
+    void (*put_abort)(struct tvs_put *put_move);
+    /* A whole small object (at most TV_INLINE_BYTES_MAX) in one step: begin, write and commit. Same rules; `done` exactly once. */
+    void (*put_small)(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                      const struct tv_data *data, tvs_commit_done done, void *context);
+
+    /* Gets: the object as it is when it is begun, even if it is replaced or deleted meanwhile.
+     * begin: blocks. Fills *object (the caller's to finish). */
+    trove_status (*get_begin)(struct tvs_driver *driver, const char *bucket, const char *key,
+                              const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
+                              trove_error *error);
+    /* Blocks. Reads whole blocks: data->offset is a multiple of TV_BLOCK_BYTES, data->bytes a multiple of it too or what is left of
+     * the object, data->iov[i] is one block each (the last one shorter at the object's end). Fills piece_sums and piece_count,
+     * verified against what the store keeps: a block that doesn't match is DATA_LOSS naming object and range. */
+    trove_status (*get_read)(struct tvs_get *get, struct tv_data *data, trove_error *error);
+    void (*get_end)(struct tvs_get *get_move); /* NULL is allowed */
+};
+
+struct tvs_driver {
+    const struct tvs_driver_ops *ops;
+};
+
+extern const struct tvs_driver_ops tvs_null_driver;
+extern const struct tvs_driver_ops tvs_mem_driver;
+extern const struct tvs_driver_ops tvs_local_driver;
+
+/* The driver of a DSN such as "local:///var/lib/trove", "mem://" or "null://?size=..."; NULL and INVALID_ARGUMENT, naming the schemes
+ * that exist, for one that is none. *path points into `dsn`, behind "://". */
+const struct tvs_driver_ops *tvs_driver_find(const char *dsn, const char **path, trove_error *error);
+
+#endif
