@@ -1,0 +1,30 @@
+/* arena.h - memory for unpacking one frame's header: a bump allocator with a ceiling.
+ *
+ * protobuf-c asks its allocator once for each submessage, string and array; from an arena that costs nothing and is freed in one
+ * step. The ceiling is what makes it safe: 200 KB of cleverly chosen bytes unpack to 15 MB, so beyond it the arena returns NULL
+ * and unpacking fails cleanly. One connection, one thread at a time.
+ */
+#ifndef TV_ARENA_H
+#define TV_ARENA_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+
+struct tv_arena {
+    ProtobufCAllocator allocator; /* hand &arena->allocator to unpack */
+    char *memory;
+    size_t used;
+    size_t capacity;     /* of `memory`: small at first, grown on demand up to bytes_max between uses */
+    size_t bytes_max;
+    size_t wanted;       /* what the last use would have needed */
+    struct tv_arena_block *overflow; /* a use that outgrew `memory` */
+};
+
+/* Allocates nothing yet. */
+void tv_arena_init(struct tv_arena *arena, size_t bytes_max);
+void tv_arena_fini(struct tv_arena *arena);
+/* Frees all that was given out. */
+void tv_arena_reset(struct tv_arena *arena);
+void *tv_arena_alloc(struct tv_arena *arena, size_t bytes);
+
+#endif

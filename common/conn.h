@@ -1,0 +1,154 @@
+/* conn.h - a connection: frames in, frames out, over one transport. Both ends use the same code.
+ *
+ * Reading: bytes come into a small staging area; a frame's header is unpacked there, then the handler says where the payload goes
+ * (`sink`), and the rest of it is read straight to that place. Of each payload at most the staging size is copied, and counted.
+ * Writing: small frames are packed into staging by whoever sends them. Streams don't queue frames at all: they raise a flag
+ * (tv_conn_wake), and when the transport is ready for more, the connection asks them in turn for their next frame (`pull`): first
+ * every stream's control frames, then data round robin. So acknowledgements and control overtake data, streams are treated alike,
+ * and the queue is bounded by construction. (Rejected: a queue of ready frames; it needs a bound, a policy when it is full, and
+ * a decision on fragment sizes long before the bytes go out.)
+ *
+ * Threads: handler functions run on the transport's receiving thread, one at a time per connection; pulls run on whatever thread
+ * pumps, one at a time per connection, perhaps at the same time as a handler function. No lock of the connection is held while
+ * either runs; the owner brings its own. All functions here may be called from any thread and from both kinds of callback, except
+ * tv_conn_destroy. None blocks, except tv_conn_destroy.
+ */
+#ifndef TV_CONN_H
+#define TV_CONN_H
+
+#include "data.h"
+#include "frame.h"
+#include "transport.h"
+
+struct tv_conn;
+struct tv_flow;
+
+/* Where a payload goes. */
+enum tv_sink_kind {
+    TV_SINK_DISCARD,
+    TV_SINK_MEMORY,  /* to `iov`, which holds exactly the payload; valid until `frame` is called or the connection is closed */
+    TV_SINK_MESSAGE, /* the connection keeps it together; at most TV_MESSAGE_BYTES_MAX, else it is discarded */
+};
+
+struct tv_sink {
+    enum tv_sink_kind kind;
+    unsigned iov_count;
+    struct iovec iov[TV_DATA_PIECES_MAX + 1];
+};
+
+struct tv_conn_handler {
+    /* A frame with a payload: fill in *sink (it is DISCARD). Not called for frames without. */
+    void (*payload)(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
+    /* A whole frame. `payload` points to its bytes for the sink MESSAGE, else it is NULL. Frame and payload are valid during the
+     * call. An error that is returned ends the connection with it (go-away, lingering close). */
+    trove_status (*frame)(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                          trove_error *error);
+    /* The connection has ended; the last call of all, exactly once. From now on nothing is read into a sink or from a pulled
+     * frame's memory. Every `sent` has been called before it. */
+    void (*closed)(void *context, const trove_error *why);
+};
+
+/* What a stream embeds to send. The connection links it into its rings. */
+struct tv_flow {
+    const struct tv_flow_ops *ops;
+    struct tv_flow *next_control;
+    struct tv_flow *next_data;
+    unsigned char wants; /* which rings it is in; under the connection's lock */
+};
+
+#define TV_WANTS_CONTROL 1
+#define TV_WANTS_DATA    2
+
+/* One frame to be filled in by a pull. `frame` is set up with TROVE__V1__FRAME__INIT; submessages must live in `scratch` or outlive
+ * the pull; everything is packed right after the pull returns. */
+struct tv_pulled {
+    tv_frame frame;
+    union {
+        Trove__V1__Chunk chunk;
+        Trove__V1__Ack ack;
+        Trove__V1__Credit credit;
+        Trove__V1__Demand demand;
+        Trove__V1__Control control;
+        Trove__V1__State state;
+        Trove__V1__Complete complete;
+        Trove__V1__Completed completed;
+        Trove__V1__ChunkAbort chunk_abort;
+        Trove__V1__Opened opened;
+        Trove__V1__Open open;
+        Trove__V1__Status status;
+    } scratch;
+    Trove__V1__IndexRange range;
+    Trove__V1__IndexRange *ranges[1];
+    uint64_t payload_bytes;
+    unsigned iov_count;
+    struct iovec iov[TV_DATA_PIECES_MAX + 1];
+    void *cookie; /* handed to `sent` when the transport no longer needs the payload's memory; NULL: no call */
+};
+
+struct tv_flow_ops {
+    /* Fills in the flow's next control (or data) frame. Returns false if there is none: the flow leaves that ring, until it is
+     * woken again. After true it stays, at the end. */
+    bool (*pull_control)(struct tv_flow *flow, struct tv_pulled *pulled);
+    bool (*pull_data)(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled);
+    /* The transport is done with a pulled frame's memory, sent or not. */
+    void (*sent)(struct tv_flow *flow, void *cookie);
+    /* The connection keeps flows that are in a ring or being pulled alive by these; called under no lock (acquire: under the
+     * connection's). `release` may free the flow. */
+    void (*acquire)(struct tv_flow *flow);
+    void (*release)(struct tv_flow *flow);
+};
+
+struct tv_conn_options {
+    uint64_t payload_bytes_max; /* of an incoming frame, now; the greeting's limits until tv_conn_establish */
+    uint32_t keepalive_ms;
+};
+
+struct tv_conn_metrics {
+    uint64_t frames_sent;
+    uint64_t frames_received;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t payload_copied_bytes; /* received payload that went through staging */
+    uint64_t payload_staged_bytes; /* sent payload that was packed into staging: small ones */
+    uint64_t payload_received_bytes;
+    uint64_t allocations;          /* by the connection since it was created */
+};
+
+/* Takes the transport over (also on failure). Nothing happens before tv_conn_start. Errors: RESOURCE_EXHAUSTED. */
+trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv_conn_handler *handler, void *context,
+                            const struct tv_conn_options *options, struct tv_conn **conn, trove_error *error);
+/* Sends the SP greeting and begins to read. */
+void tv_conn_start(struct tv_conn *conn);
+/* After `closed` has been called, or before tv_conn_start; not from a callback of this connection. NULL is allowed. */
+void tv_conn_destroy(struct tv_conn *conn);
+
+/* The welcome has been agreed on: full limits from now on, and header checksums in both directions where `checksums` is set: on what
+ * is packed after this call, and on what is read after the frame that is being handled. The server calls it right after it has
+ * sent the welcome, the client while it handles it. */
+void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_t keepalive_ms, bool checksums);
+
+/* Packs a frame and queues it before all data. The payload (at most TV_MESSAGE_BYTES_MAX) is copied.
+ * Errors: UNAVAILABLE (closing), RESOURCE_EXHAUSTED (no memory). */
+trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                          trove_error *error);
+
+/* The flow has control frames or data (TV_WANTS_...) to be pulled. */
+void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
+/* Takes the flow out of the rings (a pull of it may still be running). */
+void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow);
+
+/* Ends the connection: what is queued by tv_conn_send goes out first, then a go-away with the reason (OK: none), then, for a reason
+ * other than OK, incoming bytes are discarded until the peer closes, for 2 s and 4 MiB at most. */
+void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason);
+/* Ends it at once. */
+void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);
+
+/* To be called about once a second by the owner's timer: keep-alive, lingering, peers that don't read. */
+void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
+
+const char *tv_conn_peer(const struct tv_conn *conn);
+const struct tv_transport *tv_conn_transport(const struct tv_conn *conn);
+uint64_t tv_conn_payload_bytes_max(const struct tv_conn *conn);
+void tv_conn_metrics(const struct tv_conn *conn, struct tv_conn_metrics *metrics);
+
+#endif

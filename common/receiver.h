@@ -1,0 +1,84 @@
+/* receiver.h - the receiving half of one direction of a stream: order, credit given out, what to acknowledge.
+ *
+ * Pure; the owner's lock protects it. The server uses it for uploads, the client for downloads.
+ *
+ * Credit: `outstanding` is what the peer may still begin. When a grant expires, `outstanding` shrinks and `expired` grows: a chunk
+ * that the peer had begun on it is drained and answered "not taken", which is no error. What exceeds both is a peer that ignores
+ * its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again.
+ */
+#ifndef TV_RECEIVER_H
+#define TV_RECEIVER_H
+
+#include "status.h"
+
+struct tv_receiver {
+    uint64_t expected_index;    /* of the next chunk, or of the one that is coming in */
+    uint64_t expected_offset;   /* object offset of the next byte */
+    uint64_t fragment_offset;   /* next byte of the chunk that is coming in */
+    uint64_t chunk_bytes;       /* of the chunk that is coming in; valid while in_chunk */
+    bool in_chunk;
+    bool chunk_not_taken;       /* the one that is coming in is being drained */
+    bool final_seen;
+    uint64_t chunk_bytes_max;   /* agreed at open */
+    uint64_t payload_bytes_max; /* agreed for the connection */
+    uint64_t outstanding_bytes; /* granted and not begun */
+    uint64_t expired_bytes;     /* taken back, may still be used by what is under way */
+    uint64_t held_bytes;        /* received and not yet taken by the consumer */
+    uint64_t taken_offset;      /* object offset below which the consumer has taken all */
+    uint64_t taken_index;       /* chunks below it were taken whole */
+    uint64_t acked_index;       /* chunks below it were acknowledged */
+    uint64_t not_taken_first;   /* chunks to answer "not taken": [first, end) */
+    uint64_t not_taken_end;
+    uint64_t resend_end;        /* while expected_index < resend_end, a jump ahead is a late copy and not an error */
+    uint64_t generation;
+    uint64_t received_bytes;
+    uint64_t received_chunks;
+};
+
+/* A fragment's header as far as it matters here. */
+struct tv_fragment_in {
+    uint64_t index;
+    uint64_t offset;
+    uint64_t chunk_bytes;
+    uint64_t fragment_offset;
+    uint64_t generation;
+    uint64_t payload_bytes;
+    bool final;
+};
+
+enum tv_receive {
+    TV_RECEIVE_TAKE,  /* give it memory */
+    TV_RECEIVE_DRAIN, /* read and forget; "not taken" or from before a seek */
+    TV_RECEIVE_FAIL,  /* the stream fails with the error given */
+};
+
+void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max,
+                      uint64_t payload_bytes_max);
+
+/* Judges a fragment when its header has come and, unless it fails, counts it.
+ * Failures: INVALID_ARGUMENT (order, sizes), RESOURCE_EXHAUSTED (credit ignored). */
+enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error);
+
+/* There was no memory after all for a fragment that was judged TAKE and is the first of its chunk: it counts as not taken. For a
+ * later fragment of a chunk memory must be there. */
+void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_in *fragment);
+
+/* The peer ended the chunk that is coming in. */
+trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error);
+
+/* The consumer has taken `bytes` more; `chunk_done` where they ended a chunk. */
+void tv_receiver_taken(struct tv_receiver *receiver, uint64_t bytes, bool chunk_done);
+
+/* Counts a grant. */
+void tv_receiver_grant(struct tv_receiver *receiver, uint64_t bytes);
+/* Takes back what is unused; returns how much that was. */
+uint64_t tv_receiver_expire(struct tv_receiver *receiver);
+
+/* Whether an acknowledgement is due: *count chunks from *first on; not_taken tells which kind. The kind "taken" comes first.
+ * Calling it marks them as acknowledged. False: none. */
+bool tv_receiver_next_ack(struct tv_receiver *receiver, uint64_t *first, uint64_t *count, bool *not_taken);
+
+/* The final chunk has come, and all was taken. */
+bool tv_receiver_finished(const struct tv_receiver *receiver);
+
+#endif

@@ -1,0 +1,66 @@
+/* transport.h - byte streams: dialling, listening, reading, writing. The only module that includes nng.
+ *
+ * A transport is a full-duplex byte stream with one receive and one send under way at most. For ws, whose messages are frames of
+ * their own, it makes itself look like tcp: each message reads as its 8-byte length and its bytes, and what is written is cut into
+ * messages by these lengths (nng copies and masks there anyway).
+ * A table of functions instead of nng's types, so that tests and the simulation can put a virtual network in its place.
+ * Threads: completions run on nng's threads (or the simulation's), never inside the call that submitted. They must not block.
+ */
+#ifndef TV_TRANSPORT_H
+#define TV_TRANSPORT_H
+
+#include "limits.h"
+#include "status.h"
+
+#include <sys/uio.h>
+
+struct tv_transport;
+
+/* `bytes` > 0 on OK. The end of the stream and a local close are UNAVAILABLE. */
+typedef void (*tv_transport_done)(void *context, trove_status status, size_t bytes);
+
+struct tv_transport_ops {
+    /* Receives at least one byte. iov_count is 1 to TV_IOV_MAX; the iov array is copied, the memory borrowed until `done`. */
+    void (*receive)(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count);
+    /* Sends at least one byte; may be fewer than given. */
+    void (*send)(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count);
+    /* What is under way completes with UNAVAILABLE. Any thread, completions too. Nothing may be submitted afterwards, nor may
+     * a submission be under way at the same moment (the caller sees to it). */
+    void (*close)(struct tv_transport *transport);
+    /* After close; not from a completion. Waits for running completions. */
+    void (*destroy)(struct tv_transport *transport);
+};
+
+struct tv_transport {
+    const struct tv_transport_ops *ops;
+    tv_transport_done on_received;
+    tv_transport_done on_sent;
+    void *context;       /* handed to both; set by the connection before its first submission */
+    bool type_octet;     /* each message is preceded by an octet 1 (nng's ipc mapping) */
+    char peer[128];      /* for logs: address, or "pid 12 uid 34" */
+    /* ipc: the peer's credentials; otherwise has_credentials is false */
+    bool has_credentials;
+    uint64_t peer_uid;
+    uint64_t peer_gid;
+    uint64_t peer_pid;
+};
+
+/* Dials tcp://, ipc://, ws://. Blocks up to timeout_ms. Errors: INVALID_ARGUMENT (URL), UNAVAILABLE, DEADLINE_EXCEEDED. */
+trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error);
+
+struct tv_listener;
+
+/* A new peer; the transport is the callee's. On nng's thread; must not block. */
+typedef void (*tv_accepted)(void *context, struct tv_transport *transport_move);
+
+/* Listens on tcp://HOST:PORT (0 for any), ipc:///PATH, ws://HOST:PORT/PATH and begins to accept. An ipc path that is anything but a
+ * socket is refused, one that a live server holds too; the socket is 0600 from its first moment, and its directory is made 0700 if it
+ * doesn't exist. Running out of file descriptors is waited out with a timer. */
+trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context, struct tv_listener **listener,
+                                trove_error *error);
+/* The URL with the real port. */
+const char *tv_listener_url(const struct tv_listener *listener);
+/* No more `accepted` after it returns. Not from a completion. NULL is allowed. */
+void tv_listener_destroy(struct tv_listener *listener);
+
+#endif
