@@ -12,6 +12,9 @@
  * pumps, one at a time per connection, perhaps at the same time as a handler function. No lock of the connection is held while
  * either runs; the owner brings its own. All functions here may be called from any thread and from both kinds of callback, except
  * tv_conn_destroy. None blocks, except tv_conn_destroy.
+ * tv_conn_send, tv_conn_wake and tv_conn_shutdown may pump, that is call pulls, before they return: the caller must not hold a lock
+ * that its pull functions take. (From within a handler function they only mark: what a batch of frames leads to goes out together
+ * at its end.)
  */
 #ifndef TV_CONN_H
 #define TV_CONN_H
@@ -137,8 +140,8 @@ void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
 /* Takes the flow out of the rings (a pull of it may still be running). */
 void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow);
 
-/* Ends the connection: what is queued by tv_conn_send goes out first, then a go-away with the reason (OK: none), then, for a reason
- * other than OK, incoming bytes are discarded until the peer closes, for 2 s and 4 MiB at most. */
+/* Ends the connection: what is queued by tv_conn_send goes out first. With a reason other than OK a go-away that tells it follows,
+ * and incoming bytes are discarded until the peer closes, for 2 s and 4 MiB at most; with OK the connection is closed. */
 void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason);
 /* Ends it at once. */
 void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);
@@ -148,7 +151,7 @@ void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
 
 const char *tv_conn_peer(const struct tv_conn *conn);
 const struct tv_transport *tv_conn_transport(const struct tv_conn *conn);
-uint64_t tv_conn_payload_bytes_max(const struct tv_conn *conn);
+uint64_t tv_conn_payload_bytes_max(struct tv_conn *conn);
 void tv_conn_metrics(const struct tv_conn *conn, struct tv_conn_metrics *metrics);
 
 #endif

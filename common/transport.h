@@ -22,7 +22,7 @@ typedef void (*tv_transport_done)(void *context, trove_status status, size_t byt
 struct tv_transport_ops {
     /* Receives at least one byte. iov_count is 1 to TV_IOV_MAX; the iov array is copied, the memory borrowed until `done`. */
     void (*receive)(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count);
-    /* Sends at least one byte; may be fewer than given. */
+    /* Sends at least one byte; may be fewer than given. What is given consists of whole messages, or of what is left of such. */
     void (*send)(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count);
     /* What is under way completes with UNAVAILABLE. Any thread, completions too. Nothing may be submitted afterwards, nor may
      * a submission be under way at the same moment (the caller sees to it). */
@@ -37,6 +37,7 @@ struct tv_transport {
     tv_transport_done on_sent;
     void *context;       /* handed to both; set by the connection before its first submission */
     bool type_octet;     /* each message is preceded by an octet 1 (nng's ipc mapping) */
+    bool no_greeting;    /* ws: its subprotocol stands for the SP greeting */
     char peer[128];      /* for logs: address, or "pid 12 uid 34" */
     /* ipc: the peer's credentials; otherwise has_credentials is false */
     bool has_credentials;

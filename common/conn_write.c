@@ -1,0 +1,495 @@
+/* conn_write.c - the write half of a connection: staging, pulls, operations. See conn.h and conn_internal.h.
+ *
+ * An operation is what one call into the transport sends: first the frames that tv_conn_send packed, then control frames of
+ * streams, then data, up to about a megabyte or eight buffers. Two staging areas take turns, one filling while the other is sent.
+ */
+#include "conn_internal.h"
+
+#include "timer.h"
+
+#include <endian.h>
+#include <string.h>
+
+/* An operation is full at this size: larger ones keep acknowledgements waiting behind them. */
+#define OPERATION_BYTES TV_MIB
+/* Payloads up to this are packed into staging instead of being a buffer of their own. */
+#define STAGED_PAYLOAD_BYTES (4 * TV_KIB)
+/* Buffers that one more pulled data frame may need: its header, its payload. */
+#define FRAME_IOV_MAX (1 + TV_DATA_PIECES_MAX + 1)
+/* On slow links a frame is what they carry in this time, for what the kernel holds can't be overtaken. */
+#define FRAME_MS         50
+#define FRAME_BYTES_MIN  (16 * TV_KIB)
+#define PULLED_ROOM      (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
+
+_Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one pushed buffer and one data frame fit an operation");
+_Static_assert(PULLED_ROOM + STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
+
+trove_status tv_writer_init(struct tv_conn *conn, trove_error *error) {
+    struct tv_writer *writer = &conn->writer;
+    writer->areas[0] = malloc(TV_STAGING_BYTES);
+    writer->areas[1] = malloc(TV_STAGING_BYTES);
+    writer->pulled = malloc(TV_STAGING_BYTES);
+    if (writer->areas[0] == NULL || writer->areas[1] == NULL || writer->pulled == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
+    writer->push = writer->areas[0];
+    return TROVE_OK;
+}
+
+static void free_unsent(struct tv_unsent *list) {
+    while (list != NULL) {
+        struct tv_unsent *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
+void tv_writer_fini(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    free_unsent(writer->unsent_first);
+    free_unsent(writer->sending);
+    free(writer->areas[0]);
+    free(writer->areas[1]);
+    free(writer->pulled);
+}
+
+/* ---- packing ---- */
+
+static size_t put_prefix(const struct tv_conn *conn, uint8_t *at, uint64_t message_bytes) {
+    uint64_t length = htobe64(message_bytes);
+    if (conn->prefix_bytes == TV_PREFIX_BYTES_MAX)
+        *at++ = 1;
+    memcpy(at, &length, sizeof length);
+    return conn->prefix_bytes;
+}
+
+/* Prefix and header of a message into `out`; 0 if they don't fit. */
+static size_t pack(const struct tv_conn *conn, const tv_frame *frame, uint64_t payload_bytes, uint8_t *out,
+                   size_t capacity) {
+    if (capacity <= conn->prefix_bytes)
+        return 0;
+    size_t packed = tv_frame_pack(frame, payload_bytes, conn->writer.checksums, out + conn->prefix_bytes,
+                                  capacity - conn->prefix_bytes);
+    if (packed == 0)
+        return 0;
+    put_prefix(conn, out, packed + payload_bytes);
+    return conn->prefix_bytes + packed;
+}
+
+static trove_status push_unsent(struct tv_conn *conn, const tv_frame *frame, const void *payload,
+                                uint64_t payload_bytes, trove_error *error) {
+    struct tv_writer *writer = &conn->writer;
+    size_t capacity = TV_PREFIX_BYTES_MAX + protobuf_c_message_get_packed_size(&frame->base) + TV_FRAME_TAIL_BYTES_MAX +
+                      payload_bytes;
+    struct tv_unsent *unsent = malloc(sizeof *unsent + capacity);
+    if (unsent == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to send a frame of %zu bytes", capacity);
+    TV_COUNT(conn, allocations, 1);
+    unsent->next = NULL;
+    unsent->bytes = pack(conn, frame, payload_bytes, unsent->data, capacity);
+    TV_ASSERT(unsent->bytes > 0);
+    if (payload_bytes > 0)
+        memcpy(unsent->data + unsent->bytes, payload, payload_bytes);
+    unsent->bytes += payload_bytes;
+    if (writer->unsent_last != NULL)
+        writer->unsent_last->next = unsent;
+    else
+        writer->unsent_first = unsent;
+    writer->unsent_last = unsent;
+    writer->unsent_bytes += unsent->bytes;
+    writer->unsent_frames++;
+    return TROVE_OK;
+}
+
+trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                            trove_error *error) {
+    struct tv_writer *writer = &conn->writer;
+    size_t left = TV_STAGING_BYTES - writer->push_bytes;
+    size_t packed = 0;
+    if (writer->unsent_first == NULL && payload_bytes < left) /* else it would overtake */
+        packed = pack(conn, frame, payload_bytes, writer->push + writer->push_bytes, left - payload_bytes);
+    if (packed == 0)
+        return push_unsent(conn, frame, payload, payload_bytes, error);
+    writer->push_bytes += packed;
+    if (payload_bytes > 0)
+        memcpy(writer->push + writer->push_bytes, payload, payload_bytes);
+    writer->push_bytes += payload_bytes;
+    writer->push_frames++;
+    return TROVE_OK;
+}
+
+void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count) {
+    struct tv_writer *writer = &conn->writer;
+    TV_ASSERT(writer->push_bytes + count <= TV_STAGING_BYTES);
+    memcpy(writer->push + writer->push_bytes, bytes, count);
+    writer->push_bytes += count;
+}
+
+/* ---- the rings; under the lock ---- */
+
+static void ring_add(struct tv_conn *conn, struct tv_flow *flow, unsigned want) {
+    struct tv_writer *writer = &conn->writer;
+    if (flow->wants & want)
+        return;
+    if (flow->wants == 0)
+        flow->ops->acquire(flow);
+    flow->wants |= (unsigned char)want;
+    if (want == TV_WANTS_CONTROL) {
+        flow->next_control = NULL;
+        if (writer->control_last != NULL)
+            writer->control_last->next_control = flow;
+        else
+            writer->control_first = flow;
+        writer->control_last = flow;
+    } else {
+        flow->next_data = NULL;
+        if (writer->data_last != NULL)
+            writer->data_last->next_data = flow;
+        else
+            writer->data_first = flow;
+        writer->data_last = flow;
+    }
+}
+
+void tv_writer_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants) {
+    pthread_mutex_lock(&conn->lock);
+    if (conn->phase == TV_CONN_OPEN) {
+        if (wants & TV_WANTS_CONTROL)
+            ring_add(conn, flow, TV_WANTS_CONTROL);
+        if (wants & TV_WANTS_DATA)
+            ring_add(conn, flow, TV_WANTS_DATA);
+    }
+    pthread_mutex_unlock(&conn->lock);
+}
+
+/* Takes the first flow out of a ring; the caller gets a reference. */
+static struct tv_flow *ring_pop(struct tv_conn *conn, unsigned want) {
+    struct tv_writer *writer = &conn->writer;
+    struct tv_flow *flow;
+    if (want == TV_WANTS_CONTROL) {
+        flow = writer->control_first;
+        if (flow == NULL)
+            return NULL;
+        writer->control_first = flow->next_control;
+        if (writer->control_first == NULL)
+            writer->control_last = NULL;
+    } else {
+        flow = writer->data_first;
+        if (flow == NULL)
+            return NULL;
+        writer->data_first = flow->next_data;
+        if (writer->data_first == NULL)
+            writer->data_last = NULL;
+    }
+    flow->wants &= (unsigned char)~want;
+    if (flow->wants != 0) /* the other ring keeps its reference */
+        flow->ops->acquire(flow);
+    return flow;
+}
+
+void tv_writer_drop_flows(struct tv_conn *conn) {
+    for (unsigned want = TV_WANTS_CONTROL; want <= TV_WANTS_DATA; want++) {
+        for (;;) {
+            pthread_mutex_lock(&conn->lock);
+            struct tv_flow *flow = ring_pop(conn, want);
+            pthread_mutex_unlock(&conn->lock);
+            if (flow == NULL)
+                break;
+            flow->ops->release(flow);
+        }
+    }
+}
+
+static void unlink_flow(struct tv_flow **first, struct tv_flow **last, struct tv_flow *flow, bool control) {
+    struct tv_flow *previous = NULL;
+    for (struct tv_flow *at = *first; at != NULL; at = control ? at->next_control : at->next_data) {
+        if (at != flow) {
+            previous = at;
+            continue;
+        }
+        struct tv_flow *next = control ? flow->next_control : flow->next_data;
+        if (previous == NULL)
+            *first = next;
+        else if (control)
+            previous->next_control = next;
+        else
+            previous->next_data = next;
+        if (*last == flow)
+            *last = previous;
+        return;
+    }
+}
+
+void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow) {
+    struct tv_writer *writer = &conn->writer;
+    pthread_mutex_lock(&conn->lock);
+    unsigned wants = flow->wants;
+    if (wants & TV_WANTS_CONTROL)
+        unlink_flow(&writer->control_first, &writer->control_last, flow, true);
+    if (wants & TV_WANTS_DATA)
+        unlink_flow(&writer->data_first, &writer->data_last, flow, false);
+    flow->wants = 0;
+    pthread_mutex_unlock(&conn->lock);
+    if (wants != 0)
+        flow->ops->release(flow);
+}
+
+/* ---- an operation; the pump's alone ---- */
+
+static void append(struct tv_writer *writer, void *bytes, size_t count) {
+    struct iovec *last = writer->iov_count > 0 ? &writer->iov[writer->iov_count - 1] : NULL;
+    if (last != NULL && (char *)last->iov_base + last->iov_len == (char *)bytes)
+        last->iov_len += count;
+    else
+        writer->iov[writer->iov_count++] = (struct iovec){bytes, count};
+    writer->operation_bytes += count;
+}
+
+/* What tv_conn_send has queued. Under the lock. */
+static void take_pushed(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    if (writer->push_bytes > 0) {
+        append(writer, writer->push, writer->push_bytes);
+        writer->operation_frames += writer->push_frames;
+        writer->push = writer->push == writer->areas[0] ? writer->areas[1] : writer->areas[0];
+        writer->push_bytes = 0;
+        writer->push_frames = 0;
+    }
+    struct tv_unsent **tail = &writer->sending;
+    while (writer->unsent_first != NULL && writer->iov_count < TV_IOV_MAX && writer->operation_bytes < OPERATION_BYTES) {
+        struct tv_unsent *unsent = writer->unsent_first;
+        writer->unsent_first = unsent->next;
+        if (writer->unsent_first == NULL)
+            writer->unsent_last = NULL;
+        writer->unsent_bytes -= unsent->bytes;
+        writer->unsent_frames--;
+        unsent->next = NULL;
+        *tail = unsent;
+        tail = &unsent->next;
+        append(writer, unsent->data, unsent->bytes);
+        writer->operation_frames++;
+    }
+}
+
+static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_pulled *pulled) {
+    struct tv_writer *writer = &conn->writer;
+    uint8_t *at = writer->pulled + writer->pulled_bytes;
+    size_t packed = pack(conn, &pulled->frame, pulled->payload_bytes, at, TV_STAGING_BYTES - writer->pulled_bytes);
+    TV_ASSERT(packed > 0);
+    writer->pulled_bytes += packed;
+    writer->operation_frames++;
+    if (pulled->payload_bytes <= STAGED_PAYLOAD_BYTES) {
+        for (unsigned i = 0; i < pulled->iov_count; i++) {
+            memcpy(writer->pulled + writer->pulled_bytes, pulled->iov[i].iov_base, pulled->iov[i].iov_len);
+            writer->pulled_bytes += pulled->iov[i].iov_len;
+            packed += pulled->iov[i].iov_len;
+        }
+        append(writer, at, packed);
+        TV_COUNT(conn, payload_staged, pulled->payload_bytes);
+        if (pulled->cookie != NULL)
+            flow->ops->sent(flow, pulled->cookie);
+        return;
+    }
+    append(writer, at, packed);
+    for (unsigned i = 0; i < pulled->iov_count; i++)
+        append(writer, pulled->iov[i].iov_base, pulled->iov[i].iov_len);
+    if (pulled->cookie != NULL) {
+        flow->ops->acquire(flow);
+        writer->in_flight[writer->in_flight_count++] = (struct tv_in_flight){flow, pulled->cookie};
+    }
+}
+
+/* Small enough that a slow link isn't blocked by one frame for long. */
+static uint64_t frame_payload_max(const struct tv_conn *conn) {
+    uint64_t bytes = conn->payload_bytes_max;
+    if (conn->writer.rate > 0 && conn->writer.rate < bytes * 1000 / FRAME_MS)
+        bytes = conn->writer.rate * FRAME_MS / 1000;
+    return bytes < FRAME_BYTES_MIN ? FRAME_BYTES_MIN : bytes;
+}
+
+/* Asks the next flow of a ring for a frame. False: the ring is empty. */
+static bool pull_one(struct tv_conn *conn, unsigned want) {
+    pthread_mutex_lock(&conn->lock);
+    struct tv_flow *flow = conn->phase == TV_CONN_OPEN ? ring_pop(conn, want) : NULL;
+    uint64_t payload_bytes_max = frame_payload_max(conn);
+    pthread_mutex_unlock(&conn->lock);
+    if (flow == NULL)
+        return false;
+    struct tv_pulled pulled;
+    trove__v1__frame__init(&pulled.frame);
+    pulled.payload_bytes = 0;
+    pulled.iov_count = 0;
+    pulled.cookie = NULL;
+    bool filled = want == TV_WANTS_CONTROL ? flow->ops->pull_control(flow, &pulled)
+                                           : flow->ops->pull_data(flow, payload_bytes_max, &pulled);
+    if (filled) {
+        append_pulled(conn, flow, &pulled);
+        pthread_mutex_lock(&conn->lock);
+        if (conn->phase == TV_CONN_OPEN)
+            ring_add(conn, flow, want);
+        pthread_mutex_unlock(&conn->lock);
+    }
+    flow->ops->release(flow);
+    return true;
+}
+
+static bool has_room(const struct tv_writer *writer) {
+    return writer->operation_bytes < OPERATION_BYTES && writer->iov_count + FRAME_IOV_MAX <= TV_IOV_MAX &&
+           writer->pulled_bytes + PULLED_ROOM + STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES;
+}
+
+static void build_operation(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    writer->iov_first = writer->iov_count = 0;
+    writer->operation_bytes = 0;
+    writer->operation_frames = 0;
+    writer->pulled_bytes = 0;
+    pthread_mutex_lock(&conn->lock);
+    take_pushed(conn);
+    pthread_mutex_unlock(&conn->lock);
+    while (has_room(writer) && (pull_one(conn, TV_WANTS_CONTROL) || pull_one(conn, TV_WANTS_DATA)))
+        continue;
+}
+
+static void finish_operation(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    for (unsigned i = 0; i < writer->in_flight_count; i++) {
+        struct tv_in_flight *done = &writer->in_flight[i];
+        done->flow->ops->sent(done->flow, done->cookie);
+        done->flow->ops->release(done->flow);
+    }
+    writer->in_flight_count = 0;
+    free_unsent(writer->sending);
+    writer->sending = NULL;
+}
+
+/* ---- the pump ---- */
+
+static bool submit(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    if (!tv_conn_submit_begin(conn))
+        return false;
+    conn->transport->ops->send(conn->transport, writer->iov + writer->iov_first, writer->iov_count - writer->iov_first);
+    tv_conn_submit_end(conn);
+    return true;
+}
+
+/* Nothing to send: gives the role back, unless something has come meanwhile. Returns whether the role was given back. */
+static bool rest(struct tv_conn *conn) {
+    struct tv_writer *writer = &conn->writer;
+    bool close = false;
+    pthread_mutex_lock(&conn->lock);
+    bool queued = writer->push_bytes > 0 || writer->unsent_first != NULL;
+    bool pullable = writer->control_first != NULL || writer->data_first != NULL;
+    bool stays = conn->phase == TV_CONN_OPEN ? queued || pullable : conn->phase == TV_CONN_FLUSHING && queued;
+    if (!stays) {
+        conn->sending = false;
+        conn->sent_since_ns = 0;
+        if (conn->phase == TV_CONN_FLUSHING && conn->reason.status != TROVE_OK) {
+            conn->phase = TV_CONN_LINGERING;
+            conn->phase_since_ns = tv_now_ns();
+        } else if (conn->phase == TV_CONN_FLUSHING) {
+            close = tv_conn_begin_closing(conn, &conn->reason);
+        }
+    }
+    pthread_mutex_unlock(&conn->lock);
+    if (close)
+        conn->transport->ops->close(conn->transport);
+    return !stays;
+}
+
+/* The receive loop may go on when the peer has taken enough of what was answered. */
+static bool unpark(struct tv_conn *conn) {
+    pthread_mutex_lock(&conn->lock);
+    bool go = conn->parked && conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
+    if (go)
+        conn->parked = false;
+    pthread_mutex_unlock(&conn->lock);
+    return go;
+}
+
+/* Has the role. */
+static void pump(struct tv_conn *conn) {
+    for (;;) {
+        build_operation(conn);
+        if (conn->writer.operation_bytes == 0) {
+            if (rest(conn)) {
+                tv_conn_maybe_closed(conn);
+                return;
+            }
+            continue;
+        }
+        conn->writer.submitted_ns = tv_now_ns();
+        pthread_mutex_lock(&conn->lock);
+        conn->sent_since_ns = conn->writer.submitted_ns;
+        pthread_mutex_unlock(&conn->lock);
+        if (submit(conn))
+            return; /* the role goes on in tv_writer_sent */
+        finish_operation(conn);
+    }
+}
+
+void tv_writer_kick(struct tv_conn *conn) {
+    pthread_mutex_lock(&conn->lock);
+    const struct tv_writer *writer = &conn->writer;
+    bool queued = writer->push_bytes > 0 || writer->unsent_first != NULL;
+    bool pullable = writer->control_first != NULL || writer->data_first != NULL;
+    bool wanted = conn->phase == TV_CONN_OPEN ? queued || pullable : conn->phase == TV_CONN_FLUSHING;
+    /* What a handler sends goes out when its batch of frames is done. */
+    bool later = conn->handling && pthread_equal(conn->handler_thread, pthread_self());
+    bool take = wanted && !conn->sending && !later;
+    if (take)
+        conn->sending = true;
+    pthread_mutex_unlock(&conn->lock);
+    if (take)
+        pump(conn);
+}
+
+/* Moves on in the operation by what the transport has taken; true if nothing is left. */
+static bool advance(struct tv_writer *writer, size_t bytes) {
+    while (writer->iov_first < writer->iov_count && bytes >= writer->iov[writer->iov_first].iov_len) {
+        bytes -= writer->iov[writer->iov_first].iov_len;
+        writer->iov_first++;
+    }
+    if (writer->iov_first == writer->iov_count)
+        return true;
+    struct iovec *partly = &writer->iov[writer->iov_first];
+    partly->iov_base = (char *)partly->iov_base + bytes;
+    partly->iov_len -= bytes;
+    return false;
+}
+
+/* Smooths over some eight operations; small ones say more about scheduling than about the link. */
+static void measure(struct tv_writer *writer) {
+    uint64_t took_ns = tv_now_ns() - writer->submitted_ns;
+    if (writer->operation_bytes < FRAME_BYTES_MIN || took_ns == 0)
+        return;
+    uint64_t rate = (uint64_t)((double)writer->operation_bytes * 1e9 / (double)took_ns);
+    writer->rate = writer->rate == 0 ? rate : writer->rate - writer->rate / 8 + rate / 8;
+}
+
+void tv_writer_sent(void *context, trove_status status, size_t bytes) {
+    struct tv_conn *conn = context;
+    struct tv_writer *writer = &conn->writer;
+    TV_COUNT(conn, bytes_sent, bytes);
+    if (status != TROVE_OK) {
+        trove_error lost = {TROVE_UNAVAILABLE, "the connection was lost"};
+        tv_conn_abort(conn, &lost);
+        finish_operation(conn);
+        pump(conn); /* finds the phase changed, and rests */
+        return;
+    }
+    if (!advance(writer, bytes)) {
+        pthread_mutex_lock(&conn->lock);
+        conn->sent_since_ns = tv_now_ns(); /* progress */
+        pthread_mutex_unlock(&conn->lock);
+        if (submit(conn))
+            return;
+    } else {
+        TV_COUNT(conn, frames_sent, writer->operation_frames);
+        measure(writer);
+    }
+    finish_operation(conn);
+    if (unpark(conn))
+        tv_reader_submit(conn);
+    pump(conn);
+}

@@ -1,0 +1,146 @@
+/* listener.c - listening over nng_stream_listener. See transport.h.
+ *
+ * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
+ * aio sleeps before it accepts again.
+ */
+#include "transport_nng.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACK_OFF_MS 100
+
+struct tv_listener {
+    nng_stream_listener *listener;
+    nng_aio *aio;
+    tv_accepted accepted;
+    void *context;
+    bool backing_off; /* the aio sleeps; only touched by its callback */
+    char url[256];
+};
+
+static void on_accept(void *argument) {
+    struct tv_listener *self = argument;
+    int code = nng_aio_result(self->aio);
+    if (code == NNG_ECLOSED || code == NNG_ECANCELED)
+        return;
+    if (self->backing_off) {
+        self->backing_off = false;
+        nng_stream_listener_accept(self->listener, self->aio);
+        return;
+    }
+    if (code != 0) {
+        self->backing_off = true;
+        nng_sleep_aio(BACK_OFF_MS, self->aio);
+        return;
+    }
+    struct tv_transport *transport = NULL;
+    if (tv_nng_transport_create(nng_aio_get_output(self->aio, 0), self->url, &transport, NULL) == TROVE_OK)
+        self->accepted(self->context, transport);
+    nng_stream_listener_accept(self->listener, self->aio);
+}
+
+static int set_options(nng_stream_listener *listener, const char *url) {
+    if (strncmp(url, "ipc://", 6) == 0)
+        return nng_stream_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600);
+    int code = nng_stream_listener_set_bool(listener, NNG_OPT_TCP_NODELAY, true);
+    if (strncmp(url, "ws://", 5) != 0)
+        return code;
+    code = nng_stream_listener_set_bool(listener, TV_WS_MESSAGE_MODE, true);
+    if (code == 0)
+        code = nng_stream_listener_set_string(listener, NNG_OPT_WS_PROTOCOL, TV_WS_PROTOCOL);
+    if (code == 0)
+        code = nng_stream_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, TV_WS_MESSAGE_BYTES_MAX);
+    if (code == 0)
+        code = nng_stream_listener_set_size(listener, NNG_OPT_RECVMAXSZ, TV_WS_MESSAGE_BYTES_MAX);
+    return code;
+}
+
+/* nng would delete a regular file that is in the way of its socket. */
+static trove_status prepare_ipc_path(const char *path, trove_error *error) {
+    struct stat info;
+    if (lstat(path, &info) == 0) {
+        if (S_ISSOCK(info.st_mode))
+            return TROVE_OK;
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s exists and is no socket; move it away or choose another path", path);
+    }
+    char folder[108];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == folder)
+        return TROVE_OK;
+    *slash = '\0';
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return tv_error_errno(error, errno, "making the folder %s for the socket", folder);
+    return TROVE_OK;
+}
+
+static int listen_private(nng_stream_listener *listener) {
+    /* nng binds first and changes the mode after; the umask closes that gap. Listeners are made at startup, by one thread. */
+    mode_t mask = umask(0177);
+    int code = nng_stream_listener_listen(listener);
+    umask(mask);
+    return code;
+}
+
+/* The URL with the port that was really bound. */
+static void note_url(struct tv_listener *self, const char *url) {
+    snprintf(self->url, sizeof self->url, "%s", url);
+    const char *host = strstr(url, "://") + 3;
+    const char *end = host + strcspn(host, "/");
+    const char *colon = end;
+    while (colon > host && *colon != ':' && *colon != ']')
+        colon--;
+    int port = 0;
+    if (strncmp(url, "ipc://", 6) == 0 || *colon != ':' ||
+        nng_stream_listener_get_int(self->listener, NNG_OPT_TCP_BOUND_PORT, &port) != 0)
+        return;
+    snprintf(self->url, sizeof self->url, "%.*s:%d%s", (int)(colon - url), url, port, end);
+}
+
+trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context, struct tv_listener **listener,
+                                trove_error *error) {
+    trove_status status = tv_url_check(url, error);
+    if (status == TROVE_OK && strncmp(url, "ipc://", 6) == 0)
+        status = prepare_ipc_path(url + 6, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tv_listener *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to listen on %s", url);
+    self->accepted = accepted;
+    self->context = context;
+    int code = nng_aio_alloc(&self->aio, on_accept, self);
+    if (code == 0)
+        code = nng_stream_listener_alloc(&self->listener, url);
+    if (code == 0)
+        code = set_options(self->listener, url);
+    if (code == 0)
+        code = listen_private(self->listener);
+    if (code != 0) {
+        tv_listener_destroy(self);
+        return tv_nng_error(error, code, "listening on", url);
+    }
+    note_url(self, url);
+    nng_stream_listener_accept(self->listener, self->aio);
+    *listener = self;
+    return TROVE_OK;
+}
+
+const char *tv_listener_url(const struct tv_listener *listener) {
+    return listener->url;
+}
+
+void tv_listener_destroy(struct tv_listener *listener) {
+    if (listener == NULL)
+        return;
+    if (listener->listener != NULL)
+        nng_stream_listener_close(listener->listener);
+    if (listener->aio != NULL)
+        nng_aio_stop(listener->aio);
+    nng_aio_free(listener->aio);
+    nng_stream_listener_free(listener->listener);
+    free(listener);
+}

@@ -1,0 +1,345 @@
+/* transport.c - dialling, and byte streams over nng_stream. See transport.h; listening is in listener.c.
+ *
+ * Facts of nng that this is built around: one send may be under way per stream; a receive that is submitted after a local close never
+ * completes (so the connection above never does that); aios must not be freed in their own callbacks; in ws's message mode a
+ * received nng_msg stays on the aio until it is taken off.
+ */
+#include "transport_nng.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#define LENGTH_BYTES 8 /* SP: each message is preceded by its length, 64 bits, big-endian */
+
+struct nng_transport {
+    struct tv_transport base;
+    nng_stream *stream;
+    nng_aio *receive_aio;
+    nng_aio *send_aio;
+    bool messages; /* ws */
+
+    /* ws; receiving side: a message that is being handed out, and how much of length and body was */
+    nng_msg *incoming;
+    size_t incoming_at;
+    struct iovec wanted[TV_IOV_MAX];
+    unsigned wanted_count;
+    size_t handed_out; /* by the receive that is completing */
+    /* ws; sending side: bytes of the caller's that the message under way stands for */
+    size_t sending_bytes;
+};
+
+trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url) {
+    switch (code) {
+    case NNG_ETIMEDOUT:
+        return TV_FAIL(error, DEADLINE_EXCEEDED, "%s %s: no answer within the time given", what, url);
+    case NNG_ENOMEM:
+    case NNG_ENOFILES:
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s %s: %s", what, url, nng_strerror(code));
+    case NNG_EINVAL:
+    case NNG_EADDRINVAL:
+    case NNG_ENOTSUP:
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s %s: not an address that can be used (%s); URLs look like "
+                       "tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH", what, url, nng_strerror(code));
+    case NNG_EADDRINUSE:
+        return TV_FAIL(error, ALREADY_EXISTS, "%s %s: another server has this address", what, url);
+    case NNG_EPERM:
+        return TV_FAIL(error, PERMISSION_DENIED, "%s %s: %s", what, url, nng_strerror(code));
+    default:
+        return TV_FAIL(error, UNAVAILABLE, "%s %s: %s", what, url, nng_strerror(code));
+    }
+}
+
+trove_status tv_url_check(const char *url, trove_error *error) {
+    if (strncmp(url, "ipc://", 6) == 0) {
+        if (url[6] != '/')
+            return TV_FAIL(error, INVALID_ARGUMENT, "%s: a unix socket needs an absolute path, such as ipc:///run/x.sock",
+                           url);
+        if (strlen(url + 6) > 107)
+            return TV_FAIL(error, INVALID_ARGUMENT, "%s: the path has %zu bytes; a unix socket's may have 107", url,
+                           strlen(url + 6));
+        return TROVE_OK;
+    }
+    if (strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ws://", 5) == 0)
+        return TROVE_OK;
+    return TV_FAIL(error, INVALID_ARGUMENT,
+                   "\"%s\" is no URL of Trove's; they look like tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH", url);
+}
+
+/* ---- ws: messages as a byte stream ---- */
+
+static size_t copy_to_iov(struct nng_transport *self, const void *from, size_t bytes) {
+    size_t copied = 0;
+    for (unsigned i = 0; i < self->wanted_count && copied < bytes; i++) {
+        struct iovec *to = &self->wanted[i];
+        size_t step = to->iov_len < bytes - copied ? to->iov_len : bytes - copied;
+        memcpy(to->iov_base, (const char *)from + copied, step);
+        to->iov_base = (char *)to->iov_base + step;
+        to->iov_len -= step;
+        copied += step;
+    }
+    return copied;
+}
+
+/* Hands out as much of the incoming message as fits, its length first. */
+static size_t hand_out(struct nng_transport *self) {
+    size_t before = self->incoming_at;
+    size_t body_bytes = nng_msg_len(self->incoming);
+    if (self->incoming_at < LENGTH_BYTES) {
+        uint64_t length = htobe64(body_bytes);
+        self->incoming_at += copy_to_iov(self, (char *)&length + self->incoming_at, LENGTH_BYTES - self->incoming_at);
+    }
+    if (self->incoming_at >= LENGTH_BYTES) {
+        size_t at = self->incoming_at - LENGTH_BYTES;
+        self->incoming_at += copy_to_iov(self, (char *)nng_msg_body(self->incoming) + at, body_bytes - at);
+    }
+    size_t handed_out = self->incoming_at - before;
+    if (self->incoming_at == LENGTH_BYTES + body_bytes) {
+        nng_msg_free(self->incoming);
+        self->incoming = NULL;
+    }
+    return handed_out;
+}
+
+static void receive_message(struct nng_transport *self, const struct iovec *iov, unsigned iov_count) {
+    memcpy(self->wanted, iov, iov_count * sizeof *iov);
+    self->wanted_count = iov_count;
+    self->handed_out = 0;
+    if (self->incoming == NULL) {
+        nng_stream_recv(self->stream, self->receive_aio);
+        return;
+    }
+    /* What is left of the last message completes like a receive: on nng's thread, never inside this call. */
+    self->handed_out = hand_out(self);
+    if (nng_aio_begin(self->receive_aio))
+        nng_aio_finish(self->receive_aio, 0);
+}
+
+static size_t gather(const struct iovec *iov, unsigned iov_count, size_t skip, void *to, size_t bytes) {
+    size_t copied = 0;
+    for (unsigned i = 0; i < iov_count && copied < bytes; i++) {
+        if (skip >= iov[i].iov_len) {
+            skip -= iov[i].iov_len;
+            continue;
+        }
+        size_t step = iov[i].iov_len - skip;
+        if (step > bytes - copied)
+            step = bytes - copied;
+        memcpy((char *)to + copied, (const char *)iov[i].iov_base + skip, step);
+        copied += step;
+        skip = 0;
+    }
+    return copied;
+}
+
+/* The first message of what is given; the caller comes back with the rest. */
+static void send_message(struct nng_transport *self, const struct iovec *iov, unsigned iov_count) {
+    uint64_t length = 0;
+    size_t have = gather(iov, iov_count, 0, &length, sizeof length);
+    TV_ASSERT(have == sizeof length);
+    length = be64toh(length);
+    nng_msg *message = NULL;
+    int code = nng_msg_alloc(&message, length);
+    if (code != 0) {
+        if (nng_aio_begin(self->send_aio))
+            nng_aio_finish(self->send_aio, code);
+        return;
+    }
+    have = gather(iov, iov_count, LENGTH_BYTES, nng_msg_body(message), length);
+    TV_ASSERT(have == length);
+    self->sending_bytes = LENGTH_BYTES + length;
+    nng_aio_set_msg(self->send_aio, message);
+    nng_stream_send(self->stream, self->send_aio);
+}
+
+/* ---- the operations ---- */
+
+static void set_iov(nng_aio *aio, const struct iovec *iov, unsigned iov_count) {
+    nng_iov list[TV_IOV_MAX];
+    for (unsigned i = 0; i < iov_count; i++)
+        list[i] = (nng_iov){.iov_buf = iov[i].iov_base, .iov_len = iov[i].iov_len};
+    int code = nng_aio_set_iov(aio, iov_count, list);
+    TV_ASSERT(code == 0);
+}
+
+static void transport_receive(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count) {
+    struct nng_transport *self = (struct nng_transport *)transport;
+    if (self->messages) {
+        receive_message(self, iov, iov_count);
+        return;
+    }
+    set_iov(self->receive_aio, iov, iov_count);
+    nng_stream_recv(self->stream, self->receive_aio);
+}
+
+static void transport_send(struct tv_transport *transport, const struct iovec *iov, unsigned iov_count) {
+    struct nng_transport *self = (struct nng_transport *)transport;
+    if (self->messages) {
+        send_message(self, iov, iov_count);
+        return;
+    }
+    set_iov(self->send_aio, iov, iov_count);
+    nng_stream_send(self->stream, self->send_aio);
+}
+
+static void on_received(void *argument) {
+    struct nng_transport *self = argument;
+    int code = nng_aio_result(self->receive_aio);
+    size_t bytes = 0;
+    if (code == 0 && !self->messages)
+        bytes = nng_aio_count(self->receive_aio);
+    if (code == 0 && self->messages) {
+        if (self->handed_out == 0) {
+            self->incoming = nng_aio_get_msg(self->receive_aio);
+            nng_aio_set_msg(self->receive_aio, NULL);
+            self->incoming_at = 0;
+            self->handed_out = hand_out(self);
+        }
+        bytes = self->handed_out;
+    }
+    self->base.on_received(self->base.context, code == 0 ? TROVE_OK : TROVE_UNAVAILABLE, bytes);
+}
+
+static void on_sent(void *argument) {
+    struct nng_transport *self = argument;
+    int code = nng_aio_result(self->send_aio);
+    size_t bytes = code == 0 ? nng_aio_count(self->send_aio) : 0;
+    if (self->messages) {
+        if (code != 0) { /* an unsent message stays ours */
+            nng_msg_free(nng_aio_get_msg(self->send_aio));
+            nng_aio_set_msg(self->send_aio, NULL);
+        }
+        bytes = self->sending_bytes;
+    }
+    self->base.on_sent(self->base.context, code == 0 ? TROVE_OK : TROVE_UNAVAILABLE, bytes);
+}
+
+static void transport_close(struct tv_transport *transport) {
+    struct nng_transport *self = (struct nng_transport *)transport;
+    nng_stream_close(self->stream);
+    /* ws may leave a receive hanging after the peer has closed; canceling an aio that has completed does nothing. */
+    nng_aio_cancel(self->receive_aio);
+    nng_aio_cancel(self->send_aio);
+}
+
+static void transport_destroy(struct tv_transport *transport) {
+    struct nng_transport *self = (struct nng_transport *)transport;
+    if (self->receive_aio != NULL)
+        nng_aio_stop(self->receive_aio);
+    if (self->send_aio != NULL)
+        nng_aio_stop(self->send_aio);
+    nng_aio_free(self->receive_aio);
+    nng_aio_free(self->send_aio);
+    if (self->incoming != NULL)
+        nng_msg_free(self->incoming);
+    nng_stream_free(self->stream);
+    free(self);
+}
+
+static const struct tv_transport_ops nng_ops = {
+    .receive = transport_receive,
+    .send = transport_send,
+    .close = transport_close,
+    .destroy = transport_destroy,
+};
+
+static void describe_tcp_peer(struct nng_transport *self) {
+    nng_sockaddr address;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (nng_stream_get_addr(self->stream, NNG_OPT_REMADDR, &address) != 0)
+        return;
+    if (address.s_family == NNG_AF_INET) {
+        inet_ntop(AF_INET, &address.s_in.sa_addr, text, sizeof text);
+        snprintf(self->base.peer, sizeof self->base.peer, "%s:%u", text, ntohs(address.s_in.sa_port));
+    } else if (address.s_family == NNG_AF_INET6) {
+        inet_ntop(AF_INET6, &address.s_in6.sa_addr, text, sizeof text);
+        snprintf(self->base.peer, sizeof self->base.peer, "[%s]:%u", text, ntohs(address.s_in6.sa_port));
+    }
+}
+
+static void describe_ipc_peer(struct nng_transport *self) {
+    struct tv_transport *base = &self->base;
+    base->has_credentials = nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_UID, &base->peer_uid) == 0 &&
+                            nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_GID, &base->peer_gid) == 0 &&
+                            nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_PID, &base->peer_pid) == 0;
+    if (base->has_credentials)
+        snprintf(base->peer, sizeof base->peer, "pid %llu uid %llu", (unsigned long long)base->peer_pid,
+                 (unsigned long long)base->peer_uid);
+}
+
+trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
+                                     trove_error *error) {
+    struct nng_transport *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        nng_stream_free(stream_move);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
+    }
+    self->base.ops = &nng_ops;
+    self->stream = stream_move;
+    self->messages = strncmp(url, "ws://", 5) == 0;
+    self->base.no_greeting = self->messages;
+    self->base.type_octet = strncmp(url, "ipc://", 6) == 0;
+    snprintf(self->base.peer, sizeof self->base.peer, "unknown");
+    if (nng_aio_alloc(&self->receive_aio, on_received, self) != 0 || nng_aio_alloc(&self->send_aio, on_sent, self) != 0) {
+        transport_destroy(&self->base);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
+    }
+    if (self->base.type_octet)
+        describe_ipc_peer(self);
+    else
+        describe_tcp_peer(self);
+    *transport = &self->base;
+    return TROVE_OK;
+}
+
+/* ---- dialling ---- */
+
+static int set_dialer_options(nng_stream_dialer *dialer, const char *url) {
+    if (strncmp(url, "ipc://", 6) == 0)
+        return 0;
+    int code = nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
+    if (strncmp(url, "ws://", 5) != 0)
+        return code;
+    code = nng_stream_dialer_set_bool(dialer, TV_WS_MESSAGE_MODE, true);
+    if (code == 0)
+        code = nng_stream_dialer_set_string(dialer, NNG_OPT_WS_PROTOCOL, TV_WS_PROTOCOL);
+    if (code == 0)
+        code = nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, TV_WS_MESSAGE_BYTES_MAX);
+    if (code == 0)
+        code = nng_stream_dialer_set_size(dialer, NNG_OPT_RECVMAXSZ, TV_WS_MESSAGE_BYTES_MAX);
+    return code;
+}
+
+static int dial(nng_stream_dialer *dialer, uint32_t timeout_ms, nng_stream **stream) {
+    nng_aio *aio = NULL;
+    int code = nng_aio_alloc(&aio, NULL, NULL);
+    if (code != 0)
+        return code;
+    nng_aio_set_timeout(aio, timeout_ms < INT32_MAX ? (nng_duration)timeout_ms : INT32_MAX);
+    nng_stream_dialer_dial(dialer, aio);
+    nng_aio_wait(aio);
+    code = nng_aio_result(aio);
+    if (code == 0)
+        *stream = nng_aio_get_output(aio, 0);
+    nng_aio_free(aio);
+    return code;
+}
+
+trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error) {
+    trove_status status = tv_url_check(url, error);
+    if (status != TROVE_OK)
+        return status;
+    nng_stream_dialer *dialer = NULL;
+    int code = nng_stream_dialer_alloc(&dialer, url);
+    if (code != 0)
+        return tv_nng_error(error, code, "dialling", url);
+    nng_stream *stream = NULL;
+    code = set_dialer_options(dialer, url);
+    if (code == 0)
+        code = dial(dialer, timeout_ms, &stream);
+    nng_stream_dialer_free(dialer);
+    if (code != 0)
+        return tv_nng_error(error, code, "dialling", url);
+    return tv_nng_transport_create(stream, url, transport, error);
+}

@@ -1,0 +1,24 @@
+/* transport_nng.h - what transport.c and listener.c share; included by them alone. */
+#ifndef TV_TRANSPORT_NNG_H
+#define TV_TRANSPORT_NNG_H
+
+#include "transport.h"
+
+#include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
+
+#define TV_WS_PROTOCOL          "pair.sp.nanomsg.org"
+#define TV_WS_MESSAGE_MODE      "ws:msgmode" /* not in nng's headers, but what its own SP transport sets */
+#define TV_WS_MESSAGE_BYTES_MAX (TV_PAYLOAD_BYTES_MAX + TV_HEADER_BYTES_MAX)
+
+/* Fills `error` with "WHAT URL: reason" for an error code of nng's. */
+trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url);
+
+/* Whether the scheme is one of ours, and an ipc path usable. */
+trove_status tv_url_check(const char *url, trove_error *error);
+
+/* Takes the stream over, on failure too. */
+trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
+                                     trove_error *error);
+
+#endif

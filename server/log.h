@@ -1,0 +1,44 @@
+/* log.h - structured lines on standard error: logfmt or JSON.
+ *
+ * A line is built on the caller's stack and written with one write(2), so lines of several threads don't mix. Values are escaped:
+ * what a peer sends can't forge a line or an escape sequence. A line that is too long is cut and says so.
+ * Threads: any. tvs_log_setup is called once, before the first line.
+ */
+#ifndef TVS_LOG_H
+#define TVS_LOG_H
+
+#include "status.h"
+
+#include <stddef.h>
+
+enum tvs_log_level {
+    TVS_LOG_DEBUG,
+    TVS_LOG_INFO,
+    TVS_LOG_WARN,
+    TVS_LOG_ERROR,
+};
+
+enum tvs_log_format {
+    TVS_LOG_LOGFMT, /* time=2026-01-02T03:04:05.678Z level=info msg=ready listen=ipc:///run/trove/troved.sock */
+    TVS_LOG_JSON,
+};
+
+void tvs_log_setup(enum tvs_log_level lowest, enum tvs_log_format format, int fd);
+bool tvs_log_enabled(enum tvs_log_level level);
+
+struct tvs_log_line {
+    bool enabled;
+    bool truncated;
+    size_t used;
+    char text[2048];
+};
+
+/* tvs_log_begin(&line, TVS_LOG_INFO, "ready"); tvs_log_text(&line, "listen", url); tvs_log_end(&line); */
+void tvs_log_begin(struct tvs_log_line *line, enum tvs_log_level level, const char *message);
+void tvs_log_text(struct tvs_log_line *line, const char *key, const char *value);
+void tvs_log_number(struct tvs_log_line *line, const char *key, uint64_t value);
+/* Adds status and message of an error: status=NOT_FOUND error="..." */
+void tvs_log_error(struct tvs_log_line *line, const trove_error *error);
+void tvs_log_end(struct tvs_log_line *line);
+
+#endif

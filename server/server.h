@@ -1,0 +1,46 @@
+/* server.h - what `troved` is made of, without its command line: store, memory, workers, listeners, sessions.
+ *
+ * Threads: create, listen, drain, destroy are called by one thread (main). The rest is noted where it stands.
+ */
+#ifndef TVS_SERVER_H
+#define TVS_SERVER_H
+
+#include "status.h"
+
+#include <stddef.h>
+
+struct tvs_server;
+
+struct tvs_server_options {
+    const char *store;            /* DSN: local:///DIR, mem://, null:// */
+    uint64_t store_memory_bytes;  /* the driver's own: caches of local, objects of mem; 0: the driver's default */
+    bool relaxed;                 /* durability: relaxed */
+    uint64_t memory_bytes;        /* budget of everything that moves: chunks, read-ahead, inline objects; default 256 MiB */
+    uint64_t chunk_bytes;         /* of streams that don't say; default 1 MiB */
+    uint32_t channel_chunks;      /* likewise; default 16 */
+    uint32_t streams_max;         /* of the default pool; default 16,384 */
+    uint32_t workers;             /* threads for the disk's work; default 4 */
+    uint32_t connections_max;     /* default 4,096 */
+    uint32_t keepalive_ms;        /* default 15,000 */
+    uint32_t handshake_ms;        /* greeting and hello must have come by then; default 5,000 */
+    uint32_t call_deadline_ms;    /* of calls that name none; default 30,000 */
+    uint32_t idle_timeout_ms;     /* an active stream without any progress fails after this; default 300,000 */
+    uint32_t grant_expiry_ms;     /* credit that a sender doesn't use may be taken back after this; default 5,000 */
+};
+
+void tvs_server_options_init(struct tvs_server_options *options);
+
+/* Opens the store (recovery included: may take a while), starts threads. */
+trove_status tvs_server_create(const struct tvs_server_options *options, struct tvs_server **server, trove_error *error);
+
+/* Begins to accept on one more URL. *bound (may be NULL) is the URL with the real port; the server's, until it is destroyed. */
+trove_status tvs_server_listen(struct tvs_server *server, const char *url, const char **bound, trove_error *error);
+
+/* Stops accepting, tells all peers to go away, waits until nothing is under way or timeout_ms have passed. True: all was finished. */
+bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms);
+
+/* Ends connections (what is unfinished fails with UNAVAILABLE), threads, store. False: a worker was stuck in the store and hasn't come
+ * back within 2 s; then the process must be ended without further ado, for the worker still uses memory. NULL is allowed. */
+bool tvs_server_destroy(struct tvs_server *server);
+
+#endif
