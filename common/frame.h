@@ -47,8 +47,12 @@ enum tv_scan tv_frame_scan(const uint8_t *bytes, size_t have, uint64_t message_b
  * payload behind them. INVALID_ARGUMENT for a second payload. */
 trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout, trove_error *error);
 
-/* Unpacks a header into the arena (valid until it is reset). Checks what protobuf-c doesn't: strings are UTF-8 without NUL.
- * Errors: INVALID_ARGUMENT. */
+/* Unpacks any message into the arena (valid until it is reset): requests and answers in payloads. Checks what protobuf-c doesn't:
+ * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena. */
+trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count,
+                               struct tv_arena *arena, ProtobufCMessage **message, trove_error *error);
+
+/* The same for a frame's header. */
 trove_status tv_frame_unpack(const uint8_t *header, size_t header_bytes, struct tv_arena *arena, tv_frame **frame,
                              trove_error *error);
 
@@ -59,7 +63,8 @@ uint64_t tv_frame_checksum(const uint8_t *header, size_t header_bytes, uint64_t 
  * returns the number of bytes; 0 if they are more than `capacity`. `checksummed` adds the header checksum. */
 size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksummed, uint8_t *out, size_t capacity);
 
-/* Fills a wire status from an error and back. The wire status borrows the error's message. */
+/* Fills a wire status from an error and back. The wire status borrows the error's message. An absent status (NULL) is OK; a code
+ * that isn't known becomes UNKNOWN. */
 void tv_status_to_wire(const trove_error *error, Trove__V1__Status *status);
 trove_status tv_status_from_wire(const Trove__V1__Status *status, trove_error *error);
 /* The value of a status' detail, NULL if it has none. */
