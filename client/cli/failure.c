@@ -1,0 +1,109 @@
+/* failure.c - see failure.h. */
+#include "failure.h"
+
+#include "exit.h"
+#include "text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+trove_status cli_error_set(trove_error *error, trove_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->status = status;
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static trove_status status_from_errno(int error_number) {
+    switch (error_number) {
+    case ENOENT:
+        return TROVE_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return TROVE_PERMISSION_DENIED;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+        return TROVE_RESOURCE_EXHAUSTED;
+    case EEXIST:
+    case EISDIR:
+    case ENOTDIR:
+    case ENOTEMPTY:
+    case ELOOP:
+        return TROVE_FAILED_PRECONDITION;
+    case ENAMETOOLONG:
+        return TROVE_INVALID_ARGUMENT;
+    case EIO:
+        return TROVE_DATA_LOSS;
+    default:
+        return TROVE_INTERNAL;
+    }
+}
+
+trove_status cli_error_errno(trove_error *error, int error_number, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->status = status_from_errno(error_number);
+    int used = vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    if (used >= 0 && (size_t)used < sizeof error->message)
+        snprintf(error->message + used, sizeof error->message - (size_t)used, ": %s", strerrordesc_np(error_number));
+    return error->status;
+}
+
+char *cli_failure_text(const struct cli_failure *failure) {
+    return cli_format("%s%s%s%s%s: %s (%s)%s%s", failure->action, failure->from != NULL ? " " : "",
+                      failure->from != NULL ? failure->from : "", failure->to != NULL ? " to " : "",
+                      failure->to != NULL ? failure->to : "", failure->error->message,
+                      trove_status_name(failure->error->status), failure->hint != NULL ? "; " : "",
+                      failure->hint != NULL ? failure->hint : "");
+}
+
+json_t *cli_json_text(const char *text) {
+    json_t *string = json_string(text);
+    if (string != NULL)
+        return string;
+    char *clean = cli_text_to_utf8(text);
+    string = json_string(clean);
+    free(clean);
+    return string;
+}
+
+json_t *cli_failure_json(const struct cli_failure *failure) {
+    json_t *error = json_object();
+    json_object_set_new(error, "action", cli_json_text(failure->action));
+    if (failure->from != NULL)
+        json_object_set_new(error, "from", cli_json_text(failure->from));
+    if (failure->to != NULL)
+        json_object_set_new(error, "to", cli_json_text(failure->to));
+    json_object_set_new(error, "status", cli_json_text(trove_status_name(failure->error->status)));
+    json_object_set_new(error, "message", cli_json_text(failure->error->message));
+    if (failure->hint != NULL)
+        json_object_set_new(error, "hint", cli_json_text(failure->hint));
+    json_object_set_new(error, "exit", json_integer(cli_exit_from_status(failure->error->status)));
+    json_t *outer = json_object();
+    json_object_set_new(outer, "error", error);
+    return outer;
+}
+
+const char *cli_hint_for_status(trove_status status) {
+    switch (status) {
+    case TROVE_UNAVAILABLE:
+        return "see whether the server still answers with 'trove ping'";
+    case TROVE_DEADLINE_EXCEEDED:
+        return "see how fast the server answers with 'trove ping', or allow more with --timeout SECONDS";
+    case TROVE_DATA_LOSS:
+        return "the bytes are damaged; nothing of them was kept";
+    default:
+        return NULL;
+    }
+}

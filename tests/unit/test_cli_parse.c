@@ -1,0 +1,143 @@
+/* test_cli_parse.c - values of the command line. */
+#include "parse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void sizes(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t bytes;
+    } rows[] = {
+        {"0", true, 0},
+        {"1", true, 1},
+        {"17B", true, 17},
+        {"256K", true, 262144},
+        {"256k", true, 262144},
+        {"1M", true, 1048576},
+        {"4MiB", true, 4194304},
+        {"4mib", true, 4194304},
+        {"1KB", true, 1000},
+        {"2GB", true, 2000000000},
+        {"1T", true, UINT64_C(1) << 40},
+        {"18446744073709551615", true, UINT64_MAX},
+        {"18446744073709551616", false, 0},
+        {"16777215T", true, UINT64_C(16777215) << 40},
+        {"16777216T", false, 0},
+        {"", false, 0},
+        {"K", false, 0},
+        {"-1", false, 0},
+        {"+1", false, 0},
+        {" 1", false, 0},
+        {"1 K", false, 0},
+        {"1.5M", false, 0},
+        {"1X", false, 0},
+        {"1KiBB", false, 0},
+        {"0x10", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t bytes = 4711;
+        assert_int_equal(cli_parse_size(rows[i].text, &bytes), rows[i].ok);
+        assert_int_equal(bytes, rows[i].ok ? rows[i].bytes : 4711);
+    }
+}
+
+static void ranges(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t offset;
+        uint64_t length;
+    } rows[] = {
+        {"0-1", true, 0, 1},
+        {"100-50", true, 100, 50},
+        {"100-", true, 100, UINT64_MAX},
+        {"4M-64K", true, 4194304, 65536},
+        {"18446744073709551614-1", true, UINT64_MAX - 1, 1},
+        {"18446744073709551614-2", false, 0, 0},
+        {"0-18446744073709551615", false, 0, 0},
+        {"0-0", false, 0, 0},
+        {"-5", false, 0, 0},
+        {"5", false, 0, 0},
+        {"-", false, 0, 0},
+        {"", false, 0, 0},
+        {"1-2-3", false, 0, 0},
+        {"1--2", false, 0, 0},
+        {"a-b", false, 0, 0},
+        {"00000000000000000000000000000000000001-1", false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t offset = 4711;
+        uint64_t length = 4712;
+        assert_int_equal(cli_parse_range(rows[i].text, &offset, &length), rows[i].ok);
+        assert_int_equal(offset, rows[i].ok ? rows[i].offset : 4711);
+        assert_int_equal(length, rows[i].ok ? rows[i].length : 4712);
+    }
+}
+
+static void seconds(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+        uint32_t milliseconds;
+    } rows[] = {
+        {"1", true, 1000},
+        {"30", true, 30000},
+        {"0.25", true, 250},
+        {"0.001", true, 1},
+        {"1.5", true, 1500},
+        {"2.050", true, 2050},
+        {"1000000", true, 1000000000},
+        {"1000000.001", false, 0},
+        {"1000001", false, 0},
+        {"0", false, 0},
+        {"0.000", false, 0},
+        {"0.0001", false, 0},
+        {"1.", false, 0},
+        {".5", false, 0},
+        {"-1", false, 0},
+        {"1s", false, 0},
+        {"", false, 0},
+        {"99999999999999999999", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint32_t milliseconds = 4711;
+        assert_int_equal(cli_parse_seconds(rows[i].text, &milliseconds), rows[i].ok);
+        assert_int_equal(milliseconds, rows[i].ok ? rows[i].milliseconds : 4711);
+    }
+}
+
+static void counts(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+        uint64_t value;
+    } rows[] = {
+        {"0", false, 0}, {"1", true, 1},   {"64", true, 64}, {"65", false, 0},
+        {"", false, 0},  {"4K", false, 0}, {"-1", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t value = 4711;
+        assert_int_equal(cli_parse_count(rows[i].text, 1, 64, &value), rows[i].ok);
+        assert_int_equal(value, rows[i].ok ? rows[i].value : 4711);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(seconds),
+        cmocka_unit_test(counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
