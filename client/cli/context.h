@@ -1,0 +1,26 @@
+/* context.h - what every verb works with: the settings given on the command line, the output, the connection. */
+#ifndef CLI_CONTEXT_H
+#define CLI_CONTEXT_H
+
+#include "interrupt.h"
+#include "output.h"
+
+struct cli_context {
+    char *server;        /* URL */
+    uint32_t timeout_ms; /* 0: the library's defaults */
+    struct cli_output output;
+    struct cli_interrupt interrupt;
+    trove_client *client; /* NULL before cli_connect */
+};
+
+void cli_context_init(struct cli_context *context);
+void cli_context_fini(struct cli_context *context);
+
+/* Connects, trying for `wait_ms` where that isn't 0. Says by itself what went wrong. */
+enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms);
+
+/* Says that `action` on `from` (to `to`) failed. A NULL hint stands for the general one of the status, if there is one. */
+enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to,
+                       const char *hint, const trove_error *error);
+
+#endif

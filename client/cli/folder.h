@@ -1,0 +1,23 @@
+/* folder.h - the files below a local folder. */
+#ifndef CLI_FOLDER_H
+#define CLI_FOLDER_H
+
+#include "trove.h"
+
+#include <stdbool.h>
+
+/* What a walk meets. `relative` is the path below the folder, with '/'. */
+struct cli_folder_visitor {
+    void *context;
+    void (*on_file)(void *context, const char *path, const char *relative, uint64_t size);
+    /* A link, a device, a pipe: left out, and why. */
+    void (*on_skipped)(void *context, const char *path, const char *why);
+    /* Something that can't be read; the walk goes on with the rest. */
+    void (*on_error)(void *context, const char *path, const trove_error *error);
+};
+
+/* Visits all regular files in order of their names. The folder itself may be a link; links below it are followed only if
+ * `follow_links` (a link that leads back above itself is reported, not walked for ever). */
+void cli_folder_walk(const char *folder, bool follow_links, const struct cli_folder_visitor *visitor);
+
+#endif

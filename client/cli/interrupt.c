@@ -1,0 +1,99 @@
+/* interrupt.c - see interrupt.h. */
+#include "interrupt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const int handled[] = {SIGINT, SIGTERM, SIGHUP};
+enum {
+    HANDLED_COUNT = sizeof handled / sizeof handled[0]
+};
+
+static void *wait_for_signal(void *context) {
+    struct cli_interrupt *interrupt = context;
+    int number = 0;
+    if (sigwait(&interrupt->signals, &number) != 0)
+        return NULL;
+    /* A regular end that crosses the signal must not stop this halfway: it waits, and the process ends here. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_mutex_lock(&interrupt->lock);
+    for (struct cli_unfinished *file = interrupt->files; file != NULL; file = file->next)
+        unlinkat(file->folder_fd, file->name, 0);
+
+    for (size_t i = 0; i < HANDLED_COUNT; i++)
+        signal(handled[i], SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
+    cli_output_abandon(interrupt->output, "interrupted; nothing half-done is left");
+    _exit(128 + number);
+}
+
+void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output) {
+    mode_t mask = umask(0);
+    umask(mask);
+    *interrupt = (struct cli_interrupt){.output = output, .new_file_mode = 0666 & ~mask};
+    pthread_mutex_init(&interrupt->lock, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&interrupt->signals);
+    for (size_t i = 0; i < HANDLED_COUNT; i++) {
+        struct sigaction action;
+        if (sigaction(handled[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&interrupt->signals, handled[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &interrupt->signals, NULL);
+    interrupt->running = pthread_create(&interrupt->thread, NULL, wait_for_signal, interrupt) == 0;
+    /* Without the thread the signals do what they do by default, which is better than nothing happening at all. */
+    if (!interrupt->running)
+        pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
+}
+
+void cli_interrupt_fini(struct cli_interrupt *interrupt) {
+    if (interrupt->running) {
+        pthread_cancel(interrupt->thread);
+        pthread_join(interrupt->thread, NULL);
+    }
+    pthread_mutex_destroy(&interrupt->lock);
+}
+
+static void forget(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+    if (file->previous != NULL)
+        file->previous->next = file->next;
+    else
+        interrupt->files = file->next;
+    if (file->next != NULL)
+        file->next->previous = file->previous;
+}
+
+int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+    pthread_mutex_lock(&interrupt->lock);
+    int fd = openat(file->folder_fd, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int error_number = errno;
+    if (fd >= 0) {
+        file->previous = NULL;
+        file->next = interrupt->files;
+        if (file->next != NULL)
+            file->next->previous = file;
+        interrupt->files = file;
+    }
+    pthread_mutex_unlock(&interrupt->lock);
+    errno = error_number;
+    return fd;
+}
+
+int cli_interrupt_commit(struct cli_interrupt *interrupt, struct cli_unfinished *file, const char *name) {
+    pthread_mutex_lock(&interrupt->lock);
+    int error_number = renameat(file->folder_fd, file->name, file->folder_fd, name) == 0 ? 0 : errno;
+    if (error_number == 0)
+        forget(interrupt, file);
+    pthread_mutex_unlock(&interrupt->lock);
+    return error_number;
+}
+
+void cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+    pthread_mutex_lock(&interrupt->lock);
+    unlinkat(file->folder_fd, file->name, 0);
+    forget(interrupt, file);
+    pthread_mutex_unlock(&interrupt->lock);
+}

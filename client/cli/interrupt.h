@@ -1,0 +1,51 @@
+/* interrupt.h - SIGINT, SIGTERM and SIGHUP end the command in a clean way.
+ *
+ * One thread waits for them; all others have them blocked. It removes the files that are under way and ends the process there and
+ * then: the server drops an upload whose connection ends, so nothing half-done is left on either side. Unwinding every worker
+ * instead was rejected: one that sits in a read of a silent pipe or a call to a stuck server would hold the exit up.
+ * A second signal, while the first is being served, kills at once.
+ */
+#ifndef CLI_INTERRUPT_H
+#define CLI_INTERRUPT_H
+
+#include "output.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/types.h>
+
+/* A file to be removed should a signal come. Lives in the caller's memory from add to commit or drop. */
+struct cli_unfinished {
+    int folder_fd;
+    char name[40];
+    struct cli_unfinished *next;
+    struct cli_unfinished *previous;
+};
+
+struct cli_interrupt {
+    struct cli_output *output;
+    /* What a new file's mode is under the process's umask. Read before there are threads, since reading means setting. */
+    mode_t new_file_mode;
+    sigset_t signals;
+    pthread_t thread;
+    bool running;
+    /* Held from the signal to the end of the process, so that no file appears behind the clearing up. */
+    pthread_mutex_t lock;
+    struct cli_unfinished *files;
+};
+
+/* To be called before any other thread exists: they inherit the blocked signals. One that was ignored from the start (nohup) stays
+ * ignored. Ignores SIGPIPE for good, so that a closed pipe is an error like others. */
+void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output);
+void cli_interrupt_fini(struct cli_interrupt *interrupt);
+
+/* Creates the file (0600, new) and remembers it in one step. Returns its descriptor, or -1 with errno set. */
+int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);
+
+/* Renames the file to its name for good; from then on it stays. Returns 0, or an errno: then it is still to be removed. */
+int cli_interrupt_commit(struct cli_interrupt *interrupt, struct cli_unfinished *file, const char *name);
+
+/* Removes the file. */
+void cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file);
+
+#endif

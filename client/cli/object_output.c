@@ -1,0 +1,25 @@
+/* object_output.c - see object_output.h. */
+#include "object_output.h"
+
+#include "failure.h"
+#include "human.h"
+
+json_t *cli_json_number(uint64_t number) {
+    return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
+}
+
+json_t *cli_object_json(const trove_object_info *info) {
+    json_t *object = json_object();
+    json_object_set_new(object, "bucket", cli_json_text(info->bucket));
+    json_object_set_new(object, "key", cli_json_text(info->key));
+    json_object_set_new(object, "size", cli_json_number(info->size));
+    json_object_set_new(object, "etag", cli_json_text(info->etag));
+    json_object_set_new(object, "generation", cli_json_number(info->generation));
+    json_object_set_new(object, "modified", cli_json_text(cli_human_time_utc(info->modified_ns).text));
+    json_object_set_new(object, "content_type", cli_json_text(info->content_type));
+    json_t *metadata = json_object();
+    for (size_t i = 0; i < info->metadata_count; i++)
+        json_object_set_new(metadata, info->metadata[i].key, cli_json_text(info->metadata[i].value));
+    json_object_set_new(object, "metadata", metadata);
+    return object;
+}

@@ -1,0 +1,192 @@
+/* options.c - see options.h. */
+#include "options.h"
+
+#include "parse.h"
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_SERVER = 's',
+    KEY_QUIET = 'q',
+    KEY_JSON = 0x1000,
+    KEY_TIMEOUT,
+};
+
+static void print_version(FILE *stream, struct argp_state *state) {
+    (void)state;
+    fprintf(stream, "trove %d.%d.%d (libtrove %s)\n", TROVE_VERSION_MAJOR, TROVE_VERSION_MINOR, TROVE_VERSION_PATCH,
+            trove_version());
+}
+
+static const struct argp_option global_options[] = {
+    {"server", KEY_SERVER, "URL", 0,
+     "The server: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH. Default: TROVE_SERVER, else troved's own socket",
+     0},
+    {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line; failures as JSON on standard error", 0},
+    {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay",
+     0},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
+     "Longest wait for the server in any step that makes no progress (default: 5 to connect, 30 for the rest)", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static error_t parse_global(int key, char *argument, struct argp_state *state) {
+    struct cli_context *context = state->input;
+    switch (key) {
+    case KEY_SERVER:
+        free(context->server);
+        context->server = cli_copy(argument);
+        return 0;
+    case KEY_JSON:
+        context->output.json = true;
+        return 0;
+    case KEY_QUIET:
+        context->output.quiet = true;
+        return 0;
+    case KEY_TIMEOUT:
+        if (!cli_parse_seconds(argument, &context->timeout_ms))
+            argp_error(state, "--timeout takes seconds, such as 30 or 0.5, not '%s'", argument);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp global_parser = {.options = global_options, .parser = parse_global};
+
+/* ---- before the verb ---- */
+
+struct outer {
+    struct cli_context *context;
+    const char *verbs_doc;
+    int verb_index;
+};
+
+static error_t parse_outer(int key, char *argument, struct argp_state *state) {
+    struct outer *outer = state->input;
+    (void)argument;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = outer->context;
+        return 0;
+    case ARGP_KEY_ARGS:
+        outer->verb_index = state->next;
+        state->next = state->argc;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "a verb is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static char *help_outer(int key, const char *text, void *input) {
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)(uintptr_t)text;
+    const struct outer *outer = input;
+    /* argp gives no input while it only prints. */
+    return cli_format("%s\nExit codes (of several failures the gravest counts):\n%s",
+                      outer != NULL ? outer->verbs_doc : "", cli_exit_table());
+}
+
+int cli_options_parse_global(struct cli_context *context, int argc, char **argv, const char *verbs_doc) {
+    argp_err_exit_status = CLI_EXIT_USAGE;
+    argp_program_version_hook = print_version;
+    static char name[] = "trove";
+    argv[0] = name; /* messages begin with it, wherever the program was found */
+    const struct argp_child children[] = {{&global_parser, 0, NULL, 0}, {NULL, 0, NULL, 0}};
+    const struct argp parser = {
+        .parser = parse_outer,
+        .args_doc = "VERB [ARGUMENT...]",
+        .doc = "Moves objects between files and a Trove server.\v",
+        .children = children,
+        .help_filter = help_outer,
+    };
+    struct outer outer = {.context = context, .verbs_doc = verbs_doc, .verb_index = argc};
+    argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &outer);
+    return outer.verb_index;
+}
+
+/* ---- behind the verb ---- */
+
+struct inner {
+    struct cli_context *context;
+    const struct cli_usage *usage;
+    void *values;
+    struct cli_operands operands;
+};
+
+static error_t parse_inner(int key, char *argument, struct argp_state *state) {
+    struct inner *inner = state->input;
+    const struct cli_usage *usage = inner->usage;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = inner->context;
+        return 0;
+    case ARGP_KEY_ARGS:
+        inner->operands = (struct cli_operands){.count = state->argc - state->next, .texts = state->argv + state->next};
+        return 0;
+    case ARGP_KEY_END:
+        if (inner->operands.count < usage->operands_min)
+            argp_error(state, "%s is missing", inner->operands.count == 0 ? "an argument" : "another argument");
+        if (usage->operands_max > 0 && inner->operands.count > usage->operands_max)
+            argp_error(state, "'%s' is one argument too many", inner->operands.texts[usage->operands_max]);
+        return 0;
+    default:
+        return usage->parse != NULL ? usage->parse(key, argument, state, inner->values) : ARGP_ERR_UNKNOWN;
+    }
+}
+
+struct cli_operands cli_options_parse_verb(struct cli_context *context, const struct cli_usage *usage, int argc,
+                                           char **argv, void *values) {
+    const struct argp_child children[] = {{&global_parser, 0, "For every verb:", 1}, {NULL, 0, NULL, 0}};
+    const struct argp parser = {
+        .options = usage->options,
+        .parser = parse_inner,
+        .args_doc = usage->operands,
+        .doc = usage->doc,
+        .children = children,
+    };
+    struct inner inner = {.context = context, .usage = usage, .values = values};
+    char *verb = argv[0];
+    char *name = cli_format("trove %s", verb);
+    argv[0] = name;
+    argp_parse(&parser, argc, argv, 0, NULL, &inner);
+    argv[0] = verb;
+    free(name);
+    return inner.operands;
+}
+
+void cli_usage_error(const char *verb, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char *message = NULL;
+    if (vasprintf(&message, format, arguments) < 0)
+        message = cli_copy("wrong usage");
+    va_end(arguments);
+    fprintf(stderr, "trove %s: %s\nTry `trove %s --help' for more information.\n", verb, message, verb);
+    exit(CLI_EXIT_USAGE);
+}
+
+struct cli_object_name *cli_operands_objects(const char *verb, const struct cli_operands *operands, bool key_needed) {
+    struct cli_object_name *names = cli_alloc((size_t)operands->count * sizeof *names);
+    for (int i = 0; i < operands->count; i++) {
+        if (!cli_object_name_parse(operands->texts[i], &names[i]))
+            cli_usage_error(verb, "'%s' has no bucket before its first '/'; objects are BUCKET/KEY",
+                            operands->texts[i]);
+        if (key_needed && *names[i].key == 0)
+            cli_usage_error(verb, "'%s' is a bucket; objects are BUCKET/KEY", operands->texts[i]);
+    }
+    return names;
+}
+
+void cli_object_names_free(struct cli_object_name *names, int count) {
+    for (int i = 0; i < count; i++)
+        cli_object_name_fini(&names[i]);
+    free(names);
+}

@@ -1,0 +1,196 @@
+/* target.c - see target.h. */
+#include "target.h"
+
+#include "local_path.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    FOLDER_FLAGS = O_PATH | O_DIRECTORY | O_CLOEXEC,
+    NAME_TRIES = 16,
+};
+
+static trove_status create_unfinished(struct cli_target *target, trove_error *error) {
+    target->unfinished.folder_fd = target->folder_fd;
+    for (int i = 0; i < NAME_TRIES; i++) {
+        unsigned long long number = 0;
+        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+            return cli_error_errno(error, errno, "no random numbers for a file name");
+        snprintf(target->unfinished.name, sizeof target->unfinished.name, ".trove-%016llx.part", number);
+        target->fd = cli_interrupt_create(target->interrupt, &target->unfinished);
+        if (target->fd >= 0)
+            return TROVE_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    return cli_error_errno(error, errno, "no file can be made in the folder of %s", target->name);
+}
+
+/* Takes folder_fd over in any case. */
+static trove_status open_in_folder(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
+                                   const char *name, trove_error *error) {
+    *target = (struct cli_target){.interrupt = interrupt,
+                                  .fd = -1,
+                                  .folder_fd = folder_fd,
+                                  .name = cli_copy(name),
+                                  .mode = interrupt->new_file_mode};
+    struct stat existing;
+    if (fstatat(folder_fd, name, &existing, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (S_ISDIR(existing.st_mode)) {
+            close(folder_fd);
+            cli_error_set(error, TROVE_FAILED_PRECONDITION, "%s is a folder already", name);
+            free(target->name);
+            return error->status;
+        }
+        /* A file that was readable by its owner alone doesn't become public by being replaced. */
+        if (S_ISREG(existing.st_mode))
+            target->mode = existing.st_mode & 0777;
+    }
+    trove_status status = create_unfinished(target, error);
+    if (status != TROVE_OK) {
+        close(folder_fd);
+        free(target->name);
+    }
+    return status;
+}
+
+static trove_status open_special(struct cli_target *target, const char *path, trove_error *error) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return cli_error_errno(error, errno, "%s can't be opened", path);
+    *target = (struct cli_target){.fd = fd, .folder_fd = -1};
+    return TROVE_OK;
+}
+
+trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *interrupt, const char *path,
+                             const char *default_name, trove_error *error) {
+    if (strcmp(path, "-") == 0) {
+        *target = (struct cli_target){.fd = STDOUT_FILENO, .folder_fd = -1};
+        return TROVE_OK;
+    }
+    if (*path == 0)
+        return cli_error_set(error, TROVE_INVALID_ARGUMENT, "the file's name is empty");
+    struct stat existing;
+    bool exists = stat(path, &existing) == 0;
+    bool is_folder = exists && S_ISDIR(existing.st_mode);
+    const char *refusal = is_folder ? cli_local_path_refusal(default_name) : NULL;
+    if (refusal != NULL)
+        return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s",
+                             refusal);
+    if (exists && !is_folder && !S_ISREG(existing.st_mode))
+        return open_special(target, path, error);
+    if (!exists && path[strlen(path) - 1] == '/')
+        return cli_error_set(error, TROVE_NOT_FOUND, "folder %s doesn't exist", path);
+
+    /* The link's end is what gets replaced, never the link: that may be /dev/stdout. */
+    char *real = exists && !is_folder ? realpath(path, NULL) : NULL;
+    char *for_folder = cli_copy(real != NULL ? real : path);
+    char *for_name = cli_copy(real != NULL ? real : path);
+    const char *folder = is_folder ? path : dirname(for_folder);
+    const char *name = is_folder ? default_name : basename(for_name);
+    trove_status status = TROVE_OK;
+    int folder_fd = open(folder, FOLDER_FLAGS);
+    if (folder_fd < 0)
+        status = cli_error_errno(error, errno, "folder %s can't be entered", folder);
+    else
+        status = open_in_folder(target, interrupt, folder_fd, name, error);
+    free(for_folder);
+    free(for_name);
+    free(real);
+    return status;
+}
+
+/* Enters `name` below `parent_fd`, making it if need be. Returns the descriptor or -1 with errno set. */
+static int enter(int parent_fd, const char *name) {
+    int fd = openat(parent_fd, name, FOLDER_FLAGS | O_NOFOLLOW);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    /* Another worker may make the same folder at the same time. */
+    if (mkdirat(parent_fd, name, 0777) != 0 && errno != EEXIST)
+        return -1;
+    return openat(parent_fd, name, FOLDER_FLAGS | O_NOFOLLOW);
+}
+
+trove_status cli_target_open_below(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
+                                   const char *relative, trove_error *error) {
+    char *parts = cli_copy(relative);
+    int fd = openat(folder_fd, ".", FOLDER_FLAGS);
+    trove_status status = fd >= 0 ? TROVE_OK : cli_error_errno(error, errno, "the folder can't be entered");
+    char *part = parts;
+    for (char *slash = strchr(part, '/'); status == TROVE_OK && slash != NULL; slash = strchr(part, '/')) {
+        *slash = 0;
+        int next_fd = enter(fd, part);
+        if (next_fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+            status = cli_error_set(error, TROVE_FAILED_PRECONDITION,
+                                   "%s is a file or a symbolic link here, not a folder; it isn't followed", part);
+        else if (next_fd < 0)
+            status = cli_error_errno(error, errno, "folder %s can't be entered", part);
+        close(fd);
+        fd = next_fd;
+        part = slash + 1;
+    }
+    if (status == TROVE_OK)
+        status = open_in_folder(target, interrupt, fd, part, error);
+    free(parts);
+    return status;
+}
+
+static void close_target(struct cli_target *target) {
+    if (target->fd >= 0 && target->fd != STDOUT_FILENO)
+        close(target->fd);
+    if (target->folder_fd >= 0)
+        close(target->folder_fd);
+    free(target->name);
+    *target = (struct cli_target){.fd = -1, .folder_fd = -1};
+}
+
+trove_status cli_target_publish(struct cli_target *target, trove_error *error) {
+    trove_status status = TROVE_OK;
+    if (target->folder_fd >= 0) {
+        /* Late errors of network file systems come out at the close. */
+        int error_number = fchmod(target->fd, target->mode) == 0 ? 0 : errno;
+        if (close(target->fd) != 0 && error_number == 0)
+            error_number = errno;
+        target->fd = -1;
+        if (error_number == 0)
+            error_number = cli_interrupt_commit(target->interrupt, &target->unfinished, target->name);
+        if (error_number != 0) {
+            status = cli_error_errno(error, error_number, "%s can't be written", target->name);
+            cli_interrupt_drop(target->interrupt, &target->unfinished);
+        }
+    }
+    close_target(target);
+    return status;
+}
+
+void cli_target_discard(struct cli_target *target) {
+    if (target->folder_fd >= 0)
+        cli_interrupt_drop(target->interrupt, &target->unfinished);
+    close_target(target);
+}
+
+trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error) {
+    char *partial = cli_copy(path);
+    for (char *slash = strchr(partial + 1, '/'); *partial != 0 && slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(partial, 0777);
+        *slash = '/';
+    }
+    mkdir(partial, 0777);
+    free(partial);
+    /* What went wrong on the way shows here. */
+    int fd = open(path, FOLDER_FLAGS);
+    if (fd < 0)
+        return cli_error_errno(error, errno, "folder %s can't be made or entered", path);
+    *folder_fd = fd;
+    return TROVE_OK;
+}

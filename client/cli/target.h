@@ -1,0 +1,42 @@
+/* target.h - the local file that a download becomes: whole, or not at all.
+ *
+ * The bytes go to a new file in the folder where the target will be, which takes the target's name when it is complete. All is
+ * done relative to the folder's descriptor, and folders below a download's root are entered one by one without following
+ * symbolic links: no key, and nobody who plants a link meanwhile, leads outside. That is why this is not left to
+ * trove_get_file, which takes a path.
+ */
+#ifndef CLI_TARGET_H
+#define CLI_TARGET_H
+
+#include "interrupt.h"
+
+#include <stdbool.h>
+
+struct cli_target {
+    struct cli_interrupt *interrupt;
+    int fd;        /* write here */
+    int folder_fd; /* -1 where there is no folder: standard output, a device, a pipe */
+    char *name;
+    mode_t mode;
+    struct cli_unfinished unfinished;
+};
+
+/* What a person named: "-" is standard output; an existing folder means `default_name` in it; a symbolic link is followed to
+ * what it points to; a device or a named pipe is written directly. */
+trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *interrupt, const char *path,
+                             const char *default_name, trove_error *error);
+
+/* A path below the folder, which must have passed cli_local_path_refusal; folders on the way are made. */
+trove_status cli_target_open_below(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
+                                   const char *relative, trove_error *error);
+
+/* Gives the target its name. Whatever this yields, the target is closed. */
+trove_status cli_target_publish(struct cli_target *target, trove_error *error);
+
+/* Closes the target and leaves nothing behind. */
+void cli_target_discard(struct cli_target *target);
+
+/* Makes the folder and those above it where they are missing, and opens it. *folder_fd is the caller's to close. */
+trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error);
+
+#endif

@@ -1,0 +1,41 @@
+/* transfer_options.c - see transfer_options.h. */
+#include "transfer_options.h"
+
+#include "parallel.h"
+#include "parse.h"
+
+static const uint64_t CHUNK_BYTES_MAX = UINT64_C(64) << 20; /* trove_stream_options.chunk_bytes */
+
+error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values) {
+    switch (key) {
+    case 'r':
+        values->recursive = true;
+        return 0;
+    case 'p':
+        if (!cli_parse_count(argument, 1, CLI_PARALLEL_MAX, &values->parallel))
+            argp_error(state, "--parallel takes a number from 1 to %d, not '%s'", CLI_PARALLEL_MAX, argument);
+        return 0;
+    case CLI_KEY_CHUNK_SIZE:
+        if (!cli_parse_size(argument, &values->chunk_bytes) || values->chunk_bytes == 0 ||
+            values->chunk_bytes > CHUNK_BYTES_MAX)
+            argp_error(state, "--chunk-size takes a size from 1 to 64MiB, such as 256K or 4MiB, not '%s'", argument);
+        return 0;
+    case CLI_KEY_IF_MATCH:
+        values->if_match = argument;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values) {
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = values->chunk_bytes;
+    options.if_match = values->if_match;
+    return options;
+}
+
+size_t cli_transfer_threads(const struct cli_transfer_values *values) {
+    return values->parallel > 0 ? (size_t)values->parallel : CLI_PARALLEL_DEFAULT;
+}
