@@ -1,0 +1,78 @@
+/* cmd_bucket.c - trove mb, trove rb. */
+#include "commands.h"
+#include "options.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* "bucket" and "bucket/" are the same to a person; "bucket/key" is a mistake. */
+static const char *bucket_operand(const char *verb, char *text) {
+    size_t bytes = strcspn(text, "/");
+    if (bytes == 0 || (text[bytes] == '/' && text[bytes + 1] != 0))
+        cli_usage_error(verb, "'%s' is no bucket", text);
+    text[bytes] = 0;
+    return text;
+}
+
+static void say_done(struct cli_context *context, const char *action, const char *bucket) {
+    if (!context->output.json) {
+        cli_output_done(&context->output, "%s %s", action, bucket);
+        return;
+    }
+    json_t *result = json_object();
+    json_object_set_new(result, "bucket", cli_json_text(bucket));
+    json_object_set_new(result, "action", cli_json_text(action));
+    cli_output_json(&context->output, result);
+}
+
+enum cli_exit cmd_mb(struct cli_context *context, int argc, char **argv) {
+    const struct cli_usage usage = {
+        .operands = "BUCKET...",
+        .doc = "Makes buckets.\vA name has 3 to 63 characters of a-z, 0-9, '-' and '.', with a letter or digit at both "
+               "ends.",
+        .operands_min = 1,
+    };
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
+    for (int i = 0; i < operands.count; i++)
+        bucket_operand("mb", operands.texts[i]);
+    enum cli_exit worst = cli_connect(context, 0);
+    for (int i = 0; i < operands.count && worst != CLI_EXIT_UNAVAILABLE && context->client != NULL; i++) {
+        const char *bucket = operands.texts[i];
+        trove_error error = {0};
+        if (trove_bucket_create(context->client, bucket, 0, &error) == TROVE_OK)
+            say_done(context, "made", bucket);
+        else
+            worst = cli_exit_worst(worst, cli_fail(context, "mb", bucket, NULL, NULL, &error));
+    }
+    return worst;
+}
+
+enum cli_exit cmd_rb(struct cli_context *context, int argc, char **argv) {
+    const struct cli_usage usage = {
+        .operands = "BUCKET...",
+        .doc = "Removes buckets, which must be empty.\v`trove rm --recursive BUCKET' empties one.",
+        .operands_min = 1,
+    };
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
+    for (int i = 0; i < operands.count; i++)
+        bucket_operand("rb", operands.texts[i]);
+    enum cli_exit worst = cli_connect(context, 0);
+    for (int i = 0; i < operands.count && worst != CLI_EXIT_UNAVAILABLE && context->client != NULL; i++) {
+        const char *bucket = operands.texts[i];
+        trove_error error = {0};
+        trove_status status = trove_bucket_delete(context->client, bucket, 0, &error);
+        if (status == TROVE_OK) {
+            say_done(context, "removed", bucket);
+            continue;
+        }
+        char *hint = NULL;
+        if (status == TROVE_FAILED_PRECONDITION)
+            hint = cli_format("empty it with 'trove rm --recursive %s'", bucket);
+        else if (status == TROVE_NOT_FOUND)
+            hint = cli_copy("'trove ls' lists the buckets");
+        worst = cli_exit_worst(worst, cli_fail(context, "rb", bucket, NULL, hint, &error));
+        free(hint);
+    }
+    return worst;
+}

@@ -1,0 +1,253 @@
+/* cmd_get.c - trove get: objects become files. */
+#include "commands.h"
+#include "fetch.h"
+#include "get_list.h"
+#include "human.h"
+#include "local_path.h"
+#include "object_name.h"
+#include "object_output.h"
+#include "options.h"
+#include "parallel.h"
+#include "parse.h"
+#include "progress.h"
+#include "target.h"
+#include "text.h"
+#include "transfer_options.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct values {
+    struct cli_transfer_values transfer;
+    bool ranged;
+    uint64_t range_offset;
+    uint64_t range_length;
+};
+
+enum {
+    KEY_RANGE = 0x1000 + 0x100,
+};
+
+static const struct argp_option options[] = {
+    {"recursive", 'r', NULL, 0, "All objects in the folder PREFIX, into a local folder", 0},
+    {"range", KEY_RANGE, "OFFSET-LENGTH", 0,
+     "Only LENGTH bytes from OFFSET on; `OFFSET-' is all from there. `100-50' are the bytes 100 to 149; `4M-64K' "
+     "works, "
+     "too",
+     0},
+    CLI_TRANSFER_OPTIONS,
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
+    struct values *values = input;
+    if (key != KEY_RANGE)
+        return cli_transfer_parse(key, argument, state, &values->transfer);
+    if (!cli_parse_range(argument, &values->range_offset, &values->range_length))
+        argp_error(state, "--range takes OFFSET-LENGTH, such as 100-50, or OFFSET-, not '%s'", argument);
+    values->ranged = true;
+    return 0;
+}
+
+static trove_stream_options stream_options(const struct values *values) {
+    trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer);
+    if (values->ranged) {
+        stream_options.range_offset = values->range_offset;
+        stream_options.range_length = values->range_length;
+    }
+    return stream_options;
+}
+
+static void say_fetched(struct cli_output *output, const char *file, const trove_object_info *info) {
+    if (!output->json) {
+        cli_output_done(output, "%s/%s -> %s (%s)", info->bucket, info->key, file, cli_human_size(info->size).text);
+        return;
+    }
+    json_t *result = cli_object_json(info);
+    json_object_set_new(result, "file", cli_json_text(file));
+    cli_output_json(output, result);
+}
+
+/* ---- one object ---- */
+
+/* The current folder is meant where no file is given: there not even a link is followed, and a key "x/-" is a file named "-". */
+static trove_status open_target(struct cli_target *target, struct cli_context *context, const char *key,
+                                const char *path, trove_error *error) {
+    const char *name = cli_key_base(key);
+    if (path != NULL)
+        return cli_target_open(target, &context->interrupt, path, name, error);
+    const char *refusal = cli_local_path_refusal(name);
+    if (refusal != NULL)
+        return cli_error_set(error, TROVE_FAILED_PRECONDITION,
+                             "the key's last part can't be a file's name: %s; give a FILE", refusal);
+    return cli_target_open_below(target, &context->interrupt, AT_FDCWD, name, error);
+}
+
+/* What people are told about where it goes. The caller's to free. */
+static char *target_text(const struct cli_object_name *name, const char *path) {
+    const char *base = cli_key_base(name->key);
+    if (path == NULL)
+        return cli_copy(base);
+    if (strcmp(path, "-") == 0)
+        return cli_copy("standard output");
+    struct stat found;
+    if (stat(path, &found) != 0 || !S_ISDIR(found.st_mode))
+        return cli_copy(path);
+    return cli_format("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", base);
+}
+
+static enum cli_exit get_one(struct cli_context *context, const struct values *values,
+                             const struct cli_object_name *name, const char *path) {
+    bool to_stdout = path != NULL && strcmp(path, "-") == 0;
+    char *shown = target_text(name, path);
+    struct cli_fetch fetch = {
+        .context = context,
+        .action = "get",
+        .bucket = name->bucket,
+        .key = name->key,
+        .to_text = shown,
+        .options = stream_options(values),
+    };
+    struct cli_target target;
+    trove_error error = {0};
+    if (open_target(&target, context, name->key, path, &error) != TROVE_OK) {
+        enum cli_exit failed = cli_fetch_fail_local(&fetch, &error);
+        free(shown);
+        return failed;
+    }
+    struct cli_progress progress;
+    struct cli_progress_item item;
+    /* Where the bytes themselves go to the terminal, a line between them would only spoil both. */
+    bool drawn = !(to_stdout && context->output.stdout_is_terminal);
+    if (drawn) {
+        cli_progress_start(&progress, &context->output, shown, 1);
+        cli_progress_expect(&progress, TROVE_SIZE_UNKNOWN);
+        cli_progress_item_begin(&item, &progress, TROVE_SIZE_UNKNOWN, &fetch.options.hooks);
+    }
+    trove_object_info *info = NULL;
+    enum cli_exit code = cli_fetch_run(&fetch, &target, &info);
+    if (drawn) {
+        cli_progress_item_end(&item, code == CLI_EXIT_OK);
+        cli_progress_stop(&progress);
+    }
+    if (code == CLI_EXIT_OK && !to_stdout)
+        say_fetched(&context->output, shown, info);
+    trove_object_info_free(info);
+    free(shown);
+    return code;
+}
+
+/* ---- many ---- */
+
+struct get {
+    struct cli_context *context;
+    const struct values *values;
+    const char *bucket;
+    const struct cli_get_list *list;
+    const char *folder;
+    int folder_fd;
+    struct cli_progress progress;
+};
+
+static enum cli_exit get_file(void *input, size_t index) {
+    struct get *get = input;
+    const struct cli_get_object *object = &get->list->objects[index];
+    const char *relative = object->key + get->list->folder_bytes;
+    char *file = cli_format("%s/%s", get->folder, relative);
+    struct cli_fetch fetch = {
+        .context = get->context,
+        .action = "get",
+        .bucket = get->bucket,
+        .key = object->key,
+        .to_text = file,
+        .options = stream_options(get->values),
+    };
+    struct cli_progress_item item;
+    cli_progress_item_begin(&item, &get->progress, object->size, &fetch.options.hooks);
+    struct cli_target target;
+    trove_error error = {0};
+    trove_object_info *info = NULL;
+    enum cli_exit code = CLI_EXIT_OK;
+    if (cli_target_open_below(&target, &get->context->interrupt, get->folder_fd, relative, &error) == TROVE_OK)
+        code = cli_fetch_run(&fetch, &target, &info);
+    else
+        code = cli_fetch_fail_local(&fetch, &error);
+    if (code == CLI_EXIT_OK)
+        say_fetched(&get->context->output, file, info);
+    cli_progress_item_end(&item, code == CLI_EXIT_OK);
+    trove_object_info_free(info);
+    free(file);
+    return code;
+}
+
+static enum cli_exit get_many(struct cli_context *context, const struct values *values,
+                              const struct cli_object_name *name, const char *folder) {
+    char *key_folder = *name->key != 0 ? cli_key_folder(name->key) : cli_copy("");
+    struct cli_get_list list;
+    struct get get = {
+        .context = context,
+        .values = values,
+        .bucket = name->bucket,
+        .list = &list,
+        .folder = folder,
+        .folder_fd = -1,
+    };
+    enum cli_exit code = cli_get_list_make(&list, context, name->bucket, key_folder);
+    trove_error error = {0};
+    if (code == CLI_EXIT_OK && cli_folder_make(folder, &get.folder_fd, &error) != TROVE_OK)
+        code = cli_fail(context, "get", name->bucket, folder, NULL, &error);
+    if (code == CLI_EXIT_OK) {
+        cli_progress_start(&get.progress, &context->output, NULL, list.count);
+        for (size_t i = 0; i < list.count; i++)
+            cli_progress_expect(&get.progress, list.objects[i].size);
+        size_t skipped = 0;
+        code = cli_parallel_run(list.count, cli_transfer_threads(&values->transfer), get_file, &get, &skipped);
+        cli_progress_stop(&get.progress);
+        if (skipped > 0)
+            cli_output_note(&context->output, "%zu more objects were not tried without a server", skipped);
+        close(get.folder_fd);
+    }
+    code = cli_exit_worst(code, list.worst);
+    cli_get_list_fini(&list);
+    free(key_folder);
+    return code;
+}
+
+enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
+    const struct cli_usage usage = {
+        .operands = "BUCKET/KEY [FILE|-]\n--recursive BUCKET[/PREFIX] FOLDER",
+        .doc = "Fetches an object into a file; `-' is standard output.\v"
+               "Without FILE it gets the last part of KEY as its name, in the current folder; where FILE is a folder, "
+               "in that. A file appears (or is replaced) when it is whole, or not at all. With --recursive PREFIX is a "
+               "folder of keys, and the rest of each key the path below FOLDER, which is made if need be; keys that "
+               "would lead out of it or that would be file and folder at once are refused, each with a message, and "
+               "symbolic links below it are not followed.",
+        .options = options,
+        .parse = parse,
+        .operands_min = 1,
+        .operands_max = 2,
+    };
+    struct values values = {0};
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
+    struct cli_object_name name;
+    if (!cli_object_name_parse(operands.texts[0], &name))
+        cli_usage_error("get", "'%s' has no bucket; objects are BUCKET/KEY", operands.texts[0]);
+    const char *path = operands.count > 1 ? operands.texts[1] : NULL;
+    bool recursive = values.transfer.recursive;
+    if (!recursive && *name.key == 0)
+        cli_usage_error("get", "'%s' has no key; objects are BUCKET/KEY, and --recursive takes a whole bucket",
+                        operands.texts[0]);
+    if (recursive && (path == NULL || *path == 0 || strcmp(path, "-") == 0))
+        cli_usage_error("get", "--recursive needs a folder to write to, such as '.'");
+    if (recursive && (values.ranged || values.transfer.if_match != NULL))
+        cli_usage_error("get", "--range and --if-match are for one object, not with --recursive");
+
+    enum cli_exit code = cli_connect(context, 0);
+    if (code == CLI_EXIT_OK)
+        code = recursive ? get_many(context, &values, &name, path) : get_one(context, &values, &name, path);
+    cli_object_name_fini(&name);
+    return code;
+}

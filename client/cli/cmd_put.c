@@ -1,0 +1,235 @@
+/* cmd_put.c - trove put: files, folders or standard input become objects. */
+#include "commands.h"
+#include "human.h"
+#include "object_output.h"
+#include "options.h"
+#include "parallel.h"
+#include "progress.h"
+#include "put_list.h"
+#include "text.h"
+#include "transfer_options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct values {
+    struct cli_transfer_values transfer;
+    bool follow_links;
+    const char *content_type;
+    trove_metadata *metadata;
+    size_t metadata_count;
+    size_t metadata_room;
+};
+
+enum {
+    KEY_FOLLOW = 0x1000 + 0x100,
+    KEY_CONTENT_TYPE,
+    KEY_META,
+};
+
+static const struct argp_option options[] = {
+    {"recursive", 'r', NULL, 0, "Take folders, too, with all that is below them", 0},
+    {"follow", KEY_FOLLOW, NULL, 0, "Follow symbolic links found in folders instead of leaving them out", 0},
+    {"content-type", KEY_CONTENT_TYPE, "TYPE", 0, "The objects' content type, such as image/png", 0},
+    {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
+    CLI_TRANSFER_OPTIONS,
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static void add_metadata(struct values *values, char *argument, const struct argp_state *state) {
+    char *equals = strchr(argument, '=');
+    if (equals == NULL || equals == argument)
+        argp_error(state, "--meta takes NAME=VALUE, not '%s'", argument);
+    *equals = 0;
+    values->metadata =
+        cli_grow(values->metadata, &values->metadata_room, values->metadata_count + 1, sizeof *values->metadata);
+    values->metadata[values->metadata_count++] = (trove_metadata){.key = argument, .value = equals + 1};
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
+    struct values *values = input;
+    switch (key) {
+    case KEY_FOLLOW:
+        values->follow_links = true;
+        return 0;
+    case KEY_CONTENT_TYPE:
+        values->content_type = argument;
+        return 0;
+    case KEY_META:
+        add_metadata(values, argument, state);
+        return 0;
+    default:
+        return cli_transfer_parse(key, argument, state, &values->transfer);
+    }
+}
+
+struct put {
+    struct cli_context *context;
+    const struct values *values;
+    const char *bucket;
+    const struct cli_put_list *list;
+    struct cli_progress progress;
+};
+
+static const char *source_text(const struct cli_put_file *file) {
+    return strcmp(file->path, "-") == 0 ? "standard input" : file->path;
+}
+
+/* Opens what the list found. In the meantime it may have become something else: a pipe that blocks, a link that leads away. */
+static trove_status open_source(const struct cli_put_file *file, int *fd, trove_error *error) {
+    if (strcmp(file->path, "-") == 0) {
+        *fd = STDIN_FILENO;
+        return TROVE_OK;
+    }
+    int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+    if (file->size != TROVE_SIZE_UNKNOWN)
+        flags |= O_NONBLOCK | (file->follow_links ? 0 : O_NOFOLLOW);
+    int opened = open(file->path, flags);
+    if (opened < 0)
+        return cli_error_errno(error, errno, "the file can't be read");
+    struct stat found;
+    if (file->size != TROVE_SIZE_UNKNOWN && (fstat(opened, &found) != 0 || !S_ISREG(found.st_mode))) {
+        close(opened);
+        return cli_error_set(error, TROVE_FAILED_PRECONDITION, "it is no regular file any more");
+    }
+    *fd = opened;
+    return TROVE_OK;
+}
+
+/* How much is left to read, where that can be told. Files of /proc claim to be empty: that is no size. */
+static uint64_t rest_of(int fd) {
+    struct stat found;
+    off_t position = lseek(fd, 0, SEEK_CUR);
+    if (position < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size <= position)
+        return TROVE_SIZE_UNKNOWN;
+    return (uint64_t)(found.st_size - position);
+}
+
+static void say_stored(struct cli_output *output, const char *source, const char *object,
+                       const trove_object_info *info) {
+    if (!output->json) {
+        cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
+        return;
+    }
+    json_t *result = cli_object_json(info);
+    json_object_set_new(result, "source", cli_json_text(source));
+    cli_output_json(output, result);
+}
+
+static enum cli_exit say_failed(const struct put *put, const char *source, const char *object,
+                                const trove_error *error) {
+    char *hint = NULL;
+    if (error->status == TROVE_NOT_FOUND && put->values->transfer.if_match == NULL)
+        hint = cli_format("make it with 'trove mb %s'", put->bucket);
+    else if (error->status == TROVE_FAILED_PRECONDITION && put->values->transfer.if_match != NULL)
+        hint = cli_format("'trove stat %s' shows its etag now", object);
+    enum cli_exit code = cli_fail(put->context, "put", source, object, hint, error);
+    free(hint);
+    return code;
+}
+
+static enum cli_exit put_file(void *input, size_t index) {
+    struct put *put = input;
+    const struct cli_put_file *file = &put->list->files[index];
+    bool is_stdin = strcmp(file->path, "-") == 0;
+    const char *source = source_text(file);
+    char *object = cli_format("%s/%s", put->bucket, file->key);
+    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer);
+    struct cli_progress_item item;
+    cli_progress_item_begin(&item, &put->progress, file->size, &stream_options.hooks);
+
+    enum cli_exit code = CLI_EXIT_OK;
+    trove_error error = {0};
+    int fd = -1;
+    trove_object_info *info = NULL;
+    if (open_source(file, &fd, &error) != TROVE_OK) {
+        code = cli_fail(put->context, "put", source, object, NULL, &error);
+    } else {
+        stream_options.size = rest_of(fd);
+        stream_options.content_type = put->values->content_type;
+        stream_options.metadata = put->values->metadata;
+        stream_options.metadata_count = put->values->metadata_count;
+        if (trove_put_fd(put->context->client, put->bucket, file->key, fd, &stream_options, &info, &error) == TROVE_OK)
+            say_stored(&put->context->output, source, object, info);
+        else
+            code = say_failed(put, source, object, &error);
+    }
+    cli_progress_item_end(&item, code == CLI_EXIT_OK);
+    trove_object_info_free(info);
+    if (fd >= 0 && !is_stdin)
+        close(fd);
+    free(object);
+    return code;
+}
+
+static enum cli_exit put_list(struct cli_context *context, const struct values *values, const char *bucket,
+                              const struct cli_put_list *list) {
+    struct put put = {.context = context, .values = values, .bucket = bucket, .list = list};
+    cli_progress_start(&put.progress, &context->output, list->count == 1 ? source_text(&list->files[0]) : NULL,
+                       list->count);
+    for (size_t i = 0; i < list->count; i++)
+        cli_progress_expect(&put.progress, list->files[i].size);
+    size_t skipped = 0;
+    enum cli_exit code =
+        cli_parallel_run(list->count, cli_transfer_threads(&values->transfer), put_file, &put, &skipped);
+    cli_progress_stop(&put.progress);
+    if (skipped > 0)
+        cli_output_note(&context->output, "%zu more files were not tried without a server", skipped);
+    return code;
+}
+
+static void check_operands(const struct cli_operands *operands, const struct values *values,
+                           const struct cli_object_name *to) {
+    bool many = operands->count > 2 || values->transfer.recursive;
+    for (int i = 0; i + 1 < operands->count; i++) {
+        if (strcmp(operands->texts[i], "-") != 0)
+            continue;
+        if (many)
+            cli_usage_error("put", "standard input can't be one of many files");
+        if (cli_key_is_folder(to->key))
+            cli_usage_error("put", "standard input has no name; give the whole key, as in %s/%sNAME", to->bucket,
+                            to->key);
+    }
+}
+
+enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
+    const struct cli_usage usage = {
+        .operands = "FILE|- BUCKET/KEY\nFILE... BUCKET[/PREFIX]\n--recursive FOLDER... BUCKET[/PREFIX]",
+        .doc = "Stores files as objects; `-' is standard input, of any length.\v"
+               "A KEY that is missing or ends in '/' gets the file's name behind it. With many files or --recursive "
+               "PREFIX is a folder and a '/' is put behind it; a folder's files become PREFIX/ and their path below "
+               "the folder (among several arguments: below the folder's own name first). An object is replaced at once "
+               "and whole, or not at all. A file that fails doesn't keep the others back; the exit code is that of the "
+               "gravest failure.",
+        .options = options,
+        .parse = parse,
+        .operands_min = 2,
+    };
+    struct values values = {0};
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
+    const char *last = operands.texts[operands.count - 1];
+    struct cli_object_name to;
+    if (!cli_object_name_parse(last, &to))
+        cli_usage_error("put", "'%s' has no bucket; objects are BUCKET/KEY", last);
+    check_operands(&operands, &values, &to);
+
+    struct cli_put_list list = {.worst = CLI_EXIT_OK};
+    enum cli_exit code = cli_connect(context, 0);
+    if (code == CLI_EXIT_OK) {
+        size_t count = (size_t)operands.count - 1;
+        if (count > 1 || values.transfer.recursive)
+            cli_put_list_many(&list, context, operands.texts, count, &to, values.transfer.recursive,
+                              values.follow_links);
+        else
+            cli_put_list_one(&list, context, operands.texts[0], &to);
+        code = cli_exit_worst(list.worst, put_list(context, &values, to.bucket, &list));
+    }
+    cli_put_list_fini(&list);
+    cli_object_name_fini(&to);
+    free(values.metadata);
+    return code;
+}

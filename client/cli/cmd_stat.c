@@ -1,0 +1,58 @@
+/* cmd_stat.c - trove stat: what is known of an object. */
+#include "commands.h"
+#include "human.h"
+#include "object_name.h"
+#include "object_output.h"
+#include "options.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void show(struct cli_output *output, const trove_object_info *info) {
+    if (output->json) {
+        cli_output_json(output, cli_object_json(info));
+        return;
+    }
+    cli_output_line(output, "Object        %s/%s", info->bucket, info->key);
+    cli_output_line(output, "Size          %" PRIu64 " (%s)", info->size, cli_human_size(info->size).text);
+    cli_output_line(output, "Modified      %s", cli_human_time(info->modified_ns).text);
+    cli_output_line(output, "ETag          %s", info->etag);
+    cli_output_line(output, "Generation    %" PRIu64, info->generation);
+    if (*info->content_type != 0)
+        cli_output_line(output, "Content type  %s", info->content_type);
+    for (size_t i = 0; i < info->metadata_count; i++)
+        cli_output_line(output, "Metadata      %s=%s", info->metadata[i].key, info->metadata[i].value);
+}
+
+static enum cli_exit stat_object(struct cli_context *context, const struct cli_object_name *name) {
+    trove_error error = {0};
+    trove_object_info *info = NULL;
+    trove_status status = trove_object_head(context->client, name->bucket, name->key, 0, &info, &error);
+    if (status == TROVE_OK) {
+        show(&context->output, info);
+        trove_object_info_free(info);
+        return CLI_EXIT_OK;
+    }
+    char *object = cli_format("%s/%s", name->bucket, name->key);
+    char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", name->bucket) : NULL;
+    enum cli_exit code = cli_fail(context, "stat", object, NULL, hint, &error);
+    free(hint);
+    free(object);
+    return code;
+}
+
+enum cli_exit cmd_stat(struct cli_context *context, int argc, char **argv) {
+    const struct cli_usage usage = {
+        .operands = "BUCKET/KEY...",
+        .doc = "Shows size, time, etag, content type and metadata of objects.",
+        .operands_min = 1,
+    };
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
+    struct cli_object_name *names = cli_operands_objects("stat", &operands, true);
+    enum cli_exit worst = cli_connect(context, 0);
+    for (int i = 0; i < operands.count && context->client != NULL && worst != CLI_EXIT_UNAVAILABLE; i++)
+        worst = cli_exit_worst(worst, stat_object(context, &names[i]));
+    cli_object_names_free(names, operands.count);
+    return worst;
+}

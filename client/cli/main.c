@@ -1,0 +1,56 @@
+/* main.c - the command `trove`: libtrove for people. Finds the verb and hands over. */
+#include "commands.h"
+#include "options.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    enum cli_exit (*run)(struct cli_context *context, int argc, char **argv);
+} verbs[] = {
+    {"mb", cmd_mb},   {"rb", cmd_rb},     {"ls", cmd_ls}, {"put", cmd_put}, {"get", cmd_get},
+    {"cat", cmd_cat}, {"stat", cmd_stat}, {"cp", cmd_cp}, {"rm", cmd_rm},   {"ping", cmd_ping},
+};
+
+static const char verbs_doc[] = "Verbs:\n"
+                                "  mb BUCKET\tmake a bucket\n"
+                                "  rb BUCKET\tremove an empty bucket\n"
+                                "  ls [BUCKET[/PREFIX]]\tlist buckets or objects\n"
+                                "  put FILE|- BUCKET/KEY\tstore files (many, or folders with --recursive)\n"
+                                "  get BUCKET/KEY [FILE|-]\tfetch an object into a file\n"
+                                "  cat BUCKET/KEY\tfetch an object to standard output\n"
+                                "  stat BUCKET/KEY\tshow what is known of an object\n"
+                                "  cp BUCKET/KEY BUCKET/KEY\tcopy inside the server\n"
+                                "  rm BUCKET/KEY...\tdelete objects\n"
+                                "  ping\tsee whether the server answers\n"
+                                "\n`trove VERB --help' tells more.\n";
+
+/* Where a standard descriptor is closed, the next file or socket would take its number and get what is printed. It is filled with
+ * one that fails when used, as a closed one would. */
+static void keep_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(CLI_EXIT_FAILURE);
+}
+
+int main(int argc, char **argv) {
+    keep_standard_descriptors();
+    struct cli_context context;
+    cli_context_init(&context);
+    int verb_index = cli_options_parse_global(&context, argc, argv, verbs_doc);
+    const char *verb = argv[verb_index];
+    enum cli_exit code = CLI_EXIT_USAGE;
+    size_t found = 0;
+    while (found < sizeof verbs / sizeof verbs[0] && strcmp(verbs[found].name, verb) != 0)
+        found++;
+    if (found < sizeof verbs / sizeof verbs[0])
+        code = verbs[found].run(&context, argc - verb_index, argv + verb_index);
+    else
+        fprintf(stderr, "trove: '%s' is no verb; 'trove --help' lists them\n", verb);
+    code = cli_output_finish(&context.output, code);
+    cli_context_fini(&context);
+    return (int)code;
+}
