@@ -1,9 +1,8 @@
-# Unit tests of the command's parts without input and output.
-if(NOT TARGET PkgConfig::CMOCKA)
-    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
-endif()
+# Unit tests of the command's parts without input and output. They link those parts alone, not what the server shares.
 foreach(module exit failure human local_path object_name parse progress_line server_url text)
-    add_executable(test_cli_${module} ${CMAKE_CURRENT_LIST_DIR}/test_cli_${module}.c)
-    target_link_libraries(test_cli_${module} PRIVATE trove_cli_core PkgConfig::CMOCKA trove_flags)
-    add_test(NAME cli_${module} COMMAND test_cli_${module})
+    set(test test_cli_${module})
+    add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
+    target_link_libraries(${test} PRIVATE trove_cli_core PkgConfig::CMOCKA trove_flags)
+    add_test(NAME unit/${test} COMMAND ${test})
+    set_tests_properties(unit/${test} PROPERTIES TIMEOUT 120)
 endforeach()
