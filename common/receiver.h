@@ -4,7 +4,8 @@
  *
  * Credit: `outstanding` is what the peer may still begin. When a grant expires, `outstanding` shrinks and `expired` grows: a chunk
  * that the peer had begun on it is drained and answered "not taken", which is no error. What exceeds both is a peer that ignores
- * its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again.
+ * its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again; the one
+ * answer for it stands for them too. See receiver.c.
  */
 #ifndef TV_RECEIVER_H
 #define TV_RECEIVER_H
@@ -27,9 +28,12 @@ struct tv_receiver {
     uint64_t taken_offset;      /* object offset below which the consumer has taken all */
     uint64_t taken_index;       /* chunks below it were taken whole */
     uint64_t acked_index;       /* chunks below it were acknowledged */
-    uint64_t not_taken_first;   /* chunks to answer "not taken": [first, end) */
+    uint64_t not_taken_first;   /* chunk to answer "not taken": [first, end), empty once the answer was given */
     uint64_t not_taken_end;
     uint64_t resend_end;        /* while expected_index < resend_end, a jump ahead is a late copy and not an error */
+    uint64_t drained_bytes;     /* of the chunks begun since the one that wasn't taken, itself included */
+    uint64_t begun_bytes;       /* of all chunks taken so far; granted - expired - begun = outstanding */
+    uint64_t expired_until_bytes; /* when more than this has begun, the sender knows of all that expired */
     uint64_t generation;
     uint64_t received_bytes;
     uint64_t received_chunks;
@@ -55,15 +59,18 @@ enum tv_receive {
 void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max,
                       uint64_t payload_bytes_max);
 
-/* Judges a fragment when its header has come and, unless it fails, counts it.
+/* Judges a fragment when its header has come and, unless it fails, counts it. Fragments of an older generation are drained; their
+ * credit went back to the sender with the seek.
  * Failures: INVALID_ARGUMENT (order, sizes), RESOURCE_EXHAUSTED (credit ignored). */
 enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error);
 
-/* There was no memory after all for a fragment that was judged TAKE and is the first of its chunk: it counts as not taken. For a
- * later fragment of a chunk memory must be there. */
+/* There was no memory after all for a fragment that was judged TAKE and is the first of its chunk, before any other is judged: it
+ * counts as not taken. For a later fragment of a chunk memory must be there. Its credit is the sender's again, who will use it at
+ * once: where memory won't be there by then, tv_receiver_expire takes it back (in a credit frame before the answer). */
 void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_in *fragment);
 
-/* The peer ended the chunk that is coming in. */
+/* The peer ended the chunk that is coming in (of this generation). What came of it stays; the same index goes on at the next byte,
+ * as a chunk of a size of its own. The credit of what didn't come is the sender's again. INVALID_ARGUMENT if none is coming in. */
 trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error);
 
 /* The consumer has taken `bytes` more; `chunk_done` where they ended a chunk. */

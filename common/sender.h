@@ -5,7 +5,8 @@
  *
  * The window is a ring of at most `channel_chunks` chunks in index order:
  *     base <= cursor <= next      [base, cursor) under way and unacknowledged, [cursor, next) queued
- * Credit is in bytes and is taken when a chunk is begun, whole. "Not taken" puts the cursor back and the credit too.
+ * Credit is in bytes and is taken when a chunk is begun, whole. "Not taken" puts the cursor back and the credit too: of everything
+ * that was begun from the chunk named on, see sender.c.
  */
 #ifndef TV_SENDER_H
 #define TV_SENDER_H
@@ -20,6 +21,7 @@ struct tv_sender {
     uint64_t next;          /* index of the next chunk pushed */
     uint64_t next_offset;   /* object offset of the next chunk pushed */
     uint64_t credit_bytes;  /* may still be begun */
+    uint64_t owed_bytes;    /* taken back when it was already used; the next credit pays it. Only one of the two isn't 0 */
     uint64_t queued_bytes;  /* pushed and not acknowledged */
     uint64_t acknowledged_bytes;
     uint64_t resent_chunks;
@@ -33,13 +35,15 @@ struct tv_fragment_out {
     struct tv_data data;
 };
 
-/* Allocates the ring. Errors: RESOURCE_EXHAUSTED. */
+/* Allocates the ring. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT for an offset of 2^63 and more. */
 trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
 /* Releases all chunks of the window. */
 void tv_sender_fini(struct tv_sender *sender);
 
 bool tv_sender_full(const struct tv_sender *sender);
-/* Appends; takes the caller's reference; sets index, offset and sent_bytes. There must be room. */
+/* Appends; takes the caller's reference; sets index, offset and sent_bytes. There must be room, no final chunk before it, and
+ * only the final chunk may be empty. Hash it (tv_chunk_hash) between push and the first tv_sender_next, or before with the offset
+ * that it will have, `next_offset`. */
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk);
 
 /* Whether tv_sender_next would give something. */
@@ -53,7 +57,8 @@ bool tv_sender_settled(const struct tv_sender *sender);
 
 void tv_sender_credit(struct tv_sender *sender, uint64_t granted_bytes, uint64_t expired_bytes);
 
-/* Told for each chunk that an acknowledgement frees, before its reference is released. */
+/* Told for each chunk that an acknowledgement frees, before its reference is released. The release happens under the owner's lock;
+ * an owner that can't have that takes a reference here and releases it later. */
 typedef void (*tv_sender_acked)(void *context, const struct tv_chunk *chunk);
 
 /* Acknowledges [first, first + count), which must begin at the oldest unacknowledged chunk and lie within what was sent; else
@@ -61,7 +66,8 @@ typedef void (*tv_sender_acked)(void *context, const struct tv_chunk *chunk);
 trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked, void *context,
                            trove_error *error);
 
-/* The receiver didn't take [first, first + count): the cursor goes back to the first of them, their credit comes back. */
+/* The receiver didn't take [first, first + count), nor will it take anything that was begun after: the cursor goes back to `first`,
+ * the credit of all that was begun from there on comes back. INVALID_ARGUMENT for what isn't under way; nothing changed then. */
 trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error);
 
 #endif
