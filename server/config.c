@@ -1,0 +1,297 @@
+/* config.c - see config.h. One thread at a time per config.
+ *
+ * libcyaml loads the text into `struct raw` by the schema below; there everything is a pointer, and NULL means "not given", so that
+ * the defaults stay in one place. Numbers are loaded as text and parsed here: libcyaml would take "010" for eight, and every word
+ * that isn't "false" for true (`insecure: flase`!), hence the enumeration for booleans. A key that is missing from the schema is an
+ * error by libcyaml's default, so nothing that is written in a config is without effect.
+ */
+#include "config.h"
+
+#include "config_lines.h"
+#include "config_schema.h"
+#include "limits.h"
+#include "units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX (1 * TV_MIB)
+
+enum kind {
+    KIND_BYTES,
+    KIND_MS,
+    KIND_COUNT
+};
+
+/* Every number: where its text is, what it means, what is allowed (both ends included) and where it goes. */
+struct number {
+    const char *path;
+    size_t raw_offset;
+    size_t config_offset;
+    enum kind kind;
+    uint64_t min;
+    uint64_t max;
+};
+
+#define RAW(member)    offsetof(struct tvs_config_raw, member)
+#define OPTION(member) offsetof(struct tvs_config, server.member)
+#define SECONDS(count) ((uint64_t)(count)*1000)
+#define HOURS(count)   SECONDS((count)*3600)
+
+static const struct number numbers[] = {
+    {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB},
+    {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB},
+    {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, 256},
+    {"pool.streams", RAW(pool.streams), OPTION(streams_max), KIND_COUNT, 1, 1000000},
+    {"pool.chunk_size", RAW(pool.chunk_size), OPTION(chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX},
+    {"pool.channel_size", RAW(pool.channel_size), OPTION(channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX},
+    {"pool.idle_timeout", RAW(pool.idle_timeout), OPTION(idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24)},
+    {"pool.credit_expiry", RAW(pool.credit_expiry), OPTION(grant_expiry_ms), KIND_MS, 100, SECONDS(600)},
+    {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000},
+    {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1)},
+    {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60)},
+    {"connections.call_timeout", RAW(connections.call_timeout), OPTION(call_deadline_ms), KIND_MS, 100, HOURS(1)},
+    {"drain_timeout", RAW(drain_timeout), offsetof(struct tvs_config, drain_timeout_ms), KIND_MS, 100, HOURS(1)},
+};
+
+void tvs_config_init(struct tvs_config *config) {
+    memset(config, 0, sizeof *config);
+    config->log_level = TVS_LOG_INFO;
+    config->log_format = TVS_LOG_LOGFMT;
+    config->drain_timeout_ms = 10000;
+    tvs_server_options_init(&config->server);
+    config->server.store = NULL;
+}
+
+void tvs_config_fini(struct tvs_config *config) {
+    tvs_config_clear_listen(config);
+    free(config->store);
+    config->store = NULL;
+}
+
+void tvs_config_clear_listen(struct tvs_config *config) {
+    for (unsigned i = 0; i < config->listen_count; i++)
+        free(config->listen[i]);
+    config->listen_count = 0;
+}
+
+trove_status tvs_config_add_listen(struct tvs_config *config, const char *url, trove_error *error) {
+    if (config->listen_count == TVS_CONFIG_LISTEN_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s: more than %d URLs to listen on", url, TVS_CONFIG_LISTEN_MAX);
+    char *copy = strdup(url);
+    if (copy == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the config");
+    config->listen[config->listen_count++] = copy;
+    return TROVE_OK;
+}
+
+trove_status tvs_config_set_store(struct tvs_config *config, const char *dsn, trove_error *error) {
+    char *copy = strdup(dsn);
+    if (copy == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the config");
+    free(config->store);
+    config->store = copy;
+    return TROVE_OK;
+}
+
+bool tvs_config_log_level(const char *text, enum tvs_log_level *level) {
+    int value = 0;
+    if (!tvs_config_word(TVS_WORDS_LOG_LEVEL, text, &value))
+        return false;
+    *level = (enum tvs_log_level)value;
+    return true;
+}
+
+bool tvs_config_log_format(const char *text, enum tvs_log_format *format) {
+    int value = 0;
+    if (!tvs_config_word(TVS_WORDS_LOG_FORMAT, text, &value))
+        return false;
+    *format = (enum tvs_log_format)value;
+    return true;
+}
+
+/* ---- from text to values ---- */
+
+static trove_status parse_number(const struct number *number, const char *text, uint64_t *value, trove_error *error) {
+    uint32_t narrow = 0;
+    trove_status status;
+    if (number->kind == KIND_BYTES)
+        return tvs_parse_bytes(text, value, error);
+    if (number->kind == KIND_MS)
+        status = tvs_parse_ms(text, &narrow, error);
+    else
+        status = tvs_parse_count(text, &narrow, error);
+    *value = narrow;
+    return status;
+}
+
+static void format_bound(const struct number *number, uint64_t value, char text[static 32]) {
+    if (number->kind == KIND_BYTES)
+        tvs_format_bytes(value, text);
+    else if (number->kind == KIND_MS)
+        tvs_format_ms(value, text);
+    else
+        snprintf(text, 32, "%llu", (unsigned long long)value);
+}
+
+static void store_number(const struct number *number, uint64_t value, struct tvs_config *config) {
+    char *to = (char *)config + number->config_offset;
+    uint32_t narrow = (uint32_t)value;
+    if (number->kind == KIND_BYTES)
+        memcpy(to, &value, sizeof value);
+    else
+        memcpy(to, &narrow, sizeof narrow);
+}
+
+static trove_status apply_number(const struct number *number, const char *text, struct tvs_config *config, trove_error *error) {
+    uint64_t value = 0;
+    trove_error why;
+    trove_status status = parse_number(number, text, &value, &why);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "`%s`: %s", number->path, why.message);
+    if (value < number->min || value > number->max) {
+        char least[32];
+        char most[32];
+        format_bound(number, number->min, least);
+        format_bound(number, number->max, most);
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is %.40s; %s to %s are allowed", number->path, text, least, most);
+    }
+    store_number(number, value, config);
+    return TROVE_OK;
+}
+
+static trove_status apply_numbers(const struct tvs_config_raw *raw, struct tvs_config *config, const char **path,
+                                  trove_error *error) {
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        const char *text;
+        memcpy(&text, (const char *)raw + numbers[i].raw_offset, sizeof text);
+        *path = numbers[i].path;
+        trove_status status = text != NULL ? apply_number(&numbers[i], text, config, error) : TROVE_OK;
+        if (status != TROVE_OK)
+            return status;
+    }
+    return TROVE_OK;
+}
+
+/* *path is the key that an error belongs to. */
+static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *config, const char **path, trove_error *error) {
+    if (raw->insecure != NULL)
+        config->insecure = *raw->insecure != 0;
+    if (raw->durability != NULL)
+        config->server.relaxed = *raw->durability == TVS_DURABILITY_RELAXED;
+    if (raw->log.level != NULL)
+        config->log_level = (enum tvs_log_level) * raw->log.level;
+    if (raw->log.format != NULL)
+        config->log_format = (enum tvs_log_format) * raw->log.format;
+    *path = "store";
+    trove_status status = raw->store != NULL ? tvs_config_set_store(config, raw->store, error) : TROVE_OK;
+    *path = "listen";
+    if (raw->listen_count > 0)
+        tvs_config_clear_listen(config);
+    for (unsigned i = 0; status == TROVE_OK && i < raw->listen_count; i++)
+        status = tvs_config_add_listen(config, raw->listen[i], error);
+    return status == TROVE_OK ? apply_numbers(raw, config, path, error) : status;
+}
+
+/* Puts "NAME line N: " before a message. */
+static trove_status place_error(trove_error *error, const char *name, unsigned line, trove_status status, const char *message) {
+    if (line == 0)
+        return tv_error_set(error, status, "%s: %s", name, message);
+    return tv_error_set(error, status, "%s line %u: %s", name, line, message);
+}
+
+static trove_status parse_with(struct tvs_config_lines *lines, struct tvs_config *config, const char *name, const char *text,
+                               size_t bytes, trove_error *error) {
+    trove_error why;
+    trove_status status = tvs_config_lines_read(text, bytes, lines, &why);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "%s %s", name, why.message);
+    char bad_key[TVS_CONFIG_PATH_BYTES_MAX] = "";
+    struct tvs_config_raw *raw = NULL;
+    status = tvs_config_raw_load(text, bytes, &raw, bad_key, &why);
+    if (status != TROVE_OK)
+        return place_error(error, name, tvs_config_line(lines, bad_key), status, why.message);
+    /* A text of comments alone loads as nothing at all. */
+    const char *path = "";
+    if (raw != NULL)
+        status = apply(raw, config, &path, &why);
+    tvs_config_raw_free(raw);
+    return status == TROVE_OK ? TROVE_OK : place_error(error, name, tvs_config_line(lines, path), status, why.message);
+}
+
+trove_status tvs_config_parse(struct tvs_config *config, const char *name, const char *text, size_t bytes, trove_error *error) {
+    struct tvs_config_lines *lines = malloc(sizeof *lines);
+    if (lines == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read the config %s", name);
+    trove_status status = parse_with(lines, config, name, text, bytes, error);
+    free(lines);
+    return status;
+}
+
+/* ---- the file ---- */
+
+/* Reads until the end, at most one byte more than is allowed: that byte tells that it is too much. A pipe will do. */
+static trove_status read_all(int fd, const char *path, char *text, size_t *bytes, trove_error *error) {
+    size_t used = 0;
+    while (used <= FILE_BYTES_MAX) {
+        ssize_t got = read(fd, text + used, FILE_BYTES_MAX + 1 - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return tv_error_errno(error, errno, "reading the config %s", path);
+        if (got == 0) {
+            *bytes = used;
+            return TROVE_OK;
+        }
+        used += (size_t)got;
+    }
+    return TV_FAIL(error, INVALID_ARGUMENT, "the config %s is larger than 1 MiB; is it the right file?", path);
+}
+
+trove_status tvs_config_load(struct tvs_config *config, const char *path, trove_error *error) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return tv_error_errno(error, errno, "opening the config %s", path);
+    char *text = malloc(FILE_BYTES_MAX + 1);
+    size_t bytes = 0;
+    trove_status status = text == NULL ? TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read the config %s", path)
+                                       : read_all(fd, path, text, &bytes, error);
+    close(fd);
+    if (status == TROVE_OK)
+        status = tvs_config_parse(config, path, text, bytes, error);
+    free(text);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+bool tvs_config_is_network(const char *url) {
+    return strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ws://", 5) == 0;
+}
+
+trove_status tvs_config_check(const struct tvs_config *config, trove_error *error) {
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const char *url = config->listen[i];
+        if (!tvs_config_is_network(url) && strncmp(url, "ipc:///", 7) != 0)
+            return TV_FAIL(error, INVALID_ARGUMENT,
+                           "can't listen on \"%s\"; URLs look like ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH", url);
+        if (tvs_config_is_network(url) && !config->insecure)
+            return TV_FAIL(
+                error, FAILED_PRECONDITION,
+                "won't listen on %s: whoever can reach it could read, change and delete everything, for there is neither "
+                "authentication nor encryption on tcp:// and ws://. Listen on ipc:///PATH instead, or say --insecure "
+                "(insecure: true in the config) where the network is closed to others",
+                url);
+    }
+    if (config->server.chunk_bytes > config->server.memory_bytes) {
+        char chunk[32];
+        char memory[32];
+        tvs_format_bytes(config->server.chunk_bytes, chunk);
+        tvs_format_bytes(config->server.memory_bytes, memory);
+        return TV_FAIL(error, INVALID_ARGUMENT, "`pool.chunk_size` is %s and doesn't fit into `memory`, %s; raise the latter",
+                       chunk, memory);
+    }
+    return TROVE_OK;
+}

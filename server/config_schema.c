@@ -1,0 +1,228 @@
+/* config_schema.c - see config_schema.h. Any thread.
+ *
+ * libcyaml tells what is wrong through its log alone: one line with the reason, then a backtrace of keys from the inside out. The
+ * log function below turns them into a path and a message in the words of who writes configs.
+ */
+#include "config_schema.h"
+
+#include "config.h"
+
+#include <cyaml/cyaml.h>
+#include <string.h>
+
+#define TEXT_BYTES_MAX 4096
+#define COUNT(array)   (sizeof(array) / sizeof(array)[0])
+
+static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}};
+static const cyaml_strval_t durabilities[] = {{"strict", TVS_DURABILITY_STRICT}, {"relaxed", TVS_DURABILITY_RELAXED}};
+static const cyaml_strval_t log_levels[] = {
+    {"debug", TVS_LOG_DEBUG}, {"info", TVS_LOG_INFO}, {"warn", TVS_LOG_WARN}, {"error", TVS_LOG_ERROR}};
+static const cyaml_strval_t log_formats[] = {{"logfmt", TVS_LOG_LOGFMT}, {"json", TVS_LOG_JSON}};
+
+bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) {
+    static const struct {
+        const cyaml_strval_t *words;
+        size_t count;
+    } tables[] = {
+        [TVS_WORDS_BOOLEAN] = {booleans, COUNT(booleans)},
+        [TVS_WORDS_DURABILITY] = {durabilities, COUNT(durabilities)},
+        [TVS_WORDS_LOG_LEVEL] = {log_levels, COUNT(log_levels)},
+        [TVS_WORDS_LOG_FORMAT] = {log_formats, COUNT(log_formats)},
+    };
+    for (size_t i = 0; i < tables[words].count; i++)
+        if (strcmp(tables[words].words[i].str, word) == 0) {
+            *value = (int)tables[words].words[i].val;
+            return true;
+        }
+    return false;
+}
+
+/* ---- the schema ---- */
+
+/* Every key may be missing; every value is a pointer, NULL where it is. */
+#define KEY_FLAGS         (CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER)
+#define TEXT(key, member) CYAML_FIELD_STRING_PTR(key, KEY_FLAGS, struct tvs_config_raw, member, 1, TEXT_BYTES_MAX)
+#define WORD(key, member, words)                                                                                                 \
+    CYAML_FIELD_ENUM_PTR(key, KEY_FLAGS | CYAML_FLAG_STRICT, struct tvs_config_raw, member, words, COUNT(words))
+/* A section's keys are written with their offsets in the whole, so the section itself begins at 0. */
+#define SECTION(name, fields)                                                                                                    \
+    {                                                                                                                            \
+        .key = name, .data_offset = 0, .value = { CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, struct tvs_config_raw, fields) }      \
+    }
+
+static const cyaml_schema_value_t listen_url = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TEXT_BYTES_MAX)};
+
+static const cyaml_schema_field_t pool_keys[] = {
+    TEXT("streams", pool.streams),           TEXT("chunk_size", pool.chunk_size),       TEXT("channel_size", pool.channel_size),
+    TEXT("idle_timeout", pool.idle_timeout), TEXT("credit_expiry", pool.credit_expiry), CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t connection_keys[] = {
+    TEXT("max", connections.max),
+    TEXT("keepalive", connections.keepalive),
+    TEXT("handshake_timeout", connections.handshake_timeout),
+    TEXT("call_timeout", connections.call_timeout),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t log_keys[] = {
+    WORD("level", log.level, log_levels),
+    WORD("format", log.format, log_formats),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t keys[] = {
+    CYAML_FIELD_SEQUENCE("listen", KEY_FLAGS, struct tvs_config_raw, listen, &listen_url, 1, TVS_CONFIG_LISTEN_MAX),
+    WORD("insecure", insecure, booleans),
+    TEXT("store", store),
+    TEXT("store_memory", store_memory),
+    WORD("durability", durability, durabilities),
+    TEXT("memory", memory),
+    TEXT("workers", workers),
+    SECTION("pool", pool_keys),
+    SECTION("connections", connection_keys),
+    SECTION("log", log_keys),
+    TEXT("drain_timeout", drain_timeout),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t whole = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct tvs_config_raw, keys)};
+
+/* ---- what libcyaml says ---- */
+
+struct report {
+    char reason[256];
+    char path[TVS_CONFIG_PATH_BYTES_MAX]; /* of the place where it stopped, from the outside in */
+};
+
+/* The backtrace comes from the inside out: each part goes before what is there. */
+static void prepend(struct report *report, const char *part) {
+    char inner[sizeof report->path];
+    memcpy(inner, report->path, sizeof inner);
+    const char *dot = inner[0] != '\0' && inner[0] != '[' ? "." : "";
+    /* Keys beyond the path's size have been refused by the walk before; cutting would cost the line number alone. */
+    int written = snprintf(report->path, sizeof report->path, "%s%s%s", part, dot, inner);
+    if (written < 0 || (size_t)written >= sizeof report->path)
+        report->path[0] = '\0';
+}
+
+__attribute__((format(printf, 3, 0))) static void on_log(cyaml_log_t level, void *context, const char *format,
+                                                         va_list arguments) {
+    struct report *report = context;
+    char line[256];
+    char key[TVS_CONFIG_PATH_BYTES_MAX];
+    unsigned entry;
+    if (level < CYAML_LOG_ERROR)
+        return;
+    vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    if (sscanf(line, "  in mapping field '%95[^']'", key) == 1) {
+        prepend(report, key);
+    } else if (sscanf(line, "  in sequence entry '%u'", &entry) == 1 && entry > 0) {
+        snprintf(key, sizeof key, "[%u]", entry - 1); /* libcyaml counts from 1 */
+        prepend(report, key);
+    } else if (report->reason[0] == '\0' && strncmp(line, "Load: ", 6) == 0 && strcmp(line, "Load: Backtrace:") != 0) {
+        snprintf(report->reason, sizeof report->reason, "%s", line + 6);
+    }
+}
+
+/* The field that stands at `path`, NULL for the whole file and for entries of lists. */
+static const cyaml_schema_field_t *find(const char *path) {
+    const cyaml_schema_field_t *fields = keys;
+    for (;;) {
+        size_t bytes = strcspn(path, ".");
+        while (fields->key != NULL && (strncmp(fields->key, path, bytes) != 0 || fields->key[bytes] != '\0'))
+            fields++;
+        if (fields->key == NULL || path[bytes] == '\0')
+            return fields->key != NULL ? fields : NULL;
+        if (fields->value.type != CYAML_MAPPING)
+            return NULL;
+        fields = fields->value.mapping.fields;
+        path += bytes + 1;
+    }
+}
+
+static void append(char *text, size_t room, const char *word) {
+    size_t used = strlen(text);
+    snprintf(text + used, room - used, "%s%s", used > 0 ? ", " : "", word);
+}
+
+static trove_status unknown_key(struct report *report, const char *key, trove_error *error) {
+    const cyaml_schema_field_t *section = report->path[0] != '\0' ? find(report->path) : NULL;
+    const cyaml_schema_field_t *fields = section != NULL ? section->value.mapping.fields : keys;
+    char known[256] = "";
+    for (; fields->key != NULL; fields++)
+        append(known, sizeof known, fields->key);
+    size_t used = strlen(report->path);
+    snprintf(report->path + used, sizeof report->path - used, "%s%s", used > 0 ? "." : "", key);
+    return TV_FAIL(error, INVALID_ARGUMENT, "unknown key `%s`; known here: %s", report->path, known);
+}
+
+static trove_status unknown_word(const struct report *report, const char *word, trove_error *error) {
+    const cyaml_schema_field_t *field = find(report->path);
+    char allowed[128] = "";
+    for (uint32_t i = 0; field != NULL && i < field->value.enumeration.count; i++)
+        append(allowed, sizeof allowed, field->value.enumeration.strings[i].str);
+    return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is \"%.40s\"; allowed are: %s", report->path, word, allowed);
+}
+
+static trove_status wrong_type(const struct report *report, const char *expected, trove_error *error) {
+    if (report->path[0] == '\0')
+        return TV_FAIL(error, INVALID_ARGUMENT, "this is no config: it must consist of lines like `key: value`");
+    const char *form = "one plain value";
+    if (strcmp(expected, "SEQUENCE") == 0)
+        form = "a list: one entry a line, each after a dash";
+    else if (strcmp(expected, "MAPPING") == 0)
+        form = "a section: keys of its own, indented, on the lines below it";
+    return TV_FAIL(error, INVALID_ARGUMENT, "`%s` must be %s", report->path, form);
+}
+
+static trove_status explain(struct report *report, cyaml_err_t code, trove_error *error) {
+    char word[TVS_CONFIG_PATH_BYTES_MAX];
+    if (code == CYAML_ERR_OOM)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read the config");
+    if (sscanf(report->reason, "Unexpected key: %95[^\n]", word) == 1)
+        return unknown_key(report, word, error);
+    if (sscanf(report->reason, "Invalid ENUM value: %95[^\n]", word) == 1)
+        return unknown_word(report, word, error);
+    if (sscanf(report->reason, "Expecting %31[A-Z_],", word) == 1)
+        return wrong_type(report, word, error);
+    if (code == CYAML_ERR_STRING_LENGTH_MIN || code == CYAML_ERR_SEQUENCE_ENTRIES_MIN)
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is empty; give it a value or leave the key out", report->path);
+    if (code == CYAML_ERR_STRING_LENGTH_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is longer than %d bytes", report->path, TEXT_BYTES_MAX);
+    if (code == CYAML_ERR_SEQUENCE_ENTRIES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` has more than %d entries", report->path, TVS_CONFIG_LISTEN_MAX);
+    return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: %s", report->path, cyaml_strerror(code));
+}
+
+static cyaml_config_t cyaml_config(struct report *report) {
+    return (cyaml_config_t){
+        .log_fn = on_log,
+        .log_ctx = report,
+        .log_level = CYAML_LOG_ERROR,
+        .mem_fn = cyaml_mem,
+        .flags = CYAML_CFG_NO_ALIAS,
+    };
+}
+
+trove_status tvs_config_raw_load(const char *text, size_t bytes, struct tvs_config_raw **raw,
+                                 char bad_key[static TVS_CONFIG_PATH_BYTES_MAX], trove_error *error) {
+    struct report report = {.reason = "", .path = ""};
+    const cyaml_config_t config = cyaml_config(&report);
+    cyaml_data_t *data = NULL;
+    cyaml_err_t code = cyaml_load_data((const uint8_t *)text, bytes, &config, &whole, &data, NULL);
+    if (code != CYAML_OK) {
+        trove_status status = explain(&report, code, error);
+        memcpy(bad_key, report.path, sizeof report.path);
+        return status;
+    }
+    *raw = data;
+    return TROVE_OK;
+}
+
+void tvs_config_raw_free(struct tvs_config_raw *raw) {
+    struct report report = {.reason = "", .path = ""};
+    const cyaml_config_t config = cyaml_config(&report);
+    cyaml_free(&config, &whole, raw, 0);
+}

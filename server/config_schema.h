@@ -1,0 +1,63 @@
+/* config_schema.h - the config file's shape: which keys there are and of what type. Private to config.c.
+ *
+ * Threads: any. Values are checked for their type here and for their bounds in config.c.
+ */
+#ifndef TVS_CONFIG_SCHEMA_H
+#define TVS_CONFIG_SCHEMA_H
+
+#include "config_lines.h"
+
+/* The values that are words. */
+enum tvs_config_words {
+    TVS_WORDS_BOOLEAN,
+    TVS_WORDS_DURABILITY,
+    TVS_WORDS_LOG_LEVEL,
+    TVS_WORDS_LOG_FORMAT
+};
+
+/* The value that a word stands for; false where it is none of them. */
+bool tvs_config_word(enum tvs_config_words words, const char *word, int *value);
+
+enum tvs_durability {
+    TVS_DURABILITY_STRICT,
+    TVS_DURABILITY_RELAXED
+};
+
+/* What was loaded. Every member is NULL where the file doesn't have the key. */
+struct tvs_config_raw {
+    char **listen;
+    uint32_t listen_count;
+    int *insecure;
+    char *store;
+    char *store_memory;
+    int *durability;
+    char *memory;
+    char *workers;
+    struct {
+        char *streams;
+        char *chunk_size;
+        char *channel_size;
+        char *idle_timeout;
+        char *credit_expiry;
+    } pool;
+    struct {
+        char *max;
+        char *keepalive;
+        char *handshake_timeout;
+        char *call_timeout;
+    } connections;
+    struct {
+        int *level;
+        int *format;
+    } log;
+    char *drain_timeout;
+};
+
+/* Loads the text, which tvs_config_lines_read has passed. *raw is NULL for a text without any key; else the caller's, for
+ * tvs_config_raw_free. On failure `bad_key` is the path of the key that is to blame, "" where none is.
+ * Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED. */
+trove_status tvs_config_raw_load(const char *text, size_t bytes, struct tvs_config_raw **raw,
+                                 char bad_key[static TVS_CONFIG_PATH_BYTES_MAX], trove_error *error);
+void tvs_config_raw_free(struct tvs_config_raw *raw); /* NULL is allowed */
+
+#endif
