@@ -1,0 +1,370 @@
+/* main.c - `troved`: command line, signals, life and death of the server.
+ *
+ * Signals are blocked before the first thread is made, so that all threads inherit that and this one alone takes them, with
+ * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The one handler
+ * there is ends the process on a second SIGTERM or SIGINT while the first one drains; it isn't left to the default action, which the
+ * kernel withholds from process 1 of a container.
+ * Threads: this file's code runs on the main thread alone.
+ */
+#include "config.h"
+#include "drivers/driver.h"
+#include "places.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define TEXT_OF(value) #value
+#define TEXT(macro)    TEXT_OF(macro)
+#define VERSION        TEXT(TROVE_VERSION_MAJOR) "." TEXT(TROVE_VERSION_MINOR) "." TEXT(TROVE_VERSION_PATCH)
+
+/* ---- command line ---- */
+
+enum {
+    OPTION_CONFIG = 0x100,
+    OPTION_LISTEN,
+    OPTION_STORE,
+    OPTION_INSECURE,
+    OPTION_LOG_FORMAT,
+    OPTION_LOG_LEVEL,
+    OPTION_CHECK
+};
+
+static const struct argp_option option_list[] = {
+    {"config", OPTION_CONFIG, "FILE", 0, "Read settings from FILE; troved.yaml in the documentation explains them all", 0},
+    {"listen", OPTION_LISTEN, "URL", 0,
+     "Listen on URL: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH; may be given several times", 0},
+    {"store", OPTION_STORE, "DSN", 0, "Keep objects in DSN: local:///FOLDER, mem:// or null://", 0},
+    {"insecure", OPTION_INSECURE, NULL, 0, "Allow tcp:// and ws://, on which there is no authentication", 0},
+    {"log-format", OPTION_LOG_FORMAT, "logfmt|json", 0, "Form of the log on standard error (default: logfmt)", 0},
+    {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "Log from LEVEL on: debug, info, warn or error (default: info)", 0},
+    {"check-config", OPTION_CHECK, NULL, 0, "Check config and options, and exit", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static const char doc[] =
+    "The server of Trove, a streaming engine that moves objects between programs and storage."
+    "\v"
+    "The command line beats the config file, which beats the defaults. Without --listen it listens on "
+    "$XDG_RUNTIME_DIR/trove/troved.sock (root: /run/trove/troved.sock), which its own user alone can reach. Without --store it "
+    "keeps "
+    "objects in ~/.local/share/trove (root: /var/lib/trove).\n"
+    "\n"
+    "SIGTERM and SIGINT end it when what is under way is done, or after `drain_timeout`; a second one ends it at once.\n"
+    "\n"
+    "Exit codes: 0 ended as it should, 1 couldn't start or go on, 64 wrong usage.\n";
+
+/* What the command line says; it is put over the config file's settings once that is read. Strings are argv's. */
+struct command_line {
+    const char *config;
+    const char *listen[TVS_CONFIG_LISTEN_MAX];
+    unsigned listen_count;
+    const char *store;
+    bool insecure;
+    bool check_only;
+    bool has_log_format;
+    bool has_log_level;
+    enum tvs_log_format log_format;
+    enum tvs_log_level log_level;
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state) {
+    struct command_line *line = state->input;
+    switch (key) {
+    case OPTION_CONFIG:
+        line->config = argument;
+        return 0;
+    case OPTION_LISTEN:
+        if (line->listen_count == TVS_CONFIG_LISTEN_MAX)
+            argp_error(state, "--listen is given more than %d times", TVS_CONFIG_LISTEN_MAX);
+        line->listen[line->listen_count++] = argument;
+        return 0;
+    case OPTION_STORE:
+        line->store = argument;
+        return 0;
+    case OPTION_INSECURE:
+        line->insecure = true;
+        return 0;
+    case OPTION_LOG_FORMAT:
+        line->has_log_format = true;
+        if (!tvs_config_log_format(argument, &line->log_format))
+            argp_error(state, "--log-format is logfmt or json, not '%s'", argument);
+        return 0;
+    case OPTION_LOG_LEVEL:
+        line->has_log_level = true;
+        if (!tvs_config_log_level(argument, &line->log_level))
+            argp_error(state, "--log-level is debug, info, warn or error, not '%s'", argument);
+        return 0;
+    case OPTION_CHECK:
+        line->check_only = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void print_version(FILE *stream, struct argp_state *state) {
+    (void)state;
+    fprintf(stream, "troved " VERSION "\n");
+}
+
+static void parse_command_line(int argc, char **argv, struct command_line *line) {
+    static const struct argp argp = {option_list, parse_option, NULL, doc, NULL, NULL, NULL};
+    argp_program_version_hook = print_version;
+    argp_err_exit_status = EX_USAGE;
+    memset(line, 0, sizeof *line);
+    argp_parse(&argp, argc, argv, 0, NULL, line); /* ends the process on wrong usage */
+}
+
+/* ---- settings ---- */
+
+static trove_status apply_command_line(const struct command_line *line, struct tvs_config *config, trove_error *error) {
+    config->insecure |= line->insecure;
+    if (line->has_log_format)
+        config->log_format = line->log_format;
+    if (line->has_log_level)
+        config->log_level = line->log_level;
+    if (line->listen_count > 0)
+        tvs_config_clear_listen(config);
+    trove_status status = TROVE_OK;
+    for (unsigned i = 0; status == TROVE_OK && i < line->listen_count; i++)
+        status = tvs_config_add_listen(config, line->listen[i], error);
+    if (status == TROVE_OK && line->store != NULL)
+        status = tvs_config_set_store(config, line->store, error);
+    return status;
+}
+
+static trove_status fill_in_places(struct tvs_config *config, bool *store_is_default, trove_error *error) {
+    trove_status status = TROVE_OK;
+    *store_is_default = config->store == NULL;
+    if (config->listen_count == 0) {
+        char *url = tvs_place_listen(getenv("XDG_RUNTIME_DIR"), geteuid());
+        status = url == NULL ? TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the config")
+                             : tvs_config_add_listen(config, url, error);
+        free(url);
+    }
+    if (status != TROVE_OK || config->store != NULL)
+        return status;
+    config->store = tvs_place_store(getenv("XDG_DATA_HOME"), getenv("HOME"), geteuid());
+    if (config->store == NULL)
+        return TV_FAIL(error, FAILED_PRECONDITION,
+                       "no place for the store is known, for HOME isn't set; say --store local:///FOLDER");
+    return TROVE_OK;
+}
+
+/* Makes the folders above the default place, as the XDG specification wants them. A place that someone named must have them: a
+ * typing error or a disk that isn't mounted should be heard of. */
+static trove_status make_parents(const char *dsn, trove_error *error) {
+    char *path = strdup(strstr(dsn, "://") + 3);
+    if (path == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the store's path");
+    trove_status status = TROVE_OK;
+    for (char *slash = strchr(path + 1, '/'); status == TROVE_OK && slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            status = tv_error_errno(error, errno, "making the folder %s for the store", path);
+        *slash = '/';
+    }
+    free(path);
+    return status;
+}
+
+static trove_status gather_settings(const struct command_line *line, struct tvs_config *config, bool *store_is_default,
+                                    trove_error *error) {
+    trove_status status = line->config != NULL ? tvs_config_load(config, line->config, error) : TROVE_OK;
+    if (status == TROVE_OK)
+        status = apply_command_line(line, config, error);
+    if (status == TROVE_OK)
+        tvs_log_setup(config->log_level, config->log_format, STDERR_FILENO);
+    if (status == TROVE_OK)
+        status = fill_in_places(config, store_is_default, error);
+    if (status == TROVE_OK)
+        status = tvs_config_check(config, error);
+    const char *path;
+    if (status == TROVE_OK && tvs_driver_find(config->store, &path, error) == NULL)
+        status = TROVE_INVALID_ARGUMENT;
+    config->server.store = config->store;
+    return status;
+}
+
+/* ---- the process ---- */
+
+/* Where a standard descriptor is closed, the next file or socket would take its number, and a log line would land in an object. */
+static bool keep_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return false;
+    return true;
+}
+
+/* A connection or a file that is under way takes a descriptor; soft limits are 1,024 for the sake of select(2), unused here. */
+static void raise_file_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void awaited_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+static void block_signals(void) {
+    signal(SIGPIPE, SIG_IGN); /* a write to a peer that left is an error code to whoever wrote */
+    sigset_t set;
+    awaited_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void end_at_once(int signal_number) {
+    (void)signal_number;
+    _exit(EXIT_FAILURE);
+}
+
+static void let_second_signal_end(void) {
+    struct sigaction action = {.sa_handler = end_at_once};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* Returns the signal that asks for the end. */
+static int wait_for_end(void) {
+    sigset_t set;
+    awaited_signals(&set);
+    for (;;) {
+        int number = sigwaitinfo(&set, NULL);
+        if (number == SIGTERM || number == SIGINT)
+            return number;
+        if (number != SIGHUP)
+            continue;
+        struct tvs_log_line line;
+        tvs_log_begin(&line, TVS_LOG_WARN, "SIGHUP has no effect: this version reads its config at start only");
+        tvs_log_end(&line);
+    }
+}
+
+/* ---- the server ---- */
+
+static void log_failure(const char *what, const trove_error *error) {
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_ERROR, what);
+    tvs_log_error(&line, error);
+    tvs_log_end(&line);
+}
+
+static void warn_if_insecure(const struct tvs_config *config) {
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        if (!tvs_config_is_network(config->listen[i]))
+            continue;
+        struct tvs_log_line line;
+        tvs_log_begin(&line, TVS_LOG_WARN,
+                      "INSECURE: whoever reaches this address can read, change and delete everything; nothing is encrypted");
+        tvs_log_text(&line, "listen", config->listen[i]);
+        tvs_log_end(&line);
+    }
+}
+
+static void log_ready(const struct tvs_config *config, const char *listen) {
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_INFO, "ready");
+    tvs_log_text(&line, "listen", listen);
+    tvs_log_text(&line, "store", config->store);
+    tvs_log_text(&line, "version", VERSION);
+    tvs_log_number(&line, "pid", (uint64_t)getpid());
+    tvs_log_end(&line);
+}
+
+/* Listens on every URL, then says that it is ready and where, with the ports that were really bound. */
+static trove_status listen_everywhere(const struct tvs_config *config, struct tvs_server *server, trove_error *error) {
+    char all[1024] = "";
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const char *bound = NULL;
+        trove_status status = tvs_server_listen(server, config->listen[i], &bound, error);
+        if (status != TROVE_OK)
+            return status;
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? "," : "", bound);
+    }
+    log_ready(config, all);
+    return TROVE_OK;
+}
+
+static void drain(const struct tvs_config *config, struct tvs_server *server, int signal_number) {
+    let_second_signal_end();
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_INFO, "draining; a second signal ends at once");
+    tvs_log_text(&line, "signal", signal_number == SIGINT ? "SIGINT" : "SIGTERM");
+    tvs_log_number(&line, "timeout_ms", config->drain_timeout_ms);
+    tvs_log_end(&line);
+    if (tvs_server_drain(server, config->drain_timeout_ms))
+        return;
+    tvs_log_begin(&line, TVS_LOG_WARN, "drain_timeout is over; what is unfinished fails");
+    tvs_log_end(&line);
+}
+
+static int serve(const struct tvs_config *config, bool store_is_default) {
+    trove_error error;
+    struct tvs_server *server = NULL;
+    warn_if_insecure(config);
+    trove_status status = store_is_default ? make_parents(config->store, &error) : TROVE_OK;
+    if (status == TROVE_OK)
+        status = tvs_server_create(&config->server, &server, &error);
+    if (status == TROVE_OK)
+        status = listen_everywhere(config, server, &error);
+    if (status == TROVE_OK)
+        drain(config, server, wait_for_end());
+    else
+        log_failure("can't start", &error);
+    bool clean = tvs_server_destroy(server);
+    int code = status == TROVE_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    struct tvs_log_line line;
+    tvs_log_begin(&line, clean ? TVS_LOG_INFO : TVS_LOG_WARN, clean ? "stopped" : "stopped while a worker is stuck in the store");
+    if (status == TROVE_OK || !clean)
+        tvs_log_end(&line);
+    if (!clean)
+        _exit(code); /* the worker still uses memory that exit handlers would take away */
+    return code;
+}
+
+int main(int argc, char **argv) {
+    if (!keep_standard_descriptors())
+        return EXIT_FAILURE;
+    block_signals();
+    raise_file_limit();
+    umask(0077);
+    struct command_line line;
+    parse_command_line(argc, argv, &line);
+    /* Errors in reading the config must be logged as well: as the command line says, or by the defaults. */
+    tvs_log_setup(line.has_log_level ? line.log_level : TVS_LOG_INFO, line.has_log_format ? line.log_format : TVS_LOG_LOGFMT,
+                  STDERR_FILENO);
+    struct tvs_config config;
+    tvs_config_init(&config);
+    bool store_is_default = false;
+    trove_error error;
+    int code = EXIT_FAILURE;
+    if (gather_settings(&line, &config, &store_is_default, &error) != TROVE_OK) {
+        log_failure("can't start", &error);
+    } else if (line.check_only) {
+        printf("config and options are fine\n");
+        code = EXIT_SUCCESS;
+    } else {
+        code = serve(&config, store_is_default);
+    }
+    tvs_config_fini(&config);
+    return code;
+}
