@@ -17,6 +17,9 @@ uint64_t tv_wall_ns(void);
 
 struct tv_timers;
 
+/* Timers that may be armed at once: several for each stream and connection of a full server. */
+#define TV_TIMERS_MAX ((size_t)1 << 20)
+
 /* Embedded in what waits; zero it before the first use. */
 struct tv_timer {
     uint64_t due_ns;
@@ -25,7 +28,7 @@ struct tv_timer {
 };
 
 trove_status tv_timers_create(struct tv_timers **timers, trove_error *error);
-/* Ends the thread; what is armed never fires. NULL is allowed. */
+/* Ends the thread; what is armed never fires. Not from a callback. NULL is allowed. */
 void tv_timers_destroy(struct tv_timers *timers);
 
 /* Arms, or moves, `timer` to fire at due_ns (monotonic). Errors: RESOURCE_EXHAUSTED. */
