@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The benchmark's runner: ours and its peers side by side in one run.
 
-A group is a task that ours and one or more peers do. Each round runs all of them once, one after the other, beginning
-with another one each round, after one uncounted round that warms memory, disk and caches. A row compares ours with one
-peer: the medians of both, and the median over the rounds of ours divided by the peer's (so a slow phase of the machine
-hits both). CPU rows count both ends: client and server process with all their children. What the kernel does in threads of
-its own (writing back to disk) is in nobody's figure.
+A group is a task that ours and one or more peers do. Each round runs all of them once, one after the other, in an order
+that changes, after one uncounted round that warms memory, disk and caches. A row compares ours with one peer: the medians
+of both, and the median over the rounds of ours divided by the peer's (so a slow phase of the machine hits both). CPU rows
+count both ends: client and server process with all their children. What the kernel does in threads of its own (writing
+back to disk) is in nobody's figure.
 
 How each competitor is used:
 - pump and grpc are peers/pump.h and peers/grpc_peer.h; the clients' interface is bench_client.h, for ours too.
@@ -15,10 +15,11 @@ How each competitor is used:
 - Durable: trove and the pump sync file, name and folder before they answer. rsync gets --fsync (file only). nginx can't
   sync: `sync -d FILE` on what it stored is timed along with curl. Both get away without syncing the folder.
 - Getting to disk is not synced by anyone. Before every disk run all dirty pages are written back, untimed.
-- Destination files are deleted before every run, untimed, for all the same.
+- Destination files are deleted after every run, untimed, for all the same; memory is touched before it (warm_memory).
 
-bench_competitors.py uses each of them, bench_processes.py starts and ends what runs. Only the standard library. Every server listens on 127.0.0.1 on a port of its own or on a unix socket below one temporary
-folder; processes are ended by id and folders removed at exit.
+bench_competitors.py uses each of them, bench_processes.py starts and ends what runs. Only the standard library. Every
+server listens on 127.0.0.1 on a port of its own or on a unix socket below one temporary folder; processes are ended by id
+and folders removed at exit.
 """
 import argparse
 import dataclasses
@@ -89,23 +90,25 @@ def all_groups(work):
     return groups
 
 
-def rotated(items, by):
-    by %= len(items)
-    return items[by:] + items[:by]
+def in_turn(competitors, number):
+    """Another one begins each round, and every other round goes backwards: nobody always runs after the same one."""
+    first = number % len(competitors)
+    order = competitors[first:] + competitors[:first]
+    return order if number % 2 == 0 else order[::-1]
 
 
 def measure(competitors, rounds):
     """{competitor's name: [Sample per round]}, after an uncounted and checked round."""
     samples = {competitor.name: [] for competitor in competitors}
     for number in range(-1, rounds):
-        for competitor in rotated(competitors, number + 1):
+        for competitor in in_turn(competitors, number + 1):
             competitor.prepare()
             sample = competitor.run()
             if number < 0:
                 competitor.check()
             else:
                 samples[competitor.name].append(sample)
-            competitor.prepare()
+            competitor.clean()
     return samples
 
 
