@@ -139,8 +139,8 @@ class DownloadCall final : public ChunkSender<ServerReactor> {
     std::atomic_flag finished_ = ATOMIC_FLAG_INIT;
 };
 
-using RawPeer = Peer::WithRawCallbackMethod_Upload<
-    Peer::WithRawCallbackMethod_Download<Peer::WithCallbackMethod_Echo<Peer::Service>>>;
+using RawPeer =
+    Peer::WithRawCallbackMethod_Upload<Peer::WithRawCallbackMethod_Download<Peer::WithCallbackMethod_Echo<Peer::Service>>>;
 
 class Service final : public RawPeer {
   public:
@@ -240,8 +240,7 @@ grpc::ChannelArguments channel_arguments() {
 }
 
 std::shared_ptr<grpc::Channel> channel_connect(const std::string &url) {
-    auto channel =
-        grpc::CreateCustomChannel(grpc_address(url), grpc::InsecureChannelCredentials(), channel_arguments());
+    auto channel = grpc::CreateCustomChannel(grpc_address(url), grpc::InsecureChannelCredentials(), channel_arguments());
     if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10))) {
         std::fprintf(stderr, "grpc_peer: can't connect to %s\n", url.c_str());
         return nullptr;

@@ -78,9 +78,8 @@ bool chunk_verify(grpc::ByteBuffer *message, uint64_t index, size_t *payload_byt
     uint64_t declared = 0;
     uint64_t computed = 0;
     uint32_t bytes = 0;
-    bool ok = input.ReadTag() == tag_index && input.ReadLittleEndian64(&found_index) &&
-              input.ReadTag() == tag_checksum && input.ReadLittleEndian64(&declared) &&
-              input.ReadTag() == tag_payload && input.ReadVarint32(&bytes) &&
+    bool ok = input.ReadTag() == tag_index && input.ReadLittleEndian64(&found_index) && input.ReadTag() == tag_checksum &&
+              input.ReadLittleEndian64(&declared) && input.ReadTag() == tag_payload && input.ReadVarint32(&bytes) &&
               checksum_next(&input, bytes, index, &computed) && computed == declared && found_index == index;
     *payload_bytes = bytes;
     return ok;

@@ -67,8 +67,7 @@ class Slot {
         }
         context_.emplace();
         started_s_ = bench_now_s();
-        stub_->async()->Echo(&*context_, &request_, &response_,
-                             [this](const grpc::Status &status) { answered(status); });
+        stub_->async()->Echo(&*context_, &request_, &response_, [this](const grpc::Status &status) { answered(status); });
     }
 
     bench_latency latency = {};
@@ -95,8 +94,7 @@ int64_t calls_wanted(const bench_options &options) {
     if (options.seconds > 0.0) {
         return INT64_MAX;
     }
-    uint64_t calls =
-        options.count != 0 ? options.count : (options.bytes + options.chunk_bytes - 1) / options.chunk_bytes;
+    uint64_t calls = options.count != 0 ? options.count : (options.bytes + options.chunk_bytes - 1) / options.chunk_bytes;
     return static_cast<int64_t>(calls);
 }
 

@@ -93,8 +93,7 @@ static int serve_request(const struct session *session, struct pump_request *req
     request->name[PUMP_NAME_BYTES - 1] = '\0';
     if (request->magic != request_magic || request->window == 0 || request->window > PUMP_WINDOW_MAX ||
         request->chunk_bytes == 0 || request->chunk_bytes > 64u << 20 || request->mode < PUMP_UP ||
-        request->mode > PUMP_FILE_GET ||
-        (file_mode && (session->server->folder < 0 || !pump_file_name_valid(request->name)))) {
+        request->mode > PUMP_FILE_GET || (file_mode && (session->server->folder < 0 || !pump_file_name_valid(request->name)))) {
         return reply_send(session->socket, EINVAL, 0);
     }
     if (request->mode == PUMP_FILE_GET) {
@@ -217,8 +216,7 @@ static void *transfer_run(void *argument) {
     if (!transfer->down) {
         transfer->status = pump_stream_send(transfer->socket, &transfer->ring, &transfer->budget, &transfer->totals);
     } else if (pump_send(transfer->socket, &go, sizeof go) == 0) {
-        transfer->status =
-            pump_stream_receive(transfer->socket, &transfer->ring, transfer->budget.deadline_s, &transfer->totals);
+        transfer->status = pump_stream_receive(transfer->socket, &transfer->ring, transfer->budget.deadline_s, &transfer->totals);
     }
     return NULL;
 }

@@ -84,8 +84,7 @@ static void writer_note(struct file_writer *writer, uint64_t *counter, bool has_
 /* Waits until the chunk may be written (or filled, for the reading side). Returns false once either side has failed. */
 static bool writer_wait(struct file_writer *writer, uint64_t index, bool for_writing) {
     pthread_mutex_lock(&writer->lock);
-    while (!writer->failed &&
-           (for_writing ? writer->filled <= index : index - writer->written >= writer->ring->count)) {
+    while (!writer->failed && (for_writing ? writer->filled <= index : index - writer->written >= writer->ring->count)) {
         pthread_cond_wait(&writer->moved, &writer->lock);
     }
     bool go_on = !writer->failed;

@@ -29,8 +29,7 @@ struct ack_reader {
 
 /* Blocks for at least some bytes of an ack. */
 static int acks_receive(int socket, struct ack_reader *reader) {
-    struct iovec vector = {.iov_base = reader->bytes + reader->filled,
-                           .iov_len = sizeof reader->bytes - reader->filled};
+    struct iovec vector = {.iov_base = reader->bytes + reader->filled, .iov_len = sizeof reader->bytes - reader->filled};
     size_t received = 0;
     if (pump_receive_some(socket, &vector, 1, &received) != 0) {
         return -1;
@@ -89,8 +88,7 @@ int pump_stream_send(int socket, struct pump_ring *ring, struct bench_budget *bu
 }
 
 /* Fills the chunk, and the next header as far as it has come along; next_filled tells how far. */
-static int chunk_receive(int socket, unsigned char *chunk, size_t bytes, struct chunk_header *next,
-                         size_t *next_filled) {
+static int chunk_receive(int socket, unsigned char *chunk, size_t bytes, struct chunk_header *next, size_t *next_filled) {
     size_t done = 0;
     while (done < bytes) {
         struct iovec vector[] = {{.iov_base = chunk + done, .iov_len = bytes - done},
@@ -134,8 +132,8 @@ int pump_stream_receive(int socket, struct pump_ring *ring, double deadline_s, s
             return -1;
         }
         unsigned char *chunk = pump_ring_slot(ring, index);
-        if (chunk_receive(socket, chunk, header.bytes, &next, &next_filled) != 0 ||
-            chunk_check(&header, chunk, index) != 0 || pump_send(socket, &index, sizeof index) != 0) {
+        if (chunk_receive(socket, chunk, header.bytes, &next, &next_filled) != 0 || chunk_check(&header, chunk, index) != 0 ||
+            pump_send(socket, &index, sizeof index) != 0) {
             return -1;
         }
         totals->bytes += header.bytes;
