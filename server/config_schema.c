@@ -191,8 +191,10 @@ static trove_status explain(struct report *report, cyaml_err_t code, trove_error
         return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is empty; give it a value or leave the key out", report->path);
     if (code == CYAML_ERR_STRING_LENGTH_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is longer than %d bytes", report->path, TEXT_BYTES_MAX);
-    if (code == CYAML_ERR_SEQUENCE_ENTRIES_MAX)
+    if (code == CYAML_ERR_SEQUENCE_ENTRIES_MAX) {
+        report->path[strcspn(report->path, "[")] = '\0'; /* it stopped at an entry, but the list is to blame */
         return TV_FAIL(error, INVALID_ARGUMENT, "`%s` has more than %d entries", report->path, TVS_CONFIG_LISTEN_MAX);
+    }
     return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: %s", report->path, cyaml_strerror(code));
 }
 

@@ -1,0 +1,303 @@
+/* The config file: what is taken, what is refused with which line and words, and that the example is what it says it is.
+ * TROVE_EXAMPLE_CONFIG is the path of deploy/troved.yaml. */
+#include "config.h"
+#include "limits.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static trove_status parse(const char *text, struct tvs_config *config, trove_error *error) {
+    size_t bytes = strlen(text);
+    char *copy = unit_copy(text, bytes);
+    tvs_config_init(config);
+    trove_status status = tvs_config_parse(config, "x.yaml", copy, bytes, error);
+    free(copy);
+    return status;
+}
+
+static void every_key_reaches_its_place(void **state) {
+    (void)state;
+    struct tvs_config config;
+    trove_error error = {.message = ""};
+    trove_status status =
+        parse("listen:\n  - ipc:///a\n  - tcp://b:1\ninsecure: true\nstore: mem://\nstore_memory: 3MiB\n"
+              "durability: relaxed\nmemory: 64MiB\nworkers: 7\ndrain_timeout: 3s\n"
+              "pool:\n  streams: 9\n  chunk_size: 2MiB\n  channel_size: 5\n  idle_timeout: 7m\n  credit_expiry: 900ms\n"
+              "connections:\n  max: 11\n  keepalive: 2s\n  handshake_timeout: 250ms\n  call_timeout: 4s\n"
+              "log:\n  level: warn\n  format: json\n",
+              &config, &error);
+    assert_string_equal(error.message, "");
+    assert_int_equal(status, TROVE_OK);
+    assert_int_equal(config.listen_count, 2);
+    assert_string_equal(config.listen[0], "ipc:///a");
+    assert_string_equal(config.listen[1], "tcp://b:1");
+    assert_true(config.insecure);
+    assert_string_equal(config.store, "mem://");
+    assert_int_equal(config.drain_timeout_ms, 3000);
+    assert_int_equal(config.log_level, TVS_LOG_WARN);
+    assert_int_equal(config.log_format, TVS_LOG_JSON);
+    const struct tvs_server_options expected = {
+        .store_memory_bytes = 3 * TV_MIB,
+        .relaxed = true,
+        .memory_bytes = 64 * TV_MIB,
+        .chunk_bytes = 2 * TV_MIB,
+        .channel_chunks = 5,
+        .streams_max = 9,
+        .workers = 7,
+        .connections_max = 11,
+        .keepalive_ms = 2000,
+        .handshake_ms = 250,
+        .call_deadline_ms = 4000,
+        .idle_timeout_ms = 420000,
+        .grant_expiry_ms = 900,
+    };
+    assert_int_equal(config.server.store_memory_bytes, expected.store_memory_bytes);
+    assert_int_equal(config.server.relaxed, expected.relaxed);
+    assert_int_equal(config.server.memory_bytes, expected.memory_bytes);
+    assert_int_equal(config.server.chunk_bytes, expected.chunk_bytes);
+    assert_int_equal(config.server.channel_chunks, expected.channel_chunks);
+    assert_int_equal(config.server.streams_max, expected.streams_max);
+    assert_int_equal(config.server.workers, expected.workers);
+    assert_int_equal(config.server.connections_max, expected.connections_max);
+    assert_int_equal(config.server.keepalive_ms, expected.keepalive_ms);
+    assert_int_equal(config.server.handshake_ms, expected.handshake_ms);
+    assert_int_equal(config.server.call_deadline_ms, expected.call_deadline_ms);
+    assert_int_equal(config.server.idle_timeout_ms, expected.idle_timeout_ms);
+    assert_int_equal(config.server.grant_expiry_ms, expected.grant_expiry_ms);
+    tvs_config_fini(&config);
+}
+
+static void what_is_left_out_keeps_its_default(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "", "\n\n", "# only words\n", "---\n", "drain_timeout: 10s\n", "\xEF\xBB\xBFinsecure: false\n"};
+    struct tvs_config fresh;
+    tvs_config_init(&fresh);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct tvs_config config;
+        trove_error error = {.message = ""};
+        unit_row(texts[i]);
+        trove_status status = parse(texts[i], &config, &error);
+        if (strcmp(texts[i], "---\n") == 0) {
+            assert_int_equal(status, TROVE_INVALID_ARGUMENT);
+        } else {
+            assert_string_equal(error.message, "");
+            assert_memory_equal(&config, &fresh, sizeof config);
+        }
+        tvs_config_fini(&config);
+    }
+}
+
+static void mistakes_are_named_with_their_line(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *message; /* the beginning of it */
+    } rows[] = {
+        {"memory: 64MiB\n\nmemroy: 1GiB\n", "x.yaml line 3: unknown key `memroy`; known here: listen, insecure, store,"},
+        {"pool:\n  chunk_size: 1MiB\n  chunk: 4\n", "x.yaml line 3: unknown key `pool.chunk`; known here: streams, chunk_size,"},
+        {"pool:\n  streams: 5\nstreams: 5\n", "x.yaml line 3: unknown key `streams`;"},
+        {"pool:\n  pool:\n    streams: 5\n", "x.yaml line 2: unknown key `pool.pool`;"},
+        {"workers: 4\n# more\nworkers: 5\n", "x.yaml line 3: `workers` is given twice, first on line 1"},
+        {"listen:\n  - ipc:///a\n  - {b: c}\n", "x.yaml line 3: `listen[1]` must be one plain value"},
+        {"listen: ipc:///a\n", "x.yaml line 1: `listen` must be a list"},
+        {"listen: []\n", "x.yaml line 1: `listen` is empty"},
+        {"listen: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]\n", "x.yaml line 1: `listen` has more than 16 entries"},
+        {"\nstore:\n", "x.yaml line 2: `store` is empty"},
+        {"pool: 5\n", "x.yaml line 1: `pool` must be a section"},
+        {"memory:\n  - 1MiB\n", "x.yaml line 1: `memory` must be one plain value"},
+        {"memory: {a: b}\n", "x.yaml line 1: `memory` must be one plain value"},
+        {"insecure: flase\n", "x.yaml line 1: `insecure` is \"flase\"; allowed are: true, false"},
+        {"insecure: 1\n", "x.yaml line 1: `insecure` is \"1\"; allowed are: true, false"},
+        {"\n\ndurability: none\n", "x.yaml line 3: `durability` is \"none\"; allowed are: strict, relaxed"},
+        {"log:\n  level: loud\n", "x.yaml line 2: `log.level` is \"loud\"; allowed are: debug, info, warn, error"},
+        {"memory: 256\n", "x.yaml line 1: `memory`: \"256\" is no size; write digits and one of B, KiB,"},
+        {"drain_timeout: 10\n", "x.yaml line 1: `drain_timeout`: \"10\" is no time; write digits and one of ms, s,"},
+        {"workers: -1\n", "x.yaml line 1: `workers`: \"-1\" is no count"},
+        {"connections:\n  max: 1\n  keepalive: 2h\n", "x.yaml line 3: `connections.keepalive` is 2h; 1s to 1h are allowed"},
+        {"a: b: c\n", "x.yaml line 1: mapping values are not allowed in this context"},
+        {"memory: \"1MiB\nworkers: 4\n", "x.yaml line 3: while scanning a quoted scalar: found unexpected end of stream"},
+        {"\tmemory: 1MiB\n", "x.yaml line 1: while scanning for the next token"},
+        {"store: &a mem://\nmemory: *a\n", "x.yaml line 2: aliases (*a) aren't used here"},
+        {"workers: 4\n---\nworkers: 5\n", "x.yaml line 2: a second document begins"},
+        {"store: \"mem://\\0x\"\n", "x.yaml line 1: a NUL character inside a value"},
+        {"? [a, b]\n: c\n", "x.yaml line 1: a key must be a plain word"},
+        {"[[[[[[[[[[]]]]]]]]]]\n", "x.yaml line 1: nested more than 8 deep"},
+        {"store: \xFF\n", "x.yaml line 1: invalid leading UTF-8 octet"},
+        {"just words\n", "x.yaml: this is no config"},
+        {"- a\n- b\n", "x.yaml: this is no config"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tvs_config config;
+        trove_error error;
+        unit_row(rows[i].message);
+        assert_int_equal(parse(rows[i].text, &config, &error), TROVE_INVALID_ARGUMENT);
+        if (strncmp(error.message, rows[i].message, strlen(rows[i].message)) != 0)
+            fail_msg("it says: %s", error.message);
+        tvs_config_fini(&config);
+    }
+}
+
+/* Both ends of every number's range: taken; one unit beyond: refused with both ends in the message. */
+static void bounds_are_kept(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        const char *below;
+        const char *least;
+        const char *most;
+        const char *above;
+    } rows[] = {
+        {"memory: ", "8388607B", "8MiB", "1024GiB", "1099511627777B"},
+        {"store_memory: ", "1048575B", "1MiB", "1TiB", "1099511627777B"},
+        {"workers: ", "0", "1", "256", "257"},
+        {"drain_timeout: ", "99ms", "100ms", "1h", "3600001ms"},
+        {"pool:\n  streams: ", "0", "1", "1000000", "1000001"},
+        {"pool:\n  chunk_size: ", "4095B", "4KiB", "64MiB", "67108865B"},
+        {"pool:\n  channel_size: ", "0", "1", "1024", "1025"},
+        {"pool:\n  idle_timeout: ", "999ms", "1s", "24h", "86400001ms"},
+        {"pool:\n  credit_expiry: ", "99ms", "100ms", "10m", "600001ms"},
+        {"connections:\n  max: ", "0", "1", "100000", "100001"},
+        {"connections:\n  keepalive: ", "999ms", "1s", "1h", "3600001ms"},
+        {"connections:\n  handshake_timeout: ", "99ms", "100ms", "1m", "60001ms"},
+        {"connections:\n  call_timeout: ", "99ms", "100ms", "1h", "3600001ms"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const values[] = {rows[i].below, rows[i].least, rows[i].most, rows[i].above};
+        unit_row(rows[i].key);
+        for (size_t v = 0; v < 4; v++) {
+            struct tvs_config config;
+            trove_error error = {.message = ""};
+            char text[128];
+            snprintf(text, sizeof text, "%s%s\n", rows[i].key, values[v]);
+            trove_status status = parse(text, &config, &error);
+            assert_int_equal(status, v == 0 || v == 3 ? TROVE_INVALID_ARGUMENT : TROVE_OK);
+            if (status != TROVE_OK)
+                assert_non_null(strstr(error.message, " are allowed"));
+            tvs_config_fini(&config);
+        }
+    }
+}
+
+static void the_network_needs_a_word(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        trove_status status;
+        const char *message;
+    } rows[] = {
+        {"listen: [ipc:///a]", TROVE_OK, ""},
+        {"listen: [\"tcp://127.0.0.1:0\"]", TROVE_FAILED_PRECONDITION, "won't listen on tcp://127.0.0.1:0: whoever can reach it"},
+        {"listen: [ipc:///a, \"ws://h:1/x\"]", TROVE_FAILED_PRECONDITION, "won't listen on ws://h:1/x: whoever can reach it"},
+        {"{insecure: true, listen: [\"tcp://a:1\", \"ws://b:1/x\"]}", TROVE_OK, ""},
+        {"listen: [\"http://a\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"http://a\""},
+        {"listen: [\"ipc://relative\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"ipc://relative\""},
+        {"{memory: 8MiB, pool: {chunk_size: 8MiB}}", TROVE_OK, ""},
+        {"{memory: 8MiB, pool: {chunk_size: 9MiB}}", TROVE_INVALID_ARGUMENT, "`pool.chunk_size` is 9MiB and doesn't fit into"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tvs_config config;
+        trove_error error = {.message = ""};
+        unit_row(rows[i].text);
+        assert_int_equal(parse(rows[i].text, &config, &error), TROVE_OK);
+        assert_int_equal(tvs_config_check(&config, &error), rows[i].status);
+        assert_int_equal(strncmp(error.message, rows[i].message, strlen(rows[i].message)), 0);
+        tvs_config_fini(&config);
+    }
+}
+
+/* Any text: an answer, no crash, nothing read beyond the end. */
+static void damaged_texts_are_survived(void **state) {
+    (void)state;
+    static const char whole[] =
+        "listen: [ipc:///a]\npool:\n  streams: 5\n  chunk_size: 1MiB\nlog: {level: info}\nstore: \"mem://\"\n";
+    uint64_t random = unit_seed();
+    for (int round = 0; round < 3000; round++) {
+        char text[sizeof whole];
+        memcpy(text, whole, sizeof whole);
+        for (uint64_t hits = unit_random(&random) % 4 + 1; hits > 0; hits--)
+            text[unit_random(&random) % (sizeof whole - 1)] = (char)unit_random(&random);
+        size_t bytes = unit_random(&random) % sizeof whole;
+        char *copy = unit_copy(text, bytes);
+        struct tvs_config config;
+        trove_error error;
+        tvs_config_init(&config);
+        if (tvs_config_parse(&config, "x.yaml", copy, bytes, &error) != TROVE_OK)
+            assert_int_equal(strncmp(error.message, "x.yaml", 6), 0);
+        tvs_config_fini(&config);
+        free(copy);
+    }
+}
+
+static void the_example_holds_the_defaults(void **state) {
+    (void)state;
+    struct tvs_config example;
+    struct tvs_config fresh;
+    trove_error error = {.message = ""};
+    tvs_config_init(&example);
+    tvs_config_init(&fresh);
+    trove_status status = tvs_config_load(&example, TROVE_EXAMPLE_CONFIG, &error);
+    assert_string_equal(error.message, "");
+    assert_int_equal(status, TROVE_OK);
+    assert_memory_equal(&example, &fresh, sizeof fresh);
+    tvs_config_fini(&example);
+}
+
+static void unreadable_files_are_named(void **state) {
+    (void)state;
+    char folder[] = "/tmp/trove-test-config-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char large[64];
+    snprintf(large, sizeof large, "%s/large.yaml", folder);
+    int fd = open(large, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(ftruncate(fd, (1 << 20) + 1), 0);
+    close(fd);
+    struct tvs_config config;
+    trove_error error;
+    tvs_config_init(&config);
+    assert_int_equal(tvs_config_load(&config, "/nowhere/x.yaml", &error), TROVE_NOT_FOUND);
+    assert_string_equal(error.message, "opening the config /nowhere/x.yaml: No such file or directory");
+    assert_int_not_equal(tvs_config_load(&config, folder, &error), TROVE_OK);
+    assert_non_null(strstr(error.message, "Is a directory"));
+    assert_int_equal(tvs_config_load(&config, large, &error), TROVE_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "larger than 1 MiB"));
+    tvs_config_fini(&config);
+    unlink(large);
+    rmdir(folder);
+}
+
+static void the_command_line_replaces(void **state) {
+    (void)state;
+    struct tvs_config config;
+    trove_error error;
+    assert_int_equal(parse("listen: [ipc:///a]\nstore: mem://\n", &config, &error), TROVE_OK);
+    tvs_config_clear_listen(&config);
+    for (int i = 0; i < TVS_CONFIG_LISTEN_MAX; i++)
+        assert_int_equal(tvs_config_add_listen(&config, "ipc:///b", &error), TROVE_OK);
+    assert_int_equal(tvs_config_add_listen(&config, "ipc:///c", &error), TROVE_INVALID_ARGUMENT);
+    assert_int_equal(tvs_config_set_store(&config, "null://", &error), TROVE_OK);
+    assert_string_equal(config.store, "null://");
+    assert_string_equal(config.listen[0], "ipc:///b");
+    tvs_config_fini(&config);
+    enum tvs_log_level level = TVS_LOG_INFO;
+    assert_true(tvs_config_log_level("error", &level));
+    assert_int_equal(level, TVS_LOG_ERROR);
+    assert_false(tvs_config_log_level("ERROR", &level));
+    enum tvs_log_format format = TVS_LOG_LOGFMT;
+    assert_true(tvs_config_log_format("json", &format));
+    assert_int_equal(format, TVS_LOG_JSON);
+    assert_false(tvs_config_log_format("", &format));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_key_reaches_its_place),        cmocka_unit_test(what_is_left_out_keeps_its_default),
+        cmocka_unit_test(mistakes_are_named_with_their_line), cmocka_unit_test(bounds_are_kept),
+        cmocka_unit_test(the_network_needs_a_word),           cmocka_unit_test(damaged_texts_are_survived),
+        cmocka_unit_test(the_example_holds_the_defaults),     cmocka_unit_test(unreadable_files_are_named),
+        cmocka_unit_test(the_command_line_replaces),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
