@@ -49,6 +49,7 @@
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX  (64 * TV_KIB)
 #define TV_EARLY_DATA_BYTES  (1 * TV_MIB)
+#define TV_EARLY_DATA_PUTS_MAX 4096 /* empty ones cost no bytes, but memory all the same */
 
 /* A run of data holds one frame's payload: it may begin and end inside a block. */
 #define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)

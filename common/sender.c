@@ -56,6 +56,7 @@ void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk) {
     *slot(sender, chunk->index) = chunk;
     sender->next_offset += chunk->bytes;
     sender->queued_bytes += chunk->bytes;
+    sender->unsent_bytes += chunk->bytes;
     sender->final_pushed = chunk->final;
 }
 
@@ -86,8 +87,10 @@ bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct
     if (!tv_sender_ready(sender))
         return false;
     struct tv_chunk *chunk = *slot(sender, sender->cursor);
-    if (chunk->sent_bytes == 0)
+    if (chunk->sent_bytes == 0) {
         sender->credit_bytes -= chunk->bytes;
+        sender->unsent_bytes -= chunk->bytes;
+    }
     uint64_t bytes = fragment_bytes(chunk, payload_bytes_max);
     fragment->chunk = chunk;
     fragment->fragment_offset = chunk->sent_bytes;
@@ -165,6 +168,7 @@ trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint6
     for (uint64_t index = first; index < end; index++) {
         struct tv_chunk *chunk = *slot(sender, index);
         add_credit(sender, chunk->bytes);
+        sender->unsent_bytes += chunk->bytes;
         chunk->sent_bytes = 0;
         sender->resent_chunks++;
     }

@@ -23,6 +23,7 @@ struct tv_sender {
     uint64_t credit_bytes;  /* may still be begun */
     uint64_t owed_bytes;    /* taken back when it was already used; the next credit pays it. Only one of the two isn't 0 */
     uint64_t queued_bytes;  /* pushed and not acknowledged */
+    uint64_t unsent_bytes;  /* of them, in chunks that weren't begun */
     uint64_t acknowledged_bytes;
     uint64_t resent_chunks;
     bool final_pushed;

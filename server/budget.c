@@ -1,0 +1,156 @@
+/* budget.c - see budget.h. */
+#include "budget.h"
+
+#include "limits.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+struct tvs_budget {
+    struct tv_block_pool *pool; /* constant */
+    struct tvs_workers *workers;
+    uint64_t bytes;
+
+    pthread_mutex_t lock;
+    /* under the lock */
+    struct tvs_claim *first;
+    struct tvs_claim *last;
+    bool serving; /* the task is submitted */
+
+    atomic_uint waiting;
+    struct tvs_task task;
+};
+
+static void unlink_first(struct tvs_budget *budget) {
+    struct tvs_claim *claim = budget->first;
+    budget->first = claim->next;
+    if (budget->first == NULL)
+        budget->last = NULL;
+    claim->queued = false;
+    atomic_fetch_sub_explicit(&budget->waiting, 1, memory_order_relaxed);
+}
+
+/* In order: a large claim at the front isn't overtaken by small ones, or it would wait for ever. */
+static void serve(struct tvs_task *task) {
+    struct tvs_budget *budget = (struct tvs_budget *)((char *)task - offsetof(struct tvs_budget, task));
+    for (;;) {
+        pthread_mutex_lock(&budget->lock);
+        struct tvs_claim *claim = budget->first;
+        if (claim == NULL || !tv_block_pool_reserve(budget->pool, claim->bytes)) {
+            budget->serving = false;
+            pthread_mutex_unlock(&budget->lock);
+            return;
+        }
+        unlink_first(budget);
+        pthread_mutex_unlock(&budget->lock);
+        claim->granted(claim);
+    }
+}
+
+trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget_out,
+                               trove_error *error) {
+    struct tvs_budget *budget = calloc(1, sizeof *budget);
+    if (budget == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the budget");
+    trove_status status = tv_block_pool_create(TV_SEGMENT_BYTES, bytes / TV_SEGMENT_BYTES, &budget->pool, error);
+    if (status != TROVE_OK) {
+        free(budget);
+        return status;
+    }
+    pthread_mutex_init(&budget->lock, NULL);
+    budget->workers = workers;
+    budget->bytes = bytes / TV_SEGMENT_BYTES * TV_SEGMENT_BYTES;
+    budget->task.run = serve;
+    *budget_out = budget;
+    return TROVE_OK;
+}
+
+void tvs_budget_destroy(struct tvs_budget *budget) {
+    if (budget == NULL)
+        return;
+    TV_ASSERT(budget->first == NULL);
+    tv_block_pool_destroy(budget->pool);
+    pthread_mutex_destroy(&budget->lock);
+    free(budget);
+}
+
+struct tv_block_pool *tvs_budget_pool(struct tvs_budget *budget) {
+    return budget->pool;
+}
+
+uint64_t tvs_budget_bytes(const struct tvs_budget *budget) {
+    return budget->bytes;
+}
+
+bool tvs_budget_contended(struct tvs_budget *budget) {
+    return atomic_load_explicit(&budget->waiting, memory_order_relaxed) > 0;
+}
+
+bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes) {
+    return !tvs_budget_contended(budget) && tv_block_pool_reserve(budget->pool, bytes);
+}
+
+/* Submits the task if somebody waits and it isn't under way. Under the lock. */
+static bool must_serve(struct tvs_budget *budget) {
+    if (budget->first == NULL || budget->serving)
+        return false;
+    budget->serving = true;
+    return true;
+}
+
+bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_t bytes) {
+    if (tvs_budget_try(budget, bytes))
+        return true;
+    pthread_mutex_lock(&budget->lock);
+    TV_ASSERT(!claim->queued);
+    claim->bytes = bytes;
+    claim->next = NULL;
+    claim->queued = true;
+    if (budget->last != NULL)
+        budget->last->next = claim;
+    else
+        budget->first = claim;
+    budget->last = claim;
+    atomic_fetch_add_explicit(&budget->waiting, 1, memory_order_relaxed);
+    /* Something may have been given back between the try and now, by somebody who saw nobody waiting. */
+    bool submit = must_serve(budget);
+    pthread_mutex_unlock(&budget->lock);
+    if (submit)
+        tvs_workers_submit(budget->workers, &budget->task);
+    return false;
+}
+
+bool tvs_budget_forget(struct tvs_budget *budget, struct tvs_claim *claim) {
+    bool found = false;
+    pthread_mutex_lock(&budget->lock);
+    if (claim->queued) {
+        struct tvs_claim **at = &budget->first;
+        struct tvs_claim *previous = NULL;
+        while (*at != claim) {
+            previous = *at;
+            at = &(*at)->next;
+        }
+        *at = claim->next;
+        if (budget->last == claim)
+            budget->last = previous;
+        claim->queued = false;
+        atomic_fetch_sub_explicit(&budget->waiting, 1, memory_order_relaxed);
+        found = true;
+    }
+    /* The one behind it may want less. */
+    bool submit = found && must_serve(budget);
+    pthread_mutex_unlock(&budget->lock);
+    if (submit)
+        tvs_workers_submit(budget->workers, &budget->task);
+    return found;
+}
+
+void tvs_budget_give(struct tvs_budget *budget, uint64_t bytes) {
+    tv_block_pool_unreserve(budget->pool, bytes);
+    pthread_mutex_lock(&budget->lock);
+    bool submit = must_serve(budget);
+    pthread_mutex_unlock(&budget->lock);
+    if (submit)
+        tvs_workers_submit(budget->workers, &budget->task);
+}

@@ -1,0 +1,43 @@
+/* budget.h - the server's memory, shared out fairly.
+ *
+ * Everything that moves is charged to one pool of segments: credit that was granted, chunks that wait for the disk, read-ahead of
+ * downloads, small objects on their way. Whoever needs some takes it if it fits and nobody waits; otherwise it queues and is served
+ * in turn, so that under pressure every stream gets one chunk's worth after the other.
+ * Threads: any; one lock inside. `granted` is called on a worker with no lock held.
+ */
+#ifndef TVS_BUDGET_H
+#define TVS_BUDGET_H
+
+#include "block_pool.h"
+#include "worker.h"
+
+struct tvs_budget;
+
+/* Embedded in what wants memory; zeroed but for `granted`. */
+struct tvs_claim {
+    struct tvs_claim *next;
+    uint64_t bytes;
+    bool queued;
+    void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it is no longer queued */
+};
+
+trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget, trove_error *error);
+/* Nobody may wait any more, and the workers must have ended. NULL is allowed. */
+void tvs_budget_destroy(struct tvs_budget *budget);
+
+/* Where the segments come from; claimed blocks are taken from and given back to it directly. */
+struct tv_block_pool *tvs_budget_pool(struct tvs_budget *budget);
+uint64_t tvs_budget_bytes(const struct tvs_budget *budget);
+
+/* Reserves now or not at all. */
+bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes);
+/* Reserves now (true), or queues the claim, which must not be queued already. */
+bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_t bytes);
+/* Takes a claim out of the queue; false if it wasn't there (`granted` may be running). */
+bool tvs_budget_forget(struct tvs_budget *budget, struct tvs_claim *claim);
+/* Gives back what was reserved. Calls nobody: those who wait are served by a worker. */
+void tvs_budget_give(struct tvs_budget *budget, uint64_t bytes);
+/* Whether anybody waits: then what isn't needed now should be given back rather than kept. */
+bool tvs_budget_contended(struct tvs_budget *budget);
+
+#endif

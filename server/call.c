@@ -1,0 +1,164 @@
+/* call.c - the life of a unary call: deadline, cancellation, answer. See session.h and rpc.h.
+ *
+ * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its deadline,
+ * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. The worker frees it.
+ */
+#include "rpc.h"
+
+#include <string.h>
+
+struct call {
+    struct tv_id_node node;
+    struct tvs_session *session;
+    struct tvs_method method;
+    struct tvs_task task;
+    struct tv_timer timer;
+    bool listed; /* under the session's lock */
+    uint32_t deadline_ms;
+    size_t request_bytes;
+    uint8_t request[];
+};
+
+static void send_answer(struct tvs_session *session, uint64_t call_id, const struct tvs_rpc *rpc) {
+    if (rpc->error.status != TROVE_OK) {
+        tvs_session_send_status(session, call_id, &rpc->error, false);
+        return;
+    }
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Status ok = TROVE__V1__STATUS__INIT;
+    frame.call_id = call_id;
+    frame.body_case = TV_BODY(STATUS);
+    frame.status = &ok;
+    trove_error error;
+    trove_status status = tv_conn_send(session->conn, &frame, rpc->response, rpc->response_bytes, &error);
+    (void)status; /* the connection is closing: nobody is left to be told */
+}
+
+/* Whoever gets true is the one to answer. */
+static bool unlist(struct call *call) {
+    struct tvs_session *session = call->session;
+    pthread_mutex_lock(&session->lock);
+    bool mine = call->listed;
+    if (mine) {
+        call->listed = false;
+        tv_id_table_remove(&session->calls, &call->node);
+    }
+    pthread_mutex_unlock(&session->lock);
+    return mine;
+}
+
+static void run(struct tvs_task *task) {
+    struct call *call = (struct call *)((char *)task - offsetof(struct call, task));
+    struct tvs_session *session = call->session;
+    struct tvs_rpc rpc = {.server = session->server};
+    struct tv_arena arena;
+    tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
+    pthread_mutex_lock(&session->lock);
+    bool wanted = call->listed;
+    pthread_mutex_unlock(&session->lock);
+    if (wanted) {
+        trove_status status = tvs_rpc_invoke(&call->method, call->request, call->request_bytes, &arena, &rpc);
+        (void)status; /* stands in rpc.error */
+    }
+    if (unlist(call))
+        send_answer(session, call->node.id, &rpc);
+    tv_timer_cancel(session->server->timers, &call->timer);
+    free(rpc.response);
+    tv_arena_fini(&arena);
+    free(call);
+    tvs_session_release(session);
+}
+
+static void on_deadline(struct tv_timer *timer) {
+    struct call *call = (struct call *)((char *)timer - offsetof(struct call, timer));
+    trove_error late;
+    TV_FAIL(&late, DEADLINE_EXCEEDED, "%s took longer than its deadline of %u ms", call->method.descriptor->name,
+            call->deadline_ms);
+    if (unlist(call))
+        tvs_session_send_status(call->session, call->node.id, &late, false);
+}
+
+static trove_status begin_on_worker(struct tvs_session *session, const tv_frame *frame, const struct tvs_method *method,
+                                    const void *payload, size_t payload_bytes, trove_error *error) {
+    struct tvs_server *server = session->server;
+    struct call *call = calloc(1, sizeof *call + payload_bytes);
+    if (call == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a call");
+    call->node.id = frame->call_id;
+    call->session = session;
+    call->method = *method;
+    call->task.run = run;
+    call->timer.fire = on_deadline;
+    call->deadline_ms = frame->call->deadline_ms != 0 ? frame->call->deadline_ms : server->options.call_deadline_ms;
+    call->request_bytes = payload_bytes;
+    if (payload_bytes > 0)
+        memcpy(call->request, payload, payload_bytes);
+    pthread_mutex_lock(&session->lock);
+    bool full = session->calls.count >= TV_CALLS_PER_CONN_MAX;
+    if (!full) {
+        tv_id_table_add(&session->calls, &call->node);
+        call->listed = true;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (full) {
+        free(call);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%d calls of this connection are unanswered, which is the limit; wait for some",
+                       TV_CALLS_PER_CONN_MAX);
+    }
+    trove_status status = tv_timer_arm(server->timers, &call->timer,
+                                       tv_now_ns() + (uint64_t)call->deadline_ms * 1000000, error);
+    if (status != TROVE_OK) {
+        (void)unlist(call);
+        free(call);
+        return status;
+    }
+    tvs_session_acquire(session);
+    tvs_workers_submit(server->workers, &call->task);
+    return TROVE_OK;
+}
+
+trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                            trove_error *error) {
+    struct tvs_method method;
+    trove_status status = tvs_rpc_find(frame->call->method, &method, error);
+    if (status != TROVE_OK)
+        return status;
+    if (method.blocks)
+        return begin_on_worker(session, frame, &method, payload, payload_bytes, error);
+    struct tvs_rpc rpc = {.server = session->server};
+    status = tvs_rpc_invoke(&method, payload, payload_bytes, &session->arena, &rpc);
+    if (status == TROVE_OK)
+        send_answer(session, frame->call_id, &rpc);
+    else
+        tv_error_copy(error, &rpc.error);
+    free(rpc.response);
+    tv_arena_reset(&session->arena);
+    return status;
+}
+
+static struct call *take(struct tvs_session *session, uint64_t call_id) {
+    struct tv_id_node *node = tv_id_table_find(&session->calls, call_id);
+    if (node == NULL)
+        return NULL;
+    struct call *call = (struct call *)((char *)node - offsetof(struct call, node));
+    call->listed = false;
+    tv_id_table_remove(&session->calls, node);
+    return call;
+}
+
+void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status status, const char *why) {
+    pthread_mutex_lock(&session->lock);
+    bool found = take(session, call_id) != NULL;
+    pthread_mutex_unlock(&session->lock);
+    trove_error error;
+    tv_error_set(&error, status, "%s", why);
+    if (found)
+        tvs_session_send_status(session, call_id, &error, false);
+}
+
+void tvs_calls_abandon(struct tvs_session *session) {
+    pthread_mutex_lock(&session->lock);
+    for (struct tv_id_node *node; (node = tv_id_table_any(&session->calls)) != NULL;)
+        (void)take(session, node->id);
+    pthread_mutex_unlock(&session->lock);
+}

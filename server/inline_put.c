@@ -1,0 +1,181 @@
+/* inline_put.c - small objects in one flight: the open's payload is the whole object. See Open.inline_checksum in trove.proto.
+ *
+ * One allocation holds everything that the object needs on its way; its bytes are charged to the memory budget and counted against
+ * the connection's early-data allowance. Where either is used up the answer is "not taken", and the client opens a stream instead.
+ */
+#include "session.h"
+
+#include "chunk.h"
+#include "names.h"
+
+#include <string.h>
+
+struct inline_put {
+    struct tvs_task task;
+    struct tvs_session *session;
+    uint64_t call_id;
+    const char *bucket;
+    const char *key;
+    struct tvs_put_options options;
+    struct tv_data data;
+    trove_metadata metadata[]; /* then the strings, then the bytes */
+};
+
+static void finish(struct inline_put *put) {
+    struct tvs_session *session = put->session;
+    struct tvs_server *server = session->server;
+    tvs_budget_give(server->budget, put->data.bytes);
+    atomic_fetch_sub_explicit(&session->inline_bytes, put->data.bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_release);
+    free(put);
+    tvs_server_calmed(server);
+    tvs_session_release(session);
+}
+
+/* On a thread of the driver's. */
+static void on_committed(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
+    struct inline_put *put = context;
+    struct tvs_session *session = put->session;
+    if (status != TROVE_OK) {
+        tvs_session_send_status(session, put->call_id, error, false);
+        finish(put);
+        return;
+    }
+    struct tvs_wire_object wire;
+    tvs_wire_object(put->bucket, object, &wire);
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Completed completed = TROVE__V1__COMPLETED__INIT;
+    completed.object = &wire.info;
+    frame.call_id = put->call_id;
+    frame.body_case = TV_BODY(COMPLETED);
+    frame.completed = &completed;
+    trove_status sent = tv_conn_send(session->conn, &frame, NULL, 0, NULL);
+    (void)sent; /* the connection is closing: the client will ask whether the object is there */
+    finish(put);
+}
+
+static void run(struct tvs_task *task) {
+    struct inline_put *put = (struct inline_put *)((char *)task - offsetof(struct inline_put, task));
+    const struct tvs_server *server = put->session->server;
+    server->ops->put_small(server->driver, put->bucket, put->key, &put->options, &put->data, on_committed, put);
+}
+
+static trove_status check(const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                          struct tv_data *data, trove_error *error) {
+    const Trove__V1__Open *open = frame->open;
+    if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->lossy || open->paused)
+        return TV_FAIL(error, INVALID_ARGUMENT, "an inline object can only be a plain upload");
+    if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
+        return TV_FAIL(error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
+    if (payload_bytes > TV_INLINE_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "an inline object of %llu bytes; at most %llu are taken in one flight",
+                       (unsigned long long)payload_bytes, (unsigned long long)TV_INLINE_BYTES_MAX);
+    if (open->size_given_case == TROVE__V1__OPEN__SIZE_GIVEN_SIZE && open->size != payload_bytes)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%s: %llu bytes were announced, but %llu came", open->bucket, open->key,
+                       (unsigned long long)open->size, (unsigned long long)payload_bytes);
+    trove_status status = tv_bucket_check(open->bucket, error);
+    if (status == TROVE_OK)
+        status = tv_key_check(open->key, error);
+    if (status == TROVE_OK)
+        status = tv_content_type_check(open->content_type, error);
+    if (status != TROVE_OK)
+        return status;
+    *data = (struct tv_data){.bytes = payload_bytes, .iov_count = payload_bytes > 0};
+    data->iov[0] = (struct iovec){(void *)(uintptr_t)payload, payload_bytes};
+    tv_data_hash(data);
+    if (tv_chunk_checksum(frame->call_id, 0, data) != open->inline_checksum)
+        return TV_FAIL(error, DATA_LOSS, "%s/%s doesn't match its checksum: damaged on the way", open->bucket, open->key);
+    return TROVE_OK;
+}
+
+/* Charges the bytes to the connection's allowance and to the budget. */
+static bool admit(struct tvs_session *session, uint64_t bytes) {
+    uint64_t before = atomic_fetch_add_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
+    uint32_t puts = atomic_fetch_add_explicit(&session->inline_puts, 1, memory_order_relaxed);
+    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX &&
+        tvs_budget_try(session->server->budget, bytes))
+        return true;
+    atomic_fetch_sub_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_relaxed);
+    return false;
+}
+
+static char *take_bytes(char **at, const void *bytes, size_t count) {
+    char *copy = *at;
+    if (count > 0)
+        memcpy(copy, bytes, count);
+    *at += count;
+    return copy;
+}
+
+static char *take_text(char **at, const char *text) {
+    return take_bytes(at, text, strlen(text) + 1);
+}
+
+static struct inline_put *create(struct tvs_session *session, const tv_frame *frame, const struct tv_data *data,
+                                 trove_error *error) {
+    const Trove__V1__Open *open = frame->open;
+    trove_metadata list[TV_METADATA_COUNT_MAX];
+    struct tvs_conditions conditions;
+    if (tvs_metadata_from_wire(open->metadata, open->n_metadata, list, error) != TROVE_OK)
+        return NULL;
+    tvs_conditions_from_wire(open->conditions, &conditions);
+    const char *if_match = conditions.if_match != NULL ? conditions.if_match : "";
+    size_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + strlen(if_match) + 4;
+    for (size_t i = 0; i < open->n_metadata; i++)
+        bytes += strlen(list[i].key) + strlen(list[i].value) + 2;
+    struct inline_put *put = malloc(sizeof *put + open->n_metadata * sizeof(trove_metadata) + bytes + data->bytes);
+    if (put == NULL) {
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s/%s", open->bucket, open->key);
+        return NULL;
+    }
+    char *at = (char *)(put->metadata + open->n_metadata);
+    *put = (struct inline_put){.task.run = run, .session = session, .call_id = frame->call_id, .data = *data};
+    put->bucket = take_text(&at, open->bucket);
+    put->key = take_text(&at, open->key);
+    put->options = (struct tvs_put_options){
+        .content_type = take_text(&at, open->content_type),
+        .metadata = put->metadata,
+        .metadata_count = open->n_metadata,
+        .size_hint = data->bytes,
+        .conditions = conditions,
+    };
+    if (conditions.if_match != NULL)
+        put->options.conditions.if_match = take_text(&at, if_match);
+    for (size_t i = 0; i < open->n_metadata; i++) {
+        put->metadata[i].key = take_text(&at, list[i].key);
+        put->metadata[i].value = take_text(&at, list[i].value);
+    }
+    put->data.iov[0].iov_base = take_bytes(&at, data->iov[0].iov_base, data->bytes);
+    return put;
+}
+
+void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes) {
+    struct tvs_server *server = session->server;
+    struct tv_data data;
+    trove_error error;
+    if (check(frame, payload, payload_bytes, &data, &error) != TROVE_OK) {
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        return;
+    }
+    if (!admit(session, data.bytes)) {
+        TV_FAIL(&error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", frame->open->bucket,
+                frame->open->key);
+        tvs_session_send_status(session, frame->call_id, &error, true);
+        return;
+    }
+    struct inline_put *put = create(session, frame, &data, &error);
+    if (put == NULL) {
+        atomic_fetch_sub_explicit(&session->inline_bytes, data.bytes, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_relaxed);
+        tvs_budget_give(server->budget, data.bytes);
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        return;
+    }
+    tvs_session_acquire(session);
+    atomic_fetch_add_explicit(&server->bytes_total, data.bytes, memory_order_relaxed);
+    if (server->ops->capabilities & TVS_CAP_NONBLOCKING)
+        run(&put->task);
+    else
+        tvs_workers_submit(server->workers, &put->task);
+}

@@ -1,0 +1,42 @@
+/* rpc.h - unary methods: the table of services, and what a method gets and gives.
+ *
+ * Services are protobuf-c's generated structs; a method is found by its name in their descriptors, its request unpacked as the
+ * descriptor says, and it is invoked through the descriptor. A method answers by calling its closure once, or fails by tvs_rpc_fail.
+ * Where: methods that never block run on the receiving thread, the others on workers.
+ */
+#ifndef TVS_RPC_H
+#define TVS_RPC_H
+
+#include "session.h"
+
+struct tvs_rpc {
+    struct tvs_server *server;
+    trove_error error;
+    void *response; /* packed; malloc'd */
+    size_t response_bytes;
+};
+
+struct tvs_method {
+    ProtobufCService *service;
+    unsigned index;
+    const ProtobufCMethodDescriptor *descriptor;
+    bool blocks;
+};
+
+/* Finds "trove.v1.Objects/Head". Errors: UNIMPLEMENTED, naming the method. */
+trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_error *error);
+
+/* Unpacks the request, calls the method. Fills in response or error; returns the error's status. */
+trove_status tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes, struct tv_arena *arena,
+                            struct tvs_rpc *rpc);
+
+/* For methods: the closure to answer with, and how to fail. */
+void tvs_rpc_respond(const ProtobufCMessage *response, struct tvs_rpc *rpc);
+
+/* services.c */
+extern Trove__V1__Buckets_Service tvs_buckets_service;
+extern Trove__V1__Objects_Service tvs_objects_service;
+extern Trove__V1__Pools_Service tvs_pools_service;
+extern Trove__V1__Server_Service tvs_server_service;
+
+#endif

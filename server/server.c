@@ -1,0 +1,283 @@
+/* server.c - what `troved` is made of: it puts store, memory, workers, listeners and sessions together and takes them apart. See
+ * server.h and session.h.
+ *
+ * Threads: main calls in; sessions come from nng's threads; the timer ticks once a second and frees what has ended.
+ */
+#include "session.h"
+
+#include "stream.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define TICK_NS          UINT64_C(1000000000)
+#define WORKER_GRACE_MS  2000
+#define CLOSING_GRACE_MS 3000
+#define SECOND_MS        1000
+
+void tvs_server_options_init(struct tvs_server_options *options) {
+    *options = (struct tvs_server_options){
+        .memory_bytes = 256 * TV_MIB,
+        .chunk_bytes = TV_CHUNK_BYTES_DEFAULT,
+        .channel_chunks = TV_CHANNEL_CHUNKS_DEFAULT,
+        .streams_max = 16384,
+        .workers = 4,
+        .connections_max = 4096,
+        .keepalive_ms = 15000,
+        .handshake_ms = 5000,
+        .call_deadline_ms = 30000,
+        .idle_timeout_ms = 300000,
+        .grant_expiry_ms = 5000,
+    };
+}
+
+/* ---- the timer ---- */
+
+static void on_tick(struct tv_timer *timer) {
+    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
+    uint64_t now_ns = tv_now_ns();
+    /* Only the timer's own thread takes sessions out of the list, so a session stays while it is looked at. */
+    pthread_mutex_lock(&server->lock);
+    struct tvs_session *session = server->sessions;
+    pthread_mutex_unlock(&server->lock);
+    while (session != NULL) {
+        tvs_session_tick(session, now_ns);
+        pthread_mutex_lock(&server->lock);
+        session = session->next;
+        pthread_mutex_unlock(&server->lock);
+    }
+    trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
+    TV_ASSERT(status == TROVE_OK); /* the place that it had is free */
+}
+
+static struct tvs_session *unlink_ended(struct tvs_server *server) {
+    struct tvs_session *ended = NULL;
+    pthread_mutex_lock(&server->lock);
+    for (struct tvs_session **at = &server->sessions; *at != NULL;) {
+        struct tvs_session *session = *at;
+        if (atomic_load_explicit(&session->references, memory_order_acquire) > 0) {
+            at = &session->next;
+            continue;
+        }
+        *at = session->next;
+        session->next = ended;
+        ended = session;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return ended;
+}
+
+static void on_reap(struct tv_timer *timer) {
+    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, reap));
+    for (struct tvs_session *session = unlink_ended(server); session != NULL;) {
+        struct tvs_session *next = session->next;
+        tvs_session_destroy(session);
+        pthread_mutex_lock(&server->lock);
+        server->session_count--;
+        pthread_cond_broadcast(&server->calmed);
+        pthread_mutex_unlock(&server->lock);
+        session = next;
+    }
+}
+
+void tvs_server_reap(struct tvs_server *server) {
+    trove_status status = tv_timer_arm(server->timers, &server->reap, tv_now_ns(), NULL);
+    (void)status; /* without memory for a timer the next session that ends takes this one along */
+}
+
+void tvs_server_calmed(struct tvs_server *server) {
+    if (atomic_load_explicit(&server->waiting, memory_order_relaxed))
+        pthread_cond_broadcast(&server->calmed);
+}
+
+/* ---- creation ---- */
+
+static void log_store(void *context, const char *message) {
+    (void)context;
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_WARN, "store");
+    tvs_log_text(&line, "what", message);
+    tvs_log_end(&line);
+}
+
+static trove_status open_store(struct tvs_server *server, trove_error *error) {
+    const char *path = NULL;
+    server->ops = tvs_driver_find(server->options.store, &path, error);
+    if (server->ops == NULL)
+        return error->status;
+    const struct tvs_driver_config config = {
+        .path = path,
+        .memory_bytes = server->options.store_memory_bytes,
+        .relaxed = server->options.relaxed,
+        .log = log_store,
+    };
+    return server->ops->open(&config, &server->driver, error);
+}
+
+static void init_conditions(struct tvs_server *server) {
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->calmed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_mutex_init(&server->lock, NULL);
+}
+
+trove_status tvs_server_create(const struct tvs_server_options *options, struct tvs_server **server_out, trove_error *error) {
+    trove_error local;
+    error = error != NULL ? error : &local;
+    struct tvs_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a server");
+    server->options = *options;
+    server->started_ns = tv_now_ns();
+    init_conditions(server);
+    server->tick.fire = on_tick;
+    server->reap.fire = on_reap;
+    trove_status status = open_store(server, error);
+    if (status == TROVE_OK)
+        status = tvs_workers_create(options->workers, &server->workers, error);
+    if (status == TROVE_OK)
+        status = tvs_budget_create(options->memory_bytes, server->workers, &server->budget, error);
+    if (status == TROVE_OK)
+        status = tv_timers_create(&server->timers, error);
+    if (status == TROVE_OK)
+        status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
+    if (status != TROVE_OK) {
+        (void)tvs_server_destroy(server);
+        return status;
+    }
+    server->pool = tvs_budget_pool(server->budget);
+    *server_out = server;
+    return TROVE_OK;
+}
+
+trove_status tvs_server_listen(struct tvs_server *server, const char *url, const char **bound, trove_error *error) {
+    size_t most = sizeof server->listeners / sizeof server->listeners[0];
+    if (server->listener_count == most)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s is one address too many; a server listens on at most %zu", url, most);
+    struct tv_listener *listener = NULL;
+    trove_status status = tv_listener_create(url, tvs_session_accept, server, &listener, error);
+    if (status != TROVE_OK)
+        return status;
+    server->listeners[server->listener_count++] = listener;
+    if (bound != NULL)
+        *bound = tv_listener_url(listener);
+    return TROVE_OK;
+}
+
+/* ---- the end ---- */
+
+static struct timespec deadline_in(uint32_t timeout_ms) {
+    uint64_t at_ns = tv_now_ns() + (uint64_t)timeout_ms * 1000000;
+    return (struct timespec){(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)};
+}
+
+static void stop_listening(struct tvs_server *server) {
+    for (size_t i = 0; i < server->listener_count; i++)
+        tv_listener_destroy(server->listeners[i]);
+    server->listener_count = 0;
+}
+
+static bool session_calm(struct tvs_session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool calm = session->streams.count == 0 && session->calls.count == 0;
+    pthread_mutex_unlock(&session->lock);
+    return calm && atomic_load_explicit(&session->inline_puts, memory_order_acquire) == 0;
+}
+
+/* Under the server's lock. */
+static bool all_calm(struct tvs_server *server) {
+    for (struct tvs_session *session = server->sessions; session != NULL; session = session->next)
+        if (!session_calm(session))
+            return false;
+    return true;
+}
+
+static bool no_sessions(struct tvs_server *server) {
+    return server->session_count == 0;
+}
+
+/* Waits, in slices, so that a signal that was given before the wait began costs a moment and not the whole time. */
+static bool wait_until(struct tvs_server *server, bool (*done)(struct tvs_server *), uint32_t timeout_ms) {
+    uint64_t end_ns = tv_now_ns() + (uint64_t)timeout_ms * 1000000;
+    atomic_store_explicit(&server->waiting, true, memory_order_relaxed);
+    pthread_mutex_lock(&server->lock);
+    bool is_done = done(server);
+    while (!is_done && tv_now_ns() < end_ns) {
+        struct timespec slice = deadline_in(20);
+        pthread_cond_timedwait(&server->calmed, &server->lock, &slice);
+        is_done = done(server);
+    }
+    pthread_mutex_unlock(&server->lock);
+    atomic_store_explicit(&server->waiting, false, memory_order_relaxed);
+    return is_done;
+}
+
+/* Calls `what` for each session; none is freed meanwhile, for each is held. */
+static void for_each_session(struct tvs_server *server, void (*what)(struct tvs_session *, uint32_t), uint32_t argument) {
+    size_t count = 0;
+    pthread_mutex_lock(&server->lock);
+    struct tvs_session **list = calloc(server->session_count + 1, sizeof *list);
+    for (struct tvs_session *session = server->sessions; session != NULL && list != NULL; session = session->next) {
+        unsigned references = atomic_load_explicit(&session->references, memory_order_relaxed);
+        while (references > 0 && !atomic_compare_exchange_weak(&session->references, &references, references + 1))
+            continue;
+        if (references > 0) /* else it is about to be freed */
+            list[count++] = session;
+    }
+    pthread_mutex_unlock(&server->lock);
+    for (size_t i = 0; i < count; i++) {
+        what(list[i], argument);
+        tvs_session_release(list[i]);
+    }
+    free(list);
+}
+
+bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms) {
+    pthread_mutex_lock(&server->lock);
+    server->draining = true;
+    pthread_mutex_unlock(&server->lock);
+    stop_listening(server);
+    for_each_session(server, tvs_session_drain, timeout_ms);
+    return wait_until(server, all_calm, timeout_ms);
+}
+
+static void close_session(struct tvs_session *session, uint32_t unused) {
+    (void)unused;
+    trove_error why;
+    TV_FAIL(&why, UNAVAILABLE, "the server has shut down");
+    tv_conn_shutdown(session->conn, &why);
+}
+
+static void abort_session(struct tvs_session *session, uint32_t unused) {
+    (void)unused;
+    trove_error why;
+    TV_FAIL(&why, UNAVAILABLE, "the server has shut down");
+    tv_conn_abort(session->conn, &why);
+}
+
+static bool end_sessions(struct tvs_server *server) {
+    for_each_session(server, close_session, 0);
+    if (wait_until(server, no_sessions, SECOND_MS))
+        return true;
+    for_each_session(server, abort_session, 0);
+    return wait_until(server, no_sessions, CLOSING_GRACE_MS);
+}
+
+bool tvs_server_destroy(struct tvs_server *server) {
+    if (server == NULL)
+        return true;
+    stop_listening(server);
+    bool clean = server->timers == NULL || end_sessions(server);
+    if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS))
+        return false;
+    tv_timers_destroy(server->timers);
+    if (server->driver != NULL)
+        server->ops->close(server->driver);
+    tvs_budget_destroy(server->budget);
+    pthread_cond_destroy(&server->calmed);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+    return true;
+}

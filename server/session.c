@@ -1,0 +1,332 @@
+/* session.c - a connection on the server: greeting, limits, and which call or stream a frame belongs to. See session.h.
+ *
+ * Everything here runs on the connection's receiving thread unless it says otherwise.
+ */
+#include "session.h"
+
+#include "stream.h"
+
+#define PROTOCOL_VERSION 1
+#define FEATURES         TV_FEATURE_HEADER_CHECKSUM
+#define KEEPALIVE_MS_MIN 1000
+/* Connections beyond the limit that are still told why, instead of just being closed. */
+#define REFUSED_POLITELY_MAX 64
+
+static bool closed_or_draining(struct tvs_session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool draining = session->draining || session->closed;
+    pthread_mutex_unlock(&session->lock);
+    return draining;
+}
+
+void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    Trove__V1__Entry detail = TROVE__V1__ENTRY__INIT;
+    Trove__V1__Entry *details[] = {&detail};
+    tv_status_to_wire(error, &status);
+    detail.key = "not_taken";
+    detail.value = "1";
+    status.n_details = not_taken ? 1 : 0;
+    status.details = details;
+    frame.call_id = call_id;
+    frame.body_case = TV_BODY(STATUS);
+    frame.status = &status;
+    trove_status sent = tv_conn_send(session->conn, &frame, NULL, 0, NULL);
+    (void)sent; /* a connection that is closing has no use for it */
+}
+
+/* ---- greeting ---- */
+
+static void send_welcome(struct tvs_session *session, uint64_t payload_bytes_max) {
+    const struct tvs_server_options *options = &session->server->options;
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Welcome welcome = TROVE__V1__WELCOME__INIT;
+    welcome.version = PROTOCOL_VERSION;
+    welcome.features = session->features;
+    welcome.payload_bytes_max = payload_bytes_max;
+    welcome.early_data_bytes = TV_EARLY_DATA_BYTES;
+    welcome.inline_bytes_max = TV_INLINE_BYTES_MAX;
+    welcome.calls_max = TV_CALLS_PER_CONN_MAX;
+    welcome.streams_max = TV_STREAMS_PER_CONN_MAX;
+    welcome.chunk_bytes_max = TV_CHUNK_BYTES_MAX;
+    welcome.agent = "troved";
+    welcome.keepalive_ms = options->keepalive_ms;
+    frame.body_case = TV_BODY(WELCOME);
+    frame.welcome = &welcome;
+    trove_status sent = tv_conn_send(session->conn, &frame, NULL, 0, NULL);
+    (void)sent; /* if not, the connection is closing */
+}
+
+static trove_status greet(struct tvs_session *session, const tv_frame *frame, trove_error *error) {
+    if (frame->body_case != TV_BODY(HELLO) || frame->call_id != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION, "the first frame of a connection must be a hello");
+    const Trove__V1__Hello *hello = frame->hello;
+    if (hello->version < PROTOCOL_VERSION)
+        return TV_FAIL(error, FAILED_PRECONDITION, "the client speaks version %u of the protocol; this server needs %u",
+                       hello->version, PROTOCOL_VERSION);
+    uint64_t payload_bytes_max = hello->payload_bytes_max != 0 ? hello->payload_bytes_max : TV_PAYLOAD_BYTES_DEFAULT;
+    if (payload_bytes_max > TV_PAYLOAD_BYTES_MAX)
+        payload_bytes_max = TV_PAYLOAD_BYTES_MAX;
+    if (payload_bytes_max < TV_INLINE_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "payload_bytes_max is %llu; at least %llu are needed",
+                       (unsigned long long)payload_bytes_max, (unsigned long long)TV_INLINE_BYTES_MAX);
+    session->features = hello->features & FEATURES;
+    send_welcome(session, payload_bytes_max);
+    tv_conn_establish(session->conn, payload_bytes_max, session->server->options.keepalive_ms,
+                      (session->features & TV_FEATURE_HEADER_CHECKSUM) != 0);
+    atomic_store_explicit(&session->welcomed, true, memory_order_relaxed);
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_DEBUG, "connected");
+    tvs_log_text(&line, "peer", tv_conn_peer(session->conn));
+    tvs_log_text(&line, "agent", hello->agent);
+    tvs_log_end(&line);
+    return TROVE_OK;
+}
+
+/* ---- frames ---- */
+
+static void on_payload(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
+    struct tvs_session *session = context;
+    if (!atomic_load_explicit(&session->welcomed, memory_order_relaxed))
+        return;
+    if (frame->body_case == TV_BODY(CHUNK))
+        tvs_upload_payload(session, frame, payload_bytes, sink);
+    else if (frame->body_case == TV_BODY(CALL) || frame->body_case == TV_BODY(OPEN))
+        sink->kind = TV_SINK_MESSAGE;
+}
+
+/* Whether a new call or stream may have this id. */
+static trove_status check_new_id(struct tvs_session *session, uint64_t id, trove_error *error) {
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&session->lock);
+    if (tv_id_table_find(&session->streams, id) != NULL || tv_id_table_find(&session->calls, id) != NULL)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "call id %llu is in use already; each call needs one of its own",
+                         (unsigned long long)id);
+    if (id > session->highest_id)
+        session->highest_id = id;
+    pthread_mutex_unlock(&session->lock);
+    if (status == TROVE_OK && closed_or_draining(session))
+        status = TV_FAIL(error, UNAVAILABLE, "the server is shutting down; try again in a moment");
+    return status;
+}
+
+static trove_status on_new(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                           trove_error *error) {
+    if (frame->call_id == 0)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a call without a call id");
+    trove_error why;
+    trove_status status = check_new_id(session, frame->call_id, &why);
+    if (status == TROVE_OK && payload_bytes > 0 && payload == NULL)
+        status = TV_FAIL(&why, RESOURCE_EXHAUSTED, "a request of %llu bytes; at most %llu are taken",
+                         (unsigned long long)payload_bytes, (unsigned long long)TV_MESSAGE_BYTES_MAX);
+    if (status == TROVE_OK && frame->body_case == TV_BODY(CALL))
+        status = tvs_call_begin(session, frame, payload, payload_bytes, &why);
+    else if (status == TROVE_OK &&
+             frame->open->inline_checksum_given_case == TROVE__V1__OPEN__INLINE_CHECKSUM_GIVEN_INLINE_CHECKSUM)
+        tvs_inline_put(session, frame, payload, payload_bytes);
+    else if (status == TROVE_OK && payload_bytes > 0)
+        status = TV_FAIL(&why, INVALID_ARGUMENT, "an open with a payload but without inline_checksum");
+    else if (status == TROVE_OK)
+        tvs_stream_open(session, frame);
+    if (status != TROVE_OK)
+        tvs_session_send_status(session, frame->call_id, &why, false);
+    return TROVE_OK;
+}
+
+static trove_status on_frame(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                             trove_error *error) {
+    struct tvs_session *session = context;
+    if (!atomic_load_explicit(&session->welcomed, memory_order_relaxed))
+        return greet(session, frame, error);
+    switch (frame->body_case) {
+    case TV_BODY(CHUNK):
+        tvs_upload_chunk(session, frame, payload_bytes);
+        return TROVE_OK;
+    case TV_BODY(CALL):
+    case TV_BODY(OPEN):
+        return on_new(session, frame, payload, payload_bytes, error);
+    case TV_BODY(CANCEL):
+        tvs_call_cancel(session, frame->call_id, TROVE_CANCELLED, "cancelled by the client");
+        return TROVE_OK;
+    case TV_BODY(PONG):
+    case TV_BODY(GO_AWAY):
+        return TROVE_OK; /* what the client means by it, it does itself: it closes */
+    case TV_BODY(ACK):
+    case TV_BODY(CHUNK_ABORT):
+    case TV_BODY(GAP):
+    case TV_BODY(DEMAND):
+    case TV_BODY(CREDIT):
+    case TV_BODY(CONTROL):
+    case TV_BODY(STATE):
+    case TV_BODY(COMPLETE):
+    case TV_BODY(COMPLETED):
+    case TV_BODY(STATUS):
+        tvs_stream_frame(session, frame);
+        return TROVE_OK;
+    case TV_BODY(_NOT_SET):
+        return TV_FAIL(error, INVALID_ARGUMENT, "a frame without a body that this server knows");
+    default:
+        return TV_FAIL(error, INVALID_ARGUMENT, "a frame that only a server sends (field %d)", (int)frame->body_case);
+    }
+}
+
+static void on_closed(void *context, const trove_error *why) {
+    struct tvs_session *session = context;
+    struct tvs_log_line line;
+    tvs_log_begin(&line, why->status == TROVE_OK || why->status == TROVE_UNAVAILABLE ? TVS_LOG_DEBUG : TVS_LOG_WARN,
+                  "disconnected");
+    tvs_log_text(&line, "peer", tv_conn_peer(session->conn));
+    tvs_log_error(&line, why);
+    tvs_log_end(&line);
+    pthread_mutex_lock(&session->lock);
+    session->closed = true;
+    pthread_mutex_unlock(&session->lock);
+    tvs_upload_landing_lost(session);
+    trove_error lost;
+    TV_FAIL(&lost, UNAVAILABLE, "the connection was lost: %s", why->message);
+    tvs_streams_abandon(session, &lost);
+    tvs_calls_abandon(session);
+    tvs_session_release(session);
+}
+
+static const struct tv_conn_handler handler = {on_payload, on_frame, on_closed};
+
+/* ---- life ---- */
+
+static void describe_principal(struct tvs_session *session) {
+    const struct tv_transport *transport = tv_conn_transport(session->conn);
+    if (transport->has_credentials)
+        snprintf(session->principal, sizeof session->principal, "uid:%llu", (unsigned long long)transport->peer_uid);
+    else
+        snprintf(session->principal, sizeof session->principal, "anonymous");
+}
+
+/* Links the session in. Returns how many there are then. */
+static uint32_t enlist(struct tvs_session *session, bool *draining) {
+    struct tvs_server *server = session->server;
+    pthread_mutex_lock(&server->lock);
+    session->next = server->sessions;
+    server->sessions = session;
+    uint32_t count = ++server->session_count;
+    *draining = server->draining;
+    pthread_mutex_unlock(&server->lock);
+    return count;
+}
+
+static struct tvs_session *create(struct tvs_server *server, struct tv_transport *transport_move) {
+    struct tvs_session *session = calloc(1, sizeof *session);
+    const struct tv_conn_options options = {.payload_bytes_max = 0, .keepalive_ms = server->options.keepalive_ms};
+    struct tv_conn *conn = NULL;
+    if (tv_conn_create(transport_move, &handler, session, &options, &conn, NULL) != TROVE_OK || session == NULL ||
+        tv_id_table_init(&session->streams, NULL) != TROVE_OK || tv_id_table_init(&session->calls, NULL) != TROVE_OK) {
+        tv_conn_destroy(conn);
+        if (session != NULL)
+            tv_id_table_fini(&session->streams);
+        free(session);
+        return NULL;
+    }
+    session->server = server;
+    session->conn = conn;
+    session->opened_ns = tv_now_ns();
+    pthread_mutex_init(&session->lock, NULL);
+    tv_arena_init(&session->arena, TV_ARENA_BYTES_MAX);
+    atomic_init(&session->references, 1); /* the connection's, until it is closed */
+    describe_principal(session);
+    return session;
+}
+
+void tvs_session_accept(void *context, struct tv_transport *transport_move) {
+    struct tvs_server *server = context;
+    struct tvs_session *session = create(server, transport_move);
+    if (session == NULL)
+        return;
+    bool draining = false;
+    uint32_t count = enlist(session, &draining);
+    tv_conn_start(session->conn);
+    trove_error refusal;
+    if (draining)
+        TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
+    else if (count > server->options.connections_max)
+        TV_FAIL(&refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)",
+                server->options.connections_max);
+    else
+        return;
+    if (count > server->options.connections_max + REFUSED_POLITELY_MAX)
+        tv_conn_abort(session->conn, &refusal);
+    else
+        tv_conn_shutdown(session->conn, &refusal);
+}
+
+void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
+    const struct tvs_server_options *options = &session->server->options;
+    tv_conn_tick(session->conn, now_ns);
+    bool welcomed = atomic_load_explicit(&session->welcomed, memory_order_relaxed);
+    if (!welcomed && now_ns > session->opened_ns + (uint64_t)options->handshake_ms * 1000000) {
+        trove_error late;
+        TV_FAIL(&late, DEADLINE_EXCEEDED, "no hello within %u ms", options->handshake_ms);
+        tv_conn_shutdown(session->conn, &late);
+        return;
+    }
+    /* A tick may end its stream, which changes the table: so they are listed first. */
+    struct tvs_stream *list = NULL;
+    pthread_mutex_lock(&session->lock);
+    for (struct tv_id_node *node = NULL; (node = tv_id_table_next(&session->streams, node)) != NULL;) {
+        struct tvs_stream *stream = tvs_stream_of_node(node);
+        tvs_stream_acquire(stream);
+        stream->tick_next = list;
+        list = stream;
+    }
+    pthread_mutex_unlock(&session->lock);
+    while (list != NULL) {
+        struct tvs_stream *stream = list;
+        list = stream->tick_next;
+        tvs_stream_tick(stream, now_ns);
+        tvs_stream_release(stream);
+    }
+}
+
+void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms) {
+    pthread_mutex_lock(&session->lock);
+    session->draining = true;
+    uint64_t last = session->highest_id;
+    pthread_mutex_unlock(&session->lock);
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__GoAway go_away = TROVE__V1__GO_AWAY__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    status.code = TROVE__V1__CODE__OK;
+    status.message = "the server is shutting down";
+    go_away.status = &status;
+    go_away.last_call_id = last;
+    go_away.drain_ms = drain_ms;
+    frame.body_case = TV_BODY(GO_AWAY);
+    frame.go_away = &go_away;
+    trove_status sent = tv_conn_send(session->conn, &frame, NULL, 0, NULL);
+    (void)sent;
+}
+
+void tvs_session_release(struct tvs_session *session) {
+    struct tvs_server *server = session->server;
+    if (atomic_fetch_sub_explicit(&session->references, 1, memory_order_acq_rel) == 1)
+        tvs_server_reap(server);
+}
+
+void tvs_session_destroy(struct tvs_session *session) {
+    struct tvs_server *server = session->server;
+    struct tv_conn_metrics metrics;
+    tv_conn_metrics(session->conn, &metrics);
+    atomic_fetch_add_explicit(&server->frames_in, metrics.frames_received, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->frames_out, metrics.frames_sent, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->payload_copied, metrics.payload_copied_bytes, memory_order_relaxed);
+    tv_conn_destroy(session->conn);
+    while (session->free_fragments != NULL) {
+        struct tvs_fragment *fragment = session->free_fragments;
+        session->free_fragments = fragment->next;
+        free(fragment);
+    }
+    tv_id_table_fini(&session->streams);
+    tv_id_table_fini(&session->calls);
+    tv_arena_fini(&session->arena);
+    pthread_mutex_destroy(&session->lock);
+    free(session);
+}

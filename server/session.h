@@ -1,0 +1,140 @@
+/* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
+ *
+ * Locks, in the order in which they may nest: server.lock -> session.lock -> (budget, pool, timers, workers, connection: each
+ * inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
+ * share their session's, so that a frame and an acknowledgement cost one uncontended lock each.
+ * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by the
+ * server's timer, never on a thread of nng's.
+ */
+#ifndef TVS_SESSION_H
+#define TVS_SESSION_H
+
+#include "budget.h"
+#include "conn.h"
+#include "drivers/driver.h"
+#include "id_table.h"
+#include "log.h"
+#include "server.h"
+#include "timer.h"
+#include "worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+struct tvs_stream;
+struct tvs_fragment;
+
+struct tvs_server {
+    /* constant after creation */
+    struct tvs_server_options options;
+    const struct tvs_driver_ops *ops;
+    struct tvs_driver *driver;
+    struct tvs_workers *workers;
+    struct tvs_budget *budget;
+    struct tv_block_pool *pool; /* the budget's */
+    struct tv_timers *timers;
+    uint64_t started_ns;
+
+    pthread_mutex_t lock;
+    /* under the lock */
+    struct tvs_session *sessions;
+    uint32_t session_count;
+    struct tv_listener *listeners[16];
+    size_t listener_count;
+    bool draining;
+    pthread_cond_t calmed; /* a session, a stream or a call has ended */
+
+    /* atomic */
+    atomic_bool waiting; /* for `calmed` */
+    atomic_ullong next_stream_id;
+    atomic_uint streams_active;
+    atomic_ullong streams_total;
+    atomic_ullong streams_failed;
+    atomic_ullong bytes_total;
+    atomic_ullong chunks_total;
+    atomic_ullong frames_in;     /* of connections that have ended */
+    atomic_ullong frames_out;
+    atomic_ullong payload_copied;
+
+    struct tv_timer tick;
+    struct tv_timer reap;
+};
+
+struct tvs_session {
+    /* constant */
+    struct tvs_server *server;
+    struct tv_conn *conn;
+    uint64_t opened_ns;
+    char principal[64];
+
+    /* under the server's lock */
+    struct tvs_session *next;
+
+    /* the receiving thread's alone */
+    atomic_bool welcomed; /* read by the timer, too */
+    uint64_t features;
+    struct tvs_fragment *landing;   /* the chunk fragment whose payload is coming in */
+    struct tvs_stream *landing_stream;
+    struct tv_arena arena;          /* for requests that are answered at once */
+
+    pthread_mutex_t lock;
+    /* under the lock */
+    struct tv_id_table streams;
+    struct tv_id_table calls;
+    uint64_t highest_id;
+    struct tvs_fragment *free_fragments; /* used ones, for the next chunks */
+    bool draining;
+    bool closed; /* the connection has ended */
+
+    /* atomic */
+    atomic_uint references;
+    atomic_uint inline_puts;        /* under way */
+    atomic_ullong inline_bytes;
+};
+
+/* server.c */
+/* A session or a stream has ended; a drain may be waiting for it. */
+void tvs_server_calmed(struct tvs_server *server);
+/* Sessions that have ended are freed soon, by the timer. */
+void tvs_server_reap(struct tvs_server *server);
+
+/* session.c */
+void tvs_session_accept(void *server, struct tv_transport *transport_move);
+void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
+/* New calls are refused from now on, and the peer is told. */
+void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms);
+/* After the connection has ended and the last reference is gone; on the timer's thread. */
+void tvs_session_destroy(struct tvs_session *session);
+static inline void tvs_session_acquire(struct tvs_session *session) {
+    atomic_fetch_add_explicit(&session->references, 1, memory_order_relaxed);
+}
+void tvs_session_release(struct tvs_session *session);
+/* Ends a call or stream that doesn't exist (any more) with a status. Not under the session's lock. */
+void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken);
+
+/* call.c: unary calls */
+trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                            trove_error *error);
+void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status status, const char *why);
+/* The connection has ended: nobody wants the answers. */
+void tvs_calls_abandon(struct tvs_session *session);
+
+/* inline_put.c: small objects in one flight */
+void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes);
+
+/* wire.c: driver's terms into the wire's and back */
+struct tvs_wire_object {
+    Trove__V1__ObjectInfo info;
+    Trove__V1__Entry entries[TV_METADATA_COUNT_MAX];
+    Trove__V1__Entry *entry_list[TV_METADATA_COUNT_MAX];
+};
+/* Borrows the strings of `object`. */
+void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct tvs_wire_object *wire);
+/* Fills `list` (room for TV_METADATA_COUNT_MAX) with borrowed strings. Errors: INVALID_ARGUMENT. */
+trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error);
+/* A copy of its own, for tvs_object_fini. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error);
+void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
+
+#endif

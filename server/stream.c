@@ -1,0 +1,380 @@
+/* stream.c - the life of a stream on the server: opening, control, ending, the strand. See stream.h.
+ *
+ * References: the session's table has one while the stream is listed, the strand while it is scheduled, a queued claim one, a running
+ * commit one, and the connection while the flow is in its rings. The strand lets go of the driver's handles before it ends, so the
+ * last reference may be dropped anywhere.
+ */
+#include "stream.h"
+
+#include "names.h"
+
+#include <string.h>
+
+/* A stream gives its worker back after so many steps, so that a busy one doesn't keep the others waiting. */
+#define STEPS_AT_ONCE 16
+
+/* ---- references ---- */
+
+void tvs_stream_acquire(struct tvs_stream *stream) {
+    atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
+}
+
+void tvs_stream_release(struct tvs_stream *stream) {
+    if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
+        return;
+    struct tvs_session *session = stream->session;
+    TV_ASSERT(stream->put == NULL && stream->get == NULL);
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvs_upload_fini(stream);
+    else
+        tvs_download_fini(stream);
+    tvs_object_fini(&stream->object);
+    pthread_mutex_destroy(&stream->spare_lock);
+    free(stream->memory);
+    free(stream);
+    tvs_session_release(session);
+}
+
+struct tvs_stream *tvs_stream_find(struct tvs_session *session, uint64_t call_id) {
+    struct tv_id_node *node = tv_id_table_find(&session->streams, call_id);
+    if (node == NULL)
+        return NULL;
+    struct tvs_stream *stream = tvs_stream_of_node(node);
+    tvs_stream_acquire(stream);
+    return stream;
+}
+
+void tvs_stream_wake(struct tvs_stream *stream, unsigned wants) {
+    tv_conn_wake(stream->session->conn, &stream->flow, wants);
+}
+
+/* ---- the strand ---- */
+
+static bool work_locked(const struct tvs_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvs_upload_work_locked(stream)
+                                                       : tvs_download_work_locked(stream);
+}
+
+bool tvs_stream_schedule(struct tvs_stream *stream) {
+    if (stream->scheduled || !work_locked(stream))
+        return false;
+    stream->scheduled = true;
+    tvs_stream_acquire(stream);
+    return true;
+}
+
+/* Runs steps until there is nothing to do. */
+static void strand(struct tvs_task *task) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)task - offsetof(struct tvs_stream, task));
+    struct tvs_session *session = stream->session;
+    for (unsigned steps = 0;; steps++) {
+        pthread_mutex_lock(&session->lock);
+        bool work = work_locked(stream);
+        if (!work)
+            stream->scheduled = false;
+        pthread_mutex_unlock(&session->lock);
+        if (!work)
+            break;
+        if (steps >= STEPS_AT_ONCE && !(session->server->ops->capabilities & TVS_CAP_NONBLOCKING)) {
+            tvs_workers_submit(session->server->workers, task);
+            return;
+        }
+        if (stream->direction == TROVE_DIRECTION_UPLOAD)
+            tvs_upload_step(stream);
+        else
+            tvs_download_step(stream);
+    }
+    tvs_stream_release(stream);
+}
+
+void tvs_stream_run(struct tvs_stream *stream) {
+    struct tvs_server *server = stream->session->server;
+    if (server->ops->capabilities & TVS_CAP_NONBLOCKING)
+        strand(&stream->task);
+    else
+        tvs_workers_submit(server->workers, &stream->task);
+}
+
+/* ---- ending ---- */
+
+static void count_end(struct tvs_stream *stream) {
+    struct tvs_server *server = stream->session->server;
+    atomic_fetch_sub_explicit(&server->streams_active, 1, memory_order_relaxed);
+    if (stream->state != TROVE_STREAM_COMPLETED)
+        atomic_fetch_add_explicit(&server->streams_failed, 1, memory_order_relaxed);
+}
+
+static void log_end(const struct tvs_stream *stream) {
+    struct tvs_log_line line;
+    tvs_log_begin(&line, stream->state == TROVE_STREAM_FAILED ? TVS_LOG_WARN : TVS_LOG_DEBUG, "stream ended");
+    tvs_log_number(&line, "stream", stream->id);
+    tvs_log_text(&line, "state", trove_stream_state_name(stream->state));
+    tvs_log_text(&line, "bucket", stream->bucket);
+    tvs_log_text(&line, "key", stream->key);
+    tvs_log_text(&line, "principal", stream->session->principal);
+    if (stream->state != TROVE_STREAM_COMPLETED)
+        tvs_log_error(&line, &stream->failure);
+    tvs_log_end(&line);
+}
+
+bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {
+    if (tv_stream_state_terminal(stream->state) || (stream->commit_running && event != TV_EVENT_COMPLETED))
+        return false;
+    trove_status status = tv_stream_state_apply(&stream->state, event, NULL);
+    TV_ASSERT(status == TROVE_OK);
+    if (event != TV_EVENT_COMPLETED) {
+        stream->failure = *why;
+        stream->status_due = true;
+    }
+    count_end(stream);
+    log_end(stream);
+    if (tvs_budget_forget(stream->session->server->budget, &stream->claim))
+        tvs_stream_release(stream); /* the claim's; the caller has one */
+    return tvs_stream_schedule(stream);
+}
+
+void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {
+    struct tvs_session *session = stream->session;
+    pthread_mutex_lock(&session->lock);
+    bool run = tvs_stream_end_locked(stream, event, why);
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+bool tvs_stream_unlist_locked(struct tvs_stream *stream) {
+    if (!stream->listed)
+        return false;
+    stream->listed = false;
+    tv_id_table_remove(&stream->session->streams, &stream->node);
+    tvs_server_calmed(stream->session->server);
+    return true;
+}
+
+void tvs_streams_abandon(struct tvs_session *session, const trove_error *why) {
+    for (;;) {
+        pthread_mutex_lock(&session->lock);
+        struct tv_id_node *node = tv_id_table_any(&session->streams);
+        struct tvs_stream *stream = node != NULL ? tvs_stream_of_node(node) : NULL;
+        bool run = false;
+        if (stream != NULL) {
+            run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+            bool listed = tvs_stream_unlist_locked(stream);
+            TV_ASSERT(listed);
+        }
+        pthread_mutex_unlock(&session->lock);
+        if (stream == NULL)
+            return;
+        if (run)
+            tvs_stream_run(stream);
+        tvs_stream_release(stream);
+    }
+}
+
+void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
+    struct tvs_session *session = stream->session;
+    const struct tvs_server_options *options = &session->server->options;
+    bool run = false;
+    bool wake = false;
+    pthread_mutex_lock(&session->lock);
+    uint64_t idle_ms = now_ns > stream->progress_ns ? (now_ns - stream->progress_ns) / 1000000 : 0;
+    bool timed = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+    if (timed && idle_ms > options->idle_timeout_ms) {
+        trove_error late;
+        TV_FAIL(&late, DEADLINE_EXCEEDED, "stream %llu (%s/%s) made no progress for %llu ms", (unsigned long long)stream->id,
+                stream->bucket, stream->key, (unsigned long long)idle_ms);
+        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &late);
+        wake = true;
+    } else if (stream->direction == TROVE_DIRECTION_UPLOAD &&
+               now_ns > stream->granted_ns + (uint64_t)options->grant_expiry_ms * 1000000 &&
+               tvs_budget_contended(session->server->budget)) {
+        wake = tvs_upload_expire_locked(stream);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    if (wake)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+/* ---- opening ---- */
+
+static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error *error) {
+    const char *what = NULL;
+    if (open->direction == TROVE__V1__DIRECTION__BIDI)
+        what = "bidirectional streams";
+    else if (open->resumable || open->upload_id.len > 0)
+        what = "resumable uploads";
+    else if (open->lossy || open->backpressure == TROVE__V1__BACKPRESSURE__DROP)
+        what = "lossy streams";
+    else if (open->backpressure != TROVE__V1__BACKPRESSURE__BLOCK)
+        what = "backpressure other than block";
+    else if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
+        what = "declared digests";
+    if (what != NULL)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s aren't there yet in this version of the server", what);
+    return TROVE_OK;
+}
+
+static trove_status check_open(const struct tvs_server *server, const Trove__V1__Open *open, trove_error *error) {
+    trove_status status = check_unimplemented(open, error);
+    if (status != TROVE_OK)
+        return status;
+    if (open->direction != TROVE__V1__DIRECTION__UPLOAD && open->direction != TROVE__V1__DIRECTION__DOWNLOAD)
+        return TV_FAIL(error, INVALID_ARGUMENT, "direction %d is none", (int)open->direction);
+    if (open->pool[0] != '\0' && strcmp(open->pool, "default") != 0)
+        return TV_FAIL(error, NOT_FOUND, "pool %.64s doesn't exist; this server has the pool \"default\"", open->pool);
+    if (open->chunk_bytes > TV_CHUNK_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "chunk_bytes %llu; at most %llu are allowed",
+                       (unsigned long long)open->chunk_bytes, (unsigned long long)TV_CHUNK_BYTES_MAX);
+    if (open->channel_chunks > TV_CHANNEL_CHUNKS_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "channel_chunks %u; at most %d are allowed", open->channel_chunks,
+                       TV_CHANNEL_CHUNKS_MAX);
+    if (open->chunk_bytes > tvs_budget_bytes(server->budget) / 4)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                       "chunk_bytes %llu; this server's memory budget carries chunks of at most %llu bytes",
+                       (unsigned long long)open->chunk_bytes,
+                       (unsigned long long)(tvs_budget_bytes(server->budget) / 4));
+    status = tv_bucket_check(open->bucket, error);
+    if (status == TROVE_OK)
+        status = tv_key_check(open->key, error);
+    return status == TROVE_OK ? tv_content_type_check(open->content_type, error) : status;
+}
+
+static char *take_text(char **at, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    char *copy = memcpy(*at, text, bytes);
+    *at += bytes;
+    return copy;
+}
+
+/* Copies the frame's strings, which live no longer than the frame, into one block. */
+static trove_status copy_names(struct tvs_stream *stream, const Trove__V1__Open *open, trove_error *error) {
+    trove_metadata list[TV_METADATA_COUNT_MAX];
+    trove_status status = tvs_metadata_from_wire(open->metadata, open->n_metadata, list, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvs_conditions *conditions = &stream->put_options.conditions;
+    tvs_conditions_from_wire(open->conditions, conditions);
+    size_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + 3;
+    bytes += conditions->if_match != NULL ? strlen(conditions->if_match) + 1 : 0;
+    for (size_t i = 0; i < open->n_metadata; i++)
+        bytes += strlen(list[i].key) + strlen(list[i].value) + 2;
+    stream->memory = malloc(open->n_metadata * sizeof(trove_metadata) + bytes);
+    if (stream->memory == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    trove_metadata *metadata = stream->memory;
+    char *at = (char *)(metadata + open->n_metadata);
+    stream->bucket = take_text(&at, open->bucket);
+    stream->key = take_text(&at, open->key);
+    stream->put_options.content_type = take_text(&at, open->content_type);
+    if (conditions->if_match != NULL)
+        conditions->if_match = take_text(&at, conditions->if_match);
+    for (size_t i = 0; i < open->n_metadata; i++) {
+        metadata[i].key = take_text(&at, list[i].key);
+        metadata[i].value = take_text(&at, list[i].value);
+    }
+    stream->put_options.metadata = metadata;
+    stream->put_options.metadata_count = open->n_metadata;
+    return TROVE_OK;
+}
+
+static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
+    const struct tvs_server *server = stream->session->server;
+    uint64_t budget_bytes = tvs_budget_bytes(server->budget);
+    stream->chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : server->options.chunk_bytes;
+    stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : server->options.channel_chunks;
+    /* A window that is more than a quarter of everything would only wait in line with itself. */
+    uint64_t fits = budget_bytes / 4 / stream->chunk_bytes;
+    if (stream->channel_chunks > fits)
+        stream->channel_chunks = fits > 0 ? (uint32_t)fits : 1;
+    stream->window_bytes = stream->chunk_bytes * stream->channel_chunks;
+    bool sized = open->size_given_case == TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
+    stream->declared_size = sized ? open->size : TROVE_SIZE_UNKNOWN;
+    stream->put_options.size_hint = stream->declared_size;
+    stream->range_length = TROVE_SIZE_UNKNOWN;
+    if (open->range != NULL) {
+        stream->range_offset = open->range->offset;
+        if (open->range->length_given_case == TROVE__V1__BYTE_RANGE__LENGTH_GIVEN_LENGTH)
+            stream->range_length = open->range->length;
+    }
+}
+
+static trove_status create(struct tvs_session *session, const tv_frame *frame, struct tvs_stream **stream_out,
+                           trove_error *error) {
+    const Trove__V1__Open *open = frame->open;
+    struct tvs_server *server = session->server;
+    trove_status status = check_open(server, open, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvs_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    status = copy_names(stream, open, error);
+    if (status != TROVE_OK) {
+        free(stream);
+        return status;
+    }
+    stream->flow.ops = &tvs_stream_flow_ops;
+    stream->node.id = frame->call_id;
+    stream->session = session;
+    stream->id = atomic_fetch_add_explicit(&server->next_stream_id, 1, memory_order_relaxed) + 1;
+    stream->direction = (trove_direction)open->direction;
+    stream->state = open->paused ? TROVE_STREAM_IDLE : TROVE_STREAM_ACTIVE;
+    stream->progress_ns = tv_now_ns();
+    stream->task.run = strand;
+    stream->demand_bytes = open->demand;
+    stream->early_credit = open->credit;
+    pthread_mutex_init(&stream->spare_lock, NULL);
+    atomic_init(&stream->references, 1);
+    set_sizes(stream, open);
+    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+    stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
+    if (upload)
+        tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(session->conn));
+    *stream_out = stream;
+    return TROVE_OK;
+}
+
+static trove_status enlist(struct tvs_stream *stream, trove_error *error) {
+    struct tvs_session *session = stream->session;
+    struct tvs_server *server = session->server;
+    uint32_t active = atomic_fetch_add_explicit(&server->streams_active, 1, memory_order_relaxed);
+    trove_status status = TROVE_OK;
+    if (active >= server->options.streams_max)
+        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "the server has %u streams open, which is its limit (streams_max)", active);
+    pthread_mutex_lock(&session->lock);
+    if (status == TROVE_OK && session->streams.count >= TV_STREAMS_PER_CONN_MAX)
+        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %d streams open, which is the limit",
+                         TV_STREAMS_PER_CONN_MAX);
+    if (status == TROVE_OK) {
+        tv_id_table_add(&session->streams, &stream->node);
+        stream->listed = true;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (status != TROVE_OK)
+        atomic_fetch_sub_explicit(&server->streams_active, 1, memory_order_relaxed);
+    return status;
+}
+
+void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
+    struct tvs_stream *stream = NULL;
+    trove_error error;
+    if (create(session, frame, &stream, &error) != TROVE_OK) {
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        return;
+    }
+    tvs_session_acquire(session); /* the stream's */
+    if (enlist(stream, &error) != TROVE_OK) {
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        tvs_stream_release(stream);
+        return;
+    }
+    atomic_fetch_add_explicit(&session->server->streams_total, 1, memory_order_relaxed);
+    pthread_mutex_lock(&session->lock);
+    bool run = tvs_stream_schedule(stream);
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+}

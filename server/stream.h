@@ -1,0 +1,187 @@
+/* stream.h - one upload or download on the server.
+ *
+ * What happens where: frames come in on the connection's receiving thread and change the stream under its session's lock; frames go
+ * out by pulls (stream_out.c); what may block runs as the stream's strand: one task on the workers, never twice at the same time,
+ * that begins, writes, reads, commits and aborts (upload.c, download.c). With a driver that never blocks the strand runs right where
+ * it is scheduled.
+ */
+#ifndef TVS_STREAM_H
+#define TVS_STREAM_H
+
+#include "receiver.h"
+#include "sender.h"
+#include "session.h"
+#include "stream_state.h"
+
+/* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
+#define TVS_CONTROL_ANSWERS_MAX 16
+#define TVS_FRAGMENT_SEGMENTS_MAX (TV_DATA_PIECES_MAX + 1)
+
+/* A chunk's fragment that has come in: bytes in segments of the pool. */
+struct tvs_fragment {
+    struct tvs_fragment *next;
+    struct tv_data data;
+    uint64_t chunk_index;
+    uint64_t checksum;
+    bool has_checksum;
+    bool ends_chunk;
+    bool drained; /* not taken: its payload went nowhere */
+    uint32_t segment_count;
+    void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
+};
+
+struct tvs_run;
+struct tvs_out_chunk;
+
+struct tvs_control_answer {
+    uint64_t serial;
+    trove_status status; /* OK: done */
+    char message[160];
+};
+
+struct tvs_stream {
+    struct tv_flow flow; /* first: the connection's handle */
+    struct tv_id_node node;
+
+    /* constant after creation */
+    struct tvs_session *session;
+    uint64_t id;
+    trove_direction direction;
+    char *bucket;
+    char *key;
+    uint64_t chunk_bytes;
+    uint32_t channel_chunks;
+    uint64_t window_bytes;
+    uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN */
+    uint64_t range_offset;  /* download */
+    uint64_t range_length;
+    struct tvs_put_options put_options; /* strings belong to `memory` */
+    void *memory;
+
+    atomic_uint references;
+
+    /* under the session's lock */
+    trove_stream_state state;
+    trove_error failure; /* why it failed or was cancelled */
+    bool listed;         /* in the session's table */
+    bool begun;          /* the driver has begun; opened may be told */
+    bool opened_sent;
+    bool scheduled;      /* the strand is submitted or running */
+    bool status_due;     /* terminal other than completed, and the peer must be told */
+    bool commit_running; /* the driver decides now: it is too late to cancel */
+    bool cleaned;        /* terminal, and the strand has let go of everything */
+    unsigned answer_count;
+    struct tvs_control_answer answers[TVS_CONTROL_ANSWERS_MAX];
+    uint64_t progress_ns; /* when something last moved */
+    uint64_t granted_ns;  /* upload: when credit was last given */
+    uint64_t generation;
+
+    /* upload, under the session's lock */
+    struct tv_receiver receiver;
+    struct tvs_fragment *fragment_first;
+    struct tvs_fragment *fragment_last;
+    uint64_t demand_bytes;
+    uint64_t credit_due;    /* granted, not yet told */
+    uint64_t expired_due;
+    uint64_t reserved_bytes; /* of the budget */
+    void *segment;           /* the one that is being filled; one hold */
+    size_t segment_used;
+    bool complete_received;
+    uint64_t complete_size;
+    char complete_etag[TROVE_ETAG_BYTES];
+    bool completed_due;
+
+    /* download, under the session's lock */
+    struct tv_sender sender;
+    bool sender_ready;
+    uint64_t early_credit; /* came before the sender was there */
+    bool eof;              /* the last chunk was pushed */
+    bool complete_sent;
+    bool reserved_read;    /* memory for the next read has been granted */
+
+    struct tvs_claim claim;
+    struct tvs_stream *tick_next; /* the timer's alone */
+
+    /* the strand's alone */
+    struct tvs_task task;
+    struct tvs_put *put;
+    struct tvs_get *get;
+    uint64_t read_offset; /* download: next byte to cut a chunk from */
+    uint64_t read_end;
+    struct tvs_run *run;  /* download: what was read last and isn't cut up yet */
+
+    /* download: used runs and chunks, for the next ones; under a lock of their own, for the transport gives chunks back at any time */
+    pthread_mutex_t spare_lock;
+    struct tvs_run *spare_runs;
+    struct tvs_out_chunk *spare_chunks;
+
+    /* written by the strand (or the commit), then constant */
+    struct tvs_object object;
+};
+
+/* stream.c */
+/* Opens a stream from an Open frame; answers errors itself. */
+void tvs_stream_open(struct tvs_session *session, const tv_frame *frame);
+/* A frame for a stream that exists; `payload` has been landed. Not under the lock. */
+void tvs_stream_frame(struct tvs_session *session, const tv_frame *frame);
+/* The connection has ended: every stream fails. */
+void tvs_streams_abandon(struct tvs_session *session, const trove_error *why);
+void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns);
+
+void tvs_stream_acquire(struct tvs_stream *stream);
+void tvs_stream_release(struct tvs_stream *stream);
+
+/* Lets the strand run if it doesn't. Under the lock; where it returns true the caller calls tvs_stream_run after unlocking. */
+bool tvs_stream_schedule(struct tvs_stream *stream) __attribute__((warn_unused_result));
+void tvs_stream_run(struct tvs_stream *stream);
+
+/* Ends the stream (FAIL, CANCEL, COMPLETED), unless it has ended or is being committed. Under the lock; returns as schedule does. The
+ * caller wakes the control ring afterwards. */
+bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why)
+    __attribute__((warn_unused_result));
+/* The same with everything around it. Not under the lock. */
+void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
+/* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */
+bool tvs_stream_unlist_locked(struct tvs_stream *stream) __attribute__((warn_unused_result));
+/* Answers a frame for a call id that belongs to no stream: an error if it never did, silence if it has ended. */
+void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, const char *what);
+
+void tvs_stream_wake(struct tvs_stream *stream, unsigned wants);
+
+static inline struct tvs_stream *tvs_stream_of_flow(struct tv_flow *flow) {
+    return (struct tvs_stream *)flow;
+}
+
+static inline struct tvs_stream *tvs_stream_of_node(struct tv_id_node *node) {
+    return (struct tvs_stream *)((char *)node - offsetof(struct tvs_stream, node));
+}
+
+/* The stream of a call id, with a reference; NULL if there is none. Under the lock. */
+struct tvs_stream *tvs_stream_find(struct tvs_session *session, uint64_t call_id);
+
+/* stream_out.c */
+extern const struct tv_flow_ops tvs_stream_flow_ops;
+
+/* upload.c; "locked" functions are called under the session's lock */
+/* Says where a chunk's payload goes; sets the session's landing. */
+void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
+void tvs_upload_chunk(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes);
+void tvs_upload_landing_lost(struct tvs_session *session);
+/* Gives credit as far as demand, window and memory go. True: the peer is to be told (wake control). */
+bool tvs_upload_grant_locked(struct tvs_stream *stream);
+/* Takes unused credit back. True: the peer is to be told. */
+bool tvs_upload_expire_locked(struct tvs_stream *stream);
+void tvs_upload_granted(struct tvs_claim *claim);
+/* Whether the strand has something to do. */
+bool tvs_upload_work_locked(const struct tvs_stream *stream);
+/* One step of the strand. */
+void tvs_upload_step(struct tvs_stream *stream);
+void tvs_upload_fini(struct tvs_stream *stream);
+
+/* download.c; likewise */
+void tvs_download_granted(struct tvs_claim *claim);
+bool tvs_download_work_locked(const struct tvs_stream *stream);
+void tvs_download_step(struct tvs_stream *stream);
+void tvs_download_fini(struct tvs_stream *stream);
+
+#endif

@@ -1,0 +1,284 @@
+/* stream_in.c - frames for a stream, other than its chunks. See stream.h. On the connection's receiving thread.
+ *
+ * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake rings.
+ */
+#include "stream.h"
+
+#include <string.h>
+
+/* What is to be done without the lock. */
+struct after {
+    bool run;
+    unsigned wake;
+    bool unlisted; /* drop the table's reference */
+};
+
+void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, const char *what) {
+    pthread_mutex_lock(&session->lock);
+    bool ended = frame->call_id <= session->highest_id && frame->call_id != 0;
+    pthread_mutex_unlock(&session->lock);
+    trove_error error;
+    if (!ended) {
+        TV_FAIL(&error, INVALID_ARGUMENT, "%s for call %llu, which was never opened", what,
+                (unsigned long long)frame->call_id);
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        return;
+    }
+    if (frame->body_case != TV_BODY(CONTROL))
+        return; /* crossed with the stream's end */
+    TV_FAIL(&error, FAILED_PRECONDITION, "the stream of call %llu has ended", (unsigned long long)frame->call_id);
+    tv_frame answer = TROVE__V1__FRAME__INIT;
+    Trove__V1__State state = TROVE__V1__STATE__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    tv_status_to_wire(&error, &status);
+    state.serial = frame->control->serial;
+    state.state = TROVE__V1__STREAM_STATE__FAILED;
+    state.status = &status;
+    answer.call_id = frame->call_id;
+    answer.body_case = TV_BODY(STATE);
+    answer.state = &state;
+    trove_status sent = tv_conn_send(session->conn, &answer, NULL, 0, NULL);
+    (void)sent;
+}
+
+static void fail(struct tvs_stream *stream, const trove_error *why, struct after *after) {
+    after->run |= tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+    after->wake |= TV_WANTS_CONTROL;
+}
+
+/* ---- downloads: what the receiver says ---- */
+
+static void count_acked(void *context, const struct tv_chunk *chunk) {
+    struct tvs_server *server = context;
+    atomic_fetch_add_explicit(&server->bytes_total, chunk->bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->chunks_total, 1, memory_order_relaxed);
+}
+
+static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct after *after) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    if (!stream->sender_ready)
+        status = TV_FAIL(&error, INVALID_ARGUMENT, "an acknowledgement before anything was sent");
+    for (size_t i = 0; i < ack->n_ranges && status == TROVE_OK; i++) {
+        const Trove__V1__IndexRange *range = ack->ranges[i];
+        status = ack->not_taken
+                     ? tv_sender_not_taken(&stream->sender, range->first, range->count, &error)
+                     : tv_sender_ack(&stream->sender, range->first, range->count, count_acked, stream->session->server, &error);
+    }
+    if (status != TROVE_OK) {
+        fail(stream, &error, after);
+        return;
+    }
+    tv_sender_credit(&stream->sender, ack->credit, 0);
+    stream->progress_ns = tv_now_ns();
+    after->wake |= TV_WANTS_DATA;
+}
+
+static void on_credit(struct tvs_stream *stream, const Trove__V1__Credit *credit, struct after *after) {
+    if (stream->sender_ready)
+        tv_sender_credit(&stream->sender, credit->bytes, credit->expired);
+    else
+        stream->early_credit += credit->bytes;
+    after->wake |= TV_WANTS_DATA;
+}
+
+static void on_completed(struct tvs_stream *stream, struct after *after) {
+    if (!stream->complete_sent) {
+        trove_error early;
+        TV_FAIL(&early, FAILED_PRECONDITION, "completed before everything was sent");
+        fail(stream, &early, after);
+        return;
+    }
+    after->run |= tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
+    after->unlisted = tvs_stream_unlist_locked(stream);
+}
+
+/* ---- uploads: what the sender says ---- */
+
+static void on_demand(struct tvs_stream *stream, const Trove__V1__Demand *demand, struct after *after) {
+    stream->demand_bytes = demand->bytes;
+    bool told = demand->bytes == 0 ? tvs_upload_expire_locked(stream) : tvs_upload_grant_locked(stream);
+    after->wake |= told ? TV_WANTS_CONTROL : 0;
+}
+
+static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *complete, struct after *after) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    if (strlen(complete->etag) >= sizeof stream->complete_etag)
+        status = TV_FAIL(&error, INVALID_ARGUMENT, "the etag in complete has %zu characters; etags have 32",
+                         strlen(complete->etag));
+    else if (complete->n_metadata > 0)
+        status = TV_FAIL(&error, UNIMPLEMENTED, "metadata in complete isn't there yet; give it when opening");
+    else if (complete->digest != NULL && complete->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
+        status = TV_FAIL(&error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
+    else if (!stream->receiver.final_seen && !(complete->chunks == 0 && complete->size == 0))
+        status = TV_FAIL(&error, FAILED_PRECONDITION, "complete before the final chunk");
+    else
+        status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, &error);
+    if (status != TROVE_OK) {
+        fail(stream, &error, after);
+        return;
+    }
+    stream->complete_received = true;
+    stream->complete_size = complete->size;
+    memcpy(stream->complete_etag, complete->etag, strlen(complete->etag) + 1);
+    stream->progress_ns = tv_now_ns();
+}
+
+static void on_chunk_abort(struct tvs_stream *stream, const Trove__V1__ChunkAbort *abort_chunk, struct after *after) {
+    trove_error error;
+    if (tv_receiver_abort(&stream->receiver, abort_chunk->index, &error) != TROVE_OK)
+        fail(stream, &error, after);
+}
+
+/* ---- control ---- */
+
+static void control_event(struct tvs_stream *stream, enum tv_stream_event event, const Trove__V1__Control *control,
+                          struct tvs_control_answer *answer, struct after *after) {
+    trove_error error = {TROVE_OK, ""};
+    bool ends = event == TV_EVENT_CANCEL || event == TV_EVENT_FAIL;
+    if (ends && stream->commit_running) {
+        TV_FAIL(&error, FAILED_PRECONDITION, "%s/%s is being published; it is too late to stop it", stream->bucket, stream->key);
+    } else if (ends && !tv_stream_state_terminal(stream->state)) {
+        trove_error why;
+        if (event == TV_EVENT_CANCEL)
+            TV_FAIL(&why, CANCELLED, "cancelled by the client");
+        else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
+            TV_FAIL(&why, ABORTED, "given up by the client");
+        after->run |= tvs_stream_end_locked(stream, event, &why);
+    } else {
+        (void)(tv_stream_state_apply(&stream->state, event, &error) == TROVE_OK);
+    }
+    answer->status = error.status;
+    snprintf(answer->message, sizeof answer->message, "%s", error.message);
+    if (stream->state == TROVE_STREAM_ACTIVE && stream->direction == TROVE_DIRECTION_UPLOAD)
+        (void)tvs_upload_grant_locked(stream); /* the answer wakes the ring in any case */
+    stream->progress_ns = tv_now_ns();
+    after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
+}
+
+static void on_control(struct tvs_stream *stream, const Trove__V1__Control *control, struct after *after) {
+    if (stream->answer_count == TVS_CONTROL_ANSWERS_MAX) {
+        trove_error flood;
+        TV_FAIL(&flood, RESOURCE_EXHAUSTED, "%d controls are unanswered; wait for their answers", TVS_CONTROL_ANSWERS_MAX);
+        fail(stream, &flood, after);
+        return;
+    }
+    struct tvs_control_answer *answer = &stream->answers[stream->answer_count++];
+    *answer = (struct tvs_control_answer){.serial = control->serial};
+    switch (control->type) {
+    case TROVE__V1__CONTROL_TYPE__START:
+        control_event(stream, TV_EVENT_START, control, answer, after);
+        break;
+    case TROVE__V1__CONTROL_TYPE__PAUSE:
+        control_event(stream, TV_EVENT_PAUSE, control, answer, after);
+        break;
+    case TROVE__V1__CONTROL_TYPE__RESUME:
+        control_event(stream, TV_EVENT_RESUME, control, answer, after);
+        break;
+    case TROVE__V1__CONTROL_TYPE__CANCEL:
+        control_event(stream, TV_EVENT_CANCEL, control, answer, after);
+        break;
+    case TROVE__V1__CONTROL_TYPE__FAIL:
+        control_event(stream, TV_EVENT_FAIL, control, answer, after);
+        break;
+    case TROVE__V1__CONTROL_TYPE__SEEK:
+        answer->status = TROVE_UNIMPLEMENTED;
+        snprintf(answer->message, sizeof answer->message, "seek isn't there yet in this version of the server");
+        break;
+    default:
+        answer->status = TROVE_INVALID_ARGUMENT;
+        snprintf(answer->message, sizeof answer->message, "control %d is none", (int)control->type);
+        break;
+    }
+    after->wake |= TV_WANTS_CONTROL;
+}
+
+static void on_status(struct tvs_stream *stream, const Trove__V1__Status *status, struct after *after) {
+    trove_error why;
+    if (tv_status_from_wire(status, &why) == TROVE_OK)
+        TV_FAIL(&why, ABORTED, "given up by the client");
+    fail(stream, &why, after);
+}
+
+/* ---- dispatch ---- */
+
+static bool fits_direction(const struct tvs_stream *stream, Trove__V1__Frame__BodyCase body) {
+    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+    switch (body) {
+    case TV_BODY(DEMAND):
+    case TV_BODY(COMPLETE):
+    case TV_BODY(CHUNK_ABORT):
+        return upload;
+    case TV_BODY(ACK):
+    case TV_BODY(CREDIT):
+    case TV_BODY(COMPLETED):
+        return !upload;
+    case TV_BODY(GAP):
+        return false; /* no stream is lossy yet */
+    default:
+        return true;
+    }
+}
+
+static void dispatch(struct tvs_stream *stream, const tv_frame *frame, struct after *after) {
+    if (tv_stream_state_terminal(stream->state) && frame->body_case != TV_BODY(CONTROL))
+        return; /* crossed with the end, which the peer is about to learn */
+    if (!fits_direction(stream, frame->body_case)) {
+        trove_error error;
+        TV_FAIL(&error, INVALID_ARGUMENT, "a frame (field %d) that doesn't belong to this direction or kind of stream",
+                (int)frame->body_case);
+        fail(stream, &error, after);
+        return;
+    }
+    switch (frame->body_case) {
+    case TV_BODY(ACK):
+        on_ack(stream, frame->ack, after);
+        break;
+    case TV_BODY(CREDIT):
+        on_credit(stream, frame->credit, after);
+        break;
+    case TV_BODY(COMPLETED):
+        on_completed(stream, after);
+        break;
+    case TV_BODY(DEMAND):
+        on_demand(stream, frame->demand, after);
+        break;
+    case TV_BODY(COMPLETE):
+        on_complete(stream, frame->complete, after);
+        break;
+    case TV_BODY(CHUNK_ABORT):
+        on_chunk_abort(stream, frame->chunk_abort, after);
+        break;
+    case TV_BODY(CONTROL):
+        on_control(stream, frame->control, after);
+        break;
+    case TV_BODY(STATUS):
+        on_status(stream, frame->status, after);
+        break;
+    default:
+        break; /* a State answers a control of ours, and confirms what we know */
+    }
+}
+
+void tvs_stream_frame(struct tvs_session *session, const tv_frame *frame) {
+    struct after after = {0};
+    pthread_mutex_lock(&session->lock);
+    struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
+    if (stream != NULL) {
+        dispatch(stream, frame, &after);
+        after.run |= tvs_stream_schedule(stream);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (stream == NULL) {
+        tvs_stream_unknown(session, frame, "a frame");
+        return;
+    }
+    if (after.run)
+        tvs_stream_run(stream);
+    if (after.wake != 0)
+        tvs_stream_wake(stream, after.wake);
+    if (after.unlisted)
+        tvs_stream_release(stream);
+    tvs_stream_release(stream);
+}

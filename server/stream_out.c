@@ -1,0 +1,239 @@
+/* stream_out.c - the frames that a stream sends, as the connection pulls them. See conn.h and stream.h.
+ *
+ * On whatever thread pumps; each pull takes the session's lock for a moment. What was decided elsewhere stands in the stream as a flag
+ * or a number ("due"), so nothing is queued here, and several decisions become one frame.
+ */
+#include "stream.h"
+
+static void start(struct tvs_stream *stream, struct tv_pulled *pulled, Trove__V1__Frame__BodyCase body) {
+    pulled->frame.call_id = stream->node.id;
+    pulled->frame.body_case = body;
+}
+
+static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_wire_object *wire) {
+    Trove__V1__Opened *opened = &pulled->scratch.opened;
+    start(stream, pulled, TV_BODY(OPENED));
+    trove__v1__opened__init(opened);
+    opened->stream_id = stream->id;
+    opened->chunk_bytes = stream->chunk_bytes;
+    opened->channel_chunks = stream->channel_chunks;
+    opened->credit = stream->credit_due;
+    stream->credit_due = 0;
+    if (stream->direction == TROVE_DIRECTION_DOWNLOAD) {
+        tvs_wire_object(stream->bucket, &stream->object, wire);
+        opened->object = &wire->info;
+    }
+    pulled->frame.opened = opened;
+    stream->opened_sent = true;
+}
+
+static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_control_answer *kept,
+                        Trove__V1__Status *status) {
+    Trove__V1__State *state = &pulled->scratch.state;
+    start(stream, pulled, TV_BODY(STATE));
+    trove__v1__state__init(state);
+    *kept = stream->answers[0];
+    stream->answer_count--;
+    for (unsigned i = 0; i < stream->answer_count; i++)
+        stream->answers[i] = stream->answers[i + 1];
+    state->serial = kept->serial;
+    state->state = (Trove__V1__StreamState)stream->state;
+    state->generation = stream->generation;
+    state->offset = stream->direction == TROVE_DIRECTION_UPLOAD ? stream->receiver.taken_offset : stream->sender.next_offset;
+    if (kept->status != TROVE_OK) {
+        trove__v1__status__init(status);
+        status->code = (Trove__V1__Code)kept->status;
+        status->message = kept->message;
+        state->status = status;
+    }
+    pulled->frame.state = state;
+}
+
+static bool pull_ack(struct tvs_stream *stream, struct tv_pulled *pulled) {
+    Trove__V1__Ack *ack = &pulled->scratch.ack;
+    uint64_t first = 0;
+    uint64_t count = 0;
+    bool not_taken = false;
+    if (!tv_receiver_next_ack(&stream->receiver, &first, &count, &not_taken))
+        return false;
+    start(stream, pulled, TV_BODY(ACK));
+    trove__v1__ack__init(ack);
+    trove__v1__index_range__init(&pulled->range);
+    pulled->range.first = first;
+    pulled->range.count = count;
+    pulled->ranges[0] = &pulled->range;
+    ack->n_ranges = 1;
+    ack->ranges = pulled->ranges;
+    ack->not_taken = not_taken;
+    ack->received_offset = stream->receiver.taken_offset;
+    ack->generation = stream->generation;
+    if (stream->expired_due == 0) { /* else credit and expiry must stay in order */
+        ack->credit = stream->credit_due;
+        stream->credit_due = 0;
+    }
+    pulled->frame.ack = ack;
+    return true;
+}
+
+static bool pull_credit(struct tvs_stream *stream, struct tv_pulled *pulled) {
+    if (stream->credit_due == 0 && stream->expired_due == 0)
+        return false;
+    Trove__V1__Credit *credit = &pulled->scratch.credit;
+    start(stream, pulled, TV_BODY(CREDIT));
+    trove__v1__credit__init(credit);
+    credit->bytes = stream->credit_due;
+    credit->expired = stream->expired_due;
+    stream->credit_due = stream->expired_due = 0;
+    pulled->frame.credit = credit;
+    return true;
+}
+
+static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_wire_object *wire) {
+    Trove__V1__Completed *completed = &pulled->scratch.completed;
+    start(stream, pulled, TV_BODY(COMPLETED));
+    trove__v1__completed__init(completed);
+    tvs_wire_object(stream->bucket, &stream->object, wire);
+    completed->object = &wire->info;
+    pulled->frame.completed = completed;
+    stream->completed_due = false;
+}
+
+static void pull_status(struct tvs_stream *stream, struct tv_pulled *pulled) {
+    Trove__V1__Status *status = &pulled->scratch.status;
+    start(stream, pulled, TV_BODY(STATUS));
+    trove__v1__status__init(status);
+    tv_status_to_wire(&stream->failure, status);
+    pulled->frame.status = status;
+    stream->status_due = false;
+}
+
+/* Submessages that must outlive the pull until its frame is packed: by the same thread, right after. */
+static _Thread_local struct {
+    struct tvs_wire_object object;
+    struct tvs_control_answer answer;
+    Trove__V1__Status status;
+} kept;
+
+/* The order matters: opened before anything, acknowledgements before the end that they lead to, the status last. */
+static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pulled, bool *last) {
+    bool terminal = tv_stream_state_terminal(stream->state);
+    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+    if (stream->begun && !stream->opened_sent && !terminal) {
+        pull_opened(stream, pulled, &kept.object);
+        return true;
+    }
+    if (stream->answer_count > 0) {
+        pull_answer(stream, pulled, &kept.answer, &kept.status);
+        return true;
+    }
+    if (upload && !stream->status_due && (pull_ack(stream, pulled) || (!terminal && pull_credit(stream, pulled))))
+        return true;
+    if (stream->completed_due) {
+        if (!stream->opened_sent) {
+            pull_opened(stream, pulled, &kept.object);
+            return true;
+        }
+        pull_completed(stream, pulled, &kept.object);
+        *last = true;
+        return true;
+    }
+    if (stream->status_due) {
+        pull_status(stream, pulled);
+        *last = true;
+        return true;
+    }
+    return false;
+}
+
+static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
+    struct tvs_stream *stream = tvs_stream_of_flow(flow);
+    struct tvs_session *session = stream->session;
+    bool last = false;
+    pthread_mutex_lock(&session->lock);
+    bool pulled_one = pull_control_locked(stream, pulled, &last);
+    bool release = last && tvs_stream_unlist_locked(stream);
+    pthread_mutex_unlock(&session->lock);
+    if (release)
+        tvs_stream_release(stream); /* the connection still holds the flow */
+    return pulled_one;
+}
+
+static void pull_fragment(struct tvs_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
+    const struct tv_chunk *from = fragment->chunk;
+    Trove__V1__Chunk *chunk = &pulled->scratch.chunk;
+    start(stream, pulled, TV_BODY(CHUNK));
+    trove__v1__chunk__init(chunk);
+    chunk->index = from->index;
+    chunk->offset = fragment->data.offset;
+    chunk->chunk_bytes = from->bytes;
+    chunk->fragment_offset = fragment->fragment_offset;
+    chunk->generation = from->generation;
+    chunk->final = from->final;
+    chunk->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
+    chunk->checksum = tv_chunk_checksum(stream->node.id, from->index, &fragment->data);
+    pulled->frame.chunk = chunk;
+    pulled->payload_bytes = fragment->data.bytes;
+    pulled->iov_count = fragment->data.iov_count;
+    for (unsigned i = 0; i < fragment->data.iov_count; i++)
+        pulled->iov[i] = fragment->data.iov[i];
+    pulled->cookie = fragment->chunk;
+}
+
+static void pull_complete(struct tvs_stream *stream, struct tv_pulled *pulled) {
+    Trove__V1__Complete *complete = &pulled->scratch.complete;
+    start(stream, pulled, TV_BODY(COMPLETE));
+    trove__v1__complete__init(complete);
+    complete->size = stream->sender.next_offset - stream->range_offset;
+    complete->chunks = stream->sender.next;
+    complete->etag = stream->object.etag;
+    pulled->frame.complete = complete;
+    stream->complete_sent = true;
+    trove_status status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, NULL);
+    TV_ASSERT(status == TROVE_OK);
+}
+
+static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
+    struct tvs_stream *stream = tvs_stream_of_flow(flow);
+    struct tvs_session *session = stream->session;
+    struct tv_fragment_out fragment;
+    bool pulled_one = false;
+    bool sliced = false;
+    bool run = false;
+    pthread_mutex_lock(&session->lock);
+    bool active = stream->sender_ready && stream->opened_sent && stream->state == TROVE_STREAM_ACTIVE;
+    if (active && tv_sender_next(&stream->sender, payload_bytes_max, &fragment)) {
+        pulled_one = sliced = true;
+        stream->progress_ns = tv_now_ns();
+        run = tvs_stream_schedule(stream);
+    } else if (active && stream->eof && !stream->complete_sent && tv_sender_drained(&stream->sender)) {
+        pull_complete(stream, pulled);
+        pulled_one = true;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (sliced)
+        pull_fragment(stream, &fragment, pulled);
+    if (run)
+        tvs_stream_run(stream);
+    return pulled_one;
+}
+
+static void sent(struct tv_flow *flow, void *cookie) {
+    (void)flow;
+    tv_chunk_release(cookie);
+}
+
+static void acquire(struct tv_flow *flow) {
+    tvs_stream_acquire(tvs_stream_of_flow(flow));
+}
+
+static void release(struct tv_flow *flow) {
+    tvs_stream_release(tvs_stream_of_flow(flow));
+}
+
+const struct tv_flow_ops tvs_stream_flow_ops = {
+    .pull_control = pull_control,
+    .pull_data = pull_data,
+    .sent = sent,
+    .acquire = acquire,
+    .release = release,
+};

@@ -1,0 +1,474 @@
+/* upload.c - the receiving side of a stream on the server: memory for what comes, credit, and the way into the store. See stream.h.
+ *
+ * Memory: a stream's payloads are laid end to end in segments of the pool, so that small chunks share one. What is granted or held is
+ * covered by a reservation: whole segments for the bytes, and one more because a run of bytes may begin and end inside segments.
+ * As long as nobody waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when
+ * somebody does, it gives back what is free and queues like everybody else.
+ */
+#include "stream.h"
+
+#include <string.h>
+
+/* ---- fragments; under the session's lock ---- */
+
+static struct tvs_fragment *take_fragment(struct tvs_session *session) {
+    struct tvs_fragment *fragment = session->free_fragments;
+    if (fragment != NULL)
+        session->free_fragments = fragment->next;
+    else
+        fragment = malloc(sizeof *fragment);
+    if (fragment == NULL)
+        return NULL;
+    fragment->next = NULL;
+    fragment->segment_count = 0;
+    fragment->data.iov_count = 0;
+    fragment->data.piece_count = 0;
+    return fragment;
+}
+
+static void give_fragment(struct tvs_session *session, struct tvs_fragment *fragment) {
+    for (uint32_t i = 0; i < fragment->segment_count; i++)
+        tv_block_pool_put(session->server->pool, fragment->segments[i]);
+    fragment->next = session->free_fragments;
+    session->free_fragments = fragment;
+}
+
+/* Lays `bytes` end to end behind what the stream has. False: the pool is empty, and nothing is held. */
+static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint64_t bytes) {
+    struct tv_block_pool *pool = stream->session->server->pool;
+    fragment->data.bytes = bytes;
+    while (bytes > 0) {
+        if (stream->segment == NULL) {
+            stream->segment = tv_block_pool_get(pool);
+            stream->segment_used = 0;
+        }
+        if (stream->segment == NULL)
+            return false;
+        uint64_t step = TV_SEGMENT_BYTES - stream->segment_used;
+        if (step > bytes)
+            step = bytes;
+        fragment->data.iov[fragment->data.iov_count++] =
+            (struct iovec){(char *)stream->segment + stream->segment_used, step};
+        fragment->segments[fragment->segment_count++] = stream->segment;
+        stream->segment_used += step;
+        bytes -= step;
+        if (stream->segment_used == TV_SEGMENT_BYTES)
+            stream->segment = NULL; /* the stream's hold is now the fragment's */
+        else
+            tv_block_pool_hold(pool, stream->segment);
+    }
+    return true;
+}
+
+static void drop_segment(struct tvs_stream *stream) {
+    if (stream->segment != NULL)
+        tv_block_pool_put(stream->session->server->pool, stream->segment);
+    stream->segment = NULL;
+}
+
+/* ---- credit; under the session's lock ---- */
+
+static uint64_t round_to_segments(uint64_t bytes) {
+    return (bytes + TV_SEGMENT_BYTES - 1) / TV_SEGMENT_BYTES * TV_SEGMENT_BYTES;
+}
+
+/* What the reservation can carry. */
+static uint64_t covered_bytes(const struct tvs_stream *stream) {
+    return stream->reserved_bytes > TV_SEGMENT_BYTES ? stream->reserved_bytes - TV_SEGMENT_BYTES : 0;
+}
+
+static uint64_t charged_bytes(const struct tvs_stream *stream) {
+    return stream->receiver.outstanding_bytes + stream->receiver.held_bytes;
+}
+
+static void set_reservation(struct tvs_stream *stream, uint64_t bytes) {
+    TV_ASSERT(bytes <= stream->reserved_bytes);
+    uint64_t surplus = stream->reserved_bytes - bytes;
+    stream->reserved_bytes = bytes;
+    if (surplus > 0)
+        tvs_budget_give(stream->session->server->budget, surplus);
+}
+
+/* Gives back what neither credit nor held bytes need. */
+static void trim_reservation(struct tvs_stream *stream) {
+    uint64_t charged = charged_bytes(stream);
+    uint64_t needed = charged > 0 ? round_to_segments(charged) + TV_SEGMENT_BYTES : 0;
+    if (needed == 0)
+        drop_segment(stream);
+    if (needed < stream->reserved_bytes)
+        set_reservation(stream, needed);
+}
+
+bool tvs_upload_grant_locked(struct tvs_stream *stream) {
+    struct tvs_budget *budget = stream->session->server->budget;
+    uint64_t wanted = stream->demand_bytes < stream->window_bytes ? stream->demand_bytes : stream->window_bytes;
+    bool granted = false;
+    if (stream->state != TROVE_STREAM_ACTIVE || !stream->begun || stream->receiver.final_seen)
+        return false;
+    for (;;) {
+        uint64_t charged = charged_bytes(stream);
+        uint64_t unit = stream->chunk_bytes < wanted ? stream->chunk_bytes : wanted;
+        if (wanted < charged + unit || unit == 0)
+            break;
+        uint64_t covered = covered_bytes(stream);
+        if (covered >= charged + unit) {
+            uint64_t bytes = (covered < wanted ? covered : wanted) - charged;
+            tv_receiver_grant(&stream->receiver, bytes);
+            stream->credit_due += bytes;
+            stream->granted_ns = tv_now_ns();
+            granted = true;
+            continue;
+        }
+        if (stream->claim.queued)
+            break;
+        uint64_t more = round_to_segments(charged + unit) + TV_SEGMENT_BYTES - stream->reserved_bytes;
+        tvs_stream_acquire(stream); /* the claim's, if it has to wait */
+        if (!tvs_budget_take(budget, &stream->claim, more))
+            break;
+        stream->reserved_bytes += more;
+        tvs_stream_release(stream);
+    }
+    return granted;
+}
+
+void tvs_upload_granted(struct tvs_claim *claim) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, claim));
+    struct tvs_session *session = stream->session;
+    pthread_mutex_lock(&session->lock);
+    stream->reserved_bytes += claim->bytes;
+    bool told = tvs_upload_grant_locked(stream);
+    if (!told)
+        trim_reservation(stream); /* paused or ended meanwhile */
+    pthread_mutex_unlock(&session->lock);
+    if (told)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    tvs_stream_release(stream);
+}
+
+bool tvs_upload_expire_locked(struct tvs_stream *stream) {
+    uint64_t expired = tv_receiver_expire(&stream->receiver);
+    if (expired == 0)
+        return false;
+    /* What the peer hasn't been told of yet needn't be told at all. */
+    uint64_t untold = expired < stream->credit_due ? expired : stream->credit_due;
+    stream->credit_due -= untold;
+    stream->expired_due += expired - untold;
+    trim_reservation(stream);
+    return true;
+}
+
+/* ---- chunks; the receiving thread ---- */
+
+static void judge_input(const Trove__V1__Chunk *chunk, uint64_t payload_bytes, struct tv_fragment_in *in) {
+    *in = (struct tv_fragment_in){
+        .index = chunk->index,
+        .offset = chunk->offset,
+        .chunk_bytes = chunk->chunk_bytes,
+        .fragment_offset = chunk->fragment_offset,
+        .generation = chunk->generation,
+        .payload_bytes = payload_bytes,
+        .final = chunk->final,
+    };
+}
+
+/* Judges a fragment and, if it is taken, gives it memory. Under the lock; NULL: drained, or the stream fails with *error. */
+static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes,
+                                  trove_error *error) {
+    struct tv_fragment_in in;
+    judge_input(chunk, payload_bytes, &in);
+    error->status = TROVE_OK;
+    if (tv_receiver_fragment(&stream->receiver, &in, error) != TV_RECEIVE_TAKE)
+        return NULL;
+    struct tvs_fragment *fragment = take_fragment(stream->session);
+    if (fragment != NULL && place(stream, fragment, payload_bytes)) {
+        fragment->data.offset = chunk->offset;
+        fragment->chunk_index = chunk->index;
+        fragment->has_checksum = chunk->checksum_given_case == TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
+        fragment->checksum = fragment->has_checksum ? chunk->checksum : 0;
+        fragment->ends_chunk = chunk->fragment_offset + payload_bytes == chunk->chunk_bytes;
+        return fragment;
+    }
+    if (fragment != NULL)
+        give_fragment(stream->session, fragment);
+    if (in.fragment_offset == 0)
+        tv_receiver_decline(&stream->receiver, &in);
+    else
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the rest of chunk %llu", (unsigned long long)chunk->index);
+    return NULL;
+}
+
+static bool takes_chunks(const struct tvs_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD && !tv_stream_state_terminal(stream->state);
+}
+
+void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
+    trove_error error = {TROVE_OK, ""};
+    struct tvs_fragment *fragment = NULL;
+    pthread_mutex_lock(&session->lock);
+    struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
+    if (stream != NULL && takes_chunks(stream))
+        fragment = admit(stream, frame->chunk, payload_bytes, &error);
+    pthread_mutex_unlock(&session->lock);
+    if (fragment != NULL) {
+        sink->kind = TV_SINK_MEMORY;
+        sink->iov_count = fragment->data.iov_count;
+        memcpy(sink->iov, fragment->data.iov, fragment->data.iov_count * sizeof(struct iovec));
+        session->landing = fragment;
+        session->landing_stream = stream;
+        return;
+    }
+    if (stream != NULL && error.status != TROVE_OK)
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
+    if (stream != NULL)
+        tvs_stream_release(stream);
+}
+
+/* What came in goes to the strand. */
+static void queue_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
+    if (stream->fragment_last != NULL)
+        stream->fragment_last->next = fragment;
+    else
+        stream->fragment_first = fragment;
+    stream->fragment_last = fragment;
+    stream->progress_ns = tv_now_ns();
+}
+
+static void landed(struct tvs_session *session) {
+    struct tvs_stream *stream = session->landing_stream;
+    bool run = false;
+    pthread_mutex_lock(&session->lock);
+    if (tv_stream_state_terminal(stream->state)) {
+        give_fragment(session, session->landing);
+    } else {
+        queue_fragment(stream, session->landing);
+        run = tvs_stream_schedule(stream);
+    }
+    pthread_mutex_unlock(&session->lock);
+    session->landing = NULL;
+    session->landing_stream = NULL;
+    if (run)
+        tvs_stream_run(stream);
+    tvs_stream_release(stream);
+}
+
+/* A frame without payload (the empty final chunk), or one whose payload was drained. */
+static void chunk_without_bytes(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes) {
+    trove_error error = {TROVE_OK, ""};
+    bool run = false;
+    pthread_mutex_lock(&session->lock);
+    struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
+    if (stream != NULL && stream->direction != TROVE_DIRECTION_UPLOAD)
+        TV_FAIL(&error, INVALID_ARGUMENT, "a chunk for a download");
+    if (stream != NULL && takes_chunks(stream) && payload_bytes == 0) {
+        struct tvs_fragment *fragment = admit(stream, frame->chunk, 0, &error);
+        if (fragment != NULL)
+            queue_fragment(stream, fragment);
+        run = tvs_stream_schedule(stream);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (stream == NULL) {
+        tvs_stream_unknown(session, frame, "a chunk");
+        return;
+    }
+    if (run)
+        tvs_stream_run(stream);
+    if (error.status != TROVE_OK)
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
+    else
+        tvs_stream_wake(stream, TV_WANTS_CONTROL); /* "not taken" may be due */
+    tvs_stream_release(stream);
+}
+
+void tvs_upload_chunk(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes) {
+    if (session->landing != NULL)
+        landed(session);
+    else
+        chunk_without_bytes(session, frame, payload_bytes);
+}
+
+void tvs_upload_landing_lost(struct tvs_session *session) {
+    if (session->landing == NULL)
+        return;
+    pthread_mutex_lock(&session->lock);
+    give_fragment(session, session->landing);
+    pthread_mutex_unlock(&session->lock);
+    tvs_stream_release(session->landing_stream);
+    session->landing = NULL;
+    session->landing_stream = NULL;
+}
+
+/* ---- the strand ---- */
+
+static bool ready_to_commit(const struct tvs_stream *stream) {
+    return stream->complete_received && !stream->commit_running && stream->fragment_first == NULL &&
+           stream->state == TROVE_STREAM_COMPLETING &&
+           (tv_receiver_finished(&stream->receiver) || stream->receiver.expected_index == 0);
+}
+
+bool tvs_upload_work_locked(const struct tvs_stream *stream) {
+    if (tv_stream_state_terminal(stream->state))
+        return !stream->cleaned;
+    return !stream->begun || stream->fragment_first != NULL || ready_to_commit(stream);
+}
+
+static void begin(struct tvs_stream *stream) {
+    struct tvs_server *server = stream->session->server;
+    trove_error error;
+    trove_status status = server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options,
+                                                 &stream->put, &error);
+    if (status != TROVE_OK) {
+        stream->put = NULL;
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
+        return;
+    }
+    pthread_mutex_lock(&stream->session->lock);
+    stream->begun = true;
+    (void)tvs_upload_grant_locked(stream); /* told by the opened */
+    pthread_mutex_unlock(&stream->session->lock);
+    tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+/* Bytes are checked against what the sender hashed before the store sees them. */
+static trove_status verify(struct tvs_stream *stream, struct tvs_fragment *fragment, trove_error *error) {
+    tv_data_hash(&fragment->data);
+    if (!fragment->has_checksum ||
+        tv_chunk_checksum(stream->node.id, fragment->chunk_index, &fragment->data) == fragment->checksum)
+        return TROVE_OK;
+    return TV_FAIL(error, DATA_LOSS, "chunk %llu of %s/%s (bytes %llu to %llu) doesn't match its checksum: damaged on the way",
+                   (unsigned long long)fragment->chunk_index, stream->bucket, stream->key,
+                   (unsigned long long)fragment->data.offset,
+                   (unsigned long long)(fragment->data.offset + fragment->data.bytes));
+}
+
+static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
+    struct tvs_server *server = stream->session->server;
+    tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
+    give_fragment(stream->session, fragment);
+    stream->progress_ns = tv_now_ns();
+    atomic_fetch_add_explicit(&server->bytes_total, fragment->data.bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->chunks_total, fragment->ends_chunk, memory_order_relaxed);
+    if (tvs_budget_contended(server->budget) || stream->receiver.final_seen)
+        trim_reservation(stream);
+    (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */
+}
+
+static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
+    struct tvs_session *session = stream->session;
+    trove_error error;
+    trove_status status = verify(stream, fragment, &error);
+    if (status == TROVE_OK && fragment->data.bytes > 0)
+        status = session->server->ops->put_write(stream->put, &fragment->data, &error);
+    pthread_mutex_lock(&session->lock);
+    if (status == TROVE_OK)
+        taken_locked(stream, fragment);
+    else
+        give_fragment(session, fragment);
+    pthread_mutex_unlock(&session->lock);
+    if (status != TROVE_OK)
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
+    else
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+/* On a thread of the driver's. */
+static void on_committed(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
+    struct tvs_stream *stream = context;
+    struct tvs_session *session = stream->session;
+    struct tvs_object copy = {0};
+    trove_error why = {TROVE_OK, ""};
+    if (status == TROVE_OK)
+        (void)tvs_object_copy(&copy, object, &why);
+    else
+        tv_error_copy(&why, error);
+    pthread_mutex_lock(&session->lock);
+    stream->commit_running = false;
+    bool run = false;
+    if (status == TROVE_OK && why.status == TROVE_OK) {
+        stream->object = copy;
+        stream->completed_due = true;
+        run = tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
+    } else {
+        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    tvs_stream_release(stream);
+}
+
+static trove_status check_size(const struct tvs_stream *stream, trove_error *error) {
+    uint64_t size = stream->receiver.taken_offset;
+    uint64_t said = stream->complete_size != size ? stream->complete_size : stream->declared_size;
+    if (said == size || (stream->complete_size == size && stream->declared_size == TROVE_SIZE_UNKNOWN))
+        return TROVE_OK;
+    return TV_FAIL(error, INVALID_ARGUMENT, "%s/%s: %llu bytes were announced, but %llu came", stream->bucket, stream->key,
+                   (unsigned long long)said, (unsigned long long)size);
+}
+
+static void commit(struct tvs_stream *stream) {
+    trove_error error;
+    if (check_size(stream, &error) != TROVE_OK) {
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
+        return;
+    }
+    pthread_mutex_lock(&stream->session->lock);
+    bool go = !tv_stream_state_terminal(stream->state);
+    stream->commit_running = go;
+    pthread_mutex_unlock(&stream->session->lock);
+    if (!go)
+        return; /* cancelled meanwhile; the next step cleans up */
+    struct tvs_put *put = stream->put;
+    stream->put = NULL;
+    tvs_stream_acquire(stream);
+    stream->session->server->ops->put_commit(put, on_committed, stream);
+}
+
+/* The stream has ended: nothing of it stays. */
+static void clean(struct tvs_stream *stream) {
+    struct tvs_session *session = stream->session;
+    if (stream->put != NULL)
+        session->server->ops->put_abort(stream->put);
+    stream->put = NULL;
+    pthread_mutex_lock(&session->lock);
+    while (stream->fragment_first != NULL) {
+        struct tvs_fragment *fragment = stream->fragment_first;
+        stream->fragment_first = fragment->next;
+        give_fragment(session, fragment);
+    }
+    stream->fragment_last = NULL;
+    drop_segment(stream);
+    set_reservation(stream, 0);
+    stream->cleaned = true;
+    pthread_mutex_unlock(&session->lock);
+}
+
+void tvs_upload_step(struct tvs_stream *stream) {
+    struct tvs_session *session = stream->session;
+    struct tvs_fragment *fragment = NULL;
+    pthread_mutex_lock(&session->lock);
+    bool ended = tv_stream_state_terminal(stream->state);
+    bool begun = stream->begun;
+    if (!ended && begun && stream->fragment_first != NULL) {
+        fragment = stream->fragment_first;
+        stream->fragment_first = fragment->next;
+        if (stream->fragment_first == NULL)
+            stream->fragment_last = NULL;
+    }
+    bool committing = !ended && begun && fragment == NULL && ready_to_commit(stream);
+    pthread_mutex_unlock(&session->lock);
+    if (ended)
+        clean(stream);
+    else if (!begun)
+        begin(stream);
+    else if (fragment != NULL)
+        write_fragment(stream, fragment);
+    else if (committing)
+        commit(stream);
+}
+
+void tvs_upload_fini(struct tvs_stream *stream) {
+    TV_ASSERT(stream->fragment_first == NULL);
+    if (stream->reserved_bytes > 0) /* granted after the strand had cleaned up */
+        tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
+}

@@ -1,0 +1,67 @@
+/* wire.c - the driver's terms into the wire's and back. Pure; see session.h. */
+#include "session.h"
+
+#include "names.h"
+
+#include <string.h>
+
+void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct tvs_wire_object *wire) {
+    trove__v1__object_info__init(&wire->info);
+    wire->info.bucket = (char *)bucket;
+    wire->info.key = object->key;
+    wire->info.size = object->size;
+    wire->info.etag = (char *)object->etag;
+    wire->info.content_type = object->content_type;
+    wire->info.modified_ns = object->modified_ns;
+    wire->info.generation = object->generation;
+    wire->info.n_metadata = object->metadata_count;
+    wire->info.metadata = wire->entry_list;
+    for (size_t i = 0; i < object->metadata_count; i++) {
+        trove__v1__entry__init(&wire->entries[i]);
+        wire->entries[i].key = (char *)object->metadata[i].key;
+        wire->entries[i].value = (char *)object->metadata[i].value;
+        wire->entry_list[i] = &wire->entries[i];
+    }
+}
+
+trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error) {
+    if (count > TV_METADATA_COUNT_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%zu metadata entries; at most %d are allowed", count, TV_METADATA_COUNT_MAX);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (trove_metadata){entries[i]->key, entries[i]->value};
+    return tv_metadata_check(list, count, error);
+}
+
+void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions) {
+    *conditions = (struct tvs_conditions){0};
+    if (wire == NULL)
+        return;
+    conditions->if_match = wire->if_match[0] != '\0' ? wire->if_match : NULL;
+    conditions->if_none = wire->if_none_match;
+    conditions->if_generation = wire->if_generation;
+}
+
+static char *take_text(char **at, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    char *copy = memcpy(*at, text, bytes);
+    *at += bytes;
+    return copy;
+}
+
+trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error) {
+    size_t bytes = strlen(from->key) + strlen(from->content_type) + 2;
+    for (size_t i = 0; i < from->metadata_count; i++)
+        bytes += strlen(from->metadata[i].key) + strlen(from->metadata[i].value) + 2;
+    trove_metadata *metadata = malloc(from->metadata_count * sizeof *metadata + bytes);
+    if (metadata == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to describe %s", from->key);
+    char *at = (char *)(metadata + from->metadata_count);
+    *to = *from;
+    to->memory = metadata;
+    to->metadata = metadata;
+    to->key = take_text(&at, from->key);
+    to->content_type = take_text(&at, from->content_type);
+    for (size_t i = 0; i < from->metadata_count; i++)
+        metadata[i] = (trove_metadata){take_text(&at, from->metadata[i].key), take_text(&at, from->metadata[i].value)};
+    return TROVE_OK;
+}
