@@ -1,0 +1,84 @@
+/* local.h - the local driver from inside: its parts and what its files share.
+ *
+ *   local.c            open, close, the table of functions, buckets, head, delete, copy
+ *   local_recover.c    the directory: lock, format, orphans
+ *   local_put.c        puts; local_get.c gets; local_list.c listings
+ *   local_committer.c  the one thread that changes the index, and THE ORDER OF SYNCS
+ *   local_index.c      RocksDB; local_record.c its rows as bytes; local_buckets.c the buckets in memory
+ *   local_file.c       files, local_writer.c writing them, local_janitor.c removing them
+ *
+ * DIR/            0700
+ *   LOCK          held while the store is open; has the holder's process id
+ *   FORMAT        "trove-local 1"
+ *   index/        RocksDB
+ *   objects/xx/   0700, files 0600
+ */
+#ifndef TVS_LOCAL_H
+#define TVS_LOCAL_H
+
+#include "local_committer.h"
+
+struct tvs_local {
+    struct tvs_driver base;
+    /* constant after open; the parts lock for themselves */
+    int lock_fd;
+    int root;
+    struct tvs_index index;
+    struct tvs_local_buckets buckets;
+    struct tvs_file_store files;
+    struct tvs_janitor janitor;
+    struct tvs_committer committer;
+};
+
+static inline struct tvs_local *tvs_local_of(struct tvs_driver *driver) {
+    return (struct tvs_local *)(void *)driver;
+}
+
+/* local_recover.c. All block. */
+/* Opens or makes the directory and takes its lock. Errors: FAILED_PRECONDITION (in use, by whom; not a store; another format). */
+trove_status tvs_local_directory_open(const char *path, int *root, int *lock_fd, trove_error *error);
+/* Opens objects/, made where it is missing. */
+trove_status tvs_local_objects_open(int root, int *objects, trove_error *error);
+/* Removes every file that no row owns. *removed counts them. Memory is bounded: one name at a time. */
+trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
+
+/* local_put.c */
+trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                 const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
+trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error);
+void tvs_local_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context);
+void tvs_local_put_abort(struct tvs_put *put_move);
+void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                         const struct tv_data *data, tvs_commit_done done, void *context);
+
+/* Instead of writing: the put takes over what a get of a file has, bytes shared on disk. UNIMPLEMENTED where that can't be. */
+trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove_error *error);
+
+/* local_get.c */
+struct tvs_get {
+    struct tvs_record record; /* without its strings */
+    struct tvs_row inlined;   /* place inline: the bytes, pinned in RocksDB's memory */
+    struct tvs_file_reader file;
+    char bucket[TV_BUCKET_BYTES_MAX + 1];
+    char key[]; /* for messages */
+};
+
+trove_status tvs_local_get_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                 const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
+                                 trove_error *error);
+trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error);
+void tvs_local_get_end(struct tvs_get *get_move);
+/* All checksums of the object; malloc'd. */
+trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t **sums, size_t *count, trove_error *error);
+trove_status tvs_local_describe(const char *key, const struct tvs_record *record, struct tvs_object *object, trove_error *error);
+
+/* local_list.c */
+trove_status tvs_local_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
+                            tvs_list_visit visit, void *context, bool *more, trove_error *error);
+
+/* local_copy.c */
+trove_status tvs_local_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                            const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                            trove_error *error);
+
+#endif

@@ -1,0 +1,156 @@
+/* local_file.c - names, directories and their syncs; reading. Writing is in local_writer.c. See local_file.h. */
+#include "local_file.h"
+
+#include "store_io.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+/* ---- names ----------------------------------------------------------------------------------------------------------- */
+
+/* 256 files in a row share a directory, so that what is written at the same time shares the sync of its directory. */
+static unsigned shard_of(const struct tvs_file_id *id) {
+    return id->bytes[TVS_FILE_ID_BYTES - 2];
+}
+
+void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    unsigned shard = shard_of(id);
+    path[0] = digits[shard >> 4];
+    path[1] = digits[shard & 15];
+    path[2] = '/';
+    for (size_t i = 0; i < TVS_FILE_ID_BYTES; i++) {
+        path[3 + 2 * i] = digits[id->bytes[i] >> 4];
+        path[4 + 2 * i] = digits[id->bytes[i] & 15];
+    }
+    path[TVS_FILE_PATH_BYTES - 1] = '\0';
+}
+
+bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id) {
+    if (strlen(name) != 2 * TVS_FILE_ID_BYTES || strspn(name, "0123456789abcdef") != 2 * TVS_FILE_ID_BYTES)
+        return false;
+    for (size_t i = 0; i < TVS_FILE_ID_BYTES; i++) {
+        char high = name[2 * i], low = name[2 * i + 1];
+        id->bytes[i] = (uint8_t)((high <= '9' ? high - '0' : high - 'a' + 10) << 4 | (low <= '9' ? low - '0' : low - 'a' + 10));
+    }
+    return shard_of(id) == shard;
+}
+
+/* ---- the store ------------------------------------------------------------------------------------------------------- */
+
+static trove_status make_shards(int directory, bool relaxed, trove_error *error) {
+    bool made = false;
+    for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", shard);
+        if (tvs_store_io->make_directory_at(directory, name, 0700) == 0)
+            made = true;
+        else if (errno != EEXIST)
+            return tv_error_errno(error, errno, "can't make the directory objects/%s", name);
+    }
+    if (made && !relaxed && tvs_store_io->sync_directory(directory) != 0)
+        return tv_error_errno(error, errno, "can't sync the directory objects");
+    return TROVE_OK;
+}
+
+trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error) {
+    memset(store, 0, sizeof *store);
+    store->directory = directory_move;
+    store->relaxed = relaxed;
+    atomic_init(&store->direct, true);
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->synced, NULL);
+    if (getrandom(&store->incarnation, sizeof store->incarnation, 0) != (ssize_t)sizeof store->incarnation)
+        return tv_error_errno(error, errno, "can't get random bytes for the names of files");
+    return make_shards(directory_move, relaxed, error);
+}
+
+void tvs_file_store_fini(struct tvs_file_store *store) {
+    if (store->directory >= 0)
+        tvs_store_io->close(store->directory);
+    pthread_cond_destroy(&store->synced);
+    pthread_mutex_destroy(&store->lock);
+}
+
+void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id) {
+    char path[TVS_FILE_PATH_BYTES];
+    tvs_file_path(id, path);
+    (void)tvs_store_io->unlink_at(store->directory, path, 0);
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t block_count(uint64_t size) {
+    return (size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
+}
+
+trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t size,
+                                  struct tvs_file_reader *reader, trove_error *error) {
+    char path[TVS_FILE_PATH_BYTES];
+    tvs_file_path(id, path);
+    int fd = tvs_store_io->open_at(store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return tv_error_errno(error, errno, "can't open objects/%s", path);
+    struct stat info;
+    uint64_t expected = size + block_count(size) * sizeof(uint64_t);
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size != expected) {
+        tvs_store_io->close(fd);
+        return TV_FAIL(error, DATA_LOSS, "the file objects/%s has %lld bytes instead of %llu", path, (long long)info.st_size,
+                       (unsigned long long)expected);
+    }
+    if (size > TV_PAYLOAD_BYTES_MAX)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    *reader = (struct tvs_file_reader){.fd = fd, .size = size};
+    return TROVE_OK;
+}
+
+/* Reads to the last byte of the iov. */
+static trove_status read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error) {
+    struct iovec left[TV_DATA_PIECES_MAX + 1];
+    TV_ASSERT(count <= TV_DATA_PIECES_MAX + 1);
+    memcpy(left, iov, count * sizeof *iov);
+    struct iovec *at = left;
+    while (count > 0) {
+        ssize_t got = tvs_store_io->preadv(fd, at, (int)count, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return tv_error_errno(error, errno, "can't read from the store");
+        if (got == 0)
+            return TV_FAIL(error, DATA_LOSS, "its file ends too early");
+        offset += (uint64_t)got;
+        while (count > 0 && (size_t)got >= at->iov_len) {
+            got -= (ssize_t)at->iov_len;
+            at++;
+            count--;
+        }
+        if (count > 0) {
+            at->iov_base = (char *)at->iov_base + got;
+            at->iov_len -= (size_t)got;
+        }
+    }
+    return TROVE_OK;
+}
+
+trove_status tvs_file_reader_read(const struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error) {
+    return read_all(reader->fd, data->iov, data->iov_count, data->offset, error);
+}
+
+trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t first, size_t count, uint64_t *sums,
+                                  trove_error *error) {
+    struct iovec iov = {.iov_base = sums, .iov_len = count * sizeof *sums};
+    trove_status status = read_all(reader->fd, &iov, 1, reader->size + first * sizeof *sums, error);
+    for (size_t i = 0; status == TROVE_OK && i < count; i++)
+        sums[i] = le64toh(sums[i]);
+    return status;
+}
+
+void tvs_file_reader_close(struct tvs_file_reader *reader) {
+    if (reader->fd >= 0)
+        tvs_store_io->close(reader->fd);
+    reader->fd = -1;
+}

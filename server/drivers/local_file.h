@@ -1,0 +1,102 @@
+/* local_file.h - the files of the local driver: one for each object too large to be inline.
+ *
+ * A file is named by an id that is never used again, objects/xx/ID, never by its key. It holds the object's bytes and behind
+ * them the checksums of its blocks (XXH3-64, little-endian, eight bytes each): sums and bytes become durable with one sync, a
+ * get needs neither memory for all sums nor the index to read on after its object was deleted, and the object's etag, which the
+ * index keeps, is a hash over all sums. (Rejected: sums in the index. 4 GiB have 128 KiB of them: either a get loads them all
+ * up front or it holds a snapshot that keeps RocksDB from dropping anything meanwhile.)
+ *
+ * Writing goes around the page cache (O_DIRECT) where memory, offset and length are multiples of 4096, as the pool's segments
+ * are; what isn't is gathered in a buffer of one block. Whatever the file system refuses is written through the page cache
+ * instead. Reading goes through the page cache: its read-ahead overlaps the disk with the network, which one thread with
+ * O_DIRECT doesn't, and objects are often read more than once.
+ *
+ * A writer and a reader belong to one thread at a time; the store may be used by any.
+ */
+#ifndef TVS_LOCAL_FILE_H
+#define TVS_LOCAL_FILE_H
+
+#include "data.h"
+#include "local_record.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TVS_FILE_SHARDS 256
+/* Largest object: S3's limit. Its checksums take 160 MiB while it is written, so it is no accident. */
+#define TVS_FILE_OBJECT_BYTES_MAX (5 * 1024 * TV_GIB)
+#define TVS_FILE_PATH_BYTES       (3 + 2 * TVS_FILE_ID_BYTES + 1) /* "xx/" and 32 digits */
+
+/* Syncs of one directory, shared by all that wait for one at the same time. */
+struct tvs_directory_sync {
+    uint64_t wanted;   /* tickets given out */
+    uint64_t finished; /* tickets whose entries are durable or failed */
+    uint64_t failed;   /* the last ticket of the last sync that failed */
+    int failure;       /* its errno */
+    bool running;
+};
+
+struct tvs_file_store {
+    /* constant */
+    int directory; /* objects/ */
+    bool relaxed;  /* no syncs */
+    uint64_t incarnation;
+    /* atomic */
+    atomic_ullong next_number;
+    atomic_bool direct; /* the file system takes O_DIRECT, as far as known */
+    /* under `lock` */
+    pthread_mutex_t lock;
+    pthread_cond_t synced;
+    struct tvs_directory_sync syncs[TVS_FILE_SHARDS];
+};
+
+/* Takes over the descriptor of objects/. Makes the shard directories that are missing and syncs their entries. */
+trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error);
+void tvs_file_store_fini(struct tvs_file_store *store);
+
+void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]);
+/* Whether `name` in the shard directory `shard` is what tvs_file_path makes of some id, which it then is. */
+bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id);
+/* Removes a file. One that is gone already is fine; anything else is left for the next start, which removes orphans. */
+void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id);
+
+struct tvs_file_writer {
+    struct tvs_file_store *store;
+    struct tvs_file_id id;
+    int fd; /* -1: not created yet */
+    bool direct;
+    uint64_t bytes;      /* taken */
+    uint64_t file_bytes; /* of them in the file */
+    uint8_t *tail;       /* what isn't yet: up to TV_BLOCK_BYTES, aligned; NULL until needed */
+    size_t tail_bytes;
+};
+
+/* No file is made until more than TV_INLINE_BYTES_MAX have come: an object that turns out to be small goes into the index. */
+void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store *store);
+/* Blocks. After an error the writer can only be abandoned. */
+trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error);
+/* Blocks: writes what is left and the checksums, makes the file and its directory entry durable, closes it. The file must be
+ * claimed by the index or removed afterwards. */
+trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64_t *sums, size_t sum_count, trove_error *error);
+/* Instead of appending: the file becomes a copy of another one of an object of `size` bytes and shares its blocks on disk.
+ * UNIMPLEMENTED where the file system can't; the writer is as before then. */
+trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, uint64_t size, trove_error *error);
+/* Closes, and removes the file if there is one. */
+void tvs_file_writer_abandon(struct tvs_file_writer *writer);
+
+struct tvs_file_reader {
+    int fd; /* -1: none */
+    uint64_t size;
+};
+
+/* Blocks. NOT_FOUND: no such file. DATA_LOSS: its length isn't what an object of `size` bytes needs. */
+trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t size,
+                                  struct tvs_file_reader *reader, trove_error *error);
+/* Blocks: fills data's memory. Errors: DATA_LOSS. */
+trove_status tvs_file_reader_read(const struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error);
+/* Blocks: the stored checksums of `count` blocks from `first` on. Errors: DATA_LOSS. */
+trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t first, size_t count, uint64_t *sums,
+                                  trove_error *error);
+void tvs_file_reader_close(struct tvs_file_reader *reader);
+
+#endif

@@ -1,0 +1,212 @@
+/* local_get.c - gets from the local store: an object's row, then its bytes, each block checked against its checksum.
+ *
+ * A get survives the deletion of its object without any lock or count: an inline object's bytes stay pinned in RocksDB's memory,
+ * a file stays readable while it is open. Between reading the row and getting hold of the bytes the object may be replaced; then
+ * they are gone, the row is another one, and the get begins again. If the row is still the same, they are lost.
+ */
+#include "local.h"
+
+#include <string.h>
+
+/* How often an object may be replaced in the few microseconds of an attempt before the get gives up. */
+#define ATTEMPTS_MAX 100
+
+trove_status tvs_local_describe(const char *key, const struct tvs_record *record, struct tvs_object *object, trove_error *error) {
+    char etag[TROVE_ETAG_BYTES];
+    tvs_etag_from_raw(record->etag, etag);
+    struct tvs_object_facts facts = {.key = key,
+                                     .key_bytes = strlen(key),
+                                     .size = record->size,
+                                     .generation = record->generation,
+                                     .modified_ns = record->modified_ns,
+                                     .etag = etag,
+                                     .strings = record->strings,
+                                     .strings_bytes = record->strings_bytes,
+                                     .metadata_count = record->metadata_count};
+    return tvs_object_build(&facts, object, error);
+}
+
+static trove_status damaged(const struct tvs_get *get, const char *what, trove_error *error) {
+    char name[TVS_NAME_BYTES];
+    return TV_FAIL(error, DATA_LOSS, "object %s is damaged: %s; put it again", tvs_object_name(get->bucket, get->key, name),
+                   what);
+}
+
+static trove_status open_inline(struct tvs_local *local, struct tvs_get *get, trove_error *error) {
+    uint8_t key[8];
+    tvs_index_key_inline(get->record.generation, key);
+    trove_status status = tvs_index_get(&local->index, local->index.inlined, key, sizeof key, &get->inlined, error);
+    if (status != TROVE_OK)
+        return status;
+    if (get->inlined.bytes == NULL)
+        return TV_FAIL(error, NOT_FOUND, "its bytes are missing from the index");
+    if (get->inlined.count != get->record.size)
+        return damaged(get, "the index has fewer or more of its bytes than it should", error);
+    return TROVE_OK;
+}
+
+static trove_status open_bytes(struct tvs_local *local, struct tvs_get *get, trove_error *error) {
+    switch (get->record.place) {
+    case TVS_PLACE_NONE:
+        return TROVE_OK;
+    case TVS_PLACE_INLINE:
+        return open_inline(local, get, error);
+    case TVS_PLACE_FILE:
+        return tvs_file_reader_open(&local->files, &get->record.file, get->record.size, &get->file, error);
+    }
+    return TROVE_OK;
+}
+
+/* One attempt. *again: the bytes belong to a row that may be gone by now. */
+static trove_status attempt(struct tvs_local *local, const struct tvs_local_bucket *bucket,
+                            const struct tvs_conditions_copy *conditions, struct tvs_get *get, struct tvs_object *object,
+                            bool *again, trove_error *error) {
+    uint8_t index_key[TVS_INDEX_KEY_BYTES_MAX];
+    size_t bytes = tvs_index_key_object(bucket->id, get->key, strlen(get->key), index_key);
+    struct tvs_row row;
+    bool found;
+    uint64_t generation_before = get->record.generation;
+    trove_status status = tvs_index_get_object(&local->index, index_key, bytes, &row, &get->record, &found, error);
+    if (status != TROVE_OK)
+        return status;
+    if (!found)
+        return tvs_fail_no_object(bucket->name, get->key, error);
+    struct tvs_object described = {0};
+    status = tvs_local_describe(get->key, &get->record, &described, error);
+    tvs_row_fini(&row);
+    get->record.strings = NULL;
+    if (status == TROVE_OK)
+        status = tvs_conditions_check(conditions, described.etag, described.generation, bucket->name, get->key, error);
+    if (status == TROVE_OK) {
+        trove_error inner = {0};
+        status = open_bytes(local, get, &inner);
+        *again = status == TROVE_NOT_FOUND && get->record.generation != generation_before;
+        if (status == TROVE_NOT_FOUND)
+            status = damaged(get, inner.message, error);
+        else if (status != TROVE_OK)
+            status = tv_error_copy(error != NULL ? error : &inner, &inner);
+    }
+    if (status == TROVE_OK)
+        *object = described;
+    else
+        tvs_object_fini(&described);
+    return status;
+}
+
+trove_status tvs_local_get_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                 const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
+                                 trove_error *error) {
+    struct tvs_local *local = tvs_local_of(driver);
+    struct tvs_local_bucket *in;
+    trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, error);
+    if (status != TROVE_OK)
+        return status;
+    size_t key_bytes = strlen(key);
+    struct tvs_get *made = calloc(1, sizeof *made + key_bytes + 1);
+    if (made == NULL) {
+        tvs_local_bucket_release(in);
+        return tvs_fail_no_memory("a get", error);
+    }
+    made->file.fd = -1;
+    memcpy(made->bucket, in->name, sizeof made->bucket);
+    memcpy(made->key, key, key_bytes + 1);
+    struct tvs_conditions_copy wanted;
+    tvs_conditions_keep(conditions, &wanted);
+    bool again = true;
+    for (int i = 0; i < ATTEMPTS_MAX && again; i++) {
+        again = false;
+        status = attempt(local, in, &wanted, made, object, &again, error);
+    }
+    tvs_local_bucket_release(in);
+    if (status == TROVE_OK) {
+        *get = made;
+        return TROVE_OK;
+    }
+    tvs_local_get_end(made);
+    if (!again)
+        return status;
+    char name[TVS_NAME_BYTES];
+    return TV_FAIL(error, ABORTED, "object %s is being replaced again and again; try again", tvs_object_name(bucket, key, name));
+}
+
+void tvs_local_get_end(struct tvs_get *get_move) {
+    if (get_move == NULL)
+        return;
+    tvs_row_fini(&get_move->inlined);
+    tvs_file_reader_close(&get_move->file);
+    free(get_move);
+}
+
+static trove_status read_bytes(struct tvs_get *get, struct tv_data *data, uint64_t *sums, trove_error *error) {
+    if (get->record.place == TVS_PLACE_INLINE) {
+        const char *from = get->inlined.bytes;
+        for (uint32_t i = 0; i < data->iov_count; i++) {
+            memcpy(data->iov[i].iov_base, from, data->iov[i].iov_len);
+            from += data->iov[i].iov_len;
+        }
+        sums[0] = get->record.inline_sum;
+        return TROVE_OK;
+    }
+    trove_status status = tvs_file_reader_read(&get->file, data, error);
+    if (status == TROVE_OK)
+        status = tvs_file_reader_sums(&get->file, data->offset / TV_BLOCK_BYTES, data->piece_count, sums, error);
+    return status;
+}
+
+trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error) {
+    char name[TVS_NAME_BYTES];
+    uint64_t size = get->record.size;
+    TV_ASSERT(data->offset % TV_BLOCK_BYTES == 0);
+    if (data->offset > size || data->bytes > size - data->offset)
+        return TV_FAIL(error, OUT_OF_RANGE, "bytes from %llu to %llu of %s, which has %llu", (unsigned long long)data->offset,
+                       (unsigned long long)(data->offset + data->bytes), tvs_object_name(get->bucket, get->key, name),
+                       (unsigned long long)size);
+    uint64_t sums[TV_DATA_PIECES_MAX];
+    data->piece_count = tv_data_piece_count(data->offset, data->bytes);
+    TV_ASSERT(data->piece_count <= TV_DATA_PIECES_MAX);
+    if (data->piece_count == 0)
+        return TROVE_OK;
+    trove_error inner = {0};
+    trove_status status = read_bytes(get, data, sums, &inner);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "reading %s from byte %llu: %s", tvs_object_name(get->bucket, get->key, name),
+                            (unsigned long long)data->offset, inner.message);
+    tv_data_hash(data);
+    for (uint32_t i = 0; i < data->piece_count; i++) {
+        if (data->piece_sums[i] == sums[i])
+            continue;
+        uint64_t from = data->offset + i * TV_BLOCK_BYTES;
+        uint64_t to = from + TV_BLOCK_BYTES < size ? from + TV_BLOCK_BYTES : size;
+        return TV_FAIL(error, DATA_LOSS, "object %s is damaged: bytes from %llu to %llu don't match their checksum; put it again",
+                       tvs_object_name(get->bucket, get->key, name), (unsigned long long)from, (unsigned long long)to);
+    }
+    return TROVE_OK;
+}
+
+trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t **sums, size_t *count, trove_error *error) {
+    size_t blocks = (size_t)((get->record.size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES);
+    uint64_t *all = malloc((blocks + 1) * sizeof *all);
+    if (all == NULL)
+        return tvs_fail_no_memory("block checksums", error);
+    trove_status status = TROVE_OK;
+    if (get->record.place == TVS_PLACE_INLINE)
+        all[0] = get->record.inline_sum;
+    else if (get->record.place == TVS_PLACE_FILE)
+        status = tvs_file_reader_sums(&get->file, 0, blocks, all, error);
+    if (status == TROVE_OK) {
+        /* The index vouches for them: its etag is a hash over all. */
+        char etag[TROVE_ETAG_BYTES];
+        uint8_t raw[TVS_ETAG_RAW_BYTES];
+        tv_etag(get->record.size, all, blocks, etag);
+        tvs_etag_to_raw(etag, raw);
+        if (memcmp(raw, get->record.etag, sizeof raw) != 0)
+            status = damaged(get, "its stored checksums don't match its etag", error);
+    }
+    if (status != TROVE_OK) {
+        free(all);
+        return status;
+    }
+    *sums = all;
+    *count = blocks;
+    return TROVE_OK;
+}

@@ -1,0 +1,191 @@
+/* local_put.c - puts into the local store. See driver.h for the contract, local_committer.c for what makes them durable. */
+#include "block_sums.h"
+#include "local.h"
+
+#include <string.h>
+
+struct tvs_put {
+    struct tvs_local *local;
+    struct tvs_local_bucket *bucket; /* a reference */
+    struct tvs_conditions_copy conditions;
+    struct tvs_block_sums sums;
+    struct tvs_file_writer writer;
+    size_t metadata_count;
+    size_t strings_bytes;
+    char *strings; /* behind the key */
+    char key[];
+};
+
+/* A condition that fails now is known before any byte is sent; the committer asks again. */
+static trove_status check_conditions_early(struct tvs_local *local, const struct tvs_local_bucket *bucket, const char *key,
+                                           const struct tvs_conditions_copy *conditions, trove_error *error) {
+    if (!conditions->any)
+        return TROVE_OK;
+    uint8_t index_key[TVS_INDEX_KEY_BYTES_MAX];
+    size_t bytes = tvs_index_key_object(bucket->id, key, strlen(key), index_key);
+    struct tvs_row row;
+    struct tvs_record record = {0};
+    bool found;
+    trove_status status = tvs_index_get_object(&local->index, index_key, bytes, &row, &record, &found, error);
+    if (status != TROVE_OK)
+        return status;
+    char etag[TROVE_ETAG_BYTES];
+    tvs_etag_from_raw(record.etag, etag);
+    status = tvs_conditions_check(conditions, found ? etag : NULL, record.generation, bucket->name, key, error);
+    tvs_row_fini(&row);
+    return status;
+}
+
+trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                 const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
+    struct tvs_local *local = tvs_local_of(driver);
+    struct tvs_local_bucket *in;
+    trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, error);
+    if (status != TROVE_OK)
+        return status;
+    size_t key_bytes = strlen(key);
+    size_t strings_bytes = tvs_strings_bytes(options);
+    struct tvs_put *made = calloc(1, sizeof *made + key_bytes + 1 + strings_bytes);
+    if (made == NULL) {
+        tvs_local_bucket_release(in);
+        return tvs_fail_no_memory("a put", error);
+    }
+    made->local = local;
+    made->bucket = in;
+    made->metadata_count = options->metadata_count;
+    made->strings_bytes = strings_bytes;
+    made->strings = made->key + key_bytes + 1;
+    memcpy(made->key, key, key_bytes);
+    tvs_strings_write(options, made->strings);
+    tvs_conditions_keep(&options->conditions, &made->conditions);
+    tvs_file_writer_init(&made->writer, &local->files);
+    status = check_conditions_early(local, in, key, &made->conditions, error);
+    if (status != TROVE_OK) {
+        tvs_local_put_abort(made);
+        return status;
+    }
+    *put = made;
+    return TROVE_OK;
+}
+
+trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+    trove_status status = tvs_block_sums_append(&put->sums, data, error);
+    if (status == TROVE_OK)
+        status = tvs_file_writer_append(&put->writer, data, error);
+    if (status != TROVE_OK && error != NULL) {
+        char name[TVS_NAME_BYTES];
+        trove_error inner = *error;
+        return tv_error_set(error, status, "storing %s: %s", tvs_object_name(put->bucket->name, put->key, name), inner.message);
+    }
+    return status;
+}
+
+trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove_error *error) {
+    if (get->record.place != TVS_PLACE_FILE)
+        return TV_FAIL(error, UNIMPLEMENTED, "only files can be cloned");
+    uint64_t *sums;
+    size_t count;
+    trove_status status = tvs_local_get_sums(get, &sums, &count, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvs_file_writer_clone(&put->writer, get->file.fd, get->record.size, error);
+    if (status != TROVE_OK) {
+        free(sums);
+        return status;
+    }
+    tvs_block_sums_set(&put->sums, get->record.size, sums, count);
+    return TROVE_OK;
+}
+
+void tvs_local_put_abort(struct tvs_put *put_move) {
+    if (put_move == NULL)
+        return;
+    tvs_file_writer_abandon(&put_move->writer);
+    tvs_block_sums_fini(&put_move->sums);
+    tvs_local_bucket_release(put_move->bucket);
+    free(put_move);
+}
+
+static trove_status make_commit(struct tvs_put *put, struct tvs_commit **commit, trove_error *error) {
+    trove_status status = tvs_block_sums_finish(&put->sums, error);
+    if (status != TROVE_OK)
+        return status;
+    char etag[TROVE_ETAG_BYTES];
+    tv_etag(put->sums.bytes, put->sums.sums, put->sums.count, etag);
+    struct iovec inlined = {.iov_base = put->writer.tail, .iov_len = put->writer.tail_bytes};
+    struct tvs_commit_put change = {
+        .bucket = put->bucket,
+        .key = put->key,
+        .conditions = &put->conditions,
+        .size = put->sums.bytes,
+        .etag = etag,
+        .strings = put->strings,
+        .strings_bytes = put->strings_bytes,
+        .metadata_count = put->metadata_count,
+        .inline_sum = put->sums.count > 0 ? put->sums.sums[0] : 0,
+        .data = &inlined,
+        .data_count = 1,
+    };
+    bool in_file = put->writer.fd >= 0;
+    if (in_file) {
+        status = tvs_file_writer_finish(&put->writer, put->sums.sums, put->sums.count, error);
+        if (status != TROVE_OK)
+            return status;
+        change.file = &put->writer.id;
+    }
+    status = tvs_commit_create_put(&change, commit, error);
+    if (status == TROVE_OK)
+        put->bucket = NULL; /* the commit's reference now */
+    else if (in_file)
+        tvs_file_remove(&put->local->files, &put->writer.id);
+    return status;
+}
+
+void tvs_local_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context) {
+    struct tvs_local *local = put_move->local;
+    struct tvs_commit *commit;
+    trove_error error = {0};
+    trove_status status = make_commit(put_move, &commit, &error);
+    tvs_local_put_abort(put_move);
+    if (status == TROVE_OK)
+        tvs_committer_submit(&local->committer, commit, done, context);
+    else
+        done(context, status, NULL, &error);
+}
+
+void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                         const struct tv_data *data, tvs_commit_done done, void *context) {
+    struct tvs_local *local = tvs_local_of(driver);
+    TV_ASSERT(data->bytes <= TV_INLINE_BYTES_MAX && data->offset == 0);
+    struct tvs_local_bucket *in = NULL;
+    struct tvs_commit *commit = NULL;
+    trove_error error;
+    error.status = TROVE_OK;
+    error.message[0] = '\0';
+    trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, &error);
+    if (status == TROVE_OK) {
+        struct tvs_conditions_copy conditions;
+        tvs_conditions_keep(&options->conditions, &conditions);
+        char etag[TROVE_ETAG_BYTES];
+        tv_etag(data->bytes, data->piece_sums, data->piece_count, etag);
+        struct tvs_commit_put change = {
+            .bucket = in,
+            .key = key,
+            .conditions = &conditions,
+            .size = data->bytes,
+            .etag = etag,
+            .options = options,
+            .metadata_count = options->metadata_count,
+            .inline_sum = data->bytes > 0 ? data->piece_sums[0] : 0,
+            .data = data->iov,
+            .data_count = data->iov_count,
+        };
+        status = tvs_commit_create_put(&change, &commit, &error);
+    }
+    if (status == TROVE_OK) {
+        tvs_committer_submit(&local->committer, commit, done, context);
+        return;
+    }
+    tvs_local_bucket_release(in);
+    done(context, status, NULL, &error);
+}

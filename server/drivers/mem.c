@@ -1,0 +1,731 @@
+/* mem.c - the driver "mem": objects in bounded memory, for tests and scratch; gone with the process.
+ *
+ * Threads: any. One lock guards buckets and maps and is held for look-ups and changes only, never while bytes are copied or a
+ * callback runs. Objects are constant once they are published and counted by references, so a get goes on undisturbed when its
+ * object is replaced or deleted. All that grows is charged against `memory_bytes` first.
+ */
+#include "block_sums.h"
+#include "list_walk.h"
+#include "mem_map.h"
+#include "object.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define MEM_BYTES_DEFAULT (256 * TV_MIB)
+#define MEM_BUCKETS_MAX   10000
+/* What an object costs besides its bytes and names: block table, allocator's overhead. */
+#define MEM_OBJECT_OVERHEAD_BYTES 256
+
+struct mem_bucket {
+    char name[TV_BUCKET_BYTES_MAX + 1];
+    uint64_t id; /* never used again, so that a put notices that its bucket is another one now */
+    uint64_t created_ns;
+    uint64_t object_count;
+    uint64_t object_bytes;
+    struct tvs_mem_map map;
+};
+
+struct mem {
+    struct tvs_driver base;
+    /* constant */
+    uint64_t bytes_max;
+    uint64_t seed;
+    /* atomic */
+    atomic_ullong bytes;
+    /* under `lock` */
+    pthread_mutex_t lock;
+    struct mem_bucket **buckets; /* by name */
+    size_t bucket_count;
+    size_t bucket_capacity;
+    uint64_t last_number; /* generations and bucket ids */
+};
+
+struct tvs_put {
+    struct mem *mem;
+    uint64_t bucket_id;
+    char bucket[TV_BUCKET_BYTES_MAX + 1];
+    struct tvs_conditions_copy conditions;
+    struct tvs_block_sums sums;
+    struct tvs_mem_object *object; /* being built; its blocks are TV_BLOCK_BYTES each until the commit trims the last one */
+    size_t block_capacity;
+};
+
+struct tvs_get {
+    struct tvs_mem_object *object;
+    char bucket[TV_BUCKET_BYTES_MAX + 1];
+};
+
+static struct mem *mem_of(struct tvs_driver *driver) {
+    return (struct mem *)(void *)driver;
+}
+
+static trove_status charge(struct mem *mem, uint64_t bytes, trove_error *error) {
+    uint64_t before = atomic_fetch_add_explicit(&mem->bytes, bytes, memory_order_relaxed);
+    if (bytes <= mem->bytes_max && before <= mem->bytes_max - bytes)
+        return TROVE_OK;
+    atomic_fetch_sub_explicit(&mem->bytes, bytes, memory_order_relaxed);
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "the mem store is full (%llu of %llu bytes in use); delete objects or give it more memory",
+                   (unsigned long long)before, (unsigned long long)mem->bytes_max);
+}
+
+/* ---- buckets --------------------------------------------------------------------------------------------------------- */
+
+/* Where a bucket is or belongs. Under the lock. */
+static size_t bucket_index(const struct mem *mem, const char *name, bool *found) {
+    size_t low = 0, high = mem->bucket_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(mem->buckets[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *found = low < mem->bucket_count && strcmp(mem->buckets[low]->name, name) == 0;
+    return low;
+}
+
+static struct mem_bucket *bucket_find(const struct mem *mem, const char *name) {
+    bool found;
+    size_t index = bucket_index(mem, name, &found);
+    return found ? mem->buckets[index] : NULL;
+}
+
+static trove_status bucket_room(struct mem *mem, trove_error *error) {
+    if (mem->bucket_count == MEM_BUCKETS_MAX)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and more can't be made", MEM_BUCKETS_MAX);
+    if (mem->bucket_count < mem->bucket_capacity)
+        return TROVE_OK;
+    size_t capacity = mem->bucket_capacity == 0 ? 16 : mem->bucket_capacity * 2;
+    struct mem_bucket **grown = realloc(mem->buckets, capacity * sizeof(struct mem_bucket *));
+    if (grown == NULL)
+        return tvs_fail_no_memory("a bucket", error);
+    mem->buckets = grown;
+    mem->bucket_capacity = capacity;
+    return TROVE_OK;
+}
+
+static trove_status bucket_create_locked(struct mem *mem, const char *name, trove_error *error) {
+    bool found;
+    size_t index = bucket_index(mem, name, &found);
+    if (found)
+        return TV_FAIL(error, ALREADY_EXISTS, "bucket %s exists already", name);
+    trove_status status = bucket_room(mem, error);
+    if (status != TROVE_OK)
+        return status;
+    struct mem_bucket *bucket = calloc(1, sizeof *bucket);
+    if (bucket == NULL)
+        return tvs_fail_no_memory("a bucket", error);
+    memcpy(bucket->name, name, strlen(name) + 1);
+    bucket->id = ++mem->last_number;
+    bucket->created_ns = tvs_now_ns();
+    bucket->map.seed = mem->seed;
+    memmove(mem->buckets + index + 1, mem->buckets + index, (mem->bucket_count - index) * sizeof(struct mem_bucket *));
+    mem->buckets[index] = bucket;
+    mem->bucket_count++;
+    return TROVE_OK;
+}
+
+static trove_status mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    pthread_mutex_lock(&mem->lock);
+    trove_status status = bucket_create_locked(mem, bucket, error);
+    pthread_mutex_unlock(&mem->lock);
+    return status;
+}
+
+static trove_status mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    pthread_mutex_lock(&mem->lock);
+    bool found;
+    size_t index = bucket_index(mem, bucket, &found);
+    trove_status status = TROVE_OK;
+    if (!found) {
+        status = tvs_fail_no_bucket(bucket, error);
+    } else if (mem->buckets[index]->object_count > 0) {
+        status = TV_FAIL(error, FAILED_PRECONDITION, "bucket %s isn't empty: it has %llu objects; delete them first", bucket,
+                         (unsigned long long)mem->buckets[index]->object_count);
+    } else {
+        free(mem->buckets[index]);
+        mem->bucket_count--;
+        memmove(mem->buckets + index, mem->buckets + index + 1, (mem->bucket_count - index) * sizeof(struct mem_bucket *));
+    }
+    pthread_mutex_unlock(&mem->lock);
+    return status;
+}
+
+static trove_status mem_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    pthread_mutex_lock(&mem->lock);
+    struct tvs_bucket *all = calloc(mem->bucket_count + 1, sizeof *all);
+    size_t bucket_count = mem->bucket_count;
+    for (size_t i = 0; all != NULL && i < bucket_count; i++) {
+        const struct mem_bucket *bucket = mem->buckets[i];
+        memcpy(all[i].name, bucket->name, sizeof all[i].name);
+        all[i].created_ns = bucket->created_ns;
+        all[i].object_count = bucket->object_count;
+        all[i].object_bytes = bucket->object_bytes;
+    }
+    pthread_mutex_unlock(&mem->lock);
+    if (all == NULL)
+        return tvs_fail_no_memory("the list of buckets", error);
+    *buckets = all;
+    *count = bucket_count;
+    return TROVE_OK;
+}
+
+/* ---- open, close ----------------------------------------------------------------------------------------------------- */
+
+static trove_status mem_open(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error) {
+    struct mem *mem = calloc(1, sizeof *mem);
+    if (mem == NULL)
+        return tvs_fail_no_memory("the mem store", error);
+    mem->base.ops = &tvs_mem_driver;
+    mem->bytes_max = config->memory_bytes != 0 ? config->memory_bytes : MEM_BYTES_DEFAULT;
+    if (getrandom(&mem->seed, sizeof mem->seed, 0) != (ssize_t)sizeof mem->seed)
+        mem->seed = tvs_now_ns();
+    pthread_mutex_init(&mem->lock, NULL);
+    *driver = &mem->base;
+    return TROVE_OK;
+}
+
+static void mem_close(struct tvs_driver *driver) {
+    struct mem *mem = mem_of(driver);
+    for (size_t i = 0; i < mem->bucket_count; i++) {
+        struct tvs_mem_map *map = &mem->buckets[i]->map;
+        while (map->root != NULL)
+            tvs_mem_object_release(tvs_mem_map_remove(map, map->root->key));
+        free(mem->buckets[i]);
+    }
+    free(mem->buckets);
+    pthread_mutex_destroy(&mem->lock);
+    free(mem);
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------------- */
+
+static trove_status object_acquire(struct mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
+                                   trove_error *error) {
+    pthread_mutex_lock(&mem->lock);
+    struct mem_bucket *in = bucket_find(mem, bucket);
+    struct tvs_mem_object *found = in == NULL ? NULL : tvs_mem_map_find(&in->map, key);
+    if (found != NULL)
+        tvs_mem_object_acquire(found);
+    pthread_mutex_unlock(&mem->lock);
+    if (in == NULL)
+        return tvs_fail_no_bucket(bucket, error);
+    if (found == NULL)
+        return tvs_fail_no_object(bucket, key, error);
+    *object = found;
+    return TROVE_OK;
+}
+
+static trove_status describe(const struct tvs_mem_object *from, struct tvs_object *object, trove_error *error) {
+    struct tvs_object_facts facts = {.key = from->key,
+                                     .key_bytes = from->key_bytes,
+                                     .size = from->size,
+                                     .generation = from->generation,
+                                     .modified_ns = from->modified_ns,
+                                     .etag = from->etag,
+                                     .strings = from->strings,
+                                     .strings_bytes = from->strings_bytes,
+                                     .metadata_count = from->metadata_count};
+    return tvs_object_build(&facts, object, error);
+}
+
+static trove_status mem_head(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
+                             trove_error *error) {
+    struct tvs_mem_object *found = NULL;
+    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    if (status == TROVE_OK)
+        status = describe(found, object, error);
+    tvs_mem_object_release(found);
+    return status;
+}
+
+static trove_status mem_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
+                                   uint64_t **sums, size_t *count, trove_error *error) {
+    struct tvs_mem_object *found = NULL;
+    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    if (status != TROVE_OK)
+        return status;
+    uint64_t *copy = malloc((found->block_count + 1) * sizeof *copy);
+    status = copy == NULL ? tvs_fail_no_memory("block checksums", error) : describe(found, object, error);
+    if (status == TROVE_OK) {
+        if (found->block_count > 0)
+            memcpy(copy, found->sums, found->block_count * sizeof *copy);
+        *sums = copy;
+        *count = found->block_count;
+    } else {
+        free(copy);
+    }
+    tvs_mem_object_release(found);
+    return status;
+}
+
+static trove_status mem_get_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                  const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
+                                  trove_error *error) {
+    struct tvs_mem_object *found = NULL;
+    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvs_conditions_copy wanted;
+    tvs_conditions_keep(conditions, &wanted);
+    status = tvs_conditions_check(&wanted, found->etag, found->generation, bucket, key, error);
+    struct tvs_get *made = NULL;
+    if (status == TROVE_OK && (made = malloc(sizeof *made)) == NULL)
+        status = tvs_fail_no_memory("a get", error);
+    if (status == TROVE_OK)
+        status = describe(found, object, error);
+    if (status != TROVE_OK) {
+        free(made);
+        tvs_mem_object_release(found);
+        return status;
+    }
+    made->object = found;
+    memcpy(made->bucket, bucket, strlen(bucket) + 1);
+    *get = made;
+    return TROVE_OK;
+}
+
+static trove_status mem_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error) {
+    const struct tvs_mem_object *object = get->object;
+    char name[TVS_NAME_BYTES];
+    if (data->offset > object->size || data->bytes > object->size - data->offset)
+        return TV_FAIL(error, OUT_OF_RANGE, "bytes from %llu to %llu of %s, which has %llu", (unsigned long long)data->offset,
+                       (unsigned long long)(data->offset + data->bytes), tvs_object_name(get->bucket, object->key, name),
+                       (unsigned long long)object->size);
+    size_t first = (size_t)(data->offset / TV_BLOCK_BYTES);
+    for (uint32_t i = 0; i < data->iov_count; i++)
+        memcpy(data->iov[i].iov_base, object->blocks[first + i], data->iov[i].iov_len);
+    tv_data_hash(data);
+    for (uint32_t i = 0; i < data->piece_count; i++) {
+        if (data->piece_sums[i] == object->sums[first + i])
+            continue;
+        uint64_t at = data->offset + i * TV_BLOCK_BYTES;
+        return TV_FAIL(error, DATA_LOSS, "object %s is damaged in memory: bytes from %llu to %llu don't match their checksum",
+                       tvs_object_name(get->bucket, object->key, name), (unsigned long long)at,
+                       (unsigned long long)(at + data->iov[i].iov_len));
+    }
+    return TROVE_OK;
+}
+
+static void mem_get_end(struct tvs_get *get_move) {
+    if (get_move == NULL)
+        return;
+    tvs_mem_object_release(get_move->object);
+    free(get_move);
+}
+
+/* ---- listing: the page is collected under the lock and visited outside it ---------------------------------------------- */
+
+struct page_entry {
+    struct tvs_mem_object *object; /* a reference; NULL for a prefix */
+    char *prefix;
+};
+
+struct page {
+    const struct tvs_mem_map *map;
+    struct tvs_mem_object *at; /* the cursor; borrowed under the lock */
+    struct page_entry *entries;
+    uint32_t count;
+    bool no_memory;
+};
+
+static void page_seek(void *context, const char *key, size_t key_bytes) {
+    struct page *page = context;
+    page->at = tvs_mem_map_seek(page->map, key, key_bytes, false);
+}
+
+static void page_next(void *context) {
+    struct page *page = context;
+    page->at = tvs_mem_map_seek(page->map, page->at->key, page->at->key_bytes, true);
+}
+
+static const char *page_key(void *context, size_t *key_bytes) {
+    struct page *page = context;
+    if (page->at == NULL)
+        return NULL;
+    *key_bytes = page->at->key_bytes;
+    return page->at->key;
+}
+
+static trove_status page_object(void *context, struct tvs_object *object, trove_error *error) {
+    (void)context;
+    (void)object;
+    (void)error;
+    return TROVE_OK;
+}
+
+static bool page_collect(void *context, const struct tvs_list_entry *entry) {
+    struct page *page = context;
+    struct page_entry *to = &page->entries[page->count];
+    *to = (struct page_entry){0};
+    if (entry->is_prefix) {
+        to->prefix = strdup(entry->key);
+        page->no_memory = to->prefix == NULL;
+        if (page->no_memory)
+            return false;
+    } else {
+        to->object = page->at;
+        tvs_mem_object_acquire(to->object);
+    }
+    page->count++;
+    return true;
+}
+
+static void page_visit(struct page *page, tvs_list_visit visit, void *context, bool *more) {
+    bool taking = true;
+    for (uint32_t i = 0; i < page->count; i++) {
+        struct page_entry *entry = &page->entries[i];
+        struct tvs_object object = {0};
+        if (entry->object != NULL) {
+            object = (struct tvs_object){.key = entry->object->key,
+                                         .size = entry->object->size,
+                                         .generation = entry->object->generation,
+                                         .modified_ns = entry->object->modified_ns};
+            memcpy(object.etag, entry->object->etag, sizeof object.etag);
+        }
+        struct tvs_list_entry shown = {.key = entry->prefix != NULL ? entry->prefix : object.key,
+                                       .is_prefix = entry->prefix != NULL,
+                                       .object = entry->prefix != NULL ? NULL : &object};
+        if (taking && !visit(context, &shown)) {
+            taking = false;
+            *more = true;
+        }
+        tvs_mem_object_release(entry->object);
+        free(entry->prefix);
+    }
+}
+
+static trove_status mem_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
+                             tvs_list_visit visit, void *context, bool *more, trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    struct page page = {.entries = malloc(query->limit * sizeof *page.entries)};
+    if (page.entries == NULL)
+        return tvs_fail_no_memory("a page of a listing", error);
+    struct tvs_list_cursor cursor = {
+        .context = &page, .seek = page_seek, .next = page_next, .key = page_key, .object = page_object};
+    bool follows = false;
+    pthread_mutex_lock(&mem->lock);
+    struct mem_bucket *in = bucket_find(mem, bucket);
+    trove_status status = TROVE_OK;
+    if (in == NULL) {
+        status = tvs_fail_no_bucket(bucket, error);
+    } else {
+        page.map = &in->map;
+        status = tvs_list_walk(&cursor, query, page_collect, &page, &follows, error);
+    }
+    pthread_mutex_unlock(&mem->lock);
+    if (page.no_memory)
+        status = tvs_fail_no_memory("a page of a listing", error);
+    /* On failure the page is only let go of. */
+    uint32_t count = page.count;
+    if (status == TROVE_OK) {
+        page_visit(&page, visit, context, &follows);
+        *more = follows;
+    }
+    for (uint32_t i = 0; status != TROVE_OK && i < count; i++) {
+        tvs_mem_object_release(page.entries[i].object);
+        free(page.entries[i].prefix);
+    }
+    free(page.entries);
+    return status;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------------- */
+
+/* Puts an object in place under its conditions, or, with `object` NULL, takes the one that is there away. The old one is given
+ * back for release outside the lock. */
+static trove_status publish(struct mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+                            const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
+                            struct tvs_mem_object **old, trove_error *error) {
+    struct mem_bucket *in = bucket_find(mem, bucket);
+    if (in == NULL || (bucket_id != 0 && in->id != bucket_id))
+        return tvs_fail_no_bucket(bucket, error);
+    struct tvs_mem_object *found = tvs_mem_map_find(&in->map, key);
+    if (found == NULL && object == NULL)
+        return tvs_fail_no_object(bucket, key, error);
+    trove_status status = tvs_conditions_check(conditions, found == NULL ? NULL : found->etag,
+                                               found == NULL ? 0 : found->generation, bucket, key, error);
+    if (status != TROVE_OK)
+        return status;
+    if (found != NULL) {
+        *old = tvs_mem_map_remove(&in->map, key);
+        in->object_count--;
+        in->object_bytes -= found->size;
+    }
+    if (object != NULL) {
+        object->generation = ++mem->last_number;
+        object->modified_ns = tvs_now_ns();
+        tvs_mem_object_acquire(object);
+        tvs_mem_map_insert(&in->map, object);
+        in->object_count++;
+        in->object_bytes += object->size;
+    }
+    return TROVE_OK;
+}
+
+static trove_status publish_and_release(struct mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+                                        const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
+                                        trove_error *error) {
+    struct tvs_mem_object *old = NULL;
+    pthread_mutex_lock(&mem->lock);
+    trove_status status = publish(mem, bucket, bucket_id, key, conditions, object, &old, error);
+    pthread_mutex_unlock(&mem->lock);
+    tvs_mem_object_release(old);
+    return status;
+}
+
+static trove_status object_create(struct mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
+                                  struct tvs_mem_object **object, trove_error *error) {
+    size_t key_bytes = strlen(key);
+    size_t bytes = sizeof **object + key_bytes + 1 + strings_bytes;
+    trove_status status = charge(mem, bytes + MEM_OBJECT_OVERHEAD_BYTES, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvs_mem_object *made = calloc(1, bytes);
+    if (made == NULL) {
+        atomic_fetch_sub(&mem->bytes, bytes + MEM_OBJECT_OVERHEAD_BYTES);
+        return tvs_fail_no_memory("an object", error);
+    }
+    atomic_init(&made->refs, 1);
+    made->charge = &mem->bytes;
+    made->charged_bytes = bytes + MEM_OBJECT_OVERHEAD_BYTES;
+    made->key_bytes = key_bytes;
+    made->strings_bytes = strings_bytes;
+    made->metadata_count = metadata_count;
+    memcpy(made->key, key, key_bytes + 1);
+    made->strings = made->key + key_bytes + 1;
+    *object = made;
+    return TROVE_OK;
+}
+
+static void mem_put_abort(struct tvs_put *put_move) {
+    if (put_move == NULL)
+        return;
+    tvs_mem_object_release(put_move->object);
+    tvs_block_sums_fini(&put_move->sums);
+    free(put_move);
+}
+
+static trove_status mem_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                                  const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    struct tvs_put *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return tvs_fail_no_memory("a put", error);
+    made->mem = mem;
+    memcpy(made->bucket, bucket, strlen(bucket) + 1);
+    tvs_conditions_keep(&options->conditions, &made->conditions);
+    pthread_mutex_lock(&mem->lock);
+    struct mem_bucket *in = bucket_find(mem, bucket);
+    trove_status status = TROVE_OK;
+    if (in == NULL) {
+        status = tvs_fail_no_bucket(bucket, error);
+    } else {
+        made->bucket_id = in->id;
+        const struct tvs_mem_object *found = tvs_mem_map_find(&in->map, key);
+        status = tvs_conditions_check(&made->conditions, found == NULL ? NULL : found->etag,
+                                      found == NULL ? 0 : found->generation, bucket, key, error);
+    }
+    pthread_mutex_unlock(&mem->lock);
+    if (status == TROVE_OK)
+        status = object_create(mem, key, tvs_strings_bytes(options), options->metadata_count, &made->object, error);
+    if (status != TROVE_OK) {
+        mem_put_abort(made);
+        return status;
+    }
+    tvs_strings_write(options, made->object->key + made->object->key_bytes + 1);
+    *put = made;
+    return TROVE_OK;
+}
+
+static trove_status add_block(struct tvs_put *put, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    if (object->block_count == put->block_capacity) {
+        size_t capacity = put->block_capacity == 0 ? 4 : put->block_capacity * 2;
+        void **grown = realloc(object->blocks, capacity * sizeof *grown);
+        if (grown == NULL)
+            return tvs_fail_no_memory("an object's blocks", error);
+        object->blocks = grown;
+        put->block_capacity = capacity;
+    }
+    trove_status status = charge(put->mem, TV_BLOCK_BYTES, error);
+    if (status != TROVE_OK)
+        return status;
+    object->charged_bytes += TV_BLOCK_BYTES;
+    void *block = malloc(TV_BLOCK_BYTES);
+    if (block == NULL)
+        return tvs_fail_no_memory("an object's block", error);
+    object->blocks[object->block_count++] = block;
+    return TROVE_OK;
+}
+
+static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    for (uint32_t i = 0; i < data->iov_count; i++) {
+        const char *from = data->iov[i].iov_base;
+        size_t left = data->iov[i].iov_len;
+        while (left > 0) {
+            size_t at = (size_t)(object->size % TV_BLOCK_BYTES);
+            if (at == 0) {
+                trove_status status = add_block(put, error);
+                if (status != TROVE_OK)
+                    return status;
+            }
+            size_t here = TV_BLOCK_BYTES - at < left ? TV_BLOCK_BYTES - at : left;
+            memcpy((char *)object->blocks[object->block_count - 1] + at, from, here);
+            object->size += here;
+            from += here;
+            left -= here;
+        }
+    }
+    return tvs_block_sums_append(&put->sums, data, error);
+}
+
+/* Gives back what the last block doesn't need. */
+static void trim_last_block(struct tvs_put *put) {
+    struct tvs_mem_object *object = put->object;
+    size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+    if (used == 0)
+        return;
+    void *trimmed = realloc(object->blocks[object->block_count - 1], used);
+    if (trimmed == NULL)
+        return;
+    object->blocks[object->block_count - 1] = trimmed;
+    object->charged_bytes -= TV_BLOCK_BYTES - used;
+    atomic_fetch_sub(&put->mem->bytes, TV_BLOCK_BYTES - used);
+}
+
+static trove_status put_finish(struct tvs_put *put, struct tvs_object *described, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    trove_status status = tvs_block_sums_finish(&put->sums, error);
+    if (status != TROVE_OK)
+        return status;
+    trim_last_block(put);
+    object->sums = put->sums.sums;
+    put->sums.sums = NULL;
+    tv_etag(object->size, object->sums, object->block_count, object->etag);
+    /* Described before it is published: afterwards nothing may fail. */
+    status = describe(object, described, error);
+    if (status == TROVE_OK)
+        status = publish_and_release(put->mem, put->bucket, put->bucket_id, object->key, &put->conditions, object, error);
+    described->generation = object->generation;
+    described->modified_ns = object->modified_ns;
+    return status;
+}
+
+static void mem_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context) {
+    trove_error error = {0};
+    struct tvs_object object = {0};
+    trove_status status = put_finish(put_move, &object, &error);
+    done(context, status, status == TROVE_OK ? &object : NULL, &error);
+    tvs_object_fini(&object);
+    mem_put_abort(put_move);
+}
+
+static void mem_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                          const struct tv_data *data, tvs_commit_done done, void *context) {
+    struct tvs_put *put = NULL;
+    trove_error error = {0};
+    trove_status status = mem_put_begin(driver, bucket, key, options, &put, &error);
+    if (status == TROVE_OK)
+        status = mem_put_write(put, data, &error);
+    if (status == TROVE_OK) {
+        mem_put_commit(put, done, context);
+        return;
+    }
+    mem_put_abort(put);
+    done(context, status, NULL, &error);
+}
+
+static trove_status mem_delete(struct tvs_driver *driver, const char *bucket, const char *key,
+                               const struct tvs_conditions *conditions, trove_error *error) {
+    struct tvs_conditions_copy wanted;
+    tvs_conditions_keep(conditions, &wanted);
+    return publish_and_release(mem_of(driver), bucket, 0, key, &wanted, NULL, error);
+}
+
+/* Copies the bytes of each block, for an object owns its blocks. */
+static trove_status clone_blocks(struct mem *mem, const struct tvs_mem_object *from, struct tvs_mem_object *to,
+                                 trove_error *error) {
+    trove_status status = charge(mem, from->size, error);
+    if (status != TROVE_OK)
+        return status;
+    to->charged_bytes += from->size;
+    to->blocks = calloc(from->block_count + 1, sizeof *to->blocks);
+    to->sums = calloc(from->block_count + 1, sizeof *to->sums);
+    for (size_t i = 0; to->blocks != NULL && to->sums != NULL && i < from->block_count; i++) {
+        size_t left =
+            (size_t)(from->size - i * TV_BLOCK_BYTES < TV_BLOCK_BYTES ? from->size - i * TV_BLOCK_BYTES : TV_BLOCK_BYTES);
+        to->blocks[i] = malloc(left);
+        if (to->blocks[i] == NULL)
+            break;
+        memcpy(to->blocks[i], from->blocks[i], left);
+        to->sums[i] = from->sums[i];
+        to->block_count++;
+    }
+    if (to->blocks == NULL || to->sums == NULL || to->block_count != from->block_count)
+        return tvs_fail_no_memory("a copy", error);
+    to->size = from->size;
+    memcpy(to->etag, from->etag, sizeof to->etag);
+    return TROVE_OK;
+}
+
+static trove_status mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                             const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                             trove_error *error) {
+    struct mem *mem = mem_of(driver);
+    struct tvs_mem_object *from = NULL, *to = NULL;
+    struct tvs_object described = {0};
+    struct tvs_conditions_copy wanted;
+    tvs_conditions_keep(conditions, &wanted);
+    trove_status status = object_acquire(mem, from_bucket, from_key, &from, error);
+    if (status == TROVE_OK)
+        status = object_create(mem, to_key, from->strings_bytes, from->metadata_count, &to, error);
+    if (status == TROVE_OK) {
+        memcpy(to->key + to->key_bytes + 1, from->strings, from->strings_bytes);
+        status = clone_blocks(mem, from, to, error);
+    }
+    if (status == TROVE_OK)
+        status = describe(to, &described, error);
+    if (status == TROVE_OK)
+        status = publish_and_release(mem, to_bucket, 0, to_key, &wanted, to, error);
+    if (status == TROVE_OK) {
+        described.generation = to->generation;
+        described.modified_ns = to->modified_ns;
+        *object = described;
+    } else {
+        tvs_object_fini(&described);
+    }
+    tvs_mem_object_release(from);
+    tvs_mem_object_release(to);
+    return status;
+}
+
+const struct tvs_driver_ops tvs_mem_driver = {
+    .scheme = "mem",
+    .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_NONBLOCKING,
+    .open = mem_open,
+    .close = mem_close,
+    .bucket_create = mem_bucket_create,
+    .bucket_delete = mem_bucket_delete,
+    .bucket_list = mem_bucket_list,
+    .head = mem_head,
+    .list = mem_list,
+    .delete = mem_delete,
+    .copy = mem_copy,
+    .block_sums = mem_block_sums,
+    .put_begin = mem_put_begin,
+    .put_write = mem_put_write,
+    .put_commit = mem_put_commit,
+    .put_abort = mem_put_abort,
+    .put_small = mem_put_small,
+    .get_begin = mem_get_begin,
+    .get_read = mem_get_read,
+    .get_end = mem_get_end,
+};

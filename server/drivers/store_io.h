@@ -1,0 +1,33 @@
+/* store_io.h - every system call by which the local driver touches its store, and the write of its index, in one table.
+ *
+ * The table is the real one but in tests, which put their own in place before a store is opened, to make the nth call fail, to
+ * write short, to count. Constant while a store is open.
+ */
+#ifndef TVS_STORE_IO_H
+#define TVS_STORE_IO_H
+
+#include <rocksdb/c.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct tvs_store_io {
+    int (*open_at)(int directory, const char *path, int flags, mode_t mode);
+    int (*close)(int fd);
+    int (*make_directory_at)(int directory, const char *path, mode_t mode);
+    int (*unlink_at)(int directory, const char *path, int flags);
+    int (*rename_at)(int from_directory, const char *from, int to_directory, const char *to);
+    ssize_t (*preadv)(int fd, const struct iovec *iov, int count, off_t offset);
+    ssize_t (*pwritev)(int fd, const struct iovec *iov, int count, off_t offset);
+    int (*fdatasync)(int fd);                                    /* a file's bytes and length */
+    int (*sync_directory)(int fd);                               /* a directory's entries: fsync */
+    int (*clone)(int from, int to);                              /* FICLONE: shares all blocks of a file */
+    int (*free_bytes)(int fd, uint64_t *bytes, uint64_t *total); /* of the file system, for one without privileges */
+    /* One batch into the index, durable on return where the options say so. *error: as RocksDB's C API has it. */
+    void (*index_write)(rocksdb_t *db, const rocksdb_writeoptions_t *options, rocksdb_writebatch_t *batch, char **error);
+};
+
+extern const struct tvs_store_io tvs_store_io_system;
+extern const struct tvs_store_io *tvs_store_io; /* the one in use */
+
+#endif
