@@ -1,12 +1,11 @@
 /* data.c - see data.h. Any thread. */
-#define XXH_INLINE_ALL
 #include "data.h"
 
 #include "status.h"
+#include "xxh3.h"
 
 #include <endian.h>
 #include <string.h>
-#include <xxhash.h>
 
 uint64_t tv_hash(const void *memory, size_t bytes) {
     return XXH3_64bits(memory, bytes);
