@@ -188,7 +188,6 @@ enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct 
         if (!again)
             return late_copy(receiver, fragment, error);
         receiver->resend_end = 0;
-        receiver->drained_bytes = 0;
         receiver->in_chunk = false;
     }
     return receiver->in_chunk ? go_on_in_chunk(receiver, fragment, error) : begin_chunk(receiver, fragment, error);
