@@ -1,0 +1,29 @@
+#!/bin/bash
+# Installs a build into a folder of its own and uses libtrove from outside: by CMake's package and by pkg-config, in C and in C++.
+#
+#   tests/checks/consumer.sh BUILD
+set -euo pipefail
+build=$1
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/consumer" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/prefix
+
+cmake --install "$build" --prefix "$prefix" >/dev/null
+
+cmake -G Ninja -S "$project" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake --build "$work/cmake" >/dev/null
+"$work/cmake/consumer_c"
+"$work/cmake/consumer_cxx"
+
+pc=$(find "$prefix" -name trove.pc)
+library_folder=$(dirname "$(dirname "$pc")")
+read -ra flags <<<"$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix="$prefix" --cflags --libs trove)"
+gcc -Wall -Wextra -pedantic -Werror -o "$work/pc_c" "$project/consumer.c" "${flags[@]}"
+g++ -Wall -Wextra -pedantic -Werror -o "$work/pc_cxx" "$project/consumer.cc" "${flags[@]}"
+LD_LIBRARY_PATH=$library_folder "$work/pc_c"
+LD_LIBRARY_PATH=$library_folder "$work/pc_cxx"
+
+for program in trove troved; do
+    "$prefix/bin/$program" --version
+done

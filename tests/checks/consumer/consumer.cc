@@ -1,0 +1,16 @@
+// consumer.cc - the same from C++.
+#include <trove.h>
+
+#include <cstring>
+#include <iostream>
+
+int main() {
+    trove_client *client = nullptr;
+    trove_error error{};
+    trove_client_options options;
+    trove_client_options_init(&options);
+    options.name = "consumer";
+    const trove_status status = trove_connect("ipc:///nowhere/troved.sock", &options, &client, &error);
+    std::cout << "libtrove " << trove_version() << ": " << trove_status_name(status) << ": " << error.message << '\n';
+    return status == TROVE_UNAVAILABLE && client == nullptr && std::strcmp(trove_version(), "0.1.0") == 0 ? 0 : 1;
+}
