@@ -1,0 +1,286 @@
+/* fixture.c - see fixture.h. */
+#include "fixture.h"
+
+#include "local_waiter.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const struct tvs_driver_ops *fixture_ops;
+
+void fixture_choose(int count, char **arguments) {
+    char dsn[32];
+    trove_error error = {0};
+    const char *path;
+    snprintf(dsn, sizeof dsn, "%.20s://", count > 1 ? arguments[1] : "");
+    fixture_ops = tvs_driver_find(dsn, &path, &error);
+    if (fixture_ops == NULL) {
+        fprintf(stderr, "usage: %s null|mem|local (%s)\n", arguments[0], error.message);
+        exit(2);
+    }
+}
+
+static void print_log(void *context, const char *message) {
+    (void)context;
+    print_message("log: %s\n", message);
+}
+
+void store_open(struct store *store) {
+    trove_error error = {0};
+    must(store->ops->open(&store->config, &store->driver, &error), &error);
+}
+
+void store_close(struct store *store) {
+    if (store->driver != NULL)
+        store->ops->close(store->driver);
+    store->driver = NULL;
+}
+
+int store_setup(void **state) {
+    struct store *store = calloc(1, sizeof *store);
+    const char *folder = getenv("TMPDIR");
+    snprintf(store->path, sizeof store->path, "%s/trove-conformance-XXXXXX", folder != NULL ? folder : "/tmp");
+    if (mkdtemp(store->path) == NULL)
+        return -1;
+    store->ops = fixture_ops;
+    store->config = (struct tvs_driver_config){.path = store->path, .log = print_log};
+    store_open(store);
+    (void)!store->ops->bucket_create(store->driver, "bucket", NULL);
+    *state = store;
+    return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+int store_teardown(void **state) {
+    struct store *store = *state;
+    store_close(store);
+    nftw(store->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    free(store);
+    return 0;
+}
+
+char *bytes_make(size_t size, uint64_t seed) {
+    char *bytes = aligned_alloc(4096, (size + 8 + 4095) / 4096 * 4096);
+    uint64_t x = seed * 0x9E3779B97F4A7C15u + 1;
+    for (size_t i = 0; i < size; i += sizeof x) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        memcpy(bytes + i, &x, sizeof x);
+    }
+    return bytes;
+}
+
+/* ---- putting --------------------------------------------------------------------------------------------------------- */
+
+static size_t or_default(size_t value, size_t otherwise) {
+    return value != 0 ? value : otherwise;
+}
+
+static trove_status write_all(struct store *store, struct tvs_put *put, const char *bytes, size_t size, const struct put_how *how,
+                              trove_error *error) {
+    char *area = aligned_alloc(4096, TV_PAYLOAD_BYTES_MAX + 4096);
+    trove_status status = TROVE_OK;
+    for (size_t offset = 0; offset < size && status == TROVE_OK;) {
+        size_t here = or_default(how->write_bytes, TV_PAYLOAD_BYTES_MAX);
+        if (here > size - offset)
+            here = size - offset;
+        memcpy(area + how->shift, bytes + offset, here);
+        struct tv_data data = {.offset = offset, .bytes = here};
+        for (size_t at = 0; at < here;) {
+            size_t part = or_default(how->iov_bytes, TV_SEGMENT_BYTES);
+            if (part > here - at || data.iov_count == TV_DATA_PIECES_MAX)
+                part = here - at;
+            data.iov[data.iov_count].iov_base = area + how->shift + at;
+            data.iov[data.iov_count++].iov_len = part;
+            at += part;
+        }
+        tv_data_hash(&data);
+        status = store->ops->put_write(put, &data, error);
+        /* The memory is the caller's again: nobody may look at it from now on. */
+        memset(area, 0xEE, TV_PAYLOAD_BYTES_MAX + 4096);
+        offset += here;
+    }
+    free(area);
+    return status;
+}
+
+static struct tvs_put_options options_of(const struct put_how *how, size_t size) {
+    struct tvs_put_options options = how->options;
+    if (options.content_type == NULL)
+        options.content_type = "";
+    if (options.size_hint == 0)
+        options.size_hint = size;
+    return options;
+}
+
+trove_status put_uncommitted(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
+                             const struct put_how *how, struct tvs_put **put, trove_error *error) {
+    static const struct put_how plain;
+    how = how != NULL ? how : &plain;
+    struct tvs_put_options options = options_of(how, size);
+    struct tvs_put *made = NULL;
+    trove_status status = store->ops->put_begin(store->driver, bucket, key, &options, &made, error);
+    if (status != TROVE_OK)
+        return status;
+    status = write_all(store, made, bytes, size, how, error);
+    if (status != TROVE_OK) {
+        store->ops->put_abort(made);
+        return status;
+    }
+    *put = made;
+    return TROVE_OK;
+}
+
+trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error) {
+    struct tvs_waiter waiter;
+    tvs_waiter_init(&waiter, object, error);
+    store->ops->put_commit(put_move, tvs_waiter_done, &waiter);
+    return tvs_waiter_wait(&waiter);
+}
+
+static trove_status put_small(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
+                              const struct put_how *how, trove_error *error) {
+    struct tvs_put_options options = options_of(how, size);
+    struct tv_data data = {.bytes = size, .iov_count = size > 0};
+    char *copy = malloc(size + 1);
+    memcpy(copy, bytes, size);
+    data.iov[0] = (struct iovec){copy, size};
+    tv_data_hash(&data);
+    struct tvs_waiter waiter;
+    tvs_waiter_init(&waiter, how->object, error);
+    store->ops->put_small(store->driver, bucket, key, &options, &data, tvs_waiter_done, &waiter);
+    memset(copy, 0xEE, size);
+    free(copy);
+    return tvs_waiter_wait(&waiter);
+}
+
+trove_status put_object(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
+                        const struct put_how *how, trove_error *error) {
+    static const struct put_how plain;
+    how = how != NULL ? how : &plain;
+    if (how->small)
+        return put_small(store, bucket, key, bytes, size, how, error);
+    struct tvs_put *put;
+    trove_status status = put_uncommitted(store, bucket, key, bytes, size, how, &put, error);
+    return status != TROVE_OK ? status : put_commit_wait(store, put, how->object, error);
+}
+
+/* ---- getting --------------------------------------------------------------------------------------------------------- */
+
+trove_status get_rest(struct store *store, struct tvs_get *get, uint64_t offset, uint64_t end, char *to, trove_error *error) {
+    while (offset < end) {
+        struct tv_data data = {.offset = offset};
+        while (offset < end && data.iov_count < TV_DATA_PIECES_MAX - 1) {
+            size_t block = (size_t)(end - offset < TV_BLOCK_BYTES ? end - offset : TV_BLOCK_BYTES);
+            data.iov[data.iov_count++] = (struct iovec){to, block};
+            data.bytes += block;
+            offset += block;
+            to += block;
+        }
+        trove_status status = store->ops->get_read(get, &data, error);
+        if (status != TROVE_OK)
+            return status;
+        struct tv_data again = data;
+        tv_data_hash(&again);
+        assert_int_equal(again.piece_count, data.piece_count);
+        assert_memory_equal(again.piece_sums, data.piece_sums, again.piece_count * sizeof(uint64_t));
+    }
+    return TROVE_OK;
+}
+
+trove_status get_object(struct store *store, const char *bucket, const char *key, uint64_t offset, char **bytes, size_t *size,
+                        trove_error *error) {
+    struct tvs_get *get;
+    struct tvs_object object;
+    trove_status status = store->ops->get_begin(store->driver, bucket, key, NULL, &get, &object, error);
+    if (status != TROVE_OK)
+        return status;
+    assert_true(offset <= object.size);
+    *size = (size_t)(object.size - offset);
+    *bytes = aligned_alloc(4096, (*size + 4096) / 4096 * 4096);
+    status = get_rest(store, get, offset, object.size, *bytes, error);
+    store->ops->get_end(get);
+    tvs_object_fini(&object);
+    if (status != TROVE_OK)
+        free(*bytes);
+    return status;
+}
+
+/* ---- asserts --------------------------------------------------------------------------------------------------------- */
+
+void must(trove_status status, const trove_error *error) {
+    if (status != TROVE_OK)
+        fail_msg("%s: %s", trove_status_name(status), error != NULL ? error->message : "");
+}
+
+void must_fail(trove_status status, trove_status expected, const trove_error *error, const char *word) {
+    if (status != expected)
+        fail_msg("%s instead of %s: %s", trove_status_name(status), trove_status_name(expected), error->message);
+    if (strstr(error->message, word) == NULL)
+        fail_msg("the message doesn't name \"%s\": %s", word, error->message);
+}
+
+void must_hold(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size) {
+    trove_error error = {0};
+    char *got;
+    size_t got_size;
+    must(get_object(store, bucket, key, 0, &got, &got_size, &error), &error);
+    assert_int_equal(got_size, size);
+    assert_memory_equal(got, bytes, size);
+    free(got);
+}
+
+void must_put(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size) {
+    trove_error error = {0};
+    must(put_object(store, bucket, key, bytes, size, NULL, &error), &error);
+}
+
+void must_count(struct store *store, const char *bucket, uint64_t objects, uint64_t bytes) {
+    trove_error error = {0};
+    struct tvs_bucket *buckets;
+    size_t count;
+    must(store->ops->bucket_list(store->driver, &buckets, &count, &error), &error);
+    size_t i = 0;
+    while (i < count && strcmp(buckets[i].name, bucket) != 0)
+        i++;
+    assert_true(i < count);
+    assert_int_equal(buckets[i].object_count, objects);
+    assert_int_equal(buckets[i].object_bytes, bytes);
+    free(buckets);
+}
+
+/* ---- listing --------------------------------------------------------------------------------------------------------- */
+
+static bool append_entry(void *context, const struct tvs_list_entry *entry) {
+    FILE *text = context;
+    assert_true(entry->is_prefix == (entry->object == NULL));
+    if (!entry->is_prefix) {
+        assert_string_equal(entry->key, entry->object->key);
+        assert_true(entry->object->generation > 0);
+        assert_int_equal(strlen(entry->object->etag), 32);
+    }
+    fprintf(text, "%s%s ", entry->is_prefix ? "*" : "", entry->key);
+    return true;
+}
+
+char *list_text(struct store *store, const char *prefix, const char *delimiter, const char *after, uint32_t limit) {
+    trove_error error = {0};
+    char *memory = NULL;
+    size_t bytes = 0;
+    FILE *text = open_memstream(&memory, &bytes);
+    struct tvs_list_query query = {.prefix = prefix, .delimiter = delimiter, .after = after, .limit = limit};
+    bool more = false;
+    must(store->ops->list(store->driver, "bucket", &query, append_entry, text, &more, &error), &error);
+    fprintf(text, "%s", more ? "| more" : "|");
+    fclose(text);
+    return memory;
+}

@@ -1,0 +1,69 @@
+/* fixture.h - a store for a test: opened in a folder of its own, filled and read with few words, removed afterwards. */
+#ifndef CONFORMANCE_FIXTURE_H
+#define CONFORMANCE_FIXTURE_H
+
+#include "driver.h"
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct store {
+    const struct tvs_driver_ops *ops;
+    struct tvs_driver *driver;
+    struct tvs_driver_config config;
+    char path[200];
+};
+
+/* The driver under test, from the program's argument; a program that is for one driver sets it itself. */
+extern const struct tvs_driver_ops *fixture_ops;
+/* Reads "null", "mem" or "local" from the arguments; ends the program for anything else. */
+void fixture_choose(int count, char **arguments);
+
+/* cmocka's setup and teardown: *state is a struct store, open, with the bucket "bucket". */
+int store_setup(void **state);
+int store_teardown(void **state);
+void store_open(struct store *store);
+void store_close(struct store *store);
+
+/* Bytes that a seed determines. Page-aligned; free() them. */
+char *bytes_make(size_t size, uint64_t seed);
+
+/* How an object is written. Zeroed: in one go, plain. */
+struct put_how {
+    size_t write_bytes; /* each put_write has so many (the last one fewer); 0: TV_PAYLOAD_BYTES_MAX */
+    size_t iov_bytes;   /* each iov so many; 0: TV_SEGMENT_BYTES */
+    size_t shift;       /* the memory lies so many bytes behind an aligned address */
+    bool small;         /* put_small */
+    struct tvs_put_options options;
+    struct tvs_object *object; /* filled in if not NULL */
+};
+
+/* Waits until it is durable. */
+trove_status put_object(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
+                        const struct put_how *how, trove_error *error);
+/* Begun and written, for the caller to commit or abort. */
+trove_status put_uncommitted(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
+                             const struct put_how *how, struct tvs_put **put, trove_error *error);
+trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error);
+
+/* Reads from `offset` (a block's) to the end. *bytes: free() them. */
+trove_status get_object(struct store *store, const char *bucket, const char *key, uint64_t offset, char **bytes, size_t *size,
+                        trove_error *error);
+trove_status get_rest(struct store *store, struct tvs_get *get, uint64_t offset, uint64_t end, char *to, trove_error *error);
+
+/* Asserts. */
+void must(trove_status status, const trove_error *error);
+void must_fail(trove_status status, trove_status expected, const trove_error *error, const char *word);
+void must_hold(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);
+void must_put(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);
+/* The counters of a bucket. */
+void must_count(struct store *store, const char *bucket, uint64_t objects, uint64_t bytes);
+
+/* A listing as text: "key key dir/ | more": prefixes are marked with a '*' in front. */
+char *list_text(struct store *store, const char *prefix, const char *delimiter, const char *after, uint32_t limit);
+
+#endif

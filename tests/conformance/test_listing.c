@@ -1,0 +1,212 @@
+/* test_listing.c - listings of any driver: order, pages, prefixes, delimiters, keys of every kind. */
+#include "fixture.h"
+
+#include <stdlib.h>
+
+static void put_keys(struct store *store, const char *const *keys, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        must_put(store, "bucket", keys[i], keys[i], strlen(keys[i]) % 7);
+}
+
+static void must_list(struct store *store, const char *prefix, const char *delimiter, const char *after, uint32_t limit,
+                      const char *expected) {
+    char *text = list_text(store, prefix, delimiter, after, limit);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_order_and_odd_keys(void **state) {
+    struct store *store = *state;
+    static char long_key[TV_KEY_BYTES_MAX + 1], long_key_2[TV_KEY_BYTES_MAX + 1];
+    memset(long_key, 'k', TV_KEY_BYTES_MAX);
+    memset(long_key_2, 'k', TV_KEY_BYTES_MAX);
+    long_key_2[TV_KEY_BYTES_MAX - 1] = 'l';
+    const char *keys[] = {"a",
+                          "a/b",
+                          "../../etc/passwd",
+                          "//",
+                          "/",
+                          "a//b",
+                          ".",
+                          "..",
+                          "\xF0\x9F\x98\x80",
+                          "\xEF\xBF\xBD",
+                          "a b",
+                          "A",
+                          "a/",
+                          "a.",
+                          "\x01",
+                          "a\nb",
+                          "%2F",
+                          "\x7F",
+                          "\xC3\xA4",
+                          long_key,
+                          long_key_2};
+    size_t count = sizeof keys / sizeof *keys;
+    put_keys(store, keys, count);
+    for (size_t i = 0; i < count; i++)
+        must_hold(store, "bucket", keys[i], keys[i], strlen(keys[i]) % 7);
+    /* Page by page, with every page size, the keys come in byte order, each once. */
+    for (uint32_t limit = 1; limit <= count + 1; limit++) {
+        char last[TV_KEY_BYTES_MAX + 1] = "";
+        size_t seen = 0;
+        for (bool more = true; more;) {
+            char *text = list_text(store, "", "", last, limit);
+            /* Only keys without a space can be told apart in the text; look at each through its own page of one. */
+            more = strstr(text, "| more") != NULL;
+            free(text);
+            for (uint32_t i = 0; i < limit && seen < count; i++) {
+                const char *next = NULL;
+                for (size_t k = 0; k < count; k++)
+                    if (strcmp(keys[k], last) > 0 && (next == NULL || strcmp(keys[k], next) < 0))
+                        next = keys[k];
+                char *one = list_text(store, "", "", last, 1);
+                char expected[TV_KEY_BYTES_MAX + 16];
+                snprintf(expected, sizeof expected, "%s %s", next, seen + 1 == count ? "|" : "| more");
+                assert_string_equal(one, expected);
+                free(one);
+                strcpy(last, next);
+                seen++;
+            }
+            assert_true(more == (seen < count));
+        }
+        assert_int_equal(seen, count);
+    }
+}
+
+static void test_pages(void **state) {
+    struct store *store = *state;
+    const char *keys[] = {"k1", "k2", "k3", "k4", "k5"};
+    put_keys(store, keys, 5);
+    must_list(store, "", "", "", 5, "k1 k2 k3 k4 k5 |");
+    must_list(store, "", "", "", 4, "k1 k2 k3 k4 | more");
+    must_list(store, "", "", "", 1000, "k1 k2 k3 k4 k5 |");
+    must_list(store, "", "", "k4", 2, "k5 |");
+    must_list(store, "", "", "k5", 2, "|");
+    must_list(store, "", "", "k31", 1, "k4 | more");
+    must_list(store, "", "", "a", 1, "k1 | more");
+    must_list(store, "", "", "z", 1, "|");
+}
+
+static void test_prefix(void **state) {
+    struct store *store = *state;
+    const char *keys[] = {"a", "a/", "a/1", "a/2", "a0", "b", "b/1", "ba"};
+    put_keys(store, keys, 8);
+    must_list(store, "a/", "", "", 10, "a/ a/1 a/2 |");
+    must_list(store, "a", "", "", 3, "a a/ a/1 | more");
+    must_list(store, "a", "", "a/2", 3, "a0 |");
+    must_list(store, "a/1", "", "", 3, "a/1 |");
+    must_list(store, "a/1", "", "a/1", 3, "|");
+    must_list(store, "c", "", "", 3, "|");
+    must_list(store, "b", "", "a", 3, "b b/1 ba |");
+    must_list(store, "a", "", "b", 3, "|");
+    must_list(store, "", "", "", 10, "a a/ a/1 a/2 a0 b b/1 ba |");
+}
+
+static void test_delimiter(void **state) {
+    struct store *store = *state;
+    const char *keys[] = {"a/1", "a/2", "a/x/1", "b", "c/", "c/1", "d//e", "e--f--g", "e--h", "z/z"};
+    put_keys(store, keys, 10);
+    must_list(store, "", "/", "", 10, "*a/ b *c/ *d/ e--f--g e--h *z/ |");
+    must_list(store, "", "/", "", 1, "*a/ | more");
+    must_list(store, "", "/", "a/", 1, "b | more");
+    must_list(store, "", "/", "a/1", 2, "b *c/ | more");
+    must_list(store, "", "/", "b", 2, "*c/ *d/ | more");
+    must_list(store, "", "/", "e--h", 2, "*z/ |");
+    must_list(store, "", "/", "z/", 2, "|");
+    must_list(store, "a/", "/", "", 10, "a/1 a/2 *a/x/ |");
+    must_list(store, "a/", "/", "a/2", 10, "*a/x/ |");
+    must_list(store, "a/", "/", "a/x/", 10, "|");
+    must_list(store, "a", "/", "", 10, "*a/ |");
+    must_list(store, "c/", "/", "", 10, "c/ c/1 |");
+    must_list(store, "d/", "/", "", 10, "*d// |");
+    must_list(store, "e", "--", "", 10, "*e-- |");
+    must_list(store, "e--", "--", "", 10, "*e--f-- e--h |");
+    must_list(store, "", "x/", "", 3, "a/1 a/2 *a/x/ | more");
+}
+
+struct taken {
+    unsigned count, limit;
+};
+
+static bool take_some(void *context, const struct tvs_list_entry *entry) {
+    struct taken *taken = context;
+    (void)entry;
+    if (taken->count == taken->limit)
+        return false;
+    taken->count++;
+    return true;
+}
+
+static void test_visitor_ends_the_page(void **state) {
+    struct store *store = *state;
+    const char *keys[] = {"k1", "k2", "k3"};
+    put_keys(store, keys, 3);
+    for (unsigned limit = 0; limit <= 3; limit++) {
+        trove_error error = {0};
+        struct taken taken = {.limit = limit};
+        struct tvs_list_query query = {.prefix = "", .delimiter = "", .after = "", .limit = 100};
+        bool more = false;
+        must(store->ops->list(store->driver, "bucket", &query, take_some, &taken, &more, &error), &error);
+        assert_int_equal(taken.count, limit);
+        assert_true(more == (limit < 3));
+    }
+}
+
+static void test_buckets_are_apart(void **state) {
+    struct store *store = *state;
+    trove_error error = {0};
+    must(store->ops->bucket_create(store->driver, "bucket-2", &error), &error);
+    must_put(store, "bucket", "z", "", 0);
+    must_put(store, "bucket-2", "a", "", 0);
+    must_list(store, "", "", "", 10, "z |");
+    must(store->ops->delete (store->driver, "bucket", "z", NULL, &error), &error);
+    must_list(store, "", "", "", 10, "|");
+}
+
+/* Keys that share 600 bytes, listed completely and in order. */
+static void test_many_long_keys(void **state) {
+    struct store *store = *state;
+    enum {
+        COUNT = 3000
+    };
+    char key[700];
+    memset(key, 'p', 600);
+    for (unsigned i = 0; i < COUNT; i++) {
+        trove_error error = {0};
+        snprintf(key + 600, 100, "/%08u", i * 7919u % COUNT);
+        must(put_object(store, "bucket", key, key, 20, &(struct put_how){.small = true}, &error), &error);
+    }
+    char after[700] = "";
+    unsigned seen = 0;
+    for (bool more = true; more;) {
+        char *text = list_text(store, "", "", after, 257);
+        more = strstr(text, "| more") != NULL;
+        for (char *word = strtok(text, " "); word != NULL && word[0] != '|'; word = strtok(NULL, " ")) {
+            snprintf(key + 600, 100, "/%08u", seen++);
+            assert_string_equal(word, key);
+            strcpy(after, word);
+        }
+        free(text);
+    }
+    assert_int_equal(seen, COUNT);
+    char expected[700];
+    snprintf(expected, sizeof expected, "*%.601s |", key);
+    must_list(store, "", "/", "", 10, expected);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, store_setup, store_teardown)
+
+int main(int count, char **arguments) {
+    fixture_choose(count, arguments);
+    const struct CMUnitTest tests[] = {
+        TEST(test_order_and_odd_keys),
+        TEST(test_pages),
+        TEST(test_prefix),
+        TEST(test_delimiter),
+        TEST(test_visitor_ends_the_page),
+        TEST(test_buckets_are_apart),
+        TEST(test_many_long_keys),
+    };
+    return cmocka_run_group_tests_name(fixture_ops == &tvs_mem_driver ? "listing in mem" : "listing in local", tests, NULL, NULL);
+}
