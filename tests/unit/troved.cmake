@@ -1,15 +1,9 @@
 # Unit tests of troved's shell: log, config, default places.
-set(modules log places units)
-if(TARGET troved)
-    list(APPEND modules config) # needs the server's defaults
-endif()
-foreach(module ${modules})
+foreach(module log config places units)
     set(test test_${module})
     add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
     target_link_libraries(${test} PRIVATE trove_server PkgConfig::CMOCKA PkgConfig::JANSSON trove_flags)
     add_test(NAME unit/${test} COMMAND ${test})
     set_tests_properties(unit/${test} PROPERTIES TIMEOUT 120)
 endforeach()
-if(TARGET test_config)
-    target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
-endif()
+target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
