@@ -38,8 +38,7 @@ static trove_status no_address_space(size_t block_bytes, size_t blocks_max, trov
                    blocks_max, block_bytes);
 }
 
-trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool,
-                                  trove_error *error) {
+trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool, trove_error *error) {
     TV_ASSERT(block_bytes > 0 && blocks_max > 0);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t rounded;

@@ -69,8 +69,7 @@ void tv_chunk_slice(const struct tv_chunk *chunk, uint64_t at, uint64_t bytes, s
 }
 
 uint64_t tv_chunk_checksum(uint64_t call_id, uint64_t index, const struct tv_data *data) {
-    uint64_t words[4 + TV_DATA_PIECES_MAX] = {htole64(call_id), htole64(index), htole64(data->offset),
-                                              htole64(data->bytes)};
+    uint64_t words[4 + TV_DATA_PIECES_MAX] = {htole64(call_id), htole64(index), htole64(data->offset), htole64(data->bytes)};
     TV_ASSERT(data->piece_count <= TV_DATA_PIECES_MAX);
     for (uint32_t i = 0; i < data->piece_count; i++)
         words[4 + i] = htole64(data->piece_sums[i]);

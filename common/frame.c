@@ -167,8 +167,7 @@ enum tv_scan tv_frame_scan(const uint8_t *bytes, size_t have, uint64_t message_b
 }
 
 /* Fields behind the payload are few and small, however large the payload is: they wait aside while it moves. */
-trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout,
-                              trove_error *error) {
+trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout, trove_error *error) {
     uint8_t behind[TV_HEADER_BYTES_MAX];
     size_t behind_bytes = 0;
     size_t front_bytes = 0;
@@ -179,10 +178,9 @@ trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_fr
             return malformed(error, at);
         size_t field_bytes = field.value_at + field.value_bytes - at;
         if (field.tag == TV_TAG_HEADER_CHECKSUM)
-            return TV_FAIL(
-                error, INVALID_ARGUMENT,
-                "malformed frame: fields other than the payload follow its header checksum, or it follows the "
-                "payload");
+            return TV_FAIL(error, INVALID_ARGUMENT,
+                           "malformed frame: fields other than the payload follow its header checksum, or it follows the "
+                           "payload");
         if (field.tag == TV_TAG_PAYLOAD) {
             if (payload.tag != 0)
                 return TV_FAIL(error, INVALID_ARGUMENT, "malformed frame: it has two payloads");
@@ -223,8 +221,8 @@ static bool may_hold_text(const ProtobufCMessageDescriptor *type) {
     return false;
 }
 
-static trove_status check_text(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, uint64_t count,
-                               unsigned depth, trove_error *error) {
+static trove_status check_text(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, uint64_t count, unsigned depth,
+                               trove_error *error) {
     if (depth > NESTING_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "malformed message: %s is nested too deeply", type->name);
     struct field field;
@@ -239,8 +237,7 @@ static trove_status check_text(const ProtobufCMessageDescriptor *type, const uin
             continue;
         const uint8_t *value = bytes + field.value_at;
         if (known->type == PROTOBUF_C_TYPE_STRING && !tv_utf8_valid((const char *)value, field.value_bytes))
-            return TV_FAIL(error, INVALID_ARGUMENT, "field \"%s\" of %s is not UTF-8 without NUL", known->name,
-                           type->name);
+            return TV_FAIL(error, INVALID_ARGUMENT, "field \"%s\" of %s is not UTF-8 without NUL", known->name, type->name);
         if (known->type == PROTOBUF_C_TYPE_MESSAGE && may_hold_text(known->descriptor)) {
             trove_status status = check_text(known->descriptor, value, field.value_bytes, depth + 1, error);
             if (status != TROVE_OK)
@@ -250,8 +247,8 @@ static trove_status check_text(const ProtobufCMessageDescriptor *type, const uin
     return TROVE_OK;
 }
 
-trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count,
-                               struct tv_arena *arena, ProtobufCMessage **message, trove_error *error) {
+trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count, struct tv_arena *arena,
+                               ProtobufCMessage **message, trove_error *error) {
     if (may_hold_text(type)) {
         trove_status status = check_text(type, bytes, count, 1, error);
         if (status != TROVE_OK)
@@ -259,8 +256,8 @@ trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const voi
     }
     ProtobufCMessage *unpacked = protobuf_c_message_unpack(type, &arena->allocator, count, bytes);
     if (unpacked == NULL && arena->wanted > arena->bytes_max)
-        return TV_FAIL(error, INVALID_ARGUMENT, "a %s of %zu bytes would unpack to more than %zu bytes", type->name,
-                       count, arena->bytes_max);
+        return TV_FAIL(error, INVALID_ARGUMENT, "a %s of %zu bytes would unpack to more than %zu bytes", type->name, count,
+                       arena->bytes_max);
     if (unpacked == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "malformed message: not a %s", type->name);
     *message = unpacked;
@@ -268,10 +265,9 @@ trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const voi
 }
 
 /* All members of the oneof `body` are messages, so that one union member stands for any. */
-static trove_status unpack_body(const struct field *field, const uint8_t *value, struct tv_arena *arena,
-                                tv_frame *frame, trove_error *error) {
-    const ProtobufCFieldDescriptor *body =
-        protobuf_c_message_descriptor_get_field(&trove__v1__frame__descriptor, field->tag);
+static trove_status unpack_body(const struct field *field, const uint8_t *value, struct tv_arena *arena, tv_frame *frame,
+                                trove_error *error) {
+    const ProtobufCFieldDescriptor *body = protobuf_c_message_descriptor_get_field(&trove__v1__frame__descriptor, field->tag);
     if (body == NULL)
         return TROVE_OK;
     ProtobufCMessage *message = NULL;
@@ -384,8 +380,7 @@ size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksu
 
 /* ---- statuses ------------------------------------------------------------------------------------------------------------- */
 
-#define SAME_NUMBER(name, number)                                                                                      \
-    _Static_assert((int)TROVE__V1__CODE__##name == (number), "the wire's codes are the API's");
+#define SAME_NUMBER(name, number) _Static_assert((int)TROVE__V1__CODE__##name == (number), "the wire's codes are the API's");
 TROVE_STATUS_LIST(SAME_NUMBER)
 #undef SAME_NUMBER
 

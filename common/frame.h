@@ -25,16 +25,16 @@ typedef Trove__V1__Frame tv_frame;
 
 /* Where things lie in a message. */
 struct tv_frame_layout {
-    size_t header_bytes;    /* fields before checksum and payload */
+    size_t header_bytes; /* fields before checksum and payload */
     bool has_checksum;
     uint64_t checksum;
-    size_t payload_at;      /* offset in the message of the payload's first byte; the message's end if there is none */
+    size_t payload_at; /* offset in the message of the payload's first byte; the message's end if there is none */
     uint64_t payload_bytes;
 };
 
 enum tv_scan {
-    TV_SCAN_MORE,    /* more of the message's beginning is needed */
-    TV_SCAN_OK,      /* the payload (if any) is the last field: the fast way */
+    TV_SCAN_MORE,     /* more of the message's beginning is needed */
+    TV_SCAN_OK,       /* the payload (if any) is the last field: the fast way */
     TV_SCAN_SHUFFLED, /* fields follow the payload or the checksum: the whole message is needed, see tv_frame_compact */
     TV_SCAN_BAD,
 };
@@ -49,8 +49,8 @@ trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_fr
 
 /* Unpacks any message into the arena (valid until it is reset): requests and answers in payloads. Checks what protobuf-c doesn't:
  * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena. */
-trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count,
-                               struct tv_arena *arena, ProtobufCMessage **message, trove_error *error);
+trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count, struct tv_arena *arena,
+                               ProtobufCMessage **message, trove_error *error);
 
 /* The same for a frame's header. */
 trove_status tv_frame_unpack(const uint8_t *header, size_t header_bytes, struct tv_arena *arena, tv_frame **frame,

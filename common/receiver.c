@@ -20,8 +20,7 @@
 /* As in sender.c: no sum of an offset and a size overflows. */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
-void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max,
-                      uint64_t payload_bytes_max) {
+void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max, uint64_t payload_bytes_max) {
     *receiver = (struct tv_receiver){
         .expected_offset = first_offset,
         .taken_offset = first_offset,
@@ -42,26 +41,24 @@ static bool awaits_resend(const struct tv_receiver *receiver) {
     return receiver->expected_index < receiver->resend_end;
 }
 
-static trove_status check_sizes(const struct tv_receiver *receiver, const struct tv_fragment_in *f,
-                                trove_error *error) {
+static trove_status check_sizes(const struct tv_receiver *receiver, const struct tv_fragment_in *f, trove_error *error) {
     if (f->payload_bytes > receiver->payload_bytes_max)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "chunk %" PRIu64 ": a payload of %" PRIu64 " bytes; at most %" PRIu64 " were agreed", f->index,
                        f->payload_bytes, receiver->payload_bytes_max);
     if (f->chunk_bytes > receiver->chunk_bytes_max)
-        return TV_FAIL(error, INVALID_ARGUMENT,
-                       "chunk %" PRIu64 " has %" PRIu64 " bytes; at most %" PRIu64 " were agreed", f->index,
-                       f->chunk_bytes, receiver->chunk_bytes_max);
+        return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 " has %" PRIu64 " bytes; at most %" PRIu64 " were agreed",
+                       f->index, f->chunk_bytes, receiver->chunk_bytes_max);
     if (f->fragment_offset > f->chunk_bytes || f->payload_bytes > f->chunk_bytes - f->fragment_offset)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "chunk %" PRIu64 ": %" PRIu64 " bytes at %" PRIu64 " go beyond its end at %" PRIu64, f->index,
                        f->payload_bytes, f->fragment_offset, f->chunk_bytes);
     if (f->payload_bytes == 0 && !(f->chunk_bytes == 0 && f->final))
-        return TV_FAIL(error, INVALID_ARGUMENT,
-                       "chunk %" PRIu64 ": a fragment without bytes; only the last chunk may be empty", f->index);
+        return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 ": a fragment without bytes; only the last chunk may be empty",
+                       f->index);
     if (f->offset > OFFSET_MAX || f->chunk_bytes > OFFSET_MAX - f->offset)
-        return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 ": offset %" PRIu64 " is beyond any object's end",
-                       f->index, f->offset);
+        return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 ": offset %" PRIu64 " is beyond any object's end", f->index,
+                       f->offset);
     return TROVE_OK;
 }
 
@@ -92,8 +89,7 @@ static enum tv_receive drain(struct tv_receiver *receiver, const struct tv_fragm
     return TV_RECEIVE_DRAIN;
 }
 
-static enum tv_receive credit_ignored(const struct tv_receiver *receiver, const struct tv_fragment_in *f,
-                                      trove_error *error) {
+static enum tv_receive credit_ignored(const struct tv_receiver *receiver, const struct tv_fragment_in *f, trove_error *error) {
     (void)TV_FAIL(error, RESOURCE_EXHAUSTED,
                   "chunk %" PRIu64 " of %" PRIu64 " bytes was sent where the credit left was %" PRIu64
                   " bytes; wait for credit before sending",
@@ -101,8 +97,8 @@ static enum tv_receive credit_ignored(const struct tv_receiver *receiver, const 
     return TV_RECEIVE_FAIL;
 }
 
-static enum tv_receive out_of_order(const struct tv_fragment_in *f, uint64_t index, uint64_t offset,
-                                    uint64_t fragment_offset, trove_error *error) {
+static enum tv_receive out_of_order(const struct tv_fragment_in *f, uint64_t index, uint64_t offset, uint64_t fragment_offset,
+                                    trove_error *error) {
     (void)TV_FAIL(error, INVALID_ARGUMENT,
                   "out of order: chunk %" PRIu64 " at offset %" PRIu64 ", byte %" PRIu64
                   " of the chunk, came where chunk %" PRIu64 " at offset %" PRIu64 ", byte %" PRIu64 ", was expected",
@@ -139,8 +135,7 @@ static enum tv_receive begin_chunk(struct tv_receiver *receiver, const struct tv
     return take(receiver, f);
 }
 
-static enum tv_receive go_on_in_chunk(struct tv_receiver *receiver, const struct tv_fragment_in *f,
-                                      trove_error *error) {
+static enum tv_receive go_on_in_chunk(struct tv_receiver *receiver, const struct tv_fragment_in *f, trove_error *error) {
     if (f->index != receiver->expected_index || f->offset != receiver->expected_offset ||
         f->fragment_offset != receiver->fragment_offset)
         return out_of_order(f, receiver->expected_index, receiver->expected_offset, receiver->fragment_offset, error);
@@ -171,8 +166,7 @@ static enum tv_receive late_copy(struct tv_receiver *receiver, const struct tv_f
     return drain(receiver, f);
 }
 
-enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment,
-                                     trove_error *error) {
+enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error) {
     if (fragment->generation < receiver->generation)
         return TV_RECEIVE_DRAIN; /* from before a seek, at which the sender took all credit under way back */
     if (fragment->generation > receiver->generation) {

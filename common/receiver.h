@@ -13,12 +13,12 @@
 #include "status.h"
 
 struct tv_receiver {
-    uint64_t expected_index;    /* of the next chunk, or of the one that is coming in */
-    uint64_t expected_offset;   /* object offset of the next byte */
-    uint64_t fragment_offset;   /* next byte of the chunk that is coming in */
-    uint64_t chunk_bytes;       /* of the chunk that is coming in; valid while in_chunk */
+    uint64_t expected_index;  /* of the next chunk, or of the one that is coming in */
+    uint64_t expected_offset; /* object offset of the next byte */
+    uint64_t fragment_offset; /* next byte of the chunk that is coming in */
+    uint64_t chunk_bytes;     /* of the chunk that is coming in; valid while in_chunk */
     bool in_chunk;
-    bool chunk_not_taken;       /* the one that is coming in is being drained */
+    bool chunk_not_taken; /* the one that is coming in is being drained */
     bool final_seen;
     uint64_t chunk_bytes_max;   /* agreed at open */
     uint64_t payload_bytes_max; /* agreed for the connection */
@@ -30,9 +30,9 @@ struct tv_receiver {
     uint64_t acked_index;       /* chunks below it were acknowledged */
     uint64_t not_taken_first;   /* chunk to answer "not taken": [first, end), empty once the answer was given */
     uint64_t not_taken_end;
-    uint64_t resend_end;        /* while expected_index < resend_end, a jump ahead is a late copy and not an error */
-    uint64_t drained_bytes;     /* of the chunks begun since the one that wasn't taken, itself included */
-    uint64_t begun_bytes;       /* of all chunks taken so far; granted - expired - begun = outstanding */
+    uint64_t resend_end;          /* while expected_index < resend_end, a jump ahead is a late copy and not an error */
+    uint64_t drained_bytes;       /* of the chunks begun since the one that wasn't taken, itself included */
+    uint64_t begun_bytes;         /* of all chunks taken so far; granted - expired - begun = outstanding */
     uint64_t expired_until_bytes; /* when more than this has begun, the sender knows of all that expired */
     uint64_t generation;
     uint64_t received_bytes;
@@ -56,8 +56,7 @@ enum tv_receive {
     TV_RECEIVE_FAIL,  /* the stream fails with the error given */
 };
 
-void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max,
-                      uint64_t payload_bytes_max);
+void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max, uint64_t payload_bytes_max);
 
 /* Judges a fragment when its header has come and, unless it fails, counts it. Fragments of an older generation are drained; their
  * credit went back to the sender with the seek.

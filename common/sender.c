@@ -17,8 +17,7 @@
 /* Objects are smaller; so no sum of an offset and a size overflows. */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
-trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset,
-                            trove_error *error) {
+trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error) {
     TV_ASSERT(channel_chunks > 0);
     if (first_offset > OFFSET_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "offset %" PRIu64 " is beyond any object's end", first_offset);
@@ -131,16 +130,16 @@ void tv_sender_credit(struct tv_sender *sender, uint64_t granted_bytes, uint64_t
     sender->owed_bytes = add_capped(sender->owed_bytes, expired_bytes - unused);
 }
 
-trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked,
-                           void *context, trove_error *error) {
+trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked, void *context,
+                           trove_error *error) {
     if (first != sender->base)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "chunk %" PRIu64 " was acknowledged where chunk %" PRIu64 " is the oldest outstanding", first,
                        sender->base);
     if (count == 0 || count > sender->cursor - first)
         return TV_FAIL(error, INVALID_ARGUMENT,
-                       "%" PRIu64 " chunks from %" PRIu64 " on were acknowledged, of which only %" PRIu64 " were sent",
-                       count, first, sender->cursor - first);
+                       "%" PRIu64 " chunks from %" PRIu64 " on were acknowledged, of which only %" PRIu64 " were sent", count,
+                       first, sender->cursor - first);
     for (; count > 0; count--) {
         struct tv_chunk *chunk = *slot(sender, sender->base++);
         sender->queued_bytes -= chunk->bytes;

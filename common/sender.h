@@ -16,14 +16,14 @@
 struct tv_sender {
     struct tv_chunk **ring; /* channel_chunks slots; slot = index % channel_chunks */
     uint32_t channel_chunks;
-    uint64_t base;          /* oldest chunk not acknowledged */
-    uint64_t cursor;        /* next chunk to send; may be partly sent */
-    uint64_t next;          /* index of the next chunk pushed */
-    uint64_t next_offset;   /* object offset of the next chunk pushed */
-    uint64_t credit_bytes;  /* may still be begun */
-    uint64_t owed_bytes;    /* taken back when it was already used; the next credit pays it. Only one of the two isn't 0 */
-    uint64_t queued_bytes;  /* pushed and not acknowledged */
-    uint64_t unsent_bytes;  /* of them, in chunks that weren't begun */
+    uint64_t base;         /* oldest chunk not acknowledged */
+    uint64_t cursor;       /* next chunk to send; may be partly sent */
+    uint64_t next;         /* index of the next chunk pushed */
+    uint64_t next_offset;  /* object offset of the next chunk pushed */
+    uint64_t credit_bytes; /* may still be begun */
+    uint64_t owed_bytes;   /* taken back when it was already used; the next credit pays it. Only one of the two isn't 0 */
+    uint64_t queued_bytes; /* pushed and not acknowledged */
+    uint64_t unsent_bytes; /* of them, in chunks that weren't begun */
     uint64_t acknowledged_bytes;
     uint64_t resent_chunks;
     bool final_pushed;

@@ -75,8 +75,7 @@ trove_status tv_stream_state_apply(trove_stream_state *state, enum tv_stream_eve
     if (to == 0) {
         const char *name = state_names[*state];
         bool vowel = *state == TROVE_STREAM_IDLE || *state == TROVE_STREAM_ACTIVE;
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s %s stream can't be %s", vowel ? "an" : "a", name,
-                       events[event].done);
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s %s stream can't be %s", vowel ? "an" : "a", name, events[event].done);
     }
     *state = (trove_stream_state)(to - 1);
     return TROVE_OK;

@@ -169,8 +169,8 @@ trove_status tv_timers_create(struct tv_timers **timers, trove_error *error) {
     int failure = start_thread(made);
     if (failure != 0) {
         free_timers(made);
-        return tv_error_set(error, TROVE_RESOURCE_EXHAUSTED,
-                            "no thread for timers (error %d); raise the limit of processes", failure);
+        return tv_error_set(error, TROVE_RESOURCE_EXHAUSTED, "no thread for timers (error %d); raise the limit of processes",
+                            failure);
     }
     *timers = made;
     return TROVE_OK;
