@@ -1,0 +1,337 @@
+/* call.c - slots, and calls that are waited for. See call.h; asynchronous ones are in call_async.c. */
+#include "call.h"
+
+#include "client.h"
+#include "wait.h"
+
+#include <string.h>
+
+/* A buffer larger than this isn't kept with its slot: 1,024 slots hold at most 16 MiB. */
+#define KEPT_BUFFER_BYTES (16 * TV_KIB)
+#define BUFFER_BYTES_MIN  256
+/* Requests up to this are packed on the stack. */
+#define STACK_REQUEST_BYTES 4096
+
+/* ---- buffers ---- */
+
+bool tvc_buffer_reserve(struct tvc_buffer *buffer, size_t capacity) {
+    buffer->size = 0;
+    if (capacity <= buffer->capacity)
+        return true;
+    size_t rounded = BUFFER_BYTES_MIN;
+    while (rounded < capacity)
+        rounded *= 2;
+    uint8_t *bytes = malloc(rounded);
+    if (bytes == NULL)
+        return false;
+    free(buffer->bytes);
+    buffer->bytes = bytes;
+    buffer->capacity = rounded;
+    return true;
+}
+
+void tvc_buffer_clear(struct tvc_buffer *buffer) {
+    buffer->size = 0;
+    if (buffer->capacity <= KEPT_BUFFER_BYTES)
+        return;
+    free(buffer->bytes);
+    *buffer = (struct tvc_buffer){0};
+}
+
+/* ---- slots ---- */
+
+trove_status tvc_calls_init(struct tvc_calls *calls, trove_error *error) {
+    calls->slots = calloc(TV_CALLS_PER_CONN_MAX, sizeof *calls->slots);
+    calls->batch = calloc(TVC_CALL_BATCH, sizeof *calls->batch);
+    calls->job.run = tvc_calls_run_done;
+    calls->sweep.fire = tvc_calls_sweep;
+    tv_arena_init(&calls->arena, TV_ARENA_BYTES_MAX);
+    if (calls->slots == NULL || calls->batch == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %d calls", TV_CALLS_PER_CONN_MAX);
+    return TROVE_OK;
+}
+
+void tvc_calls_fini(struct tvc_calls *calls) {
+    for (uint32_t i = 0; i < calls->made; i++) {
+        free(calls->slots[i].buffer.bytes);
+        pthread_cond_destroy(&calls->slots[i].changed);
+    }
+    for (uint32_t i = 0; calls->batch != NULL && i < TVC_CALL_BATCH; i++)
+        free(calls->batch[i].buffer.bytes);
+    tv_arena_fini(&calls->arena);
+    free(calls->batch);
+    free(calls->slots);
+}
+
+/* A slot of its own, NULL where all are in use. Under the lock. */
+static struct tvc_call *take_slot(struct trove_client *client) {
+    struct tvc_calls *calls = &client->calls;
+    if (calls->in_use >= client->limits.calls_max)
+        return NULL;
+    struct tvc_call *call = calls->free;
+    if (call != NULL) {
+        calls->free = call->next;
+    } else {
+        call = &calls->slots[calls->made++];
+        tvc_cond_init(&call->changed);
+    }
+    calls->in_use++;
+    return call;
+}
+
+/* Why a claim can't be met now; under the lock. */
+static trove_status why_not(const struct trove_client *client, uint64_t early_bytes, trove_error *error) {
+    if (client->calls.in_use >= client->limits.calls_max)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%u calls are unanswered, which is the connection's limit",
+                       client->limits.calls_max);
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "%llu bytes of small objects are unanswered; with %llu more they exceed the "
+                   "connection's early data of %llu",
+                   (unsigned long long)client->calls.early_used, (unsigned long long)early_bytes,
+                   (unsigned long long)client->limits.early_data_bytes);
+}
+
+/* NULL where slots or early data are used up. Under the lock. */
+static struct tvc_call *try_claim(struct trove_client *client, uint64_t early_bytes) {
+    if (client->calls.early_used + early_bytes > client->limits.early_data_bytes)
+        return NULL;
+    return take_slot(client);
+}
+
+static void set_up(struct tvc_call *call, enum tvc_call_kind kind, uint64_t early_bytes, uint64_t deadline_ns) {
+    call->entry.kind = TVC_ENTRY_CALL;
+    call->next = NULL;
+    call->kind = kind;
+    call->is_put = false;
+    call->answered = false;
+    call->not_taken = false;
+    call->failed = false;
+    call->deadline_ns = deadline_ns;
+    call->early_bytes = early_bytes;
+    call->object = NULL;
+}
+
+trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint64_t early_bytes, uint64_t deadline_ns,
+                            struct tvc_call **call_out, trove_error *error) {
+    struct tvc_call *call = NULL;
+    bool on_hook_thread = tvc_hooks_here(&client->hooks);
+    bool in_time = true;
+    pthread_mutex_lock(&client->lock);
+    trove_status status = tvc_client_check(client, error);
+    while (status == TROVE_OK && (call = try_claim(client, early_bytes)) == NULL && in_time) {
+        if (on_hook_thread && client->calls.in_use >= client->limits.calls_max)
+            break;
+        client->calls.waiting++;
+        in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
+        client->calls.waiting--;
+        status = tvc_client_check(client, error);
+    }
+    if (status == TROVE_OK && call == NULL) {
+        status = why_not(client, early_bytes, error);
+        if (!in_time)
+            status = TV_FAIL(error, DEADLINE_EXCEEDED, "no call could be begun in time: too many are unanswered");
+    }
+    if (call != NULL) {
+        client->calls.early_used += early_bytes;
+        set_up(call, kind, early_bytes, deadline_ns);
+    }
+    if (client->phase == TVC_LOST && client->calls.waiting == 0)
+        pthread_cond_broadcast(&client->changed); /* trove_close waits for the last one */
+    pthread_mutex_unlock(&client->lock);
+    if (status == TROVE_OK)
+        *call_out = call;
+    return status;
+}
+
+static void return_early_data(struct trove_client *client, struct tvc_call *call) {
+    client->calls.early_used -= call->early_bytes;
+    call->early_bytes = 0;
+}
+
+void tvc_call_free(trove_client *client, struct tvc_call *call) {
+    return_early_data(client, call);
+    tvc_buffer_clear(&call->buffer);
+    call->next = client->calls.free;
+    client->calls.free = call;
+    client->calls.in_use--;
+    if (client->calls.waiting > 0 || (client->phase == TVC_LOST && client->calls.in_use == 0))
+        pthread_cond_broadcast(&client->changed);
+}
+
+void tvc_call_give_back(trove_client *client, struct tvc_call *call) {
+    pthread_mutex_lock(&client->lock);
+    tvc_call_free(client, call);
+    pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- the way of a call ---- */
+
+static trove_status send_packed(trove_client *client, struct tvc_call *call, const char *method, const void *request,
+                                size_t request_bytes, trove_error *error) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Call body = TROVE__V1__CALL__INIT;
+    body.method = (char *)method;
+    body.deadline_ms = tvc_deadline_left_ms(call->deadline_ns);
+    frame.body_case = TV_BODY(CALL);
+    frame.call = &body;
+    return tvc_client_begin(client, &call->entry, &frame, request, request_bytes, NULL, NULL, error);
+}
+
+trove_status tvc_call_start(trove_client *client, struct tvc_call *call, const char *method, const ProtobufCMessage *request,
+                            trove_error *error) {
+    uint8_t stack[STACK_REQUEST_BYTES];
+    size_t bytes = protobuf_c_message_get_packed_size(request);
+    if (bytes > TV_MESSAGE_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a request of %zu bytes; at most %d are allowed", bytes,
+                       (int)TV_MESSAGE_BYTES_MAX);
+    uint8_t *packed = bytes <= sizeof stack ? stack : malloc(bytes);
+    if (packed == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a request of %zu bytes", bytes);
+    protobuf_c_message_pack(request, packed);
+    trove_status status = send_packed(client, call, method, packed, bytes, error);
+    if (packed != stack)
+        free(packed);
+    return status;
+}
+
+/* Nobody waits for it any more. Without the lock; a connection that is gone needs no word. */
+static void send_cancel(trove_client *client, uint64_t id, bool is_put) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Cancel cancel = TROVE__V1__CANCEL__INIT;
+    Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
+    frame.call_id = id;
+    if (is_put) {
+        control.type = TROVE__V1__CONTROL_TYPE__CANCEL;
+        frame.body_case = TV_BODY(CONTROL);
+        frame.control = &control;
+    } else {
+        frame.body_case = TV_BODY(CANCEL);
+        frame.cancel = &cancel;
+    }
+    (void)!tvc_client_send(client, &frame, NULL, 0, NULL);
+}
+
+trove_status tvc_call_wait(trove_client *client, struct tvc_call *call, trove_error *error) {
+    bool in_time = true;
+    pthread_mutex_lock(&client->lock);
+    while (!call->answered && in_time)
+        in_time = tvc_cond_wait(&call->changed, &client->lock, call->deadline_ns);
+    bool late = !call->answered;
+    if (late)
+        tvc_client_unlist(client, &call->entry);
+    pthread_mutex_unlock(&client->lock);
+    if (late) {
+        send_cancel(client, call->entry.node.id, call->is_put);
+        return TV_FAIL(error, DEADLINE_EXCEEDED, "%s has not answered in time", client->url);
+    }
+    return call->failed ? tv_error_copy(error, &call->error) : TROVE_OK;
+}
+
+void tvc_call_answered(trove_client *client, struct tvc_call *call, const trove_error *error, bool not_taken, const void *payload,
+                       size_t payload_bytes, trove_object_info *object) {
+    tvc_client_unlist(client, &call->entry);
+    return_early_data(client, call);
+    call->answered = true;
+    call->not_taken = not_taken;
+    call->object = object;
+    call->failed = error->status != TROVE_OK;
+    if (call->failed) {
+        call->error = *error;
+    } else if (call->kind != TVC_CALL_PUT) {
+        if (tvc_buffer_reserve(&call->buffer, payload_bytes)) {
+            if (payload_bytes > 0)
+                memcpy(call->buffer.bytes, payload, payload_bytes);
+            call->buffer.size = payload_bytes;
+        } else {
+            call->failed = true;
+            TV_FAIL(&call->error, RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes", payload_bytes);
+        }
+    }
+    if (call->kind == TVC_CALL_WAITED)
+        pthread_cond_signal(&call->changed);
+    else
+        tvc_call_hand_over(client, call);
+}
+
+static trove_status unpack(struct tvc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
+                           trove_error *error) {
+    if (answer == NULL)
+        return TROVE_OK;
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, call->buffer.size, call->buffer.bytes);
+    if (message == NULL)
+        return TV_FAIL(error, INTERNAL, "the server's answer is no %s", type->name);
+    *answer = message;
+    return TROVE_OK;
+}
+
+void tvc_answer_free(ProtobufCMessage *answer) {
+    protobuf_c_message_free_unpacked(answer, NULL);
+}
+
+trove_status tvc_call(trove_client *client, const char *method, const ProtobufCMessage *request,
+                      const ProtobufCMessageDescriptor *answer_type, uint32_t timeout_ms, ProtobufCMessage **answer,
+                      trove_error *error) {
+    if (client == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the client is NULL");
+    struct tvc_call *call = NULL;
+    trove_status status = tvc_call_claim(client, TVC_CALL_WAITED, 0, tvc_client_deadline(client, timeout_ms), &call, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvc_call_start(client, call, method, request, error);
+    if (status == TROVE_OK)
+        status = tvc_call_wait(client, call, error);
+    if (status == TROVE_OK)
+        status = unpack(call, answer_type, answer, error);
+    tvc_call_give_back(client, call);
+    return status;
+}
+
+/* ---- deadlines of asynchronous calls ---- */
+
+#define SWEEP_BATCH 64
+
+void tvc_call_watch(trove_client *client, const struct tvc_call *call) {
+    struct tvc_calls *calls = &client->calls;
+    if (call->kind == TVC_CALL_WAITED || call->deadline_ns == TVC_NO_DEADLINE)
+        return;
+    if (calls->sweep_due_ns != 0 && calls->sweep_due_ns <= call->deadline_ns)
+        return;
+    if (tv_timer_arm(client->timers, &calls->sweep, call->deadline_ns, NULL) == TROVE_OK)
+        calls->sweep_due_ns = call->deadline_ns;
+}
+
+/* Fails up to SWEEP_BATCH calls that are late, and notes when the next one will be. Under the lock. Returns how many. */
+static unsigned fail_late(struct trove_client *client, uint64_t now_ns, uint64_t *ids, bool *puts) {
+    struct tvc_calls *calls = &client->calls;
+    trove_error late;
+    TV_FAIL(&late, DEADLINE_EXCEEDED, "%s has not answered in time", client->url);
+    unsigned count = 0;
+    calls->sweep_due_ns = 0;
+    for (uint32_t i = 0; i < calls->made && count < SWEEP_BATCH; i++) {
+        struct tvc_call *call = &calls->slots[i];
+        if (!call->entry.listed || call->kind == TVC_CALL_WAITED)
+            continue;
+        if (call->deadline_ns > now_ns) {
+            tvc_call_watch(client, call);
+            continue;
+        }
+        ids[count] = call->entry.node.id;
+        puts[count++] = call->is_put;
+        tvc_call_answered(client, call, &late, false, NULL, 0, NULL);
+    }
+    return count;
+}
+
+void tvc_calls_sweep(struct tv_timer *timer) {
+    struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, calls.sweep));
+    uint64_t ids[SWEEP_BATCH];
+    bool puts[SWEEP_BATCH];
+    unsigned count;
+    do {
+        pthread_mutex_lock(&client->lock);
+        count = fail_late(client, tv_now_ns(), ids, puts);
+        pthread_mutex_unlock(&client->lock);
+        for (unsigned i = 0; i < count; i++)
+            send_cancel(client, ids[i], puts[i]);
+    } while (count == SWEEP_BATCH);
+}

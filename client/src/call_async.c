@@ -1,0 +1,183 @@
+/* call_async.c - many small calls at once: echo and put, whose `done` the hook thread calls. See call.h.
+ *
+ * Answers are linked up by the receiving thread; the hook thread takes up to TVC_CALL_BATCH of them in one step, exchanging buffers
+ * instead of copying, and their slots are free again before the first `done` runs: from there a next call may be started.
+ */
+#include "call.h"
+#include "client.h"
+#include "inline_put.h"
+#include "options.h"
+#include "transfer.h"
+#include "wait.h"
+
+#include <string.h>
+
+/* ---- handing over ---- */
+
+void tvc_call_hand_over(trove_client *client, struct tvc_call *call) {
+    struct tvc_calls *calls = &client->calls;
+    call->next = NULL;
+    if (calls->done_last != NULL)
+        calls->done_last->next = call;
+    else
+        calls->done_first = call;
+    calls->done_last = call;
+    tvc_hooks_post(&client->hooks, &calls->job);
+}
+
+static void take_out(struct tvc_call *call, struct tvc_done *done) {
+    done->kind = call->kind;
+    done->failed = call->failed;
+    done->not_taken = call->not_taken;
+    done->deadline_ns = call->deadline_ns;
+    done->done = call->done;
+    done->done_context = call->done_context;
+    struct tvc_buffer spare = done->buffer;
+    done->buffer = call->buffer;
+    call->buffer = spare;
+    if (done->failed)
+        done->error = call->error;
+}
+
+static unsigned take_batch(struct trove_client *client, bool *more) {
+    struct tvc_calls *calls = &client->calls;
+    unsigned count = 0;
+    pthread_mutex_lock(&client->lock);
+    while (calls->done_first != NULL && count < TVC_CALL_BATCH) {
+        struct tvc_call *call = calls->done_first;
+        calls->done_first = call->next;
+        if (calls->done_first == NULL)
+            calls->done_last = NULL;
+        take_out(call, &calls->batch[count++]);
+        tvc_call_free(client, call);
+    }
+    *more = calls->done_first != NULL;
+    pthread_mutex_unlock(&client->lock);
+    return count;
+}
+
+/* ---- telling ---- */
+
+static void tell_echo(struct tvc_calls *calls, const struct tvc_done *done) {
+    Trove__V1__EchoResponse *answer =
+        trove__v1__echo_response__unpack(&calls->arena.allocator, done->buffer.size, done->buffer.bytes);
+    if (answer != NULL) {
+        done->done(done->done_context, NULL, answer->data.data, answer->data.len);
+    } else {
+        trove_error error;
+        TV_FAIL(&error, INTERNAL, "the server's answer is no EchoResponse");
+        done->done(done->done_context, &error, NULL, 0);
+    }
+    tv_arena_reset(&calls->arena);
+}
+
+/* What the buffer of an asynchronous put keeps: bucket and key with their NULs, then the bytes. */
+static void put_again(struct trove_client *client, const struct tvc_done *done) {
+    const char *bucket = (const char *)done->buffer.bytes;
+    const char *key = bucket + strlen(bucket) + 1;
+    const char *data = key + strlen(key) + 1;
+    size_t size = done->buffer.size - (size_t)(data - bucket);
+    struct tvc_transfer transfer = {.client = client, .bucket = bucket, .key = key};
+    trove_stream_options_init(&transfer.options);
+    transfer.timeout_ms = tvc_deadline_left_ms(done->deadline_ns);
+    trove_error error;
+    trove_status status = tvc_put_memory_stream(&transfer, data, size, NULL, &error);
+    done->done(done->done_context, status == TROVE_OK ? NULL : &error, NULL, 0);
+}
+
+static void tell(struct trove_client *client, const struct tvc_done *done) {
+    if (done->kind == TVC_CALL_PUT && done->not_taken)
+        put_again(client, done);
+    else if (done->failed)
+        done->done(done->done_context, &done->error, NULL, 0);
+    else if (done->kind == TVC_CALL_ECHO)
+        tell_echo(&client->calls, done);
+    else
+        done->done(done->done_context, NULL, NULL, 0);
+}
+
+void tvc_calls_run_done(struct tvc_hook_job *job) {
+    struct trove_client *client = (struct trove_client *)((char *)job - offsetof(struct trove_client, calls.job));
+    bool more = false;
+    unsigned count = take_batch(client, &more);
+    if (more)
+        tvc_hooks_post(&client->hooks, job);
+    for (unsigned i = 0; i < count; i++) {
+        tell(client, &client->calls.batch[i]);
+        tvc_buffer_clear(&client->calls.batch[i].buffer);
+    }
+}
+
+/* ---- the program's side ---- */
+
+static trove_status check(trove_client *client, const void *data, size_t size, trove_done_fn done, trove_error *error) {
+    if (client == NULL || done == NULL || (data == NULL && size > 0))
+        return TV_FAIL(error, INVALID_ARGUMENT, "the %s is NULL",
+                       client == NULL ? "client"
+                       : done == NULL ? "done function"
+                                      : "data");
+    if (size > TV_INLINE_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%zu bytes; a small call takes at most %d", size, (int)TV_INLINE_BYTES_MAX);
+    return TROVE_OK;
+}
+
+trove_status trove_echo_async(trove_client *client, const void *data, size_t size, uint32_t timeout_ms, trove_done_fn done,
+                              void *context, trove_error *error) {
+    trove_status status = check(client, data, size, done, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvc_call *call = NULL;
+    status = tvc_call_claim(client, TVC_CALL_ECHO, 0, tvc_client_deadline(client, timeout_ms), &call, error);
+    if (status != TROVE_OK)
+        return status;
+    call->done = done;
+    call->done_context = context;
+    Trove__V1__EchoRequest request = TROVE__V1__ECHO_REQUEST__INIT;
+    request.data = (ProtobufCBinaryData){size, (uint8_t *)data};
+    status = tvc_call_start(client, call, "trove.v1.Server/Echo", &request.base, error);
+    if (status != TROVE_OK)
+        tvc_call_give_back(client, call);
+    return status;
+}
+
+/* Keeps what is needed to send the object again as a stream. */
+static trove_status keep(struct tvc_call *call, const char *bucket, const char *key, const void *data, size_t size,
+                         trove_error *error) {
+    size_t bucket_bytes = strlen(bucket) + 1;
+    size_t key_bytes = strlen(key) + 1;
+    struct tvc_buffer *buffer = &call->buffer;
+    if (!tvc_buffer_reserve(buffer, bucket_bytes + key_bytes + size))
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for an object of %zu bytes", size);
+    memcpy(buffer->bytes, bucket, bucket_bytes);
+    memcpy(buffer->bytes + bucket_bytes, key, key_bytes);
+    if (size > 0)
+        memcpy(buffer->bytes + bucket_bytes + key_bytes, data, size);
+    buffer->size = bucket_bytes + key_bytes + size;
+    return TROVE_OK;
+}
+
+trove_status trove_put_async(trove_client *client, const char *bucket, const char *key, const void *data, size_t size,
+                             uint32_t timeout_ms, trove_done_fn done, void *context, trove_error *error) {
+    trove_status status = check(client, data, size, done, error);
+    if (status == TROVE_OK)
+        status = tvc_names_check(bucket, key, error);
+    if (status == TROVE_OK && size > client->limits.inline_bytes_max)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "%zu bytes; this server takes small objects of at most %llu", size,
+                         (unsigned long long)client->limits.inline_bytes_max);
+    if (status != TROVE_OK)
+        return status;
+    struct tvc_call *call = NULL;
+    status = tvc_call_claim(client, TVC_CALL_PUT, size, tvc_client_deadline(client, timeout_ms), &call, error);
+    if (status != TROVE_OK)
+        return status;
+    call->done = done;
+    call->done_context = context;
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    status = keep(call, bucket, key, data, size, error);
+    if (status == TROVE_OK)
+        status = tvc_inline_put_start(client, call, bucket, key, data, size, &options, error);
+    if (status != TROVE_OK)
+        tvc_call_give_back(client, call);
+    return status;
+}

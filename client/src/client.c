@@ -1,0 +1,223 @@
+/* client.c - the client's life and what everything else in it stands on. See client.h; connecting is in connect.c. */
+#include "client.h"
+
+#include "stream.h"
+#include "wait.h"
+
+#include <string.h>
+
+/* What is queued at the end may still go out for so long; then the connection is cut. */
+#define FLUSH_MS 2000
+
+trove_status tvc_client_check(const struct trove_client *client, trove_error *error) {
+    if (client->phase == TVC_READY)
+        return TROVE_OK;
+    return tv_error_copy(error, &client->lost);
+}
+
+uint64_t tvc_client_deadline(const struct trove_client *client, uint32_t timeout_ms) {
+    return tvc_deadline_after_ms(timeout_ms == 0 ? client->call_timeout_ms : timeout_ms);
+}
+
+/* ---- calling the connection ---- */
+
+/* False: trove_close has begun to take the connection down. */
+static bool conn_enter(struct trove_client *client) {
+    tvc_client_acquire(client);
+    atomic_fetch_add(&client->conn_users, 1);
+    if (!atomic_load(&client->closing))
+        return true;
+    atomic_fetch_sub(&client->conn_users, 1);
+    tvc_client_release(client);
+    return false;
+}
+
+static void conn_leave(struct trove_client *client) {
+    if (atomic_fetch_sub(&client->conn_users, 1) == 1 && atomic_load(&client->closing)) {
+        pthread_mutex_lock(&client->lock);
+        pthread_cond_broadcast(&client->changed);
+        pthread_mutex_unlock(&client->lock);
+    }
+    tvc_client_release(client);
+}
+
+trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                             trove_error *error) {
+    if (!conn_enter(client))
+        return TV_FAIL(error, UNAVAILABLE, "the client is being closed");
+    trove_status status = tv_conn_send(client->conn, frame, payload, payload_bytes, error);
+    conn_leave(client);
+    return status;
+}
+
+void tvc_client_wake(struct trove_client *client, struct tv_flow *flow, unsigned wants) {
+    if (!conn_enter(client))
+        return;
+    tv_conn_wake(client->conn, flow, wants);
+    conn_leave(client);
+}
+
+void tvc_client_abort(struct trove_client *client, const trove_error *why) {
+    if (!conn_enter(client))
+        return;
+    tv_conn_abort(client->conn, why);
+    conn_leave(client);
+}
+
+/* Under the lock. */
+static trove_status enlist(struct trove_client *client, struct tvc_entry *entry, trove_error *error) {
+    trove_status status = tvc_client_check(client, error);
+    if (status != TROVE_OK)
+        return status;
+    entry->node.id = client->next_id++;
+    entry->listed = true;
+    tv_id_table_add(&client->entries, &entry->node);
+    if (entry->kind == TVC_ENTRY_CALL)
+        tvc_call_watch(client, (struct tvc_call *)entry);
+    return TROVE_OK;
+}
+
+void tvc_client_unlist(struct trove_client *client, struct tvc_entry *entry) {
+    if (!entry->listed)
+        return;
+    entry->listed = false;
+    tv_id_table_remove(&client->entries, &entry->node);
+}
+
+struct tvc_entry *tvc_client_find(struct trove_client *client, uint64_t id) {
+    return (struct tvc_entry *)tv_id_table_find(&client->entries, id);
+}
+
+trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *entry, tv_frame *frame, const void *payload,
+                              uint64_t payload_bytes, tvc_prepare prepare, void *context, trove_error *error) {
+    pthread_mutex_lock(&client->lock);
+    trove_status status = enlist(client, entry, error);
+    uint64_t id = entry->node.id;
+    pthread_mutex_unlock(&client->lock);
+    if (status != TROVE_OK)
+        return status;
+    frame->call_id = id;
+    if (prepare != NULL)
+        prepare(context, frame);
+    status = tvc_client_send(client, frame, payload, payload_bytes, error);
+    if (status == TROVE_OK)
+        return TROVE_OK;
+    pthread_mutex_lock(&client->lock);
+    bool ours = tvc_client_find(client, id) == entry; /* else it has been failed already, and told so */
+    if (ours)
+        tvc_client_unlist(client, entry);
+    pthread_mutex_unlock(&client->lock);
+    return ours ? status : TROVE_OK;
+}
+
+/* ---- memory ---- */
+
+uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uint64_t least) {
+    pthread_mutex_lock(&client->lock);
+    uint64_t free_bytes = client->memory_bytes - client->memory_used;
+    uint64_t claimed = want;
+    if (want > free_bytes / 2)
+        claimed = free_bytes / 2 > least ? free_bytes / 2 : least;
+    if (claimed > free_bytes)
+        claimed = 0;
+    client->memory_used += claimed;
+    pthread_mutex_unlock(&client->lock);
+    return claimed;
+}
+
+void tvc_client_memory_return(struct trove_client *client, uint64_t bytes) {
+    pthread_mutex_lock(&client->lock);
+    client->memory_used -= bytes;
+    pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- life ---- */
+
+void tvc_client_acquire(struct trove_client *client) {
+    atomic_fetch_add_explicit(&client->references, 1, memory_order_relaxed);
+}
+
+void tvc_client_release(struct trove_client *client) {
+    if (atomic_fetch_sub_explicit(&client->references, 1, memory_order_acq_rel) != 1)
+        return;
+    tvc_calls_fini(&client->calls);
+    tv_id_table_fini(&client->entries);
+    tvc_hooks_fini(&client->hooks);
+    pthread_cond_destroy(&client->changed);
+    pthread_mutex_destroy(&client->lock);
+    free(client->agent);
+    free(client->url);
+    free(client);
+}
+
+static bool calls_are_back(const struct trove_client *client) {
+    return client->calls.in_use == 0 && client->calls.waiting == 0;
+}
+
+/* The connection says its last word within FLUSH_MS, then it is cut; `closed` always comes after that. */
+static void close_connection(struct trove_client *client) {
+    trove_error quietly = {TROVE_OK, ""};
+    tv_conn_shutdown(client->conn, &quietly);
+    uint64_t deadline_ns = tvc_deadline_after_ms(FLUSH_MS);
+    bool in_time = true;
+    pthread_mutex_lock(&client->lock);
+    while (!client->conn_closed && in_time)
+        in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
+    pthread_mutex_unlock(&client->lock);
+    if (!in_time)
+        tv_conn_abort(client->conn, &quietly);
+    pthread_mutex_lock(&client->lock);
+    while (!client->conn_closed)
+        pthread_cond_wait(&client->changed, &client->lock);
+    pthread_mutex_unlock(&client->lock);
+}
+
+void trove_close(trove_client *client) {
+    if (client == NULL)
+        return;
+    trove_error closed = {TROVE_CANCELLED, "the client was closed"};
+    tvc_client_lose(client, &closed, &closed);
+    if (client->conn != NULL)
+        close_connection(client);
+    tv_timers_destroy(client->timers);
+    /* Calls that waited come back by themselves, asynchronous ones are given back by the hook thread. */
+    pthread_mutex_lock(&client->lock);
+    while (!calls_are_back(client))
+        pthread_cond_wait(&client->changed, &client->lock);
+    atomic_store(&client->closing, true);
+    while (atomic_load(&client->conn_users) > 0)
+        pthread_cond_wait(&client->changed, &client->lock);
+    pthread_mutex_unlock(&client->lock);
+    tvc_hooks_end(&client->hooks);
+    tv_conn_destroy(client->conn);
+    tvc_client_release(client);
+}
+
+/* ---- metrics ---- */
+
+void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics) {
+    struct tv_conn_metrics conn;
+    tv_conn_metrics(client->conn, &conn);
+    *metrics = (trove_client_metrics){
+        .frames_sent = conn.frames_sent,
+        .frames_received = conn.frames_received,
+        .bytes_sent = conn.bytes_sent,
+        .bytes_received = conn.bytes_received,
+        .payload_copied_bytes = conn.payload_copied_bytes,
+    };
+    pthread_mutex_lock(&client->lock);
+    metrics->buffers_allocated = client->buffers_gone;
+    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
+        struct tv_block_stats stats = {0};
+        if (stream->chunks != NULL)
+            tvc_chunks_stats(stream->chunks, &stats);
+        metrics->buffers_allocated += stats.created;
+    }
+    pthread_mutex_unlock(&client->lock);
+}
+
+const char *trove_version(void) {
+#define VERSION_TEXT(major, minor, patch)     #major "." #minor "." #patch
+#define VERSION_EXPANDED(major, minor, patch) VERSION_TEXT(major, minor, patch)
+    return VERSION_EXPANDED(TROVE_VERSION_MAJOR, TROVE_VERSION_MINOR, TROVE_VERSION_PATCH);
+}

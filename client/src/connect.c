@@ -1,0 +1,162 @@
+/* connect.c - making a client: dialling, hello and welcome. See client.h.
+ *
+ * Signals are blocked while threads are made, ours and nng's, which inherit that: a program's signals go to the program's threads.
+ */
+#include "client.h"
+#include "options.h"
+#include "stream.h"
+#include "wait.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROTOCOL_VERSION 1
+#define AGENT_BYTES_MAX  128
+#define RETRY_FIRST_MS   10
+#define RETRY_MAX_MS     250
+
+static trove_status make_client(const char *url, const trove_client_options *options, struct trove_client **client_out,
+                                trove_error *error) {
+    struct trove_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");
+    pthread_mutex_init(&client->lock, NULL);
+    tvc_cond_init(&client->changed);
+    atomic_init(&client->references, 1);
+    client->call_timeout_ms = options->call_timeout_ms;
+    client->keepalive_ms = options->keepalive_ms;
+    client->memory_bytes = options->memory_bytes;
+    client->next_id = 1;
+    client->tick.fire = tvc_client_tick;
+    client->url = strdup(url);
+    client->agent = strndup(options->name, AGENT_BYTES_MAX);
+    trove_status status = TROVE_OK;
+    if (client->url == NULL || client->agent == NULL)
+        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");
+    if (status == TROVE_OK)
+        status = tv_id_table_init(&client->entries, error);
+    if (status == TROVE_OK)
+        status = tvc_calls_init(&client->calls, error);
+    if (status == TROVE_OK)
+        status = tv_timers_create(&client->timers, error);
+    if (status == TROVE_OK)
+        status = tvc_hooks_init(&client->hooks, error);
+    if (status != TROVE_OK) {
+        tv_timers_destroy(client->timers);
+        tvc_client_release(client);
+        return status;
+    }
+    *client_out = client;
+    return TROVE_OK;
+}
+
+static trove_status send_hello(struct trove_client *client, trove_error *error) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
+    hello.version = PROTOCOL_VERSION;
+    hello.features = TV_FEATURE_HEADER_CHECKSUM;
+    hello.payload_bytes_max = TV_PAYLOAD_BYTES_MAX;
+    hello.agent = client->agent;
+    frame.body_case = TV_BODY(HELLO);
+    frame.hello = &hello;
+    return tv_conn_send(client->conn, &frame, NULL, 0, error);
+}
+
+static trove_status wait_for_welcome(struct trove_client *client, uint64_t deadline_ns, trove_error *error) {
+    bool in_time = true;
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&client->lock);
+    while (client->phase == TVC_GREETING && in_time)
+        in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
+    if (client->phase == TVC_GREETING)
+        status = TV_FAIL(error, DEADLINE_EXCEEDED, "%s: a connection was made, but no server of Trove's has answered in time",
+                         client->url);
+    else if (client->phase == TVC_LOST)
+        status = TV_FAIL(error, UNAVAILABLE, "%s: %s", client->url, client->reason.message);
+    if (client->phase == TVC_LOST && client->reason.status != TROVE_OK) {
+        status = client->reason.status;
+        if (error != NULL)
+            error->status = status;
+    }
+    pthread_mutex_unlock(&client->lock);
+    return status;
+}
+
+static trove_status greet(struct trove_client *client, uint64_t deadline_ns, trove_error *error) {
+    struct tv_transport *transport = NULL;
+    trove_status status = tv_transport_dial(client->url, tvc_deadline_left_ms(deadline_ns), &transport, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX, .keepalive_ms = client->keepalive_ms};
+    status = tv_conn_create(transport, &tvc_client_handler, client, &options, &client->conn, error);
+    if (status != TROVE_OK)
+        return status;
+    tv_conn_start(client->conn);
+    status = send_hello(client, error);
+    if (status == TROVE_OK)
+        status = wait_for_welcome(client, deadline_ns, error);
+    if (status == TROVE_OK)
+        status = tv_timer_arm(client->timers, &client->tick, tv_now_ns() + UINT64_C(1000000000), error);
+    return status;
+}
+
+static trove_status connect_once(const char *url, const trove_client_options *options, uint64_t deadline_ns,
+                                 trove_client **client_out, trove_error *error) {
+    struct trove_client *client = NULL;
+    trove_status status = make_client(url, options, &client, error);
+    if (status != TROVE_OK)
+        return status;
+    status = greet(client, deadline_ns, error);
+    if (status != TROVE_OK) {
+        trove_close(client);
+        return status;
+    }
+    *client_out = client;
+    return TROVE_OK;
+}
+
+static trove_status take_arguments(const char *url, const trove_client_options *given, trove_client_options *options,
+                                   trove_client **client, trove_error *error) {
+    if (url == NULL || client == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the %s is NULL", url == NULL ? "URL" : "client's address");
+    return tvc_client_options_take(given, options, error);
+}
+
+trove_status trove_connect(const char *url, const trove_client_options *given, trove_client **client, trove_error *error) {
+    trove_client_options options;
+    trove_status status = take_arguments(url, given, &options, client, error);
+    if (status != TROVE_OK)
+        return status;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    status = connect_once(url, &options, tvc_deadline_after_ms(options.connect_timeout_ms), client, error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+/* Whether a server that is just starting may be the reason. */
+static bool may_come(trove_status status) {
+    return status == TROVE_UNAVAILABLE || status == TROVE_DEADLINE_EXCEEDED || status == TROVE_RESOURCE_EXHAUSTED;
+}
+
+trove_status trove_connect_wait(const char *url, const trove_client_options *given, uint32_t wait_ms, trove_client **client,
+                                trove_error *error) {
+    trove_client_options options;
+    trove_status status = take_arguments(url, given, &options, client, error);
+    if (status != TROVE_OK)
+        return status;
+    uint64_t deadline_ns = tvc_deadline_after_ms(wait_ms);
+    uint32_t connect_timeout_ms = options.connect_timeout_ms;
+    for (uint32_t pause_ms = RETRY_FIRST_MS;; pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS) {
+        uint32_t left_ms = tvc_deadline_left_ms(deadline_ns);
+        options.connect_timeout_ms = left_ms < connect_timeout_ms ? left_ms : connect_timeout_ms;
+        status = trove_connect(url, &options, client, error);
+        left_ms = tvc_deadline_left_ms(deadline_ns);
+        if (status == TROVE_OK || !may_come(status) || left_ms <= pause_ms)
+            return status;
+        usleep(pause_ms * 1000);
+    }
+}

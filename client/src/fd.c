@@ -1,0 +1,81 @@
+/* fd.c - reading and writing descriptors for transfers. See transfer.h.
+ *
+ * Regular files are read and written as they are. Anything else is polled first, in short steps, so that a pipe that gives nothing
+ * can't hide the end of its stream, nor wait for ever.
+ */
+#include "stream.h"
+#include "transfer.h"
+#include "wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define POLL_STEP_MS 200
+
+static trove_status check_stream(const trove_stream *stream, trove_error *error) {
+    if (stream == NULL)
+        return TROVE_OK;
+    pthread_mutex_lock(&stream->client->lock);
+    trove_status status = tv_stream_state_terminal(stream->state) ? tvc_stream_over(stream, error) : TROVE_OK;
+    pthread_mutex_unlock(&stream->client->lock);
+    return status;
+}
+
+static trove_status wait_for(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, short events,
+                             const char *late, trove_error *error) {
+    uint64_t deadline_ns = tvc_transfer_deadline(transfer);
+    for (;;) {
+        uint32_t left_ms = tvc_deadline_left_ms(deadline_ns);
+        struct pollfd polled = {.fd = fd, .events = events};
+        int ready = poll(&polled, 1, left_ms < POLL_STEP_MS ? (int)left_ms : POLL_STEP_MS);
+        if (ready < 0 && errno != EINTR)
+            return tv_error_errno(error, errno, "waiting for descriptor %d", fd);
+        if (ready > 0)
+            return TROVE_OK;
+        trove_status status = check_stream(stream, error);
+        if (status != TROVE_OK)
+            return status;
+        if (left_ms == 0)
+            return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: descriptor %d %s in time", transfer->bucket, transfer->key, fd,
+                           late);
+    }
+}
+
+trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, void *memory, size_t bytes,
+                         size_t *got, trove_error *error) {
+    bool seekable = lseek(fd, 0, SEEK_CUR) >= 0;
+    *got = 0;
+    while (*got < bytes) {
+        trove_status status = seekable ? TROVE_OK : wait_for(transfer, stream, fd, POLLIN, "has given nothing", error);
+        if (status != TROVE_OK)
+            return status;
+        ssize_t step = read(fd, (char *)memory + *got, bytes - *got);
+        if (step == 0)
+            return TROVE_OK;
+        if (step > 0)
+            *got += (size_t)step;
+        else if (errno != EINTR && errno != EAGAIN)
+            return tv_error_errno(error, errno, "%s/%.200s: reading descriptor %d", transfer->bucket, transfer->key, fd);
+    }
+    return TROVE_OK;
+}
+
+trove_status tvc_fd_write(const struct tvc_transfer *transfer, int fd, const void *memory, size_t bytes, trove_error *error) {
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t step = write(fd, (const char *)memory + done, bytes - done);
+        if (step >= 0) {
+            done += (size_t)step;
+            continue;
+        }
+        if (errno == EAGAIN) {
+            trove_status status = wait_for(transfer, NULL, fd, POLLOUT, "has taken nothing", error);
+            if (status != TROVE_OK)
+                return status;
+        } else if (errno != EINTR) {
+            return tv_error_errno(error, errno, "%s/%.200s: writing to descriptor %d", transfer->bucket, transfer->key, fd);
+        }
+    }
+    return TROVE_OK;
+}

@@ -1,0 +1,150 @@
+/* options.c - see options.h. */
+#include "options.h"
+
+#include "names.h"
+
+#include <string.h>
+
+#define CONNECT_TIMEOUT_MS 5000
+#define CALL_TIMEOUT_MS    30000
+#define KEEPALIVE_MS       15000
+#define MEMORY_BYTES       (256 * TV_MIB)
+
+void trove_client_options_init(trove_client_options *options) {
+    *options = (trove_client_options){
+        .struct_bytes = sizeof *options,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .call_timeout_ms = CALL_TIMEOUT_MS,
+        .keepalive_ms = KEEPALIVE_MS,
+        .memory_bytes = MEMORY_BYTES,
+        .name = "libtrove",
+    };
+}
+
+void trove_stream_options_init(trove_stream_options *options) {
+    *options = (trove_stream_options){
+        .struct_bytes = sizeof *options,
+        .size = TROVE_SIZE_UNKNOWN,
+        .range_length = TROVE_SIZE_UNKNOWN,
+    };
+}
+
+void trove_list_options_init(trove_list_options *options) {
+    *options = (trove_list_options){.struct_bytes = sizeof *options};
+}
+
+/* Copies what the program's version of a structure has over the defaults. */
+static trove_status take(const void *from, size_t from_bytes, void *to, size_t to_bytes, const char *what, trove_error *error) {
+    if (from == NULL)
+        return TROVE_OK;
+    if (from_bytes < sizeof(size_t))
+        return TV_FAIL(error, INVALID_ARGUMENT, "set %s up with %s_init first", what, what);
+    memcpy(to, from, from_bytes < to_bytes ? from_bytes : to_bytes);
+    return TROVE_OK;
+}
+
+trove_status tvc_client_options_take(const trove_client_options *from, trove_client_options *to, trove_error *error) {
+    trove_client_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_client_options", error);
+    if (status != TROVE_OK)
+        return status;
+    if (to->memory_bytes < TV_MIB)
+        return TV_FAIL(error, INVALID_ARGUMENT, "memory_bytes is %llu; at least %llu are needed",
+                       (unsigned long long)to->memory_bytes, (unsigned long long)TV_MIB);
+    if (to->name == NULL || !tv_utf8_valid(to->name, strlen(to->name)))
+        return TV_FAIL(error, INVALID_ARGUMENT, "the client's name is not valid UTF-8");
+    return TROVE_OK;
+}
+
+trove_status tvc_stream_options_take(const trove_stream_options *from, trove_stream_options *to, trove_error *error) {
+    trove_stream_options_init(to);
+    return take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_stream_options", error);
+}
+
+trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error) {
+    trove_list_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_list_options", error);
+    if (status != TROVE_OK)
+        return status;
+    if (to->limit > TV_LIST_LIMIT_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a page of %u entries; at most %d are allowed", to->limit, TV_LIST_LIMIT_MAX);
+    if (to->delimiter != NULL && strlen(to->delimiter) > TV_DELIMITER_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a delimiter of %zu bytes; at most %d are allowed", strlen(to->delimiter),
+                       TV_DELIMITER_BYTES_MAX);
+    if (to->prefix != NULL && strlen(to->prefix) > TV_KEY_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a prefix of %zu bytes; keys have at most %d", strlen(to->prefix),
+                       TV_KEY_BYTES_MAX);
+    if ((to->prefix != NULL && !tv_utf8_valid(to->prefix, strlen(to->prefix))) ||
+        (to->delimiter != NULL && !tv_utf8_valid(to->delimiter, strlen(to->delimiter))))
+        return TV_FAIL(error, INVALID_ARGUMENT, "prefix or delimiter is not valid UTF-8");
+    return TROVE_OK;
+}
+
+trove_status tvc_names_check(const char *bucket, const char *key, trove_error *error) {
+    if (bucket == NULL || key == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the %s is NULL", bucket == NULL ? "bucket" : "key");
+    trove_status status = tv_bucket_check(bucket, error);
+    return status != TROVE_OK ? status : tv_key_check(key, error);
+}
+
+static trove_status check_upload(const trove_stream_options *options, trove_error *error) {
+    if (options->range_offset != 0 || options->range_length != TROVE_SIZE_UNKNOWN)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a range is for downloads; an upload writes the whole object");
+    if (options->content_type != NULL) {
+        trove_status status = tv_content_type_check(options->content_type, error);
+        if (status != TROVE_OK)
+            return status;
+    }
+    if (options->metadata_count > 0 && options->metadata == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "metadata_count is %zu and metadata is NULL", options->metadata_count);
+    for (size_t i = 0; i < options->metadata_count && i < TV_METADATA_COUNT_MAX; i++)
+        if (options->metadata[i].key == NULL || options->metadata[i].value == NULL)
+            return TV_FAIL(error, INVALID_ARGUMENT, "metadata entry %zu has a NULL", i + 1);
+    return tv_metadata_check(options->metadata, options->metadata_count, error);
+}
+
+static trove_status check_download(const trove_stream_options *options, trove_error *error) {
+    if (options->size != TROVE_SIZE_UNKNOWN || options->content_type != NULL || options->metadata_count > 0)
+        return TV_FAIL(error, INVALID_ARGUMENT, "size, content type and metadata are for uploads");
+    if (options->range_length != TROVE_SIZE_UNKNOWN && options->range_offset > UINT64_MAX - 1 - options->range_length)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the range ends above 2^64");
+    return TROVE_OK;
+}
+
+static trove_status check_implemented(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    if (direction == TROVE_DIRECTION_BIDI)
+        return TV_FAIL(error, UNIMPLEMENTED, "bidirectional streams are not implemented yet; open an upload and a download");
+    if (options->lossy || options->backpressure == TROVE_BACKPRESSURE_DROP)
+        return TV_FAIL(error, UNIMPLEMENTED, "lossy streams are not implemented yet; use TROVE_BACKPRESSURE_BLOCK");
+    if (options->backpressure != TROVE_BACKPRESSURE_BLOCK)
+        return TV_FAIL(error, UNIMPLEMENTED, "this backpressure is not implemented yet; use TROVE_BACKPRESSURE_BLOCK");
+    if (options->resumable)
+        return TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
+    return TROVE_OK;
+}
+
+trove_status tvc_stream_options_check(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    if (direction < TROVE_DIRECTION_UPLOAD || direction > TROVE_DIRECTION_BIDI)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%d is no direction", (int)direction);
+    if (options->backpressure > TROVE_BACKPRESSURE_ADAPTIVE)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%d is no backpressure", (int)options->backpressure);
+    if (options->backpressure == TROVE_BACKPRESSURE_DROP && !options->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "TROVE_BACKPRESSURE_DROP loses chunks: set lossy as well");
+    if (options->lossy && options->resumable)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
+    if (options->chunk_bytes > TV_CHUNK_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "chunks of %llu bytes; at most %llu are allowed",
+                       (unsigned long long)options->chunk_bytes, (unsigned long long)TV_CHUNK_BYTES_MAX);
+    if (options->channel_chunks > TV_CHANNEL_CHUNKS_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a channel of %u chunks; at most %d are allowed", options->channel_chunks,
+                       TV_CHANNEL_CHUNKS_MAX);
+    if (options->pool != NULL &&
+        (strlen(options->pool) > TV_BUCKET_BYTES_MAX || !tv_utf8_valid(options->pool, strlen(options->pool))))
+        return TV_FAIL(error, INVALID_ARGUMENT, "the pool's name is not valid");
+    if (options->if_match != NULL && strlen(options->if_match) != TROVE_ETAG_BYTES - 1)
+        return TV_FAIL(error, INVALID_ARGUMENT, "if_match is no etag: those have %d digits", TROVE_ETAG_BYTES - 1);
+    trove_status status = check_implemented(options, direction, error);
+    if (status != TROVE_OK)
+        return status;
+    return direction == TROVE_DIRECTION_UPLOAD ? check_upload(options, error) : check_download(options, error);
+}

@@ -1,0 +1,86 @@
+/* put.c - storing whole objects from memory. See transfer.h; from descriptors and files: put_fd.c. */
+#include "inline_put.h"
+#include "stream.h"
+#include "transfer.h"
+#include "wait.h"
+
+/* A socket that takes no bytes at the end of a failed put: after this the connection is cut, for it still refers to the caller's memory. */
+#define UNSENT_GRACE_MS 2000
+
+static trove_status write_all(const struct tvc_transfer *transfer, trove_stream *stream, const char *data, size_t size,
+                              trove_error *error) {
+    trove_status status = TROVE_OK;
+    for (size_t at = 0; at < size && status == TROVE_OK;) {
+        struct tvc_chunk *chunk = NULL;
+        status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+        if (status != TROVE_OK)
+            return status;
+        size_t bytes = size - at < stream->chunk_bytes ? size - at : stream->chunk_bytes;
+        chunk->iov = (struct iovec){(void *)(data + at), bytes};
+        chunk->wire.bytes = bytes;
+        at += bytes;
+        chunk->wire.final = at == size;
+        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), error);
+        if (status != TROVE_OK)
+            tv_chunk_release(&chunk->wire);
+    }
+    return status;
+}
+
+/* The memory is the caller's again when no chunk is out. */
+static void wait_for_memory(trove_stream *stream) {
+    if (tvc_chunks_wait_idle(stream->chunks, tvc_deadline_after_ms(UNSENT_GRACE_MS)))
+        return;
+    trove_error why;
+    TV_FAIL(&why, DEADLINE_EXCEEDED, "the server takes no bytes, and those of %s/%.200s must not wait any longer", stream->bucket,
+            stream->key);
+    tvc_client_abort(stream->client, &why);
+    (void)tvc_chunks_wait_idle(stream->chunks, TVC_NO_DEADLINE); /* a cut connection lets go of everything at once */
+}
+
+trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
+                                   trove_error *error) {
+    struct tvc_transfer sized = *transfer;
+    sized.options.size = size;
+    trove_stream *stream = NULL;
+    trove_error why;
+    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, true, &stream, error);
+    if (status != TROVE_OK)
+        return status;
+    status = write_all(&sized, stream, data, size, &why);
+    if (status == TROVE_OK)
+        status = trove_stream_complete(stream, transfer->timeout_ms, info, &why);
+    if (status != TROVE_OK) {
+        trove_stream_fail(stream, status, why.message);
+        tv_error_copy(error, &why);
+    }
+    wait_for_memory(stream);
+    trove_stream_release(stream);
+    return status;
+}
+
+trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
+                           bool *not_taken, trove_error *error) {
+    return tvc_inline_put(transfer->client, transfer->bucket, transfer->key, data, size, &transfer->options,
+                          tvc_transfer_deadline(transfer), info, not_taken, error);
+}
+
+trove_status trove_put_memory(trove_client *client, const char *bucket, const char *key, const void *data, size_t size,
+                              const trove_stream_options *options, trove_object_info **info, trove_error *error) {
+    struct tvc_transfer transfer;
+    trove_status status = tvc_transfer_begin(&transfer, client, bucket, key, TROVE_DIRECTION_UPLOAD, options, error);
+    if (status == TROVE_OK && data == NULL && size > 0)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "the data is NULL");
+    if (status == TROVE_OK && transfer.options.size != TROVE_SIZE_UNKNOWN && transfer.options.size != size)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "the options declare %llu bytes, and %zu are given",
+                         (unsigned long long)transfer.options.size, size);
+    if (status != TROVE_OK)
+        return status;
+    if (tvc_inline_put_fits(client, size)) {
+        bool not_taken = false;
+        status = tvc_put_small(&transfer, data, size, info, &not_taken, error);
+        if (!not_taken)
+            return status;
+    }
+    return tvc_put_memory_stream(&transfer, data, size, info, error);
+}

@@ -1,0 +1,199 @@
+/* put_fd.c - storing what a descriptor or a file gives. See transfer.h.
+ *
+ * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is small shows
+ * when it ends, so its beginning is read before anything is opened.
+ */
+#include "inline_put.h"
+#include "stream.h"
+#include "transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct source {
+    int fd;
+    uint64_t size; /* TROVE_SIZE_UNKNOWN for pipes and the like */
+    bool is_file;  /* its size was looked up, and is checked at the end */
+    uint8_t *head; /* its first bytes */
+    size_t head_bytes;
+    bool head_is_all;
+};
+
+/* Finds out what kind of source it is. Files that claim to be empty are read until their end: those of /proc always do. */
+static trove_status look_at(const struct tvc_transfer *transfer, int fd, struct source *source, trove_error *error) {
+    struct stat found;
+    *source = (struct source){.fd = fd, .size = transfer->options.size};
+    if (fstat(fd, &found) != 0)
+        return tv_error_errno(error, errno, "%s/%.200s: descriptor %d", transfer->bucket, transfer->key, fd);
+    if (S_ISDIR(found.st_mode))
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: the source is a directory", transfer->bucket, transfer->key);
+    off_t at = S_ISREG(found.st_mode) ? lseek(fd, 0, SEEK_CUR) : -1;
+    if (at < 0 || found.st_size == 0)
+        return TROVE_OK;
+    source->is_file = true;
+    source->size = at < found.st_size ? (uint64_t)(found.st_size - at) : 0;
+    if (transfer->options.size != TROVE_SIZE_UNKNOWN && transfer->options.size != source->size)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: the options declare %llu bytes, and the file has %llu",
+                       transfer->bucket, transfer->key, (unsigned long long)transfer->options.size,
+                       (unsigned long long)source->size);
+    (void)posix_fadvise(fd, at, 0, POSIX_FADV_SEQUENTIAL); /* only a hint */
+    return TROVE_OK;
+}
+
+static trove_status changed(const struct tvc_transfer *transfer, const struct source *source, const char *how,
+                            trove_error *error) {
+    return TV_FAIL(error, ABORTED,
+                   "%s/%.200s: the file %s while it was read, which had %llu bytes at first; put it again when "
+                   "nothing changes it",
+                   transfer->bucket, transfer->key, how, (unsigned long long)source->size);
+}
+
+/* One byte more than may go in one flight, if there is as much: so a source that is small is at its end. */
+static trove_status read_head(const struct tvc_transfer *transfer, struct source *source, trove_error *error) {
+    size_t limit = (size_t)transfer->client->limits.inline_bytes_max + 1;
+    if (source->is_file && !tvc_inline_put_fits(transfer->client, source->size))
+        return TROVE_OK;
+    source->head = malloc(limit);
+    if (source->head == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read %zu bytes", limit);
+    trove_status status = tvc_fd_read(transfer, NULL, source->fd, source->head, limit, &source->head_bytes, error);
+    if (status != TROVE_OK)
+        return status;
+    source->head_is_all = source->head_bytes < limit;
+    if (source->is_file && source->head_bytes < source->size)
+        return changed(transfer, source, "shrank", error);
+    if (source->is_file && source->head_bytes > source->size)
+        return changed(transfer, source, "grew", error);
+    return TROVE_OK;
+}
+
+/* ---- by way of a stream ---- */
+
+/* Fills a chunk: what is left of the head, then from the descriptor. */
+static trove_status fill(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
+                         uint64_t offset, struct tvc_chunk *chunk, size_t *filled, trove_error *error) {
+    size_t wanted = (size_t)stream->chunk_bytes;
+    if (source->is_file && source->size - offset < wanted)
+        wanted = (size_t)(source->size - offset);
+    size_t head = 0;
+    if (offset < source->head_bytes) {
+        head = source->head_bytes - (size_t)offset < wanted ? source->head_bytes - (size_t)offset : wanted;
+        memcpy(chunk->block, source->head + offset, head);
+    }
+    size_t got = 0;
+    trove_status status = TROVE_OK;
+    if (!source->head_is_all)
+        status = tvc_fd_read(transfer, stream, source->fd, (char *)chunk->block + head, wanted - head, &got, error);
+    *filled = head + got;
+    return status;
+}
+
+static trove_status write_chunk(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
+                                uint64_t *offset, bool *end, trove_error *error) {
+    struct tvc_chunk *chunk = NULL;
+    trove_status status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+    if (status != TROVE_OK)
+        return status;
+    size_t bytes = 0;
+    status = fill(transfer, stream, source, *offset, chunk, &bytes, error);
+    *end = bytes < stream->chunk_bytes || (source->is_file && *offset + bytes == source->size);
+    if (status == TROVE_OK && source->is_file && *end && *offset + bytes < source->size)
+        status = changed(transfer, source, "shrank", error);
+    if (status == TROVE_OK) {
+        chunk->iov.iov_len = bytes;
+        chunk->wire.bytes = bytes;
+        chunk->wire.final = *end;
+        *offset += bytes;
+        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), error);
+    }
+    if (status != TROVE_OK)
+        tv_chunk_release(&chunk->wire);
+    return status;
+}
+
+static trove_status check_end(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
+                              trove_error *error) {
+    char more;
+    size_t got = 0;
+    if (!source->is_file)
+        return TROVE_OK;
+    trove_status status = tvc_fd_read(transfer, stream, source->fd, &more, 1, &got, error);
+    return status == TROVE_OK && got > 0 ? changed(transfer, source, "grew", error) : status;
+}
+
+static trove_status put_stream(const struct tvc_transfer *transfer, const struct source *source, trove_object_info **info,
+                               trove_error *error) {
+    struct tvc_transfer sized = *transfer;
+    sized.options.size = source->size;
+    trove_stream *stream = NULL;
+    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, false, &stream, error);
+    if (status != TROVE_OK)
+        return status;
+    trove_error why;
+    uint64_t offset = 0;
+    bool end = false;
+    while (status == TROVE_OK && !end)
+        status = write_chunk(&sized, stream, source, &offset, &end, &why);
+    if (status == TROVE_OK)
+        status = check_end(&sized, stream, source, &why);
+    if (status == TROVE_OK)
+        status = trove_stream_complete(stream, transfer->timeout_ms, info, &why);
+    if (status != TROVE_OK) {
+        trove_stream_fail(stream, status, why.message);
+        tv_error_copy(error, &why);
+    }
+    trove_stream_release(stream);
+    return status;
+}
+
+/* ---- the program's side ---- */
+
+static trove_status put_source(const struct tvc_transfer *transfer, struct source *source, trove_object_info **info,
+                               trove_error *error) {
+    trove_status status = read_head(transfer, source, error);
+    if (status != TROVE_OK)
+        return status;
+    if (source->head_is_all && tvc_inline_put_fits(transfer->client, source->head_bytes)) {
+        bool not_taken = false;
+        status = tvc_put_small(transfer, source->head, source->head_bytes, info, &not_taken, error);
+        if (!not_taken)
+            return status;
+    }
+    return put_stream(transfer, source, info, error);
+}
+
+static trove_status put_descriptor(const struct tvc_transfer *transfer, int fd, trove_object_info **info, trove_error *error) {
+    struct source source;
+    trove_status status = look_at(transfer, fd, &source, error);
+    if (status != TROVE_OK)
+        return status;
+    status = put_source(transfer, &source, info, error);
+    free(source.head);
+    return status;
+}
+
+trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd, const trove_stream_options *options,
+                          trove_object_info **info, trove_error *error) {
+    struct tvc_transfer transfer;
+    trove_status status = tvc_transfer_begin(&transfer, client, bucket, key, TROVE_DIRECTION_UPLOAD, options, error);
+    return status != TROVE_OK ? status : put_descriptor(&transfer, fd, info, error);
+}
+
+trove_status trove_put_file(trove_client *client, const char *bucket, const char *key, const char *path,
+                            const trove_stream_options *options, trove_object_info **info, trove_error *error) {
+    struct tvc_transfer transfer;
+    trove_status status = tvc_transfer_begin(&transfer, client, bucket, key, TROVE_DIRECTION_UPLOAD, options, error);
+    if (status == TROVE_OK && path == NULL)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "the path is NULL");
+    if (status != TROVE_OK)
+        return status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return tv_error_errno(error, errno, "%.300s", path);
+    status = put_descriptor(&transfer, fd, info, error);
+    close(fd);
+    return status;
+}

@@ -1,0 +1,245 @@
+/* stream.c - the life of a stream, its state, what the program can see of it. See stream.h. */
+#include "stream.h"
+
+#include "object_info.h"
+#include "wait.h"
+
+/* ---- life ---- */
+
+static void unlink_stream(struct trove_client *client, trove_stream *stream) {
+    if (stream->previous != NULL)
+        stream->previous->next = stream->next;
+    else
+        client->streams = stream->next;
+    if (stream->next != NULL)
+        stream->next->previous = stream->previous;
+}
+
+static void destroy(trove_stream *stream) {
+    struct trove_client *client = stream->client;
+    struct tv_block_stats stats = {0};
+    if (stream->chunks != NULL)
+        tvc_chunks_stats(stream->chunks, &stats);
+    pthread_mutex_lock(&client->lock);
+    unlink_stream(client, stream);
+    client->buffers_gone += stats.created;
+    pthread_mutex_unlock(&client->lock);
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvc_block_sums_fini(&stream->upload.sums);
+    else
+        tvc_block_sums_fini(&stream->download.sums);
+    tvc_chunks_destroy(stream->chunks);
+    tvc_client_memory_return(client, stream->memory_claimed);
+    tvc_stream_hooks_fini(&stream->hooks);
+    trove_object_info_free(stream->object);
+    pthread_cond_destroy(&stream->changed);
+    free(stream->bucket);
+    free(stream->key);
+    free(stream);
+    tvc_client_release(client);
+}
+
+void tvc_stream_release(trove_stream *stream) {
+    if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) == 1)
+        destroy(stream);
+}
+
+/* ---- state ---- */
+
+trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, trove_error *error) {
+    trove_status status = tv_stream_state_apply(&stream->state, event, error);
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->rate.begun_ns == 0)
+        tvc_rate_begin(&stream->rate, tv_now_ns());
+    if (status == TROVE_OK)
+        pthread_cond_broadcast(&stream->changed);
+    return status;
+}
+
+void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trove_error *why) {
+    if (tv_stream_state_terminal(stream->state))
+        return;
+    trove_status moved = tv_stream_state_apply(&stream->state, event, NULL);
+    TV_ASSERT(moved == TROVE_OK);
+    if (why != NULL)
+        stream->error = *why;
+    else
+        TV_FAIL(&stream->error, FAILED_PRECONDITION, "%s/%.200s: the stream has completed", stream->bucket, stream->key);
+    stream->ended_ns = tv_now_ns();
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvc_upload_end(stream);
+    else
+        tvc_download_end(stream);
+    if (stream->chunks != NULL)
+        tvc_chunks_end(stream->chunks, &stream->error);
+    if (stream->entry.listed) {
+        tvc_client_unlist(stream->client, &stream->entry);
+        tvc_stream_release(stream); /* the table's */
+    }
+    tvc_stream_hooks_ended(stream);
+    pthread_cond_broadcast(&stream->changed);
+}
+
+void tvc_stream_break(trove_stream *stream, const trove_error *why) {
+    pthread_mutex_lock(&stream->client->lock);
+    bool first = !tv_stream_state_terminal(stream->state);
+    if (first)
+        tvc_stream_end(stream, TV_EVENT_FAIL, why);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (first)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, 0, why);
+}
+
+trove_status tvc_stream_over(const trove_stream *stream, trove_error *error) {
+    return tv_error_copy(error, &stream->error);
+}
+
+bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns) {
+    return tvc_cond_wait(&stream->changed, &stream->client->lock, deadline_ns);
+}
+
+trove_status tvc_stream_late(const trove_stream *stream, const char *what, trove_error *error) {
+    return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: %s in time", stream->bucket, stream->key, what);
+}
+
+/* ---- frames ---- */
+
+static void on_status(trove_stream *stream, const Trove__V1__Status *wire) {
+    trove_error why = {TROVE_OK, ""};
+    if (tv_status_from_wire(wire, &why) == TROVE_OK)
+        TV_FAIL(&why, INTERNAL, "%s/%.200s: the server ended the stream without completing it", stream->bucket, stream->key);
+    pthread_mutex_lock(&stream->client->lock);
+    tvc_stream_end(stream, why.status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, &why);
+    pthread_mutex_unlock(&stream->client->lock);
+}
+
+static void unexpected(trove_stream *stream, const tv_frame *frame) {
+    trove_error why;
+    TV_FAIL(&why, INTERNAL, "%s/%.200s: the server sent a frame of kind %d, which doesn't belong to this stream", stream->bucket,
+            stream->key, (int)frame->body_case);
+    tvc_stream_break(stream, &why);
+}
+
+static void upload_frame(trove_stream *stream, const tv_frame *frame) {
+    switch (frame->body_case) {
+    case TV_BODY(ACK):
+        tvc_upload_on_ack(stream, frame->ack);
+        return;
+    case TV_BODY(CREDIT):
+        tvc_upload_on_credit(stream, frame->credit);
+        return;
+    case TV_BODY(COMPLETED):
+        tvc_upload_on_completed(stream, frame->completed);
+        return;
+    default:
+        unexpected(stream, frame);
+    }
+}
+
+static void download_frame(trove_stream *stream, const tv_frame *frame) {
+    switch (frame->body_case) {
+    case TV_BODY(CHUNK_ABORT):
+        tvc_download_on_abort(stream, frame->chunk_abort);
+        return;
+    case TV_BODY(COMPLETE):
+        tvc_download_on_complete(stream, frame->complete);
+        return;
+    case TV_BODY(DEMAND):
+        return; /* credit is given as memory allows, whether it is asked for or not */
+    default:
+        unexpected(stream, frame);
+    }
+}
+
+void tvc_stream_frame(trove_stream *stream, const tv_frame *frame) {
+    bool opened = stream->opened; /* written by this thread only */
+    if (frame->body_case == TV_BODY(STATUS))
+        on_status(stream, frame->status);
+    else if (frame->body_case == TV_BODY(OPENED) && !opened)
+        tvc_stream_opened(stream, frame->opened);
+    else if (!opened)
+        unexpected(stream, frame);
+    else if (frame->body_case == TV_BODY(STATE))
+        tvc_stream_on_state(stream, frame->state);
+    else if (frame->body_case == TV_BODY(CONTROL))
+        tvc_stream_on_control(stream, frame->control);
+    else if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        upload_frame(stream, frame);
+    else
+        download_frame(stream, frame);
+}
+
+/* ---- what the program sees ---- */
+
+uint64_t tvc_stream_bytes_done(const trove_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.bytes_acknowledged
+                                                       : stream->download.receiver.received_bytes;
+}
+
+uint64_t trove_stream_offset(const trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t offset = stream->direction == TROVE_DIRECTION_UPLOAD
+                          ? stream->upload.next_offset
+                          : stream->download.range_offset + stream->download.verified_bytes;
+    pthread_mutex_unlock(&stream->client->lock);
+    return offset;
+}
+
+trove_stream_state trove_stream_state_get(const trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    trove_stream_state state = stream->state;
+    pthread_mutex_unlock(&stream->client->lock);
+    return state;
+}
+
+uint64_t trove_stream_chunk_bytes(const trove_stream *stream) {
+    return stream->chunk_bytes;
+}
+
+uint64_t trove_stream_id(const trove_stream *stream) {
+    return stream->stream_id;
+}
+
+const trove_object_info *trove_stream_object(const trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    const trove_object_info *object = stream->object;
+    pthread_mutex_unlock(&stream->client->lock);
+    return object;
+}
+
+/* What the two directions count differently. Under the lock. */
+static void fill_direction(const trove_stream *stream, trove_stream_metrics *metrics) {
+    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
+        const struct tvc_upload *upload = &stream->upload;
+        metrics->bytes_sent = upload->bytes_sent;
+        metrics->chunks_sent = upload->chunks_sent;
+        metrics->bytes_acknowledged = upload->bytes_acknowledged;
+        metrics->chunks_acknowledged = upload->chunks_acknowledged;
+        metrics->chunks_resent = upload->chunks_resent + upload->sender.resent_chunks;
+        metrics->credit_bytes = upload->sender.credit_bytes;
+        return;
+    }
+    const struct tv_receiver *receiver = &stream->download.receiver;
+    metrics->bytes_received = receiver->received_bytes;
+    metrics->chunks_received = receiver->received_chunks;
+    metrics->bytes_acknowledged = receiver->taken_offset - stream->download.range_offset;
+    metrics->chunks_acknowledged = receiver->taken_index;
+    metrics->credit_bytes = receiver->outstanding_bytes;
+}
+
+void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics) {
+    trove_stream *self = (trove_stream *)stream; /* the rolling average is brought up to date by looking at it */
+    struct tv_block_stats stats = {0};
+    *metrics = (trove_stream_metrics){.direction = stream->direction};
+    tvc_chunks_stats(stream->chunks, &stats);
+    metrics->buffers_allocated = stats.created;
+    metrics->buffers_in_use = stats.in_use;
+    metrics->buffers_high_water = stats.high_water;
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t now_ns = stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns();
+    tvc_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));
+    metrics->state = stream->state;
+    metrics->bytes_per_second = stream->rate.bytes_per_second;
+    metrics->elapsed_ns = stream->rate.begun_ns != 0 ? now_ns - stream->rate.begun_ns : 0;
+    fill_direction(stream, metrics);
+    pthread_mutex_unlock(&stream->client->lock);
+}

@@ -1,0 +1,125 @@
+/* stream.h - streams, inside: what upload and download share.
+ *
+ * The table of stream_state.h says what moves the state; tvc_stream_move and tvc_stream_end are all that writes it. The server
+ * orders crossing events: the first terminal one wins, and ends the stream once.
+ *
+ * References: the program's handle, the client's table, a queued hook job, the connection while it has the flow in its rings, and
+ * each chunk that is out (chunks.h). The last one may free only without the client's lock: whoever holds the lock while giving
+ * references back has one of its own.
+ */
+#ifndef TVC_STREAM_H
+#define TVC_STREAM_H
+
+#include "chunks.h"
+#include "client.h"
+#include "rate.h"
+#include "stream_download.h"
+#include "stream_hooks.h"
+#include "stream_state.h"
+#include "stream_upload.h"
+
+/* A control that a thread waits for; on its stack. */
+struct tvc_control_wait {
+    struct tvc_control_wait *next;
+    uint64_t serial;
+    bool answered;
+    trove_stream_state state; /* what the server says that it led to */
+    trove_error error;        /* it was refused */
+};
+
+struct trove_stream {
+    /* constant once the stream is open */
+    struct tvc_entry entry; /* first */
+    struct tv_flow flow;
+    struct trove_client *client;
+    trove_direction direction;
+    char *bucket;
+    char *key;
+    uint64_t stream_id;
+    uint64_t chunk_bytes;
+    uint32_t channel_chunks;
+    uint64_t size;  /* as the program declared it, or as the download's object and range have it; TROVE_SIZE_UNKNOWN */
+    bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
+    bool start_paused;
+    uint64_t memory_claimed;
+    struct tvc_chunks *chunks;
+
+    atomic_uint references;
+
+    /* under the client's lock */
+    pthread_cond_t changed;
+    trove_stream *next; /* in the client's list */
+    trove_stream *previous;
+    trove_stream_state state;
+    bool opened;
+    trove_error error; /* why it failed or was cancelled */
+    trove_object_info *object;
+    uint64_t last_serial;
+    struct tvc_control_wait *control_waits;
+    struct tvc_rate rate;
+    uint64_t ended_ns;
+    struct tvc_stream_hooks hooks;
+    union {
+        struct tvc_upload upload;
+        struct tvc_download download;
+    };
+};
+
+static inline void tvc_stream_acquire(trove_stream *stream) {
+    atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
+}
+/* Without the client's lock, unless another reference is sure to be left. */
+void tvc_stream_release(trove_stream *stream);
+
+/* ---- opening: stream_open.c ---- */
+
+struct tvc_stream_request {
+    const char *bucket;
+    const char *key;
+    trove_direction direction;
+    trove_stream_options options; /* checked */
+    bool paused;                  /* to be started by the program */
+    bool own_bytes;               /* upload: straight out of the program's memory */
+};
+
+/* Opens a stream and waits until the server has. */
+trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                             trove_stream **stream, trove_error *error);
+/* On the receiving thread. */
+void tvc_stream_opened(trove_stream *stream, const Trove__V1__Opened *opened);
+
+/* ---- state ---- */
+
+/* Moves a state that isn't terminal. Under the lock. */
+trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, trove_error *error);
+/* COMPLETED (`why` is NULL), FAIL or CANCEL: ends the stream if it hasn't ended, wakes everyone, queues the last hooks. Under the lock;
+ * the caller has a reference. */
+void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trove_error *why);
+/* The stream fails for a reason found at this end, which the server is told. Without the lock; the caller has a reference. */
+void tvc_stream_break(trove_stream *stream, const trove_error *why);
+/* Why nothing more can be done with a stream that has ended, or is ending. Under the lock. */
+trove_status tvc_stream_over(const trove_stream *stream, trove_error *error);
+
+/* ---- controls: stream_control.c ---- */
+
+/* Sends a control; `reason` only for FAIL. Without the lock. */
+void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason);
+/* The server's word on the state, and its own controls. On the receiving thread. */
+void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state);
+void tvc_stream_on_control(trove_stream *stream, const Trove__V1__Control *control);
+
+/* ---- frames: stream.c ---- */
+
+/* Frames of the stream but chunks. On the receiving thread; the caller has a reference. */
+void tvc_stream_frame(trove_stream *stream, const tv_frame *frame);
+
+/* Acknowledged (upload) or received (download) so far. Under the lock. */
+uint64_t tvc_stream_bytes_done(const trove_stream *stream);
+
+/* Waits for a change. False: the deadline has passed. Under the lock. */
+bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns);
+
+/* Ends a wait for `what` that took too long. */
+trove_status tvc_stream_late(const trove_stream *stream, const char *what, trove_error *error);
+
+#endif

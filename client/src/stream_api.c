@@ -1,0 +1,111 @@
+/* stream_api.c - what trove.h says of streams: arguments are checked, then the two directions do it. */
+#include "stream.h"
+
+#include "object_info.h"
+#include "options.h"
+#include "wait.h"
+
+trove_status trove_stream_open(trove_client *client, const char *bucket, const char *key, trove_direction direction,
+                               const trove_stream_options *options, trove_stream **stream, trove_error *error) {
+    if (client == NULL || stream == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the %s is NULL", client == NULL ? "client" : "place for the stream");
+    struct tvc_stream_request request = {.bucket = bucket, .key = key, .direction = direction, .paused = true};
+    trove_status status = tvc_names_check(bucket, key, error);
+    if (status == TROVE_OK)
+        status = tvc_stream_options_take(options, &request.options, error);
+    if (status == TROVE_OK)
+        status = tvc_stream_options_check(&request.options, direction, error);
+    if (status != TROVE_OK)
+        return status;
+    return tvc_stream_open(client, &request, tvc_client_deadline(client, request.options.timeout_ms), stream, error);
+}
+
+static trove_status check_direction(const trove_stream *stream, trove_direction direction, trove_error *error) {
+    if (stream == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
+    if (stream->direction != direction)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is an %s", stream->bucket, stream->key,
+                       stream->direction == TROVE_DIRECTION_UPLOAD ? "upload; it can't be read"
+                                                                   : "download; it can't be written");
+    return TROVE_OK;
+}
+
+trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk_out, trove_error *error) {
+    trove_status status = check_direction(stream, TROVE_DIRECTION_UPLOAD, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvc_chunk *chunk = NULL;
+    status = tvc_chunks_wait(stream->chunks, stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
+    if (status == TROVE_OK)
+        *chunk_out = &chunk->handle;
+    return status;
+}
+
+void trove_stream_chunk_put(trove_stream *stream, trove_chunk *handle) {
+    if (stream == NULL || handle == NULL)
+        return;
+    struct tvc_chunk *chunk = tvc_chunk_of_handle(handle);
+    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+        tvc_download_put(stream, chunk);
+    else
+        tv_chunk_release(&chunk->wire);
+}
+
+trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms, trove_error *error) {
+    trove_status status = check_direction(stream, TROVE_DIRECTION_UPLOAD, error);
+    if (status != TROVE_OK)
+        return status;
+    if (chunk_move == NULL || *chunk_move == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the chunk is NULL");
+    struct tvc_chunk *chunk = tvc_chunk_of_handle(*chunk_move);
+    const trove_chunk *handle = &chunk->handle;
+    if (handle->size > handle->capacity || (handle->size == 0 && !handle->final))
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "%s/%.200s: a chunk of %zu bytes; 1 to %zu are allowed, and 0 only in the last one", stream->bucket,
+                       stream->key, handle->size, handle->capacity);
+    chunk->wire.bytes = handle->size;
+    chunk->wire.final = handle->final;
+    chunk->iov.iov_len = handle->size;
+    status = tvc_upload_write(stream, chunk, tvc_client_deadline(stream->client, timeout_ms), error);
+    if (status == TROVE_OK)
+        *chunk_move = NULL;
+    return status;
+}
+
+trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk_out, trove_error *error) {
+    trove_status status = check_direction(stream, TROVE_DIRECTION_DOWNLOAD, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvc_chunk *chunk = NULL;
+    status = tvc_download_read(stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
+    if (status == TROVE_OK)
+        *chunk_out = chunk != NULL ? &chunk->handle : NULL;
+    return status;
+}
+
+trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms, trove_object_info **info, trove_error *error) {
+    if (stream == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
+    uint64_t deadline_ns = tvc_client_deadline(stream->client, timeout_ms);
+    trove_status status = stream->direction == TROVE_DIRECTION_UPLOAD ? tvc_upload_complete(stream, deadline_ns, error)
+                                                                      : tvc_download_complete(stream, deadline_ns, error);
+    if (status != TROVE_OK || info == NULL)
+        return status;
+    return tvc_object_info_copy(stream->object, info, error); /* doesn't change any more */
+}
+
+void trove_stream_release(trove_stream *stream) {
+    if (stream == NULL)
+        return;
+    trove_error why = {TROVE_CANCELLED, "the stream was released before its end"};
+    pthread_mutex_lock(&stream->client->lock);
+    bool unfinished = !tv_stream_state_terminal(stream->state);
+    tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (unfinished)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
+    pthread_mutex_lock(&stream->client->lock);
+    tvc_stream_hooks_wait(stream);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_stream_release(stream);
+}

@@ -1,0 +1,249 @@
+/* stream_control.c - pause, resume, cancel, fail: from the program, and from the server. See stream.h.
+ *
+ * Who pauses or resumes waits for the server's word, and the state moves when it comes: so both ends order crossing controls alike.
+ */
+#include "stream.h"
+
+#include "wait.h"
+
+/* ---- out ---- */
+
+void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    control.type = type;
+    control.serial = serial;
+    if (reason != NULL) {
+        tv_status_to_wire(reason, &status);
+        control.reason = &status;
+    }
+    frame.call_id = stream->entry.node.id;
+    frame.body_case = TV_BODY(CONTROL);
+    frame.control = &control;
+    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL); /* a lost connection ends the stream in another way */
+}
+
+static void send_state(trove_stream *stream, trove_stream_state state, uint64_t serial, const trove_error *refusal) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__State answer = TROVE__V1__STATE__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    answer.state = (Trove__V1__StreamState)state;
+    answer.serial = serial;
+    if (refusal->status != TROVE_OK) {
+        tv_status_to_wire(refusal, &status);
+        answer.status = &status;
+    }
+    frame.call_id = stream->entry.node.id;
+    frame.body_case = TV_BODY(STATE);
+    frame.state = &answer;
+    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL);
+}
+
+/* ---- in ---- */
+
+static const trove_error cancelled_by_server = {TROVE_CANCELLED, "the stream was cancelled"};
+
+/* Answers the thread that waits for this serial. Under the lock. */
+static void answer_wait(trove_stream *stream, const Trove__V1__State *state) {
+    for (struct tvc_control_wait *wait = stream->control_waits; wait != NULL; wait = wait->next) {
+        if (wait->serial != state->serial)
+            continue;
+        wait->answered = true;
+        wait->state = (trove_stream_state)state->state;
+        if (state->status != NULL && state->state != TROVE__V1__STREAM_STATE__FAILED)
+            tv_status_from_wire(state->status, &wait->error);
+        pthread_cond_broadcast(&stream->changed);
+    }
+}
+
+/* Takes over what the server says. What doesn't fit crossed a change of ours, which the server will answer in its turn. Under the
+ * lock. */
+static void follow(trove_stream *stream, const Trove__V1__State *state) {
+    trove_error why = cancelled_by_server;
+    switch (state->state) {
+    case TROVE__V1__STREAM_STATE__ACTIVE:
+        if (stream->state == TROVE_STREAM_IDLE)
+            (void)tvc_stream_move(stream, TV_EVENT_START, NULL);
+        else if (stream->state == TROVE_STREAM_PAUSED)
+            (void)tvc_stream_move(stream, TV_EVENT_RESUME, NULL);
+        return;
+    case TROVE__V1__STREAM_STATE__PAUSED:
+        (void)tvc_stream_move(stream, TV_EVENT_PAUSE, NULL);
+        return;
+    case TROVE__V1__STREAM_STATE__FAILED:
+        if (state->status == NULL || tv_status_from_wire(state->status, &why) == TROVE_OK)
+            TV_FAIL(&why, UNKNOWN, "%s/%.200s: the server failed the stream without saying why", stream->bucket, stream->key);
+        tvc_stream_end(stream, TV_EVENT_FAIL, &why);
+        return;
+    case TROVE__V1__STREAM_STATE__STREAM_CANCELLED:
+        if (state->status != NULL && tv_status_from_wire(state->status, &why) == TROVE_OK)
+            why = cancelled_by_server;
+        tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
+        return;
+    default:
+        return; /* idle, completing and completed have frames of their own */
+    }
+}
+
+void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
+    pthread_mutex_lock(&stream->client->lock);
+    if (state->serial != 0)
+        answer_wait(stream, state);
+    follow(stream, state);
+    bool active = stream->state == TROVE_STREAM_ACTIVE;
+    pthread_mutex_unlock(&stream->client->lock);
+    if (active)
+        tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA | TV_WANTS_CONTROL);
+}
+
+/* Under the lock. */
+static trove_status obey(trove_stream *stream, const Trove__V1__Control *control, trove_error *refusal) {
+    trove_error why = cancelled_by_server;
+    switch (control->type) {
+    case TROVE__V1__CONTROL_TYPE__PAUSE:
+        return tvc_stream_move(stream, TV_EVENT_PAUSE, refusal);
+    case TROVE__V1__CONTROL_TYPE__RESUME:
+        return tvc_stream_move(stream, TV_EVENT_RESUME, refusal);
+    case TROVE__V1__CONTROL_TYPE__CANCEL:
+        tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
+        return TROVE_OK;
+    case TROVE__V1__CONTROL_TYPE__FAIL:
+        if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
+            TV_FAIL(&why, UNKNOWN, "%s/%.200s: the server failed the stream without saying why", stream->bucket, stream->key);
+        tvc_stream_end(stream, TV_EVENT_FAIL, &why);
+        return TROVE_OK;
+    default:
+        return TV_FAIL(refusal, UNIMPLEMENTED, "a client doesn't take controls of kind %d", (int)control->type);
+    }
+}
+
+void tvc_stream_on_control(trove_stream *stream, const Trove__V1__Control *control) {
+    trove_error refusal = {TROVE_OK, ""};
+    pthread_mutex_lock(&stream->client->lock);
+    (void)!obey(stream, control, &refusal);
+    trove_stream_state state = stream->state;
+    pthread_mutex_unlock(&stream->client->lock);
+    send_state(stream, state, control->serial, &refusal);
+    if (state == TROVE_STREAM_ACTIVE)
+        tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA | TV_WANTS_CONTROL);
+}
+
+/* ---- the program's side ---- */
+
+trove_status trove_stream_start(trove_stream *stream, trove_error *error) {
+    if (stream == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
+    pthread_mutex_lock(&stream->client->lock);
+    bool idle = stream->state == TROVE_STREAM_IDLE;
+    trove_status status = TROVE_OK;
+    if (tv_stream_state_terminal(stream->state))
+        status = tvc_stream_over(stream, error);
+    else
+        status = tvc_stream_move(stream, TV_EVENT_START, error);
+    uint64_t serial = idle ? ++stream->last_serial : 0;
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status == TROVE_OK && idle)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__START, serial, NULL);
+    return status;
+}
+
+static enum tv_stream_event event_of(trove_control control) {
+    switch (control) {
+    case TROVE_CONTROL_PAUSE:
+        return TV_EVENT_PAUSE;
+    case TROVE_CONTROL_RESUME:
+        return TV_EVENT_RESUME;
+    default:
+        return TV_EVENT_CANCEL;
+    }
+}
+
+static void remove_wait(trove_stream *stream, struct tvc_control_wait *wait) {
+    struct tvc_control_wait **at = &stream->control_waits;
+    while (*at != wait)
+        at = &(*at)->next;
+    *at = wait->next;
+}
+
+/* The outcome of a control whose stream has ended before an answer came. Under the lock. */
+static trove_status judge_end(const trove_stream *stream, trove_control control, struct tvc_control_wait *wait) {
+    trove_stream_state state = stream->state;
+    wait->state = state;
+    if (control == TROVE_CONTROL_CANCEL && state == TROVE_STREAM_CANCELLED)
+        return TROVE_OK;
+    return tv_stream_state_apply(&state, event_of(control), &wait->error);
+}
+
+static trove_status wait_for_answer(trove_stream *stream, trove_control control, struct tvc_control_wait *wait,
+                                    uint64_t deadline_ns) {
+    bool in_time = true;
+    pthread_mutex_lock(&stream->client->lock);
+    while (!wait->answered && !tv_stream_state_terminal(stream->state) && in_time)
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    trove_status status = wait->error.status;
+    if (!wait->answered)
+        status = tv_stream_state_terminal(stream->state)
+                     ? judge_end(stream, control, wait)
+                     : tvc_stream_late(stream, "the server has not answered a control", &wait->error);
+    remove_wait(stream, wait);
+    pthread_mutex_unlock(&stream->client->lock);
+    return status;
+}
+
+/* Whether the control may be sent at all. Under the lock. */
+static trove_status begin_control(trove_stream *stream, trove_control control, struct tvc_control_wait *wait,
+                                  trove_error *error) {
+    trove_stream_state state = stream->state;
+    if (tv_stream_state_terminal(state))
+        return tv_stream_state_apply(&state, event_of(control), error);
+    wait->serial = ++stream->last_serial;
+    wait->next = stream->control_waits;
+    stream->control_waits = wait;
+    return TROVE_OK;
+}
+
+trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset, uint32_t timeout_ms,
+                                  trove_stream_state *state, trove_error *error) {
+    (void)offset;
+    static const Trove__V1__ControlType types[] = {
+        [TROVE_CONTROL_PAUSE] = TROVE__V1__CONTROL_TYPE__PAUSE,
+        [TROVE_CONTROL_RESUME] = TROVE__V1__CONTROL_TYPE__RESUME,
+        [TROVE_CONTROL_CANCEL] = TROVE__V1__CONTROL_TYPE__CANCEL,
+    };
+    if (stream == NULL || control < TROVE_CONTROL_PAUSE || control > TROVE_CONTROL_SEEK)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s", stream == NULL ? "the stream is NULL" : "no such control");
+    if (control == TROVE_CONTROL_SEEK)
+        return TV_FAIL(error, UNIMPLEMENTED, "seeking is not implemented yet; open a stream with a range instead");
+    struct tvc_control_wait wait = {.error = {TROVE_OK, ""}};
+    pthread_mutex_lock(&stream->client->lock);
+    trove_status status = begin_control(stream, control, &wait, error);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
+        return status;
+    tvc_stream_send_control(stream, types[control], wait.serial, NULL);
+    status = wait_for_answer(stream, control, &wait, tvc_client_deadline(stream->client, timeout_ms));
+    if (status != TROVE_OK)
+        return tv_error_copy(error, &wait.error);
+    if (state != NULL)
+        *state = wait.state;
+    return TROVE_OK;
+}
+
+void trove_stream_fail(trove_stream *stream, trove_status status, const char *reason) {
+    if (stream == NULL)
+        return;
+    trove_error why;
+    tv_error_set(&why, status == TROVE_OK ? TROVE_UNKNOWN : status, "%s",
+                 reason != NULL ? reason : "the program failed the stream");
+    pthread_mutex_lock(&stream->client->lock);
+    bool open = !tv_stream_state_terminal(stream->state);
+    /* The server may be publishing the object already: then its word decides. */
+    bool server_decides = stream->direction == TROVE_DIRECTION_UPLOAD && stream->state == TROVE_STREAM_COMPLETING;
+    if (open && !server_decides)
+        tvc_stream_end(stream, TV_EVENT_FAIL, &why);
+    uint64_t serial = ++stream->last_serial;
+    pthread_mutex_unlock(&stream->client->lock);
+    if (open)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, serial, &why);
+}

@@ -1,0 +1,298 @@
+/* stream_download.c - see stream_download.h: chunks landing, acknowledgements, the end. Reading is in stream_read.c. */
+#include "stream_download.h"
+
+#include "stream.h"
+
+static trove_stream *stream_of_flow(struct tv_flow *flow) {
+    return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
+}
+
+/* ---- landing ---- */
+
+/* Judges a fragment when its header has come; memory is found for the first one of a chunk. Under the lock. */
+static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes, trove_error *error) {
+    struct tvc_download *download = &stream->download;
+    if (!stream->opened || tv_stream_state_terminal(stream->state))
+        return TV_RECEIVE_DRAIN;
+    struct tv_fragment_in fragment = {
+        .index = chunk->index,
+        .offset = chunk->offset,
+        .chunk_bytes = chunk->chunk_bytes,
+        .fragment_offset = chunk->fragment_offset,
+        .generation = chunk->generation,
+        .payload_bytes = payload_bytes,
+        .final = chunk->final,
+    };
+    enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
+    if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
+        return verdict;
+    download->incoming = tvc_chunks_get(stream->chunks, stream);
+    if (download->incoming == NULL) { /* more and smaller chunks than were agreed on: they come again */
+        tv_receiver_decline(&download->receiver, &fragment);
+        return TV_RECEIVE_DRAIN;
+    }
+    struct tvc_chunk *incoming = download->incoming;
+    incoming->handle.index = chunk->index;
+    incoming->handle.offset = chunk->offset;
+    incoming->handle.size = chunk->chunk_bytes;
+    incoming->handle.final = chunk->final;
+    return TV_RECEIVE_TAKE;
+}
+
+void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
+    struct tvc_download *download = &stream->download;
+    const Trove__V1__Chunk *chunk = frame->chunk;
+    trove_error error;
+    pthread_mutex_lock(&stream->client->lock);
+    enum tv_receive verdict = judge(stream, chunk, payload_bytes, &error);
+    download->verdict = verdict;
+    if (verdict == TV_RECEIVE_TAKE) {
+        download->landing = true;
+        sink->kind = TV_SINK_MEMORY;
+        sink->iov_count = 1;
+        sink->iov[0] = (struct iovec){(char *)download->incoming->block + chunk->fragment_offset, payload_bytes};
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    if (verdict == TV_RECEIVE_FAIL)
+        tvc_stream_break(stream, &error);
+}
+
+static void drop_incoming(struct tvc_download *download) {
+    if (download->incoming != NULL)
+        tv_chunk_release(&download->incoming->wire);
+    download->incoming = NULL;
+}
+
+/* A chunk is whole: it may be read. Under the lock. */
+static void make_ready(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    struct tvc_chunk *chunk = download->incoming;
+    download->incoming = NULL;
+    chunk->arrived_ns = tv_now_ns();
+    if (download->ready_last != NULL)
+        download->ready_last->next = chunk;
+    else
+        download->ready_first = chunk;
+    download->ready_last = chunk;
+    tvc_rate_add(&stream->rate, chunk->arrived_ns, download->receiver.received_bytes);
+    tvc_stream_hooks_progress(stream, chunk->arrived_ns);
+    pthread_cond_broadcast(&stream->changed);
+}
+
+/* A fragment that was taken has come whole. Under the lock. */
+static trove_status take_fragment(trove_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes,
+                                  trove_error *error) {
+    struct tvc_fragment fragment = {
+        .at = chunk->fragment_offset,
+        .bytes = payload_bytes,
+        .has_checksum = chunk->checksum_given_case == TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM,
+        .checksum = chunk->checksum,
+    };
+    trove_status status = tvc_chunk_add_fragment(stream->download.incoming, &fragment, error);
+    if (status == TROVE_OK && chunk->fragment_offset + payload_bytes == chunk->chunk_bytes)
+        make_ready(stream);
+    return status;
+}
+
+void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes) {
+    struct tvc_download *download = &stream->download;
+    trove_error error = {TROVE_OK, ""};
+    pthread_mutex_lock(&stream->client->lock);
+    if (payload_bytes == 0)
+        download->verdict = judge(stream, frame->chunk, 0, &error);
+    download->landing = false;
+    bool over = tv_stream_state_terminal(stream->state);
+    bool declined = download->verdict == TV_RECEIVE_DRAIN && !over;
+    if (over)
+        drop_incoming(download);
+    else if (download->verdict == TV_RECEIVE_TAKE)
+        (void)take_fragment(stream, frame->chunk, payload_bytes, &error);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (error.status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+    else if (declined)
+        tvc_client_wake(stream->client, &stream->flow, TV_WANTS_CONTROL);
+}
+
+void tvc_download_unland(trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    stream->download.landing = false;
+    if (tv_stream_state_terminal(stream->state))
+        drop_incoming(&stream->download);
+    pthread_mutex_unlock(&stream->client->lock);
+}
+
+void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&stream->client->lock);
+    if (!tv_stream_state_terminal(stream->state)) {
+        status = tv_receiver_abort(&stream->download.receiver, abort->index, &error);
+        drop_incoming(&stream->download);
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+}
+
+/* ---- the end ---- */
+
+/* Under the lock. */
+static trove_status take_complete(trove_stream *stream, const Trove__V1__Complete *complete, trove_error *error) {
+    struct tvc_download *download = &stream->download;
+    const struct tv_receiver *receiver = &download->receiver;
+    uint64_t have = receiver->expected_offset - download->range_offset;
+    if (complete->size != have || complete->size != stream->size || complete->chunks != receiver->expected_index ||
+        receiver->in_chunk)
+        return TV_FAIL(error, DATA_LOSS,
+                       "%s/%.200s: the server says that it sent %llu bytes in %llu chunks; of %llu expected bytes %llu came, in "
+                       "%llu chunks",
+                       stream->bucket, stream->key, (unsigned long long)complete->size, (unsigned long long)complete->chunks,
+                       (unsigned long long)stream->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
+    trove_status status = tvc_stream_move(stream, TV_EVENT_COMPLETE, error);
+    if (status != TROVE_OK)
+        return status;
+    download->complete_seen = true;
+    return TROVE_OK;
+}
+
+void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    bool finished = false;
+    pthread_mutex_lock(&stream->client->lock);
+    if (!tv_stream_state_terminal(stream->state)) {
+        status = take_complete(stream, complete, &error);
+        finished = status == TROVE_OK && tvc_download_finish(stream, false);
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+    else if (finished)
+        tvc_client_wake(stream->client, &stream->flow, TV_WANTS_CONTROL);
+}
+
+/* The empty chunk that only says that it is the last needs no reader. Under the lock. */
+static void take_empty(struct tvc_download *download) {
+    struct tvc_chunk *chunk = download->ready_first;
+    if (chunk == NULL || chunk->handle.size > 0)
+        return;
+    download->ready_first = download->ready_last = NULL;
+    tv_receiver_taken(&download->receiver, 0, true);
+    tv_chunk_release(&chunk->wire);
+}
+
+bool tvc_download_finish(trove_stream *stream, bool asked) {
+    struct tvc_download *download = &stream->download;
+    if (stream->state == TROVE_STREAM_COMPLETING)
+        take_empty(download);
+    bool read = download->complete_seen && download->ready_first == NULL && download->verified_bytes == stream->size;
+    if (stream->state != TROVE_STREAM_COMPLETING || !read || (download->out > 0 && !asked))
+        return false;
+    download->completed_due = true;
+    tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
+    return true;
+}
+
+void tvc_download_end(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    while (download->ready_first != NULL) {
+        struct tvc_chunk *chunk = download->ready_first;
+        download->ready_first = chunk->next;
+        tv_chunk_release(&chunk->wire);
+    }
+    download->ready_last = NULL;
+    if (!download->landing) /* else the transport still writes into it */
+        drop_incoming(download);
+}
+
+/* ---- frames out ---- */
+
+/* Under the lock. */
+static bool fill_ack(trove_stream *stream, struct tv_pulled *pulled) {
+    struct tvc_download *download = &stream->download;
+    bool not_taken = false;
+    if (!tv_receiver_next_ack(&download->receiver, &pulled->range.first, &pulled->range.count, &not_taken))
+        return false;
+    Trove__V1__Ack *body = &pulled->scratch.ack;
+    trove__v1__ack__init(body);
+    body->n_ranges = 1;
+    body->ranges = pulled->ranges;
+    pulled->ranges[0] = &pulled->range;
+    body->not_taken = not_taken;
+    body->received_offset = download->receiver.taken_offset;
+    body->generation = download->receiver.generation;
+    if (!not_taken) {
+        body->credit = download->credit_due;
+        tv_receiver_grant(&download->receiver, download->credit_due);
+        download->credit_due = 0;
+    }
+    pulled->frame.body_case = TV_BODY(ACK);
+    pulled->frame.ack = body;
+    return true;
+}
+
+/* Under the lock. */
+static void fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
+    struct tvc_download *download = &stream->download;
+    Trove__V1__Credit *body = &pulled->scratch.credit;
+    trove__v1__credit__init(body);
+    body->bytes = download->credit_due;
+    tv_receiver_grant(&download->receiver, download->credit_due);
+    download->credit_due = 0;
+    pulled->frame.body_case = TV_BODY(CREDIT);
+    pulled->frame.credit = body;
+}
+
+/* Acknowledgements, then the word that all is here. */
+static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
+    trove_stream *stream = stream_of_flow(flow);
+    struct tvc_download *download = &stream->download;
+    pthread_mutex_lock(&stream->client->lock);
+    bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
+    bool filled = !over;
+    pulled->frame.call_id = stream->entry.node.id;
+    if (over || fill_ack(stream, pulled)) {
+        /* done */
+    } else if (download->completed_due) {
+        download->completed_due = false;
+        trove__v1__completed__init(&pulled->scratch.completed);
+        pulled->frame.body_case = TV_BODY(COMPLETED);
+        pulled->frame.completed = &pulled->scratch.completed;
+    } else if (download->credit_due > 0 && stream->state != TROVE_STREAM_COMPLETED) {
+        fill_credit(stream, pulled);
+    } else {
+        filled = false;
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    return filled;
+}
+
+/* A download sends no chunks. */
+static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
+    (void)flow;
+    (void)payload_bytes_max;
+    (void)pulled;
+    return false;
+}
+
+static void sent(struct tv_flow *flow, void *cookie) {
+    (void)flow;
+    (void)cookie;
+}
+
+static void flow_acquire(struct tv_flow *flow) {
+    tvc_stream_acquire(stream_of_flow(flow));
+}
+
+static void flow_release(struct tv_flow *flow) {
+    tvc_stream_release(stream_of_flow(flow));
+}
+
+const struct tv_flow_ops tvc_download_flow = {
+    .pull_control = pull_control,
+    .pull_data = pull_data,
+    .sent = sent,
+    .acquire = flow_acquire,
+    .release = flow_release,
+};

@@ -1,0 +1,61 @@
+/* stream_download.h - the receiving side of a stream: chunks land in the pool's blocks, wait to be read, give credit back. See stream.h.
+ *
+ * The transport's thread only puts bytes in their place; the reading thread hashes them, before the program sees them.
+ */
+#ifndef TVC_STREAM_DOWNLOAD_H
+#define TVC_STREAM_DOWNLOAD_H
+
+#include "block_sums.h"
+#include "conn.h"
+#include "receiver.h"
+
+struct tvc_chunk;
+
+struct tvc_download {
+    /* constant once the stream is open */
+    uint64_t range_offset;
+    uint64_t range_length; /* TROVE_SIZE_UNKNOWN: to the end */
+    uint64_t window_bytes; /* credit given at the opening */
+    bool check_etag;       /* the whole object is read, and it has an etag */
+
+    /* the reading thread's alone */
+    struct tvc_block_sums sums;
+
+    /* under the client's lock */
+    struct tv_receiver receiver;
+    struct tvc_chunk *incoming; /* its first fragment has come */
+    enum tv_receive verdict;    /* on the fragment whose payload is coming in */
+    bool landing;               /* the transport is putting bytes into `incoming` */
+    struct tvc_chunk *ready_first;
+    struct tvc_chunk *ready_last;
+    uint32_t out; /* chunks that the program has */
+    uint64_t verified_bytes;
+    uint64_t credit_due; /* to be given with the next acknowledgement */
+    bool complete_seen;
+    bool completed_due; /* the server is to be told that all is here */
+};
+
+extern const struct tv_flow_ops tvc_download_flow;
+
+/* The next chunk, verified; NULL at the end. Without the lock. */
+trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error);
+void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk);
+/* Waits until all was received and read. Without the lock. */
+trove_status tvc_download_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+
+/* On the receiving thread, without the lock. `land` says where a chunk frame's payload goes; `landed` takes the frame, whether it had a
+ * payload (then `land` was called for it) or not. */
+void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
+void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes);
+/* The connection has ended while a payload was coming in. */
+void tvc_download_unland(trove_stream *stream);
+void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort);
+void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete);
+
+/* Completes the stream if everything has come, was read and was given back; `asked`: the reader wants to know no more of what it still has.
+ * True: it is completed, and the control ring is to be woken. Under the lock. */
+bool tvc_download_finish(trove_stream *stream, bool asked);
+/* The stream has ended: lets go of what was not read. Under the lock. */
+void tvc_download_end(trove_stream *stream);
+
+#endif

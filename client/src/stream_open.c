@@ -1,0 +1,296 @@
+/* stream_open.c - opening a stream: memory, the Open frame, what the server agrees to. See stream.h. */
+#include "stream.h"
+
+#include "inline_put.h"
+#include "object_info.h"
+#include "wait.h"
+
+#include <string.h>
+
+/* Beyond the window: one chunk that the program fills, and one that is on its way back. */
+#define UPLOAD_SPARE_CHUNKS 2
+
+static uint32_t spare_chunks(trove_direction direction) {
+    return direction == TROVE_DIRECTION_UPLOAD ? UPLOAD_SPARE_CHUNKS : 0;
+}
+
+/* ---- making one ---- */
+
+static void link_stream(struct trove_client *client, trove_stream *stream) {
+    stream->next = client->streams;
+    if (client->streams != NULL)
+        client->streams->previous = stream;
+    client->streams = stream;
+}
+
+static trove_status make_stream(trove_client *client, const struct tvc_stream_request *request, trove_stream **stream_out,
+                                trove_error *error) {
+    trove_stream *stream = calloc(1, sizeof *stream);
+    if (stream != NULL) {
+        stream->bucket = strdup(request->bucket);
+        stream->key = strdup(request->key);
+    }
+    if (stream == NULL || stream->bucket == NULL || stream->key == NULL) {
+        if (stream != NULL) {
+            free(stream->bucket);
+            free(stream->key);
+        }
+        free(stream);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    }
+    bool upload = request->direction == TROVE_DIRECTION_UPLOAD;
+    stream->entry.kind = TVC_ENTRY_STREAM;
+    stream->flow.ops = upload ? &tvc_upload_flow : &tvc_download_flow;
+    stream->client = client;
+    stream->direction = request->direction;
+    stream->size = request->options.size;
+    stream->own_bytes = request->own_bytes;
+    stream->start_paused = request->paused;
+    if (!upload) {
+        stream->download.range_offset = request->options.range_offset;
+        stream->download.range_length = request->options.range_length;
+    }
+    atomic_init(&stream->references, 1);
+    tvc_cond_init(&stream->changed);
+    tvc_stream_hooks_init(stream, &request->options.hooks);
+    tvc_client_acquire(client);
+    pthread_mutex_lock(&client->lock);
+    link_stream(client, stream);
+    pthread_mutex_unlock(&client->lock);
+    *stream_out = stream;
+    return TROVE_OK;
+}
+
+/* ---- memory ---- */
+
+static trove_status no_memory(const trove_stream *stream, uint64_t chunk_bytes, trove_error *error) {
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "%s/%.200s: no memory for a chunk of %llu bytes within the client's memory_bytes of %llu; release other "
+                   "streams, use smaller chunks or raise memory_bytes",
+                   stream->bucket, stream->key, (unsigned long long)chunk_bytes,
+                   (unsigned long long)stream->client->memory_bytes);
+}
+
+/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download asks for fewer
+ * chunks at once; an upload just never fills its window. */
+static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
+    const struct tvc_limits *limits = &stream->client->limits;
+    if (open->chunk_bytes > limits->chunk_bytes_max)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: chunks of %llu bytes; this server takes at most %llu", stream->bucket,
+                       stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
+    uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : TV_CHUNK_BYTES_DEFAULT;
+    uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : TV_CHANNEL_CHUNKS_DEFAULT;
+    uint64_t window_bytes = channel_chunks * chunk_bytes;
+    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
+        open->demand = window_bytes;
+        stream->upload.demand_bytes = window_bytes;
+    }
+    if (stream->own_bytes)
+        return TROVE_OK;
+    uint64_t want = (channel_chunks + spare_chunks(stream->direction)) * chunk_bytes;
+    stream->memory_claimed = tvc_client_memory_claim(stream->client, want, chunk_bytes);
+    if (stream->memory_claimed == 0)
+        return no_memory(stream, chunk_bytes, error);
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        return TROVE_OK;
+    if (stream->memory_claimed < want) {
+        open->chunk_bytes = chunk_bytes;
+        open->channel_chunks = (uint32_t)(stream->memory_claimed / chunk_bytes);
+        window_bytes = open->channel_chunks * chunk_bytes;
+    }
+    open->credit = window_bytes;
+    stream->download.window_bytes = window_bytes;
+    return TROVE_OK;
+}
+
+/* Now that chunk size and number are known: claims what is missing, returns what is too much. *count chunks are there to be had. */
+static trove_status settle_memory(trove_stream *stream, size_t *count, trove_error *error) {
+    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream->direction);
+    *count = wanted;
+    if (stream->own_bytes)
+        return TROVE_OK;
+    uint64_t bytes = wanted * stream->chunk_bytes;
+    uint64_t have = stream->memory_claimed;
+    if (have < bytes)
+        stream->memory_claimed +=
+            tvc_client_memory_claim(stream->client, bytes - have, have < stream->chunk_bytes ? stream->chunk_bytes - have : 0);
+    if (stream->memory_claimed < stream->chunk_bytes)
+        return no_memory(stream, stream->chunk_bytes, error);
+    uint64_t fitting = stream->memory_claimed / stream->chunk_bytes;
+    if (fitting < wanted)
+        *count = (size_t)fitting;
+    uint64_t surplus = stream->memory_claimed - *count * stream->chunk_bytes;
+    stream->memory_claimed -= surplus;
+    tvc_client_memory_return(stream->client, surplus);
+    return TROVE_OK;
+}
+
+/* ---- the server's answer ---- */
+
+static trove_status check_opened(const trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+    if (opened->chunk_bytes < TV_CHUNK_BYTES_MIN || opened->chunk_bytes > TV_CHUNK_BYTES_MAX || opened->channel_chunks < 1 ||
+        opened->channel_chunks > TV_CHANNEL_CHUNKS_MAX)
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server wants %u chunks of %llu bytes, which can't be", stream->bucket,
+                       stream->key, opened->channel_chunks, (unsigned long long)opened->chunk_bytes);
+    return TROVE_OK;
+}
+
+/* What is made without the lock, before anyone else sees it. */
+struct prepared {
+    struct tvc_chunks *chunks;
+    trove_object_info *object;
+    size_t chunk_count;
+};
+
+static void drop_prepared(struct prepared *prepared) {
+    tvc_chunks_destroy(prepared->chunks);
+    trove_object_info_free(prepared->object);
+}
+
+static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opened, struct prepared *prepared,
+                            trove_error *error) {
+    trove_status status = check_opened(stream, opened, error);
+    if (status != TROVE_OK)
+        return status;
+    stream->stream_id = opened->stream_id;
+    stream->chunk_bytes = opened->chunk_bytes;
+    stream->channel_chunks = opened->channel_chunks;
+    status = settle_memory(stream, &prepared->chunk_count, error);
+    if (status == TROVE_OK)
+        status = tvc_chunks_create(stream->chunk_bytes, prepared->chunk_count, !stream->own_bytes, &prepared->chunks, error);
+    if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_DOWNLOAD)
+        status = tvc_object_info_create(opened->object, stream->bucket, stream->key, &prepared->object, error);
+    return status;
+}
+
+static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+    struct tvc_upload *upload = &stream->upload;
+    trove_status status = tv_sender_init(&upload->sender, stream->channel_chunks, 0, error);
+    if (status != TROVE_OK)
+        return status;
+    tv_sender_credit(&upload->sender, opened->credit, 0);
+    upload->busy_ns = tv_now_ns();
+    return TROVE_OK;
+}
+
+static void install_download(trove_stream *stream, const Trove__V1__Opened *opened, const struct prepared *prepared) {
+    struct tvc_download *download = &stream->download;
+    const trove_object_info *object = prepared->object;
+    uint64_t left = object->size > download->range_offset ? object->size - download->range_offset : 0;
+    stream->size = download->range_length < left ? download->range_length : left;
+    download->check_etag = stream->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
+    tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
+    tv_receiver_grant(&download->receiver, download->window_bytes);
+    uint64_t window_bytes = prepared->chunk_count * stream->chunk_bytes;
+    if (window_bytes > download->window_bytes)
+        download->credit_due = window_bytes - download->window_bytes;
+}
+
+/* Under the lock. */
+static trove_status install(trove_stream *stream, const Trove__V1__Opened *opened, struct prepared *prepared,
+                            trove_error *error) {
+    trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
+    if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_UPLOAD)
+        status = install_upload(stream, opened, error);
+    if (status != TROVE_OK)
+        return status;
+    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+        install_download(stream, opened, prepared);
+    stream->chunks = prepared->chunks;
+    stream->object = prepared->object;
+    *prepared = (struct prepared){0};
+    stream->opened = true;
+    if (!stream->start_paused)
+        (void)tvc_stream_move(stream, TV_EVENT_START, NULL);
+    pthread_cond_broadcast(&stream->changed);
+    return TROVE_OK;
+}
+
+void tvc_stream_opened(trove_stream *stream, const Trove__V1__Opened *opened) {
+    struct trove_client *client = stream->client;
+    struct prepared prepared = {0};
+    trove_error error = {TROVE_OK, ""};
+    trove_status status = prepare(stream, opened, &prepared, &error);
+    bool credit_due = false;
+    if (status == TROVE_OK) {
+        pthread_mutex_lock(&client->lock);
+        if (!tv_stream_state_terminal(stream->state))
+            status = install(stream, opened, &prepared, &error);
+        credit_due = stream->direction == TROVE_DIRECTION_DOWNLOAD && stream->download.credit_due > 0;
+        pthread_mutex_unlock(&client->lock);
+    }
+    drop_prepared(&prepared);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+    else if (credit_due)
+        tvc_client_wake(client, &stream->flow, TV_WANTS_CONTROL);
+}
+
+/* ---- the program's side ---- */
+
+static trove_status send_open(trove_stream *stream, const struct tvc_stream_request *request, trove_error *error) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Open open;
+    struct tvc_open_parts parts;
+    tvc_open_fill(&open, &parts, request->bucket, request->key, request->direction, &request->options);
+    trove_status status = claim_memory(stream, &open, error);
+    if (status != TROVE_OK)
+        return status;
+    open.paused = request->paused;
+    frame.body_case = TV_BODY(OPEN);
+    frame.open = &open;
+    tvc_stream_acquire(stream); /* the table's */
+    status = tvc_client_begin(stream->client, &stream->entry, &frame, NULL, 0, NULL, NULL, error);
+    if (status != TROVE_OK)
+        tvc_stream_release(stream);
+    return status;
+}
+
+static trove_status wait_for_opened(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    struct trove_client *client = stream->client;
+    trove_status status = TROVE_OK;
+    bool in_time = true;
+    bool late = false;
+    pthread_mutex_lock(&client->lock);
+    while (!stream->opened && !tv_stream_state_terminal(stream->state) && in_time)
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    if (!stream->opened && !tv_stream_state_terminal(stream->state)) {
+        trove_error why;
+        status = tvc_stream_late(stream, "the server has not opened the stream", &why);
+        tv_error_copy(error, &why);
+        tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
+        late = true;
+    } else if (!stream->opened) {
+        status = tvc_stream_over(stream, error);
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (late)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
+    return status;
+}
+
+/* A stream that was never opened: ended without a word to the program. */
+static void discard(trove_stream *stream) {
+    trove_error why = {TROVE_CANCELLED, "the stream was not opened"};
+    pthread_mutex_lock(&stream->client->lock);
+    tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_stream_release(stream);
+}
+
+trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                             trove_stream **stream_out, trove_error *error) {
+    trove_stream *stream = NULL;
+    trove_status status = make_stream(client, request, &stream, error);
+    if (status != TROVE_OK)
+        return status;
+    status = send_open(stream, request, error);
+    if (status == TROVE_OK)
+        status = wait_for_opened(stream, deadline_ns, error);
+    if (status != TROVE_OK) {
+        discard(stream);
+        return status;
+    }
+    *stream_out = stream;
+    return TROVE_OK;
+}

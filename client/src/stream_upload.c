@@ -1,0 +1,364 @@
+/* stream_upload.c - see stream_upload.h.
+ *
+ * The way of a chunk: the program fills it; its own thread hashes it (no lock is held) and puts it into the window; the connection pulls
+ * it frame by frame when the transport is ready; it goes back to the pool when it is acknowledged and the transport is done with it.
+ */
+#include "stream_upload.h"
+
+#include "object_info.h"
+#include "stream.h"
+#include "wait.h"
+
+#include <string.h>
+
+/* An upload without anything to send gives its credit up after this. */
+#define IDLE_NS UINT64_C(1000000000)
+
+uint64_t tvc_upload_window(const trove_stream *stream) {
+    return stream->channel_chunks * stream->chunk_bytes;
+}
+
+/* ---- writing ---- */
+
+/* Whether there is room now. *wait: there may be later. Under the lock. */
+static trove_status may_write(const trove_stream *stream, uint64_t bytes, bool *wait, trove_error *error) {
+    const struct tvc_upload *upload = &stream->upload;
+    *wait = false;
+    if (tv_stream_state_terminal(stream->state))
+        return tvc_stream_over(stream, error);
+    if (stream->state == TROVE_STREAM_IDLE)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
+    if (upload->finishing || upload->sender.final_pushed)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: no chunk may follow the last one", stream->bucket, stream->key);
+    if (stream->size != TROVE_SIZE_UNKNOWN && bytes > stream->size - upload->next_offset)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
+                       stream->bucket, stream->key, (unsigned long long)stream->size);
+    *wait = stream->state == TROVE_STREAM_PAUSED || tv_sender_full(&upload->sender) || !tvc_stream_hooks_keep_up(stream);
+    return TROVE_OK;
+}
+
+static trove_status wait_for_room(trove_stream *stream, uint64_t bytes, uint64_t deadline_ns, trove_error *error) {
+    bool wait = false;
+    bool in_time = true;
+    trove_status status = may_write(stream, bytes, &wait, error);
+    while (status == TROVE_OK && wait && in_time) {
+        in_time = tvc_stream_wait(stream, deadline_ns);
+        status = may_write(stream, bytes, &wait, error);
+    }
+    if (status == TROVE_OK && wait)
+        status = tvc_stream_late(
+            stream, stream->state == TROVE_STREAM_PAUSED ? "the stream was not resumed" : "the server has not taken a chunk",
+            error);
+    return status;
+}
+
+trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error) {
+    struct tvc_upload *upload = &stream->upload;
+    struct tv_chunk *wire = &chunk->wire;
+    wire->offset = upload->next_offset;
+    wire->written_ns = tv_now_ns();
+    tv_chunk_hash(wire);
+    bool demand = false;
+    pthread_mutex_lock(&stream->client->lock);
+    trove_status status = wait_for_room(stream, wire->bytes, deadline_ns, error);
+    if (status == TROVE_OK) {
+        tv_chunk_acquire(wire); /* for the sums below: the server may have acknowledged it by then */
+        tv_sender_push(&upload->sender, wire);
+        upload->next_offset += wire->bytes;
+        upload->busy_ns = wire->written_ns;
+        demand = upload->demand_bytes == 0;
+        upload->demand_bytes = tvc_upload_window(stream);
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
+        return status;
+    if (demand)
+        tvc_upload_send_demand(stream, tvc_upload_window(stream));
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+    tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, wire->bytes, wire->piece_sums);
+    tv_chunk_release(wire);
+    return TROVE_OK;
+}
+
+/* ---- the end ---- */
+
+/* The last chunk says that it is; where the program's own didn't, an empty one follows. */
+static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    struct tvc_chunk *chunk = NULL;
+    trove_status status = tvc_chunks_wait(stream->chunks, stream, deadline_ns, &chunk, error);
+    if (status != TROVE_OK)
+        return status;
+    chunk->wire.bytes = 0;
+    chunk->wire.final = true;
+    status = tvc_upload_write(stream, chunk, deadline_ns, error);
+    if (status != TROVE_OK)
+        tv_chunk_release(&chunk->wire);
+    return status;
+}
+
+/* Under the lock. *final: the last chunk has been written; *done: this was called before. */
+static trove_status may_complete(const trove_stream *stream, bool *final, bool *done, trove_error *error) {
+    const struct tvc_upload *upload = &stream->upload;
+    *done = upload->finishing || tv_stream_state_terminal(stream->state);
+    *final = upload->sender.final_pushed;
+    if (*done)
+        return TROVE_OK;
+    if (stream->state == TROVE_STREAM_IDLE)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
+    if (stream->size != TROVE_SIZE_UNKNOWN && stream->size != upload->next_offset)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: %llu bytes were written of the %llu that were declared",
+                       stream->bucket, stream->key, (unsigned long long)upload->next_offset, (unsigned long long)stream->size);
+    return TROVE_OK;
+}
+
+static trove_status finish(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    struct tvc_upload *upload = &stream->upload;
+    bool final = false;
+    bool done = false;
+    pthread_mutex_lock(&stream->client->lock);
+    trove_status status = may_complete(stream, &final, &done, error);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK || done)
+        return status;
+    if (!final)
+        status = write_final(stream, deadline_ns, error);
+    if (status != TROVE_OK)
+        return status;
+    char etag[TROVE_ETAG_BYTES] = "";
+    (void)tvc_block_sums_etag(&upload->sums, etag);
+    pthread_mutex_lock(&stream->client->lock);
+    upload->finishing = true;
+    memcpy(upload->etag, etag, sizeof etag);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+    return TROVE_OK;
+}
+
+trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    trove_status status = finish(stream, deadline_ns, error);
+    if (status != TROVE_OK)
+        return status;
+    bool in_time = true;
+    pthread_mutex_lock(&stream->client->lock);
+    while (!tv_stream_state_terminal(stream->state) && in_time)
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    if (!tv_stream_state_terminal(stream->state))
+        status = tvc_stream_late(stream, "the server has not said that the object is stored", error);
+    else if (stream->state != TROVE_STREAM_COMPLETED)
+        status = tvc_stream_over(stream, error);
+    pthread_mutex_unlock(&stream->client->lock);
+    return status;
+}
+
+/* ---- frames out ---- */
+
+static trove_stream *stream_of_flow(struct tv_flow *flow) {
+    return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
+}
+
+static void flow_acquire(struct tv_flow *flow) {
+    tvc_stream_acquire(stream_of_flow(flow));
+}
+
+static void flow_release(struct tv_flow *flow) {
+    tvc_stream_release(stream_of_flow(flow));
+}
+
+static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
+    const struct tv_chunk *chunk = fragment->chunk;
+    Trove__V1__Chunk *body = &pulled->scratch.chunk;
+    trove__v1__chunk__init(body);
+    body->index = chunk->index;
+    body->offset = fragment->data.offset;
+    body->chunk_bytes = chunk->bytes;
+    body->fragment_offset = fragment->fragment_offset;
+    body->final = chunk->final;
+    body->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
+    body->checksum = tv_chunk_checksum(stream->entry.node.id, chunk->index, &fragment->data);
+    pulled->frame.call_id = stream->entry.node.id;
+    pulled->frame.body_case = TV_BODY(CHUNK);
+    pulled->frame.chunk = body;
+    pulled->payload_bytes = fragment->data.bytes;
+    pulled->iov_count = fragment->data.iov_count;
+    memcpy(pulled->iov, fragment->data.iov, fragment->data.iov_count * sizeof *pulled->iov);
+    pulled->cookie = fragment->chunk;
+}
+
+/* Under the lock. */
+static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) {
+    Trove__V1__Complete *body = &pulled->scratch.complete;
+    trove__v1__complete__init(body);
+    body->size = stream->upload.next_offset;
+    body->chunks = stream->upload.sender.next;
+    if (stream->upload.etag[0] != '\0')
+        body->etag = (char *)stream->upload.etag; /* doesn't change any more */
+    pulled->frame.call_id = stream->entry.node.id;
+    pulled->frame.body_case = TV_BODY(COMPLETE);
+    pulled->frame.complete = body;
+}
+
+/* Whether all is sent and the server is to be told so. Under the lock. */
+static bool complete_due(const trove_stream *stream) {
+    const struct tvc_upload *upload = &stream->upload;
+    return upload->finishing && !upload->complete_sent && tv_sender_drained(&upload->sender);
+}
+
+static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
+    trove_stream *stream = stream_of_flow(flow);
+    struct tvc_upload *upload = &stream->upload;
+    struct tv_fragment_out fragment;
+    pthread_mutex_lock(&stream->client->lock);
+    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+    bool chunk = moving && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
+    bool complete = moving && !chunk && complete_due(stream);
+    if (chunk) {
+        upload->bytes_sent += fragment.data.bytes;
+        upload->chunks_sent += fragment.fragment_offset == 0;
+    } else if (complete) {
+        upload->complete_sent = true;
+        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL); /* is COMPLETING already where it is said again */
+        fill_complete(stream, pulled);
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    if (chunk)
+        fill_chunk(stream, &fragment, pulled);
+    return chunk || complete;
+}
+
+/* Controls and demand are sent at once; there is nothing to be merged. */
+static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
+    (void)flow;
+    (void)pulled;
+    return false;
+}
+
+static void sent(struct tv_flow *flow, void *cookie) {
+    (void)flow;
+    tv_chunk_release(cookie);
+}
+
+const struct tv_flow_ops tvc_upload_flow = {
+    .pull_control = pull_control,
+    .pull_data = pull_data,
+    .sent = sent,
+    .acquire = flow_acquire,
+    .release = flow_release,
+};
+
+void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
+    demand.bytes = bytes;
+    frame.call_id = stream->entry.node.id;
+    frame.body_case = TV_BODY(DEMAND);
+    frame.demand = &demand;
+    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL);
+}
+
+bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
+    struct tvc_upload *upload = &stream->upload;
+    bool running = stream->opened && !tv_stream_state_terminal(stream->state) && !upload->finishing;
+    if (!running || upload->demand_bytes == 0 || !tv_sender_settled(&upload->sender) || now_ns < upload->busy_ns + IDLE_NS)
+        return false;
+    upload->demand_bytes = 0;
+    return true;
+}
+
+/* ---- frames in ---- */
+
+struct acked {
+    trove_stream *stream;
+    uint64_t now_ns;
+};
+
+/* Under the lock. */
+static void chunk_acked(void *context, const struct tv_chunk *chunk) {
+    const struct acked *acked = context;
+    struct tvc_upload *upload = &acked->stream->upload;
+    upload->bytes_acknowledged += chunk->bytes;
+    upload->chunks_acknowledged++;
+    trove_chunk_ack ack = {
+        .index = chunk->index,
+        .offset = chunk->offset,
+        .size = chunk->bytes,
+        .received_offset = upload->received_offset,
+        .durable_offset = upload->durable_offset,
+        .latency_ns = acked->now_ns - chunk->written_ns,
+    };
+    if (chunk->bytes > 0 || tvc_chunk_of_wire(chunk)->handle.final) /* not the library's own, which only ends the stream */
+        tvc_stream_hooks_chunk(acked->stream, &ack);
+}
+
+/* Under the lock. */
+static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, trove_error *error) {
+    struct tvc_upload *upload = &stream->upload;
+    struct acked acked = {stream, tv_now_ns()};
+    upload->busy_ns = acked.now_ns;
+    if (ack->received_offset > upload->received_offset)
+        upload->received_offset = ack->received_offset;
+    if (ack->durable_offset > upload->durable_offset)
+        upload->durable_offset = ack->durable_offset;
+    trove_status status = TROVE_OK;
+    for (size_t i = 0; i < ack->n_ranges && status == TROVE_OK; i++) {
+        const Trove__V1__IndexRange *range = ack->ranges[i];
+        if (ack->not_taken)
+            status = tv_sender_not_taken(&upload->sender, range->first, range->count, error);
+        else
+            status = tv_sender_ack(&upload->sender, range->first, range->count, chunk_acked, &acked, error);
+    }
+    if (ack->not_taken)
+        upload->complete_sent = false; /* it is said again behind what is sent again */
+    tv_sender_credit(&upload->sender, ack->credit, 0);
+    tvc_rate_add(&stream->rate, acked.now_ns, upload->bytes_acknowledged);
+    tvc_stream_hooks_progress(stream, acked.now_ns);
+    pthread_cond_broadcast(&stream->changed);
+    return status;
+}
+
+void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&stream->client->lock);
+    if (!tv_stream_state_terminal(stream->state))
+        status = take_ack(stream, ack, &error);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+    else
+        tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+}
+
+void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit) {
+    pthread_mutex_lock(&stream->client->lock);
+    if (!tv_stream_state_terminal(stream->state))
+        tv_sender_credit(&stream->upload.sender, credit->bytes, credit->expired);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+}
+
+void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed) {
+    trove_object_info *object = NULL;
+    trove_error error;
+    trove_status status = tvc_object_info_create(completed->object, stream->bucket, stream->key, &object, &error);
+    pthread_mutex_lock(&stream->client->lock);
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING) {
+        stream->object = object;
+        tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
+        object = NULL;
+    } else if (status == TROVE_OK) {
+        status = TV_FAIL(&error, INTERNAL, "%s/%.200s: the server says that it has all before all was sent", stream->bucket,
+                         stream->key);
+    }
+    pthread_mutex_unlock(&stream->client->lock);
+    trove_object_info_free(object);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &error);
+}
+
+void tvc_upload_end(trove_stream *stream) {
+    struct tvc_upload *upload = &stream->upload;
+    if (stream->state == TROVE_STREAM_COMPLETED) /* an object that is stored needs no acknowledgements any more */
+        upload->bytes_acknowledged = upload->next_offset;
+    upload->chunks_resent = upload->sender.resent_chunks;
+    tv_sender_fini(&upload->sender);
+}

@@ -1,0 +1,58 @@
+/* stream_upload.h - the sending side of a stream: the window of chunks, demand, the end. See stream.h. */
+#ifndef TVC_STREAM_UPLOAD_H
+#define TVC_STREAM_UPLOAD_H
+
+#include "block_sums.h"
+#include "conn.h"
+#include "sender.h"
+
+struct tvc_chunk;
+
+struct tvc_upload {
+    /* the writing thread's alone */
+    struct tvc_block_sums sums;
+
+    /* written by the writing thread under the client's lock */
+    uint64_t next_offset;
+
+    /* under the client's lock */
+    struct tv_sender sender; /* until the stream has ended */
+    bool finishing;          /* the program will write no more */
+    bool complete_sent;
+    char etag[TROVE_ETAG_BYTES]; /* "": not known */
+    uint64_t demand_bytes;       /* as the server was told */
+    uint64_t busy_ns;            /* last write or acknowledgement */
+    uint64_t received_offset;
+    uint64_t durable_offset;
+    uint64_t bytes_sent;
+    uint64_t chunks_sent;
+    uint64_t bytes_acknowledged;
+    uint64_t chunks_acknowledged;
+    uint64_t chunks_resent;
+};
+
+extern const struct tv_flow_ops tvc_upload_flow;
+
+/* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the stream is
+ * paused. Without the lock. */
+trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error);
+/* No more chunks; waits for the server's word. Without the lock. */
+trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+
+/* Bytes that the window may hold. */
+uint64_t tvc_upload_window(const trove_stream *stream);
+
+/* On the receiving thread, without the lock. */
+void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack);
+void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit);
+void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed);
+
+/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller tells the server so. Under the
+ * lock. */
+bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns);
+void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes);
+
+/* The stream has ended: lets go of the window. Under the lock. */
+void tvc_upload_end(trove_stream *stream);
+
+#endif

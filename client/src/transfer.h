@@ -1,0 +1,56 @@
+/* transfer.h - whole objects: what putting and getting from memory, descriptors and files share. The calling thread does all of it. */
+#ifndef TVC_TRANSFER_H
+#define TVC_TRANSFER_H
+
+#include "client.h"
+
+struct tvc_transfer {
+    trove_client *client;
+    const char *bucket;
+    const char *key;
+    trove_stream_options options;
+    uint32_t timeout_ms; /* of each step that makes no progress; 0: the client's */
+};
+
+/* Checks names and options before anything goes to the network. */
+trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *client, const char *bucket, const char *key,
+                                trove_direction direction, const trove_stream_options *options, trove_error *error);
+/* Opens the stream, started. `own_bytes`: chunks will point into the program's memory. */
+trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, bool own_bytes,
+                               trove_stream **stream, trove_error *error);
+/* The deadline of a next step. */
+uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer);
+
+/* put.c */
+
+/* Puts from memory by way of a stream, without copying. On return nothing refers to the memory any more. */
+trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
+                                   trove_error *error);
+/* Puts a small object in one flight. *not_taken: the server asks for a stream instead. */
+trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
+                           bool *not_taken, trove_error *error);
+
+/* get.c */
+
+/* Takes the bytes of a chunk; false ends the transfer with *error. */
+typedef trove_status (*tvc_consume)(void *context, const trove_chunk *chunk, trove_error *error);
+
+/* Gets an object chunk by chunk. `prepare` (may be NULL) is told the object's description and the bytes that will come before any. */
+struct tvc_consumer {
+    trove_status (*prepare)(void *context, const trove_object_info *object, uint64_t size, trove_error *error);
+    tvc_consume consume;
+    void *context;
+};
+trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_consumer *consumer, trove_object_info **info,
+                     trove_error *error);
+
+/* fd.c: descriptors */
+
+/* Reads until `bytes` are there or the end has come; *got tells how many. A pipe that gives nothing is waited for until the transfer's
+ * timeout, or until the stream (may be NULL) has ended. */
+trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, void *memory, size_t bytes,
+                         size_t *got, trove_error *error);
+/* Writes all. */
+trove_status tvc_fd_write(const struct tvc_transfer *transfer, int fd, const void *memory, size_t bytes, trove_error *error);
+
+#endif
