@@ -212,6 +212,7 @@ void tvc_download_end(trove_stream *stream) {
 static bool fill_ack(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
     bool not_taken = false;
+    trove__v1__index_range__init(&pulled->range);
     if (!tv_receiver_next_ack(&download->receiver, &pulled->range.first, &pulled->range.count, &not_taken))
         return false;
     Trove__V1__Ack *body = &pulled->scratch.ack;
