@@ -1,0 +1,246 @@
+/* troved.c - see troved.h. One thread of its own per server, which reads the log. */
+#include "troved.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define READY_MS      60000
+#define ARGUMENTS_MAX (16 + 2 * TROVED_LISTEN_MAX)
+#define TEXT_BYTES    512
+#define LOG_BYTES_MAX (256 * 1024)
+
+struct troved {
+    pid_t pid;
+    char folder[TEXT_BYTES];
+    char urls[TROVED_LISTEN_MAX][TEXT_BYTES];
+    bool asked_to_end;
+    int log_fd;
+    pthread_t log_thread;
+    char *log; /* the thread's until it has ended; its first LOG_BYTES_MAX */
+    size_t log_bytes;
+};
+
+/* ---- the folder ---- */
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+void troved_remove_folder(const char *folder) {
+    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void make_folder(char *folder) {
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, TEXT_BYTES, "%s/trove-test-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
+    assert_non_null(mkdtemp(folder));
+}
+
+/* Puts the folder in the place of %s. */
+static void expand(const char *text, const char *folder, char *out) {
+    const char *at = strstr(text, "%s");
+    int written = at == NULL ? snprintf(out, TEXT_BYTES, "%s", text)
+                             : snprintf(out, TEXT_BYTES, "%.*s%s%s", (int)(at - text), text, folder, at + 2);
+    assert_in_range(written, 0, TEXT_BYTES - 1);
+}
+
+/* ---- the log ---- */
+
+static void keep_log(struct troved *troved, const char *bytes, size_t count) {
+    size_t room = LOG_BYTES_MAX - troved->log_bytes;
+    if (count > room)
+        count = room;
+    memcpy(troved->log + troved->log_bytes, bytes, count);
+    troved->log_bytes += count;
+}
+
+static void *read_log(void *argument) {
+    struct troved *troved = argument;
+    char bytes[4096];
+    ssize_t count;
+    while ((count = read(troved->log_fd, bytes, sizeof bytes)) > 0 || (count < 0 && errno == EINTR))
+        if (count > 0)
+            keep_log(troved, bytes, (size_t)count);
+    return NULL;
+}
+
+static void print_log(const struct troved *troved) {
+    fprintf(stderr, "---- log of troved (pid %d) ----\n%.*s----\n", (int)troved->pid, (int)troved->log_bytes, troved->log);
+}
+
+/* The value of listen= in the line that says ready; NULL while it isn't there. */
+static const char *find_ready(struct troved *troved) {
+    troved->log[troved->log_bytes] = '\0';
+    char *line = strstr(troved->log, "msg=ready ");
+    if (line == NULL || strchr(line, '\n') == NULL)
+        return NULL;
+    char *listen = strstr(line, "listen=");
+    return listen != NULL ? listen + strlen("listen=") : NULL;
+}
+
+/* Values with commas or other special characters are quoted. */
+static void note_urls(struct troved *troved, const char *value) {
+    bool quoted = *value == '"';
+    value += quoted;
+    size_t left = strcspn(value, quoted ? "\"\n" : " \n");
+    for (unsigned i = 0; i < TROVED_LISTEN_MAX && left > 0; i++) {
+        const char *comma = memchr(value, ',', left);
+        size_t bytes = comma != NULL ? (size_t)(comma - value) : left;
+        snprintf(troved->urls[i], TEXT_BYTES, "%.*s", (int)bytes, value);
+        bytes += comma != NULL;
+        value += bytes;
+        left -= bytes;
+    }
+}
+
+/* Reads the log until it says ready. */
+static void wait_until_ready(struct troved *troved) {
+    const char *listen;
+    while ((listen = find_ready(troved)) == NULL) {
+        struct pollfd wait = {.fd = troved->log_fd, .events = POLLIN};
+        char bytes[4096];
+        ssize_t count = poll(&wait, 1, READY_MS) == 1 ? read(troved->log_fd, bytes, sizeof bytes) : 0;
+        if (count <= 0) {
+            print_log(troved);
+            kill(troved->pid, SIGKILL);
+            waitpid(troved->pid, NULL, 0);
+            fail_msg("troved didn't get ready");
+        }
+        keep_log(troved, bytes, (size_t)count);
+    }
+    note_urls(troved, listen);
+}
+
+/* ---- the process ---- */
+
+static void write_config(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* In the child: only what is allowed between fork and exec. It dies with the test, however that ends. */
+static void become_troved(char **arguments, int log_fd, pid_t parent) {
+    sigset_t none;
+    int null_fd = open("/dev/null", O_RDWR);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent && null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 && dup2(null_fd, STDOUT_FILENO) >= 0 &&
+        dup2(log_fd, STDERR_FILENO) >= 0)
+        execv(arguments[0], arguments);
+    _exit(127);
+}
+
+static void spawn(struct troved *troved, char **arguments) {
+    int ends[2];
+    pid_t parent = getpid();
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    troved->pid = fork();
+    assert_true(troved->pid >= 0);
+    if (troved->pid == 0)
+        become_troved(arguments, ends[1], parent);
+    close(ends[1]);
+    troved->log_fd = ends[0];
+}
+
+/* exec's strings aren't const, but nobody writes to them. */
+static char *word(const char *text) {
+    return (char *)(uintptr_t)text;
+}
+
+struct troved *troved_start(const struct troved_options *options, const char *folder) {
+    struct troved *troved = calloc(1, sizeof *troved);
+    assert_non_null(troved);
+    troved->log = malloc(LOG_BYTES_MAX + 1);
+    assert_non_null(troved->log);
+    if (folder != NULL)
+        expand(folder, "", troved->folder);
+    else
+        make_folder(troved->folder);
+    char texts[TROVED_LISTEN_MAX + 2][TEXT_BYTES];
+    char *arguments[ARGUMENTS_MAX];
+    unsigned count = 0;
+    const char *program = getenv("TROVED");
+    arguments[count++] = word(program != NULL ? program : TROVED_PROGRAM);
+    arguments[count++] = word("--insecure");
+    arguments[count++] = word("--store");
+    expand(options->store != NULL ? options->store : "mem://", troved->folder, texts[TROVED_LISTEN_MAX]);
+    arguments[count++] = texts[TROVED_LISTEN_MAX];
+    if (options->config != NULL) {
+        expand("%s/troved.yaml", troved->folder, texts[TROVED_LISTEN_MAX + 1]);
+        write_config(texts[TROVED_LISTEN_MAX + 1], options->config);
+        arguments[count++] = word("--config");
+        arguments[count++] = texts[TROVED_LISTEN_MAX + 1];
+    }
+    for (unsigned i = 0; i < TROVED_LISTEN_MAX && options->listen[i] != NULL; i++) {
+        expand(options->listen[i], troved->folder, texts[i]);
+        arguments[count++] = word("--listen");
+        arguments[count++] = texts[i];
+    }
+    arguments[count] = NULL;
+    spawn(troved, arguments);
+    wait_until_ready(troved);
+    assert_int_equal(pthread_create(&troved->log_thread, NULL, read_log, troved), 0);
+    return troved;
+}
+
+void troved_ask_to_end(struct troved *troved) {
+    if (!troved->asked_to_end) /* a second signal would end it at once */
+        kill(troved->pid, SIGTERM);
+    troved->asked_to_end = true;
+}
+
+int troved_stop(struct troved *troved, bool keep_folder) {
+    int how = 0;
+    troved_ask_to_end(troved);
+    while (waitpid(troved->pid, &how, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    pthread_join(troved->log_thread, NULL);
+    int code = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+    if (code != 0)
+        print_log(troved);
+    if (!keep_folder)
+        troved_remove_folder(troved->folder);
+    close(troved->log_fd);
+    free(troved->log);
+    free(troved);
+    return code;
+}
+
+const char *troved_url(const struct troved *troved, const char *scheme) {
+    size_t bytes = strlen(scheme);
+    for (unsigned i = 0; i < TROVED_LISTEN_MAX; i++)
+        if (strncmp(troved->urls[i], scheme, bytes) == 0 && strncmp(troved->urls[i] + bytes, "://", 3) == 0)
+            return troved->urls[i];
+    fail_msg("troved doesn't listen on %s", scheme);
+    return NULL;
+}
+
+const char *troved_folder(const struct troved *troved) {
+    return troved->folder;
+}
+
+pid_t troved_pid(const struct troved *troved) {
+    return troved->pid;
+}
