@@ -8,7 +8,7 @@
 #ifndef TV_DATA_H
 #define TV_DATA_H
 
-#include "limits.h"
+#include "bounds.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #define TV_FRAME_H
 
 #include "arena.h"
-#include "limits.h"
+#include "bounds.h"
 #include "status.h"
 
 #include <trove/v1/trove.pb-c.h>

@@ -1,7 +1,7 @@
 /* names.c - see names.h. The bucket rules are those of S3's "General purpose bucket naming rules". */
 #include "names.h"
 
-#include "limits.h"
+#include "bounds.h"
 
 #include <arpa/inet.h>
 #include <string.h>

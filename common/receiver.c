@@ -13,7 +13,7 @@
  */
 #include "receiver.h"
 
-#include "limits.h"
+#include "bounds.h"
 
 #include <inttypes.h>
 

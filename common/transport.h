@@ -9,7 +9,7 @@
 #ifndef TV_TRANSPORT_H
 #define TV_TRANSPORT_H
 
-#include "limits.h"
+#include "bounds.h"
 #include "status.h"
 
 #include <sys/uio.h>

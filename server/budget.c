@@ -1,7 +1,7 @@
 /* budget.c - see budget.h. */
 #include "budget.h"
 
-#include "limits.h"
+#include "bounds.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

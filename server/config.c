@@ -9,7 +9,7 @@
 
 #include "config_lines.h"
 #include "config_schema.h"
-#include "limits.h"
+#include "bounds.h"
 #include "units.h"
 
 #include <errno.h>

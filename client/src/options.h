@@ -2,7 +2,7 @@
 #ifndef TVC_OPTIONS_H
 #define TVC_OPTIONS_H
 
-#include "limits.h"
+#include "bounds.h"
 #include "status.h"
 
 /* Fills *to from what the program gave (NULL: the defaults). INVALID_ARGUMENT where struct_bytes was never set. */

@@ -52,9 +52,11 @@ struct trove_stream {
     trove_stream *previous;
     trove_stream_state state;
     bool opened;
-    trove_error error; /* why it failed or was cancelled */
+    trove_error error; /* why it failed or was cancelled; before that, what the program wants it to fail with */
     trove_object_info *object;
-    uint64_t last_serial;
+    uint64_t last_serial;     /* of a control of ours */
+    uint64_t answered_serial; /* the newest that the server has answered; it answers them in order */
+    uint64_t pause_serial;    /* of the newest pause */
     struct tvc_control_wait *control_waits;
     struct tvc_rate rate;
     uint64_t ended_ns;

@@ -72,7 +72,9 @@ static void follow(trove_stream *stream, const Trove__V1__State *state) {
         (void)tvc_stream_move(stream, TV_EVENT_PAUSE, NULL);
         return;
     case TROVE__V1__STREAM_STATE__FAILED:
-        if (state->status == NULL || tv_status_from_wire(state->status, &why) == TROVE_OK)
+        if (stream->error.status != TROVE_OK)
+            why = stream->error;
+        else if (state->status == NULL || tv_status_from_wire(state->status, &why) == TROVE_OK)
             TV_FAIL(&why, UNKNOWN, "%s/%.200s: the server failed the stream without saying why", stream->bucket, stream->key);
         tvc_stream_end(stream, TV_EVENT_FAIL, &why);
         return;
@@ -88,8 +90,10 @@ static void follow(trove_stream *stream, const Trove__V1__State *state) {
 
 void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
     pthread_mutex_lock(&stream->client->lock);
-    if (state->serial != 0)
+    if (state->serial != 0) {
+        stream->answered_serial = state->serial;
         answer_wait(stream, state);
+    }
     follow(stream, state);
     bool active = stream->state == TROVE_STREAM_ACTIVE;
     pthread_mutex_unlock(&stream->client->lock);
@@ -198,6 +202,8 @@ static trove_status begin_control(trove_stream *stream, trove_control control, s
     if (tv_stream_state_terminal(state))
         return tv_stream_state_apply(&state, event_of(control), error);
     wait->serial = ++stream->last_serial;
+    if (control == TROVE_CONTROL_PAUSE)
+        stream->pause_serial = wait->serial;
     wait->next = stream->control_waits;
     stream->control_waits = wait;
     return TROVE_OK;
@@ -240,7 +246,9 @@ void trove_stream_fail(trove_stream *stream, trove_status status, const char *re
     bool open = !tv_stream_state_terminal(stream->state);
     /* The server may be publishing the object already: then its word decides. */
     bool server_decides = stream->direction == TROVE_DIRECTION_UPLOAD && stream->state == TROVE_STREAM_COMPLETING;
-    if (open && !server_decides)
+    if (open && server_decides)
+        stream->error = why;
+    else if (open)
         tvc_stream_end(stream, TV_EVENT_FAIL, &why);
     uint64_t serial = ++stream->last_serial;
     pthread_mutex_unlock(&stream->client->lock);

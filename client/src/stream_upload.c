@@ -197,10 +197,11 @@ static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) 
     pulled->frame.complete = body;
 }
 
-/* Whether all is sent and the server is to be told so. Under the lock. */
+/* Whether the server is to be told that it has all. Not before all is acknowledged: a chunk whose grant expires under way comes back as
+ * not taken. Not while a pause is unanswered: a paused stream can't be completed. Under the lock. */
 static bool complete_due(const trove_stream *stream) {
     const struct tvc_upload *upload = &stream->upload;
-    return upload->finishing && !upload->complete_sent && tv_sender_drained(&upload->sender);
+    return upload->finishing && tv_sender_settled(&upload->sender) && stream->answered_serial >= stream->pause_serial;
 }
 
 static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
@@ -208,15 +209,14 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     struct tvc_upload *upload = &stream->upload;
     struct tv_fragment_out fragment;
     pthread_mutex_lock(&stream->client->lock);
-    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
-    bool chunk = moving && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
-    bool complete = moving && !chunk && complete_due(stream);
+    bool active = stream->state == TROVE_STREAM_ACTIVE;
+    bool chunk = active && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
+    bool complete = active && !chunk && complete_due(stream);
     if (chunk) {
         upload->bytes_sent += fragment.data.bytes;
         upload->chunks_sent += fragment.fragment_offset == 0;
     } else if (complete) {
-        upload->complete_sent = true;
-        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL); /* is COMPLETING already where it is said again */
+        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
         fill_complete(stream, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
@@ -306,8 +306,6 @@ static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, tr
         else
             status = tv_sender_ack(&upload->sender, range->first, range->count, chunk_acked, &acked, error);
     }
-    if (ack->not_taken)
-        upload->complete_sent = false; /* it is said again behind what is sent again */
     tv_sender_credit(&upload->sender, ack->credit, 0);
     tvc_rate_add(&stream->rate, acked.now_ns, upload->bytes_acknowledged);
     tvc_stream_hooks_progress(stream, acked.now_ns);

@@ -18,7 +18,6 @@ struct tvc_upload {
     /* under the client's lock */
     struct tv_sender sender; /* until the stream has ended */
     bool finishing;          /* the program will write no more */
-    bool complete_sent;
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
     uint64_t demand_bytes;       /* as the server was told */
     uint64_t busy_ns;            /* last write or acknowledgement */

@@ -1,7 +1,7 @@
 /* test_names.c - what may be a bucket, a key, a content type, metadata, each limit at one less, exactly and one more. */
 #include "names.h"
 
-#include "limits.h"
+#include "bounds.h"
 #include "unit.h"
 
 static char *repeated(const char *unit, size_t bytes) {

@@ -1,7 +1,7 @@
 /* test_receiver.c - what a receiver takes, drains and refuses, fragment by fragment. */
 #include "receiver.h"
 
-#include "limits.h"
+#include "bounds.h"
 #include "unit.h"
 
 #define CHUNK_MAX   ((uint64_t)1000)

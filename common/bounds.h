@@ -1,10 +1,11 @@
-/* limits.h - every ceiling in one place, with its arithmetic; static assertions hold them together.
+/* bounds.h - every ceiling in one place, with its arithmetic; static assertions hold them together. (Not "limits.h": that would
+ * stand before the system's <limits.h>, which finds itself by #include_next.)
  *
  * A limit that the peer must know travels in the welcome; a limit that an operator may want to move is only the default here
  * and stands in the config.
  */
-#ifndef TV_LIMITS_H
-#define TV_LIMITS_H
+#ifndef TV_BOUNDS_H
+#define TV_BOUNDS_H
 
 #include <stdint.h>
 
