@@ -16,8 +16,8 @@ struct tvc_upload {
     uint64_t next_offset;
 
     /* under the client's lock */
-    struct tv_sender sender; /* until the stream has ended */
-    bool finishing;          /* the program will write no more */
+    struct tv_sender sender;     /* until the stream has ended */
+    bool finishing;              /* the program will write no more */
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
     uint64_t demand_bytes;       /* as the server was told */
     uint64_t busy_ns;            /* last write or acknowledgement */
