@@ -153,8 +153,12 @@ static trove_status unknown_key(struct report *report, const char *key, trove_er
     char known[256] = "";
     for (; fields->key != NULL; fields++)
         append(known, sizeof known, fields->key);
-    size_t used = strlen(report->path);
-    snprintf(report->path + used, sizeof report->path - used, "%s%s", used > 0 ? "." : "", key);
+    char section_path[sizeof report->path];
+    memcpy(section_path, report->path, sizeof section_path);
+    report->path[0] = '\0';
+    prepend(report, key);
+    if (section_path[0] != '\0')
+        prepend(report, section_path);
     return TV_FAIL(error, INVALID_ARGUMENT, "unknown key `%s`; known here: %s", report->path, known);
 }
 
