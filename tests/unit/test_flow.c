@@ -222,6 +222,8 @@ static void check(void) {
         const struct tv_chunk *chunk = sender->ring[index % sender->channel_chunks];
         begun += index < sender->cursor || chunk->sent_bytes > 0 ? chunk->bytes : 0;
     }
+    assert_int_equal(begun + sender->unsent_bytes, run.pushed_bytes);
+    assert_int_equal(sender->acknowledged_bytes + sender->queued_bytes, run.pushed_bytes);
     /* the sender: what it heard is what it has, owes and has begun; it never begins more than it was granted */
     assert_true(sender->credit_bytes == 0 || sender->owed_bytes == 0);
     assert_int_equal(run.granted_heard - run.expired_heard + sender->owed_bytes, begun + sender->credit_bytes);
