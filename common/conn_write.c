@@ -306,10 +306,23 @@ static uint64_t frame_payload_max(const struct tv_conn *conn) {
     return bytes < FRAME_BYTES_MIN ? FRAME_BYTES_MIN : bytes;
 }
 
+/* What streams have to say still goes out before the connection is closed, their data doesn't. Under the lock. */
+static bool may_pull(const struct tv_conn *conn, unsigned want) {
+    return conn->phase == TV_CONN_OPEN || (conn->phase == TV_CONN_FLUSHING && want == TV_WANTS_CONTROL);
+}
+
+/* Whether there is anything to send. Under the lock. */
+static bool has_work(const struct tv_conn *conn) {
+    const struct tv_writer *writer = &conn->writer;
+    return (conn->phase <= TV_CONN_FLUSHING && (writer->push_bytes > 0 || writer->unsent_first != NULL)) ||
+           (writer->control_first != NULL && may_pull(conn, TV_WANTS_CONTROL)) ||
+           (writer->data_first != NULL && may_pull(conn, TV_WANTS_DATA));
+}
+
 /* Asks the next flow of a ring for a frame. False: the ring is empty. */
 static bool pull_one(struct tv_conn *conn, unsigned want) {
     pthread_mutex_lock(&conn->lock);
-    struct tv_flow *flow = conn->phase == TV_CONN_OPEN ? ring_pop(conn, want) : NULL;
+    struct tv_flow *flow = may_pull(conn, want) ? ring_pop(conn, want) : NULL;
     uint64_t payload_bytes_max = frame_payload_max(conn);
     pthread_mutex_unlock(&conn->lock);
     if (flow == NULL)
@@ -324,7 +337,7 @@ static bool pull_one(struct tv_conn *conn, unsigned want) {
     if (filled) {
         append_pulled(conn, flow, &pulled);
         pthread_mutex_lock(&conn->lock);
-        if (conn->phase == TV_CONN_OPEN)
+        if (may_pull(conn, want))
             ring_add(conn, flow, want);
         pthread_mutex_unlock(&conn->lock);
     }
@@ -375,12 +388,9 @@ static bool submit(struct tv_conn *conn) {
 
 /* Nothing to send: gives the role back, unless something has come meanwhile. Returns whether the role was given back. */
 static bool rest(struct tv_conn *conn) {
-    struct tv_writer *writer = &conn->writer;
     bool close = false;
     pthread_mutex_lock(&conn->lock);
-    bool queued = writer->push_bytes > 0 || writer->unsent_first != NULL;
-    bool pullable = writer->control_first != NULL || writer->data_first != NULL;
-    bool stays = conn->phase == TV_CONN_OPEN ? queued || pullable : conn->phase == TV_CONN_FLUSHING && queued;
+    bool stays = has_work(conn);
     if (!stays) {
         conn->sending = false;
         conn->sent_since_ns = 0;
@@ -430,10 +440,7 @@ static void pump(struct tv_conn *conn) {
 
 void tv_writer_kick(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
-    const struct tv_writer *writer = &conn->writer;
-    bool queued = writer->push_bytes > 0 || writer->unsent_first != NULL;
-    bool pullable = writer->control_first != NULL || writer->data_first != NULL;
-    bool wanted = conn->phase == TV_CONN_OPEN ? queued || pullable : conn->phase == TV_CONN_FLUSHING;
+    bool wanted = has_work(conn) || conn->phase == TV_CONN_FLUSHING; /* to flush leads on even with nothing to send */
     /* What a handler sends goes out when its batch of frames is done. */
     bool later = conn->handling && pthread_equal(conn->handler_thread, pthread_self());
     bool take = wanted && !conn->sending && !later;
