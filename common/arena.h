@@ -14,9 +14,9 @@ struct tv_arena {
     ProtobufCAllocator allocator; /* hand &arena->allocator to unpack */
     char *memory;
     size_t used;
-    size_t capacity;     /* of `memory`: small at first, grown on demand up to bytes_max between uses */
+    size_t capacity; /* of `memory`: small at first, grown on demand up to bytes_max between uses */
     size_t bytes_max;
-    size_t wanted;       /* what the last use would have needed */
+    size_t wanted;                   /* what the last use would have needed */
     struct tv_arena_block *overflow; /* a use that outgrew `memory` */
 };
 

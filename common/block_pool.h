@@ -16,11 +16,11 @@
 struct tv_block_pool;
 
 struct tv_block_stats {
-    uint64_t allocated;      /* blocks handed out, ever */
-    uint64_t released;       /* blocks given back, ever */
+    uint64_t allocated; /* blocks handed out, ever */
+    uint64_t released;  /* blocks given back, ever */
     uint64_t in_use;
-    uint64_t high_water;     /* most that were in use at once */
-    uint64_t created;        /* blocks ever touched: stands still in the steady state */
+    uint64_t high_water; /* most that were in use at once */
+    uint64_t created;    /* blocks ever touched: stands still in the steady state */
     uint64_t blocks_max;
     uint64_t block_bytes;
     uint64_t reserved_bytes; /* by tv_block_pool_reserve */
