@@ -34,7 +34,7 @@ struct tv_chunk {
     atomic_uint references;
 
     /* constant */
-    void (*release)(struct tv_chunk *chunk); /* the last reference is gone; any thread, no lock of the stream held */
+    void (*release)(struct tv_chunk *chunk); /* the last reference is gone; any thread, perhaps under the stream's lock */
     void *owner;
 };
 

@@ -113,7 +113,7 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
         status = TV_FAIL(&error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
     else if (!stream->receiver.final_seen && !(complete->chunks == 0 && complete->size == 0))
         status = TV_FAIL(&error, FAILED_PRECONDITION, "complete before the final chunk");
-    else
+    else if (stream->state != TROVE_STREAM_PAUSED) /* it may have crossed a pause: then it counts from the resume on */
         status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, &error);
     if (status != TROVE_OK) {
         fail(stream, &error, after);
@@ -127,11 +127,23 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
 
 static void on_chunk_abort(struct tvs_stream *stream, const Trove__V1__ChunkAbort *abort_chunk, struct after *after) {
     trove_error error;
+    if (abort_chunk->generation != stream->generation)
+        return; /* from before a seek, like the chunk */
     if (tv_receiver_abort(&stream->receiver, abort_chunk->index, &error) != TROVE_OK)
         fail(stream, &error, after);
 }
 
 /* ---- control ---- */
+
+/* A stream that was never started is resumed into its start. */
+static trove_status move(struct tvs_stream *stream, enum tv_stream_event event, trove_error *error) {
+    if (event == TV_EVENT_RESUME && stream->state == TROVE_STREAM_IDLE)
+        event = TV_EVENT_START;
+    trove_status status = tv_stream_state_apply(&stream->state, event, error);
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->complete_received)
+        status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, error);
+    return status;
+}
 
 static void control_event(struct tvs_stream *stream, enum tv_stream_event event, const Trove__V1__Control *control,
                           struct tvs_control_answer *answer, struct after *after) {
@@ -147,7 +159,7 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
             TV_FAIL(&why, ABORTED, "given up by the client");
         after->run |= tvs_stream_end_locked(stream, event, &why);
     } else {
-        (void)(tv_stream_state_apply(&stream->state, event, &error) == TROVE_OK);
+        error.status = move(stream, event, &error);
     }
     answer->status = error.status;
     snprintf(answer->message, sizeof answer->message, "%s", error.message);

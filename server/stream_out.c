@@ -67,10 +67,8 @@ static bool pull_ack(struct tvs_stream *stream, struct tv_pulled *pulled) {
     ack->not_taken = not_taken;
     ack->received_offset = stream->receiver.taken_offset;
     ack->generation = stream->generation;
-    if (stream->expired_due == 0) { /* else credit and expiry must stay in order */
-        ack->credit = stream->credit_due;
-        stream->credit_due = 0;
-    }
+    ack->credit = stream->credit_due;
+    stream->credit_due = 0;
     pulled->frame.ack = ack;
     return true;
 }
@@ -114,7 +112,8 @@ static _Thread_local struct {
     Trove__V1__Status status;
 } kept;
 
-/* The order matters: opened before anything, acknowledgements before the end that they lead to, the status last. */
+/* The order matters: opened before anything, credit that has expired before the answer "not taken" that follows from it,
+ * acknowledgements before the end that they lead to, the status last. */
 static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pulled, bool *last) {
     bool terminal = tv_stream_state_terminal(stream->state);
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
@@ -126,6 +125,9 @@ static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pul
         pull_answer(stream, pulled, &kept.answer, &kept.status);
         return true;
     }
+    bool expired_first = upload && !terminal && stream->expired_due > 0;
+    if (expired_first && pull_credit(stream, pulled))
+        return true;
     if (upload && !stream->status_due && (pull_ack(stream, pulled) || (!terminal && pull_credit(stream, pulled))))
         return true;
     if (stream->completed_due) {

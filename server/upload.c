@@ -121,7 +121,10 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream) {
         }
         if (stream->claim.queued)
             break;
-        uint64_t more = round_to_segments(charged + unit) + TV_SEGMENT_BYTES - stream->reserved_bytes;
+        /* Who waits holds nothing that it can do without, or all would wait for each other. What is claimed is enough even if
+         * everything that is charged now has gone by then. */
+        trim_reservation(stream);
+        uint64_t more = round_to_segments(unit) + TV_SEGMENT_BYTES;
         tvs_stream_acquire(stream); /* the claim's, if it has to wait */
         if (!tvs_budget_take(budget, &stream->claim, more))
             break;
@@ -190,10 +193,12 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
     }
     if (fragment != NULL)
         give_fragment(stream->session, fragment);
-    if (in.fragment_offset == 0)
+    if (in.fragment_offset == 0) {
         tv_receiver_decline(&stream->receiver, &in);
-    else
+        (void)tvs_upload_expire_locked(stream); /* told before the answer, or the peer would send it again at once */
+    } else {
         TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the rest of chunk %llu", (unsigned long long)chunk->index);
+    }
     return NULL;
 }
 
