@@ -31,10 +31,7 @@
 #include "local_waiter.h"
 #include "store_io.h"
 
-#include <errno.h>
 #include <string.h>
-
-#define SPACE_RESERVE_BYTES_MAX (128 * TV_MIB)
 
 /* ---- building a batch ------------------------------------------------------------------------------------------------ */
 
@@ -268,14 +265,6 @@ static void publish(struct tvs_committer *committer, struct tvs_commit *commit) 
     }
 }
 
-static void check_space(struct tvs_committer *committer) {
-    uint64_t available, total;
-    if (tvs_store_io->free_bytes(committer->space_fd, &available, &total) != 0)
-        return;
-    uint64_t reserve = total / 20 < SPACE_RESERVE_BYTES_MAX ? total / 20 : SPACE_RESERVE_BYTES_MAX;
-    committer->no_space = available < reserve;
-}
-
 static bool is_bucket_change(const struct tvs_commit *commit) {
     return commit->kind == TVS_COMMIT_BUCKET_CREATE || commit->kind == TVS_COMMIT_BUCKET_DELETE;
 }
@@ -297,7 +286,7 @@ static struct tvs_commit *next_batch(struct tvs_committer *committer) {
 
 static void commit_batch(struct tvs_committer *committer, struct tvs_commit *first) {
     committer->batch_time_ns = tvs_now_ns();
-    check_space(committer);
+    committer->no_space = tvs_file_space_is_low(committer->space_fd);
     for (struct tvs_commit *commit = first; commit != NULL; commit = commit->next)
         apply(committer, commit);
     write_batch(committer);

@@ -10,6 +10,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#define SPACE_RESERVE_BYTES_MAX (128 * TV_MIB)
+
 /* ---- names ----------------------------------------------------------------------------------------------------------- */
 
 /* 256 files in a row share a directory, so that what is written at the same time shares the sync of its directory. */
@@ -74,6 +76,14 @@ void tvs_file_store_fini(struct tvs_file_store *store) {
         tvs_store_io->close(store->directory);
     pthread_cond_destroy(&store->synced);
     pthread_mutex_destroy(&store->lock);
+}
+
+bool tvs_file_space_is_low(int fd) {
+    uint64_t available, total;
+    if (tvs_store_io->free_bytes(fd, &available, &total) != 0)
+        return false;
+    uint64_t reserve = total / 20 < SPACE_RESERVE_BYTES_MAX ? total / 20 : SPACE_RESERVE_BYTES_MAX;
+    return available < reserve;
 }
 
 void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id) {

@@ -54,6 +54,10 @@ struct tvs_file_store {
 trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error);
 void tvs_file_store_fini(struct tvs_file_store *store);
 
+/* Whether the file system that this descriptor is on has only left what is kept back for the index: a twentieth of it, at most
+ * 128 MiB. */
+bool tvs_file_space_is_low(int fd);
+
 void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]);
 /* Whether `name` in the shard directory `shard` is what tvs_file_path makes of some id, which it then is. */
 bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id);

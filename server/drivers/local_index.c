@@ -9,8 +9,8 @@
  *   a synced append costs 2 to 3 times a synced overwrite). That rules out all recovery modes but "point in time": replay stops at the
  *   first record that isn't whole, which is what a crash leaves behind the last synced batch. A log that ends before a table
  *   file that was built from it is refused as damage.
- * - Filters and indexes of tables live in the block cache, so that memory is bounded by it; the lowest files stay open up to
- *   max_open_files.
+ * - Filters (16 bits a key: one look-up in some thousand reads a block in vain) belong to open tables and aren't kept in the block
+ *   cache: looking them up there cost 2 us a put, and where the cache was too small for them 40. max_open_files bounds them.
  */
 #include "local_index.h"
 
@@ -55,9 +55,7 @@ static rocksdb_options_t *make_options(struct tvs_index *index, size_t write_buf
     rocksdb_options_set_stats_persist_period_sec(options, 0);
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, index->cache);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
-    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(16));
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
     return options;

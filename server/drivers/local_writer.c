@@ -47,6 +47,9 @@ static bool leave_direct(struct tvs_file_writer *writer) {
 
 /* Writes all of the iov at the file's end. The iov is used up. */
 static trove_status write_all(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error) {
+    /* The last of the space is the index's: without it not even a deletion could be written down. */
+    if (tvs_file_space_is_low(writer->store->directory))
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "the store's disk is nearly full; delete something or give it more room");
     while (count > 0) {
         ssize_t put = tvs_store_io->pwritev(writer->fd, iov, count, (off_t)writer->file_bytes);
         if (put < 0 && errno == EINTR)

@@ -1,0 +1,123 @@
+/* fault_io.c - see fault_io.h. */
+#include "fault_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct fault_plan fault_plan;
+atomic_uint fault_counts[FAULT_CALLS];
+atomic_uint fault_hits;
+static atomic_uint calls_left;
+static struct tvs_store_io table;
+
+/* Counts a call and tells whether it is the one. */
+static bool hit(enum fault_call call) {
+    atomic_fetch_add(&fault_counts[call], 1);
+    if (fault_plan.nth == 0 || fault_plan.call != call)
+        return false;
+    if (atomic_fetch_add(&calls_left, 1) + 1 != fault_plan.nth)
+        return false;
+    atomic_fetch_add(&fault_hits, 1);
+    errno = fault_plan.error_number;
+    return true;
+}
+
+static int fault_open_at(int directory, const char *path, int flags, mode_t mode) {
+    if (hit(FAULT_OPEN))
+        return -1;
+    if (fault_plan.refuse_direct && (flags & O_DIRECT) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return tvs_store_io_system.open_at(directory, path, flags, mode);
+}
+
+/* Half of the first iov, so that a short move ends in the middle of things. */
+static ssize_t move_half(bool write, int fd, const struct iovec *iov, off_t offset) {
+    size_t half = iov[0].iov_len > 1 ? iov[0].iov_len / 2 : iov[0].iov_len;
+    int flags = fcntl(fd, F_GETFL);
+    if (write && (flags & O_DIRECT) != 0 && half % 512 != 0)
+        half = half > 512 ? half / 512 * 512 : iov[0].iov_len;
+    return write ? pwrite(fd, iov[0].iov_base, half, offset) : pread(fd, iov[0].iov_base, half, offset);
+}
+
+static ssize_t fault_preadv(int fd, const struct iovec *iov, int count, off_t offset) {
+    if (hit(FAULT_READ) && fault_plan.error_number != 0)
+        return -1;
+    return fault_plan.short_moves ? move_half(false, fd, iov, offset) : preadv(fd, iov, count, offset);
+}
+
+static ssize_t fault_pwritev(int fd, const struct iovec *iov, int count, off_t offset) {
+    if (hit(FAULT_WRITE) && fault_plan.error_number != 0)
+        return -1;
+    if (fault_plan.refuse_alignment && (fcntl(fd, F_GETFL) & O_DIRECT) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return fault_plan.short_moves ? move_half(true, fd, iov, offset) : pwritev(fd, iov, count, offset);
+}
+
+static int fault_fdatasync(int fd) {
+    return hit(FAULT_SYNC) ? -1 : fdatasync(fd);
+}
+
+static int fault_sync_directory(int fd) {
+    return hit(FAULT_SYNC_DIRECTORY) ? -1 : fsync(fd);
+}
+
+static int fault_unlink_at(int directory, const char *path, int flags) {
+    return hit(FAULT_UNLINK) ? -1 : unlinkat(directory, path, flags);
+}
+
+static int fault_clone(int from, int to) {
+    if (!fault_plan.clone) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    struct stat info;
+    if (fstat(from, &info) != 0 || fcntl(to, F_SETFL, fcntl(to, F_GETFL) & ~O_DIRECT) != 0)
+        return -1;
+    char *all = malloc((size_t)info.st_size);
+    bool good =
+        pread(from, all, (size_t)info.st_size, 0) == info.st_size && pwrite(to, all, (size_t)info.st_size, 0) == info.st_size;
+    free(all);
+    return good ? 0 : -1;
+}
+
+static int fault_free_bytes(int fd, uint64_t *bytes, uint64_t *total) {
+    if (!fault_plan.no_space)
+        return tvs_store_io_system.free_bytes(fd, bytes, total);
+    *bytes = 1000000;
+    *total = (uint64_t)1 << 40;
+    return 0;
+}
+
+static void fault_index_write(rocksdb_t *db, const rocksdb_writeoptions_t *options, rocksdb_writebatch_t *batch, char **error) {
+    if (hit(FAULT_INDEX_WRITE))
+        *error = strdup("IO error: made to fail by the test");
+    else
+        rocksdb_write(db, options, batch, error);
+}
+
+void fault_io_install(void) {
+    table = tvs_store_io_system;
+    table.open_at = fault_open_at;
+    table.preadv = fault_preadv;
+    table.pwritev = fault_pwritev;
+    table.fdatasync = fault_fdatasync;
+    table.sync_directory = fault_sync_directory;
+    table.unlink_at = fault_unlink_at;
+    table.clone = fault_clone;
+    table.free_bytes = fault_free_bytes;
+    table.index_write = fault_index_write;
+    tvs_store_io = &table;
+    fault_plan = (struct fault_plan){0};
+    atomic_store(&calls_left, 0);
+    atomic_store(&fault_hits, 0);
+    for (int i = 0; i < FAULT_CALLS; i++)
+        atomic_store(&fault_counts[i], 0);
+}

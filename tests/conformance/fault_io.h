@@ -1,0 +1,40 @@
+/* fault_io.h - a table of system calls for the local driver that counts, and fails what it is told to. */
+#ifndef CONFORMANCE_FAULT_IO_H
+#define CONFORMANCE_FAULT_IO_H
+
+#include "store_io.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum fault_call {
+    FAULT_OPEN,
+    FAULT_READ,
+    FAULT_WRITE,
+    FAULT_SYNC,
+    FAULT_SYNC_DIRECTORY,
+    FAULT_UNLINK,
+    FAULT_INDEX_WRITE,
+    FAULT_CALLS, /* how many there are */
+};
+
+/* All zero: everything works. May be set while no call is under way. */
+struct fault_plan {
+    enum fault_call call;  /* which one fails, */
+    unsigned nth;          /* the nth of it from now on (1 is the next); 0: none */
+    int error_number;      /* with this; 0: it doesn't fail but moves half of what it could */
+    bool refuse_direct;    /* O_DIRECT is EINVAL at open */
+    bool refuse_alignment; /* O_DIRECT is taken, and each write then EINVAL until it is gone */
+    bool clone;            /* FICLONE works: by copying */
+    bool no_space;         /* the file system says that it is full */
+    bool short_moves;      /* every read and write moves half of what it could */
+};
+
+extern struct fault_plan fault_plan;
+extern atomic_uint fault_counts[FAULT_CALLS];
+extern atomic_uint fault_hits; /* how often something was made to fail */
+
+/* Puts the table in place and forgets plan and counts. */
+void fault_io_install(void);
+
+#endif
