@@ -1,0 +1,474 @@
+/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, sources and targets, names, lists, many at once. */
+#include "client_test.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const size_t sizes[] = {0, 1, 4095, 65535, 65536, 65537, 262144, 1 * MIB - 1, 1 * MIB, 1 * MIB + 1, 5 * MIB + 4321};
+#define SIZE_COUNT (sizeof sizes / sizeof sizes[0])
+
+static void path_in_folder(const struct client_test *test, const char *name, char path[512]) {
+    snprintf(path, 512, "%s/%s", troved_folder(test->server), name);
+}
+
+static void write_file(const char *path, const uint8_t *bytes, size_t size) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (size > 0) {
+        ssize_t step = write(fd, bytes, size);
+        assert_true(step > 0);
+        bytes += step;
+        size -= (size_t)step;
+    }
+    assert_int_equal(close(fd), 0);
+}
+
+static void check_file(const char *path, const uint8_t *bytes, size_t size) {
+    struct stat found;
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_size, size);
+    assert_int_equal(found.st_mode & 0777, 0600);
+    uint8_t *got = malloc(size + 1);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(got, 1, size + 1, file), size);
+    assert_true(memcmp(got, bytes, size) == 0);
+    fclose(file);
+    free(got);
+}
+
+/* ---- sizes ---- */
+
+static void test_memory(void **state) {
+    const struct client_test *test = *state;
+    static const uint64_t chunk_sizes[] = {0, 100000, 262144, 4 * MIB};
+    char etag[TROVE_ETAG_BYTES];
+    for (size_t i = 0; i < SIZE_COUNT; i++) {
+        for (size_t j = 0; j < sizeof chunk_sizes / sizeof chunk_sizes[0]; j++) {
+            trove_stream_options options;
+            trove_object_info *info = NULL;
+            trove_error error;
+            trove_stream_options_init(&options);
+            options.chunk_bytes = chunk_sizes[j];
+            CHECK_OK(trove_put_memory(test->client, BUCKET, "memory", test->bytes, sizes[i], &options, &info, &error), &error);
+            assert_int_equal(info->size, sizes[i]);
+            if (j == 0)
+                memcpy(etag, info->etag, sizeof etag);
+            assert_string_equal(info->etag, etag); /* however it was cut */
+            trove_object_info_free(info);
+            check_object(test, "memory", test->bytes, sizes[i]);
+        }
+    }
+}
+
+static void test_file(void **state) {
+    const struct client_test *test = *state;
+    char from[512];
+    char to[512];
+    path_in_folder(test, "from", from);
+    path_in_folder(test, "to", to);
+    for (size_t i = 0; i < SIZE_COUNT; i++) {
+        trove_error error;
+        write_file(from, test->bytes, sizes[i]);
+        CHECK_OK(trove_put_file(test->client, BUCKET, "file", from, NULL, NULL, &error), &error);
+        check_object(test, "file", test->bytes, sizes[i]);
+        CHECK_OK(trove_get_file(test->client, BUCKET, "file", to, NULL, NULL, &error), &error);
+        check_file(to, test->bytes, sizes[i]);
+    }
+    unlink(from);
+    unlink(to);
+}
+
+struct feeder {
+    int fd;
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* Odd portions, with a rest now and then, as pipes give them. */
+static void *feed(void *argument) {
+    struct feeder *feeder = argument;
+    for (size_t at = 0; at < feeder->size;) {
+        size_t portion = 1 + at % 77777;
+        if (portion > feeder->size - at)
+            portion = feeder->size - at;
+        ssize_t step = write(feeder->fd, feeder->bytes + at, portion);
+        if (step <= 0)
+            break;
+        at += (size_t)step;
+    }
+    close(feeder->fd);
+    return NULL;
+}
+
+static void *drain(void *argument) {
+    struct feeder *feeder = argument;
+    uint8_t *got = malloc(feeder->size + 1);
+    size_t have = 0;
+    ssize_t step;
+    while ((step = read(feeder->fd, got + have, feeder->size + 1 - have)) > 0)
+        have += (size_t)step;
+    bool same = have == feeder->size && memcmp(got, feeder->bytes, have) == 0;
+    free(got);
+    close(feeder->fd);
+    return same ? feeder : NULL;
+}
+
+static void test_pipe(void **state) {
+    const struct client_test *test = *state;
+    for (size_t i = 0; i < SIZE_COUNT; i++) {
+        int up[2];
+        int down[2];
+        pthread_t thread;
+        trove_error error;
+        void *same = NULL;
+        assert_int_equal(pipe(up), 0);
+        assert_int_equal(pipe(down), 0);
+        struct feeder feeder = {up[1], test->bytes, sizes[i]};
+        pthread_create(&thread, NULL, feed, &feeder);
+        CHECK_OK(trove_put_fd(test->client, BUCKET, "pipe", up[0], NULL, NULL, &error), &error);
+        pthread_join(thread, NULL);
+        check_object(test, "pipe", test->bytes, sizes[i]);
+        struct feeder drainer = {down[0], test->bytes, sizes[i]};
+        pthread_create(&thread, NULL, drain, &drainer);
+        CHECK_OK(trove_get_fd(test->client, BUCKET, "pipe", down[1], NULL, NULL, &error), &error);
+        close(down[1]);
+        close(up[0]);
+        pthread_join(thread, &same);
+        assert_non_null(same);
+    }
+}
+
+/* ---- sources that misbehave ---- */
+
+struct resizer {
+    const char *path;
+    off_t size;
+    int done;
+};
+
+/* The first progress comes while most of the file hasn't been read. */
+static void resize(void *context, const trove_chunk_ack *ack) {
+    struct resizer *resizer = context;
+    (void)ack;
+    if (resizer->done++ == 0)
+        assert_int_equal(truncate(resizer->path, resizer->size), 0);
+}
+
+static void put_resized(const struct client_test *test, off_t size, const char *how) {
+    char path[512];
+    trove_stream_options options;
+    trove_error error;
+    trove_object_info *info = NULL;
+    path_in_folder(test, "resized", path);
+    struct resizer resizer = {.path = path, .size = size};
+    write_file(path, test->bytes, 20 * MIB);
+    trove_stream_options_init(&options);
+    options.chunk_bytes = 64 * KIB;
+    options.channel_chunks = 2;
+    options.hooks.on_chunk = resize;
+    options.hooks.context = &resizer;
+    CHECK_FAILS(trove_put_file(test->client, BUCKET, "resized", path, &options, NULL, &error), ABORTED, how, &error);
+    CHECK_FAILS(trove_object_head(test->client, BUCKET, "resized", 0, &info, &error), NOT_FOUND, "resized", &error);
+    unlink(path);
+}
+
+static void test_resized_file(void **state) {
+    put_resized(*state, 19 * (off_t)MIB, "shrank");
+    put_resized(*state, 21 * (off_t)MIB, "grew");
+}
+
+static void test_odd_sources(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_object_info *info = NULL;
+    CHECK_OK(trove_put_file(test->client, BUCKET, "proc", "/proc/self/status", NULL, &info, &error), &error);
+    assert_true(info->size > 100); /* such files say that they are empty */
+    trove_object_info_free(info);
+    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/", NULL, NULL, &error), INVALID_ARGUMENT, "directory", &error);
+    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/no/such/file", NULL, NULL, &error), NOT_FOUND, "/no/such/file", &error);
+    CHECK_FAILS(trove_put_fd(test->client, BUCKET, "x", -1, NULL, NULL, &error), INTERNAL, "descriptor -1", &error);
+    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/dev/null", NULL, NULL, &error), INVALID_ARGUMENT, "/dev/null", &error);
+    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/no/such/folder/file", NULL, NULL, &error), NOT_FOUND, "/no/such", &error);
+}
+
+/* A file that can't be got leaves the old one as it was, and nothing beside it. */
+static void test_failed_get(void **state) {
+    const struct client_test *test = *state;
+    char path[512];
+    trove_error error;
+    path_in_folder(test, "kept", path);
+    write_file(path, test->bytes, 1000);
+    CHECK_FAILS(trove_get_file(test->client, BUCKET, "missing", path, NULL, NULL, &error), NOT_FOUND, "missing", &error);
+    check_file(path, test->bytes, 1000);
+    char command[1024];
+    snprintf(command, sizeof command, "test -z \"$(find %s -name '*.part')\"", troved_folder(test->server));
+    assert_int_equal(system(command), 0);
+    unlink(path);
+}
+
+static void test_silent_pipe(void **state) {
+    const struct client_test *test = *state;
+    int ends[2];
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.timeout_ms = 300;
+    assert_int_equal(pipe(ends), 0);
+    uint64_t begun_ms = now_ms();
+    CHECK_FAILS(trove_put_fd(test->client, BUCKET, "silent", ends[0], &options, NULL, &error), DEADLINE_EXCEEDED, "given nothing",
+                &error);
+    assert_in_range(now_ms() - begun_ms, 300, 5000);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- ranges ---- */
+
+static void test_ranges(void **state) {
+    const struct client_test *test = *state;
+    static const struct {
+        const char *name;
+        uint64_t offset;
+        uint64_t length;
+        size_t expected;
+    } rows[] = {
+        {"whole", 0, TROVE_SIZE_UNKNOWN, 5 * MIB},
+        {"from a block", 262144, TROVE_SIZE_UNKNOWN, 5 * MIB - 262144},
+        {"odd to odd", 100001, 1234567, 1234567},
+        {"inside a block", 262145, 100, 100},
+        {"last byte", 5 * MIB - 1, 1, 1},
+        {"beyond the end", 4 * MIB, 2 * MIB, 1 * MIB},
+        {"nothing", 1000, 0, 0},
+        {"at the end", 5 * MIB, TROVE_SIZE_UNKNOWN, 0},
+    };
+    uint8_t *got = malloc(5 * MIB);
+    trove_error error;
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "range", test->bytes, 5 * MIB, NULL, NULL, &error), &error);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_stream_options options;
+        size_t size = SIZE_MAX;
+        trove_stream_options_init(&options);
+        options.range_offset = rows[i].offset;
+        options.range_length = rows[i].length;
+        trove_status status = trove_get_memory(test->client, BUCKET, "range", got, 5 * MIB, &options, &size, NULL, &error);
+        if (status != TROVE_OK || size != rows[i].expected || memcmp(got, test->bytes + rows[i].offset, size) != 0)
+            fail_msg("%s: %s: %s; %zu bytes", rows[i].name, trove_status_name(status), error.message, size);
+    }
+    size_t size = 7;
+    CHECK_FAILS(trove_get_memory(test->client, BUCKET, "range", got, 1000, NULL, &size, NULL, &error), OUT_OF_RANGE, "5242880", &error);
+    assert_int_equal(size, 7);
+    free(got);
+}
+
+/* ---- names, descriptions, lists ---- */
+
+static void test_description(void **state) {
+    const struct client_test *test = *state;
+    const trove_metadata metadata[] = {{"colour", "blue"}, {"\xC3\xBC", "\xE2\x82\xAC"}};
+    trove_stream_options options;
+    trove_object_info *info = NULL;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.content_type = "video/mp4";
+    options.metadata = metadata;
+    options.metadata_count = 2;
+    static const size_t few[] = {100, 2 * MIB}; /* in one flight, and as a stream */
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_OK(trove_put_memory(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", test->bytes, few[i], &options, NULL, &error), &error);
+        CHECK_OK(trove_object_copy(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", BUCKET, "copy", 0, NULL, &error), &error);
+        CHECK_OK(trove_object_head(test->client, BUCKET, "copy", 0, &info, &error), &error);
+        assert_string_equal(info->bucket, BUCKET);
+        assert_string_equal(info->key, "copy");
+        assert_string_equal(info->content_type, "video/mp4");
+        assert_int_equal(info->size, few[i]);
+        assert_int_equal(info->metadata_count, 2);
+        assert_string_equal(info->metadata[0].key, "colour");
+        assert_string_equal(info->metadata[1].value, "\xE2\x82\xAC");
+        assert_true(info->modified_ns > 1600000000ull * 1000000000ull && info->generation > 0);
+        trove_object_info_free(info);
+        check_object(test, "copy", test->bytes, few[i]);
+    }
+    CHECK_OK(trove_object_delete(test->client, BUCKET, "copy", 0, &error), &error);
+    CHECK_FAILS(trove_object_head(test->client, BUCKET, "copy", 0, &info, &error), NOT_FOUND, "copy", &error);
+}
+
+static void test_list(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    CHECK_OK(trove_bucket_create(test->client, "lists", 0, &error), &error);
+    for (int i = 0; i < 25; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "%s/%03d", i % 2 == 0 ? "even" : "odd", i);
+        CHECK_OK(trove_put_memory(test->client, "lists", key, key, strlen(key), NULL, NULL, &error), &error);
+    }
+    trove_list_options options;
+    trove_list_options_init(&options);
+    options.limit = 10;
+    char cursor[8192] = "";
+    char previous[64] = "";
+    size_t count = 0;
+    for (bool more = true; more;) {
+        trove_list_page *page = NULL;
+        options.cursor = cursor[0] != '\0' ? cursor : NULL;
+        CHECK_OK(trove_list(test->client, "lists", &options, &page, &error), &error);
+        for (size_t i = 0; i < page->count; i++, count++) {
+            assert_true(strcmp(previous, page->entries[i].key) < 0);
+            assert_int_equal(page->entries[i].size, strlen(page->entries[i].key));
+            snprintf(previous, sizeof previous, "%s", page->entries[i].key);
+        }
+        more = page->next_cursor != NULL;
+        snprintf(cursor, sizeof cursor, "%s", more ? page->next_cursor : "");
+        trove_list_page_free(page);
+    }
+    assert_int_equal(count, 25);
+    options.cursor = NULL;
+    options.delimiter = "/";
+    trove_list_page *page = NULL;
+    CHECK_OK(trove_list(test->client, "lists", &options, &page, &error), &error);
+    assert_int_equal(page->count, 2);
+    assert_true(page->entries[0].is_prefix);
+    assert_string_equal(page->entries[1].key, "odd/");
+    trove_list_page_free(page);
+    options.cursor = "zz";
+    CHECK_FAILS(trove_list(test->client, "lists", &options, &page, &error), INVALID_ARGUMENT, "cursor", &error);
+    CHECK_FAILS(trove_bucket_delete(test->client, "lists", 0, &error), FAILED_PRECONDITION, "lists", &error);
+}
+
+static void test_buckets(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_bucket_info *buckets = NULL;
+    size_t count = 0;
+    CHECK_OK(trove_bucket_create(test->client, "another", 0, &error), &error);
+    CHECK_FAILS(trove_bucket_create(test->client, "another", 0, &error), ALREADY_EXISTS, "another", &error);
+    CHECK_OK(trove_bucket_list(test->client, 0, &buckets, &count, &error), &error);
+    assert_true(count >= 2);
+    assert_string_equal(buckets[0].name, "another");
+    trove_bucket_list_free(buckets);
+    CHECK_OK(trove_bucket_delete(test->client, "another", 0, &error), &error);
+    CHECK_FAILS(trove_bucket_delete(test->client, "another", 0, &error), NOT_FOUND, "another", &error);
+}
+
+/* ---- many at once ---- */
+
+struct worker {
+    const struct client_test *test;
+    int number;
+    pthread_t thread;
+    char failure[600];
+};
+
+static trove_status put_and_get(const struct worker *worker, int round, uint8_t *got, trove_error *error) {
+    trove_client *client = worker->test->client;
+    size_t size = sizes[(size_t)(worker->number + round) % SIZE_COUNT];
+    const uint8_t *bytes = worker->test->bytes + worker->number * 4096;
+    char key[64];
+    size_t got_bytes = 0;
+    snprintf(key, sizeof key, "thread/%d", worker->number);
+    trove_status status = trove_put_memory(client, BUCKET, key, bytes, size, NULL, NULL, error);
+    if (status == TROVE_OK)
+        status = trove_get_memory(client, BUCKET, key, got, 6 * MIB, NULL, &got_bytes, NULL, error);
+    if (status == TROVE_OK && (got_bytes != size || memcmp(got, bytes, size) != 0)) {
+        snprintf(error->message, sizeof error->message, "%zu bytes came back otherwise", size);
+        status = TROVE_DATA_LOSS;
+    }
+    return status;
+}
+
+static void *work(void *argument) {
+    struct worker *worker = argument;
+    uint8_t *got = malloc(6 * MIB);
+    trove_error error;
+    for (int round = 0; round < (int)SIZE_COUNT && worker->failure[0] == '\0'; round++) {
+        trove_status status = put_and_get(worker, round, got, &error);
+        if (status != TROVE_OK)
+            snprintf(worker->failure, sizeof worker->failure, "%s: %s", trove_status_name(status), error.message);
+    }
+    free(got);
+    return NULL;
+}
+
+static void test_threads(void **state) {
+    struct worker workers[8] = {0};
+    for (int i = 0; i < 8; i++) {
+        workers[i].test = *state;
+        workers[i].number = i;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < 8; i++)
+        pthread_join(workers[i].thread, NULL);
+    for (int i = 0; i < 8; i++)
+        assert_string_equal(workers[i].failure, "");
+}
+
+/* ---- many small calls ---- */
+
+struct counter {
+    atomic_int done;
+    atomic_int failed;
+    const uint8_t *expected;
+};
+
+static void echoed(void *context, const trove_error *error, const void *data, size_t size) {
+    struct counter *counter = context;
+    if (error != NULL || size != 1000 || memcmp(data, counter->expected, size) != 0)
+        atomic_fetch_add(&counter->failed, 1);
+    atomic_fetch_add(&counter->done, 1);
+}
+
+static void stored(void *context, const trove_error *error, const void *data, size_t size) {
+    struct counter *counter = context;
+    if (error != NULL || data != NULL || size != 0)
+        atomic_fetch_add(&counter->failed, 1);
+    atomic_fetch_add(&counter->done, 1);
+}
+
+static void wait_for_done(struct counter *counter, int count) {
+    for (uint64_t until_ms = now_ms() + 60000; atomic_load(&counter->done) < count && now_ms() < until_ms;)
+        pause_ms(1);
+    assert_int_equal(atomic_load(&counter->done), count);
+    assert_int_equal(atomic_load(&counter->failed), 0);
+}
+
+static void test_async(void **state) {
+    const struct client_test *test = *state;
+    struct counter echoes = {.expected = test->bytes};
+    struct counter puts = {.expected = test->bytes};
+    trove_error error;
+    for (int i = 0; i < 5000; i++)
+        CHECK_OK(trove_echo_async(test->client, test->bytes, 1000, 0, echoed, &echoes, &error), &error);
+    for (int i = 0; i < 300; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "async/%d", i);
+        CHECK_OK(trove_put_async(test->client, BUCKET, key, test->bytes + i, (size_t)i * 200, 0, stored, &puts, &error), &error);
+    }
+    wait_for_done(&echoes, 5000);
+    wait_for_done(&puts, 300);
+    check_object(test, "async/299", test->bytes + 299, 299 * 200);
+    check_object(test, "async/0", test->bytes, 0);
+    CHECK_FAILS(trove_echo_async(test->client, test->bytes, 65537, 0, echoed, NULL, &error), INVALID_ARGUMENT, "65537", &error);
+    struct counter missing = {0};
+    CHECK_OK(trove_put_async(test->client, "no-such-bucket", "k", "", 0, 0, stored, &missing, &error), &error);
+    while (atomic_load(&missing.done) == 0)
+        pause_ms(1);
+    assert_int_equal(atomic_load(&missing.failed), 1);
+}
+
+int main(int argc, char **argv) {
+    client_test_arguments(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_resized_file), cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),
+        cmocka_unit_test(test_silent_pipe), cmocka_unit_test(test_ranges),      cmocka_unit_test(test_description),
+        cmocka_unit_test(test_list),        cmocka_unit_test(test_buckets),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_async),
+    };
+    return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
+}
