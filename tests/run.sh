@@ -44,7 +44,7 @@ build() {
     local name=$1 log=build/logs/$1.log
     shift
     if ! { cmake "$@" && cmake --build "build/$name"; } >"$log" 2>&1; then
-        grep -E -A 12 'error|FAILED|undefined' "$log" || tail -n 60 "$log"
+        grep -E -A 12 'CMake Error|error:|FAILED|undefined reference' "$log" || tail -n 60 "$log"
         echo "building $name failed; all of its output is in $log" >&2
         exit 1
     fi
