@@ -363,8 +363,12 @@ static void parse(struct tv_conn *conn) {
     bool more = false;
     while (!more && parse_step(conn, &more, &error) == TROVE_OK)
         continue;
-    if (!more)
-        tv_conn_shutdown(conn, &error);
+    if (more)
+        return;
+    /* What was begun has no place to go to any more: the next bytes are only counted. */
+    conn->reader.state = TV_READ_PREFIX;
+    conn->reader.begin = conn->reader.end = 0;
+    tv_conn_shutdown(conn, &error);
 }
 
 /* ---- the loop ---- */
