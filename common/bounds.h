@@ -48,8 +48,8 @@
 #define TV_CALLS_PER_CONN_MAX     1024
 
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
-#define TV_INLINE_BYTES_MAX  (64 * TV_KIB)
-#define TV_EARLY_DATA_BYTES  (1 * TV_MIB)
+#define TV_INLINE_BYTES_MAX    (64 * TV_KIB)
+#define TV_EARLY_DATA_BYTES    (1 * TV_MIB)
 #define TV_EARLY_DATA_PUTS_MAX 4096 /* empty ones cost no bytes, but memory all the same */
 
 /* A run of data holds one frame's payload: it may begin and end inside a block. */

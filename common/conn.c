@@ -80,6 +80,27 @@ void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_
 
 /* ---- submissions and closing ---- */
 
+/* Whether nothing uses the connection any more, a submission's way back included: then the caller, and nobody else ever, must call
+ * `closed`. Under the lock. */
+static bool last_locked(struct tv_conn *conn) {
+    if (conn->phase != TV_CONN_CLOSING || conn->receiving || conn->sending || conn->submitting > 0 || conn->closed_called)
+        return false;
+    conn->closed_called = true;
+    conn->sending = true; /* nobody pumps any more */
+    return true;
+}
+
+/* The owner may destroy the connection from here on. */
+static void closed(struct tv_conn *conn) {
+    tv_writer_drop_flows(conn);
+    pthread_mutex_lock(&conn->lock);
+    conn->phase = TV_CONN_CLOSED;
+    conn->sending = false;
+    trove_error why = conn->reason;
+    pthread_mutex_unlock(&conn->lock);
+    conn->handler->closed(conn->context, &why);
+}
+
 bool tv_conn_submit_begin(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
     bool open = conn->phase < TV_CONN_CLOSING;
@@ -91,13 +112,17 @@ bool tv_conn_submit_begin(struct tv_conn *conn) {
 
 void tv_conn_submit_end(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
-    conn->submitting--;
-    bool close = conn->close_pending && conn->submitting == 0;
-    if (close)
+    if (conn->close_pending && conn->submitting == 1) {
         conn->close_pending = false;
+        pthread_mutex_unlock(&conn->lock);
+        conn->transport->ops->close(conn->transport); /* still counted: the connection stays */
+        pthread_mutex_lock(&conn->lock);
+    }
+    conn->submitting--;
+    bool last = last_locked(conn);
     pthread_mutex_unlock(&conn->lock);
-    if (close)
-        conn->transport->ops->close(conn->transport);
+    if (last)
+        closed(conn);
 }
 
 bool tv_conn_begin_closing(struct tv_conn *conn, const trove_error *why) {
@@ -116,21 +141,10 @@ bool tv_conn_begin_closing(struct tv_conn *conn, const trove_error *why) {
 
 void tv_conn_maybe_closed(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
-    bool call = conn->phase == TV_CONN_CLOSING && !conn->receiving && !conn->sending && !conn->closed_called;
-    if (call) {
-        conn->closed_called = true;
-        conn->sending = true; /* nobody pumps any more */
-    }
+    bool last = last_locked(conn);
     pthread_mutex_unlock(&conn->lock);
-    if (!call)
-        return;
-    tv_writer_drop_flows(conn);
-    pthread_mutex_lock(&conn->lock);
-    conn->phase = TV_CONN_CLOSED;
-    conn->sending = false;
-    trove_error why = conn->reason;
-    pthread_mutex_unlock(&conn->lock);
-    conn->handler->closed(conn->context, &why);
+    if (last)
+        closed(conn);
 }
 
 void tv_conn_abort(struct tv_conn *conn, const trove_error *reason) {

@@ -44,8 +44,7 @@ struct tv_conn_handler {
     void (*payload)(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
     /* A whole frame. `payload` points to its bytes for the sink MESSAGE, else it is NULL. Frame and payload are valid during the
      * call. An error that is returned ends the connection with it (go-away, lingering close). */
-    trove_status (*frame)(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                          trove_error *error);
+    trove_status (*frame)(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes, trove_error *error);
     /* The connection has ended; the last call of all, exactly once. From now on nothing is read into a sink or from a pulled
      * frame's memory. Every `sent` has been called before it. */
     void (*closed)(void *context, const trove_error *why);
@@ -114,7 +113,7 @@ struct tv_conn_metrics {
     uint64_t payload_copied_bytes; /* received payload that went through staging */
     uint64_t payload_staged_bytes; /* sent payload that was packed into staging: small ones */
     uint64_t payload_received_bytes;
-    uint64_t allocations;          /* by the connection since it was created */
+    uint64_t allocations; /* by the connection since it was created */
 };
 
 /* Takes the transport over (also on failure). Nothing happens before tv_conn_start. Errors: RESOURCE_EXHAUSTED. */

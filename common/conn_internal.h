@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TV_GREETING_BYTES 8
+#define TV_GREETING_BYTES   8
 #define TV_PREFIX_BYTES_MAX 9 /* type octet (ipc), 64-bit length */
 
 /* Answers that the peer doesn't read: above this the connection stops reading its requests. */
@@ -66,9 +66,9 @@ struct tv_reader {
     struct tv_arena arena;
     tv_frame *frame;
     struct tv_sink sink;
-    unsigned sink_at;      /* first of sink.iov that isn't full */
+    unsigned sink_at; /* first of sink.iov that isn't full */
     uint64_t payload_left;
-    uint8_t *message;      /* heap: a MESSAGE payload that didn't fit staging, or a WHOLE message */
+    uint8_t *message; /* heap: a MESSAGE payload that didn't fit staging, or a WHOLE message */
     size_t message_have;
     const uint8_t *payload; /* MESSAGE: where it is, once complete */
     uint64_t payload_bytes_max;
@@ -93,11 +93,11 @@ struct tv_writer {
     bool checksums;
 
     /* the pump's alone */
-    uint8_t *areas[2];        /* one is being filled by tv_conn_send, the other is being sent */
-    uint8_t *pulled;          /* headers and small payloads of pulled frames */
+    uint8_t *areas[2]; /* one is being filled by tv_conn_send, the other is being sent */
+    uint8_t *pulled;   /* headers and small payloads of pulled frames */
     size_t pulled_bytes;
     struct iovec iov[TV_IOV_MAX];
-    unsigned iov_first;       /* of what the transport hasn't taken yet */
+    unsigned iov_first; /* of what the transport hasn't taken yet */
     unsigned iov_count;
     uint64_t operation_bytes;
     uint64_t operation_frames;
@@ -121,9 +121,9 @@ struct tv_conn {
     /* under the lock */
     enum tv_conn_phase phase;
     bool receiving;
-    bool parked;       /* the receive loop waits for the peer to take answers */
+    bool parked; /* the receive loop waits for the peer to take answers */
     bool sending;
-    bool handling;     /* handler functions are being called, by `handler_thread` */
+    bool handling; /* handler functions are being called, by `handler_thread` */
     pthread_t handler_thread;
     unsigned submitting; /* calls into the transport that are running: closing waits for them */
     bool close_pending;

@@ -159,8 +159,7 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
     trove_status status = check_header(reader, header, error);
     if (status == TROVE_OK && reader->layout.payload_bytes > reader->payload_bytes_max)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "a payload of %llu bytes; at most %llu were agreed on",
-                         (unsigned long long)reader->layout.payload_bytes,
-                         (unsigned long long)reader->payload_bytes_max);
+                         (unsigned long long)reader->layout.payload_bytes, (unsigned long long)reader->payload_bytes_max);
     if (status == TROVE_OK)
         status = tv_frame_unpack(header, reader->layout.header_bytes, &reader->arena, &reader->frame, error);
     if (status != TROVE_OK)

@@ -17,9 +17,9 @@
 /* Buffers that one more pulled data frame may need: its header, its payload. */
 #define FRAME_IOV_MAX (1 + TV_DATA_PIECES_MAX + 1)
 /* On slow links a frame is what they carry in this time, for what the kernel holds can't be overtaken. */
-#define FRAME_MS         50
-#define FRAME_BYTES_MIN  (16 * TV_KIB)
-#define PULLED_ROOM      (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
+#define FRAME_MS        50
+#define FRAME_BYTES_MIN (16 * TV_KIB)
+#define PULLED_ROOM     (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
 
 _Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one pushed buffer and one data frame fit an operation");
 _Static_assert(PULLED_ROOM + STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
@@ -63,23 +63,22 @@ static size_t put_prefix(const struct tv_conn *conn, uint8_t *at, uint64_t messa
 }
 
 /* Prefix and header of a message into `out`; 0 if they don't fit. */
-static size_t pack(const struct tv_conn *conn, const tv_frame *frame, uint64_t payload_bytes, uint8_t *out,
-                   size_t capacity) {
+static size_t pack(const struct tv_conn *conn, const tv_frame *frame, uint64_t payload_bytes, uint8_t *out, size_t capacity) {
     if (capacity <= conn->prefix_bytes)
         return 0;
-    size_t packed = tv_frame_pack(frame, payload_bytes, conn->writer.checksums, out + conn->prefix_bytes,
-                                  capacity - conn->prefix_bytes);
+    size_t packed =
+        tv_frame_pack(frame, payload_bytes, conn->writer.checksums, out + conn->prefix_bytes, capacity - conn->prefix_bytes);
     if (packed == 0)
         return 0;
     put_prefix(conn, out, packed + payload_bytes);
     return conn->prefix_bytes + packed;
 }
 
-static trove_status push_unsent(struct tv_conn *conn, const tv_frame *frame, const void *payload,
-                                uint64_t payload_bytes, trove_error *error) {
+static trove_status push_unsent(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                                trove_error *error) {
     struct tv_writer *writer = &conn->writer;
-    size_t capacity = TV_PREFIX_BYTES_MAX + protobuf_c_message_get_packed_size(&frame->base) + TV_FRAME_TAIL_BYTES_MAX +
-                      payload_bytes;
+    size_t capacity =
+        TV_PREFIX_BYTES_MAX + protobuf_c_message_get_packed_size(&frame->base) + TV_FRAME_TAIL_BYTES_MAX + payload_bytes;
     struct tv_unsent *unsent = malloc(sizeof *unsent + capacity);
     if (unsent == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to send a frame of %zu bytes", capacity);

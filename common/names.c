@@ -43,13 +43,11 @@ static bool is_lower_or_digit(char c) {
 trove_status tv_bucket_check(const char *bucket, trove_error *error) {
     size_t bytes = strlen(bucket);
     if (bytes < TV_BUCKET_BYTES_MIN || bytes > TV_BUCKET_BYTES_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "bucket name \"%.64s\" has %zu characters; 3 to 63 are allowed", bucket,
-                       bytes);
+        return TV_FAIL(error, INVALID_ARGUMENT, "bucket name \"%.64s\" has %zu characters; 3 to 63 are allowed", bucket, bytes);
     for (size_t i = 0; i < bytes; i++) {
         if (!is_lower_or_digit(bucket[i]) && bucket[i] != '-' && bucket[i] != '.')
             return TV_FAIL(error, INVALID_ARGUMENT,
-                           "bucket name \"%s\" has a character other than a-z, 0-9, '.' and '-' at position %zu", bucket,
-                           i + 1);
+                           "bucket name \"%s\" has a character other than a-z, 0-9, '.' and '-' at position %zu", bucket, i + 1);
         if (i > 0 && bucket[i] == '.' && bucket[i - 1] == '.')
             return TV_FAIL(error, INVALID_ARGUMENT, "bucket name \"%s\" has two dots in a row", bucket);
     }
@@ -86,8 +84,7 @@ trove_status tv_content_type_check(const char *content_type, trove_error *error)
 
 trove_status tv_metadata_check(const trove_metadata *metadata, size_t count, trove_error *error) {
     if (count > TV_METADATA_COUNT_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "%zu metadata entries; at most %d are allowed", count,
-                       TV_METADATA_COUNT_MAX);
+        return TV_FAIL(error, INVALID_ARGUMENT, "%zu metadata entries; at most %d are allowed", count, TV_METADATA_COUNT_MAX);
     size_t total = 0;
     for (size_t i = 0; i < count; i++) {
         const char *key = metadata[i].key;
@@ -103,8 +100,7 @@ trove_status tv_metadata_check(const trove_metadata *metadata, size_t count, tro
                 return TV_FAIL(error, INVALID_ARGUMENT, "metadata \"%.64s\" is given twice", key);
         total += key_bytes + value_bytes;
         if (total > TV_METADATA_BYTES_MAX)
-            return TV_FAIL(error, INVALID_ARGUMENT, "the metadata has more than %d bytes in all",
-                           (int)TV_METADATA_BYTES_MAX);
+            return TV_FAIL(error, INVALID_ARGUMENT, "the metadata has more than %d bytes in all", (int)TV_METADATA_BYTES_MAX);
     }
     return TROVE_OK;
 }

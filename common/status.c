@@ -6,8 +6,8 @@
 
 const char *trove_status_name(trove_status status) {
     switch (status) {
-#define STATUS_NAME(name, number)                                                                                      \
-    case TROVE_##name:                                                                                                 \
+#define STATUS_NAME(name, number)                                                                                                \
+    case TROVE_##name:                                                                                                           \
         return #name;
         TROVE_STATUS_LIST(STATUS_NAME)
 #undef STATUS_NAME

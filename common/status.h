@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-trove_status tv_error_set(trove_error *error, trove_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+trove_status tv_error_set(trove_error *error, trove_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define TV_FAIL(error, code, ...) tv_error_set((error), TROVE_##code, __VA_ARGS__)
 
@@ -25,14 +24,13 @@ trove_status tv_error_copy(trove_error *to, const trove_error *from);
 trove_status tv_status_from_errno(int error_number);
 
 /* Fills `error` with "WHAT: strerror (what to do)" for a failed system call. */
-trove_status tv_error_errno(trove_error *error, int error_number, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+trove_status tv_error_errno(trove_error *error, int error_number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* For our own bugs only, and on in every build: a peer, a disk or a config file must never be able to trip one. */
-#define TV_ASSERT(condition)                                                                                           \
-    do {                                                                                                               \
-        if (__builtin_expect(!(condition), 0))                                                                         \
-            tv_assert_failed(#condition, __FILE__, __LINE__);                                                          \
+#define TV_ASSERT(condition)                                                                                                     \
+    do {                                                                                                                         \
+        if (__builtin_expect(!(condition), 0))                                                                                   \
+            tv_assert_failed(#condition, __FILE__, __LINE__);                                                                    \
     } while (0)
 
 __attribute__((noreturn)) void tv_assert_failed(const char *condition, const char *file, int line);

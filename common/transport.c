@@ -40,8 +40,10 @@ trove_status tv_nng_error(trove_error *error, int code, const char *what, const 
     case NNG_EINVAL:
     case NNG_EADDRINVAL:
     case NNG_ENOTSUP:
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s %s: not an address that can be used (%s); URLs look like "
-                       "tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH", what, url, nng_strerror(code));
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "%s %s: not an address that can be used (%s); URLs look like "
+                       "tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH",
+                       what, url, nng_strerror(code));
     case NNG_EADDRINUSE:
         return TV_FAIL(error, ALREADY_EXISTS, "%s %s: another server has this address", what, url);
     case NNG_EPERM:
@@ -54,8 +56,7 @@ trove_status tv_nng_error(trove_error *error, int code, const char *what, const 
 trove_status tv_url_check(const char *url, trove_error *error) {
     if (strncmp(url, "ipc://", 6) == 0) {
         if (url[6] != '/')
-            return TV_FAIL(error, INVALID_ARGUMENT, "%s: a unix socket needs an absolute path, such as ipc:///run/x.sock",
-                           url);
+            return TV_FAIL(error, INVALID_ARGUMENT, "%s: a unix socket needs an absolute path, such as ipc:///run/x.sock", url);
         if (strlen(url + 6) > 107)
             return TV_FAIL(error, INVALID_ARGUMENT, "%s: the path has %zu bytes; a unix socket's may have 107", url,
                            strlen(url + 6));

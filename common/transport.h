@@ -35,10 +35,10 @@ struct tv_transport {
     const struct tv_transport_ops *ops;
     tv_transport_done on_received;
     tv_transport_done on_sent;
-    void *context;       /* handed to both; set by the connection before its first submission */
-    bool type_octet;     /* each message is preceded by an octet 1 (nng's ipc mapping) */
-    bool no_greeting;    /* ws: its subprotocol stands for the SP greeting */
-    char peer[128];      /* for logs: address, or "pid 12 uid 34" */
+    void *context;    /* handed to both; set by the connection before its first submission */
+    bool type_octet;  /* each message is preceded by an octet 1 (nng's ipc mapping) */
+    bool no_greeting; /* ws: its subprotocol stands for the SP greeting */
+    char peer[128];   /* for logs: address, or "pid 12 uid 34" */
     /* ipc: the peer's credentials; otherwise has_credentials is false */
     bool has_credentials;
     uint64_t peer_uid;

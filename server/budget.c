@@ -48,8 +48,7 @@ static void serve(struct tvs_task *task) {
     }
 }
 
-trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget_out,
-                               trove_error *error) {
+trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget_out, trove_error *error) {
     struct tvs_budget *budget = calloc(1, sizeof *budget);
     if (budget == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the budget");

@@ -105,8 +105,7 @@ static trove_status begin_on_worker(struct tvs_session *session, const tv_frame 
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "%d calls of this connection are unanswered, which is the limit; wait for some",
                        TV_CALLS_PER_CONN_MAX);
     }
-    trove_status status = tv_timer_arm(server->timers, &call->timer,
-                                       tv_now_ns() + (uint64_t)call->deadline_ms * 1000000, error);
+    trove_status status = tv_timer_arm(server->timers, &call->timer, tv_now_ns() + (uint64_t)call->deadline_ms * 1000000, error);
     if (status != TROVE_OK) {
         (void)unlist(call);
         free(call);

@@ -7,9 +7,9 @@
  */
 #include "config.h"
 
+#include "bounds.h"
 #include "config_lines.h"
 #include "config_schema.h"
-#include "bounds.h"
 #include "units.h"
 
 #include <errno.h>

@@ -149,8 +149,8 @@ static void begin(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
     struct tvs_server *server = session->server;
     trove_error error;
-    trove_status status = server->ops->get_begin(server->driver, stream->bucket, stream->key,
-                                                 &stream->put_options.conditions, &stream->get, &stream->object, &error);
+    trove_status status = server->ops->get_begin(server->driver, stream->bucket, stream->key, &stream->put_options.conditions,
+                                                 &stream->get, &stream->object, &error);
     if (status != TROVE_OK)
         stream->get = NULL;
     else

@@ -60,8 +60,8 @@ static void run(struct tvs_task *task) {
     server->ops->put_small(server->driver, put->bucket, put->key, &put->options, &put->data, on_committed, put);
 }
 
-static trove_status check(const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                          struct tv_data *data, trove_error *error) {
+static trove_status check(const tv_frame *frame, const void *payload, uint64_t payload_bytes, struct tv_data *data,
+                          trove_error *error) {
     const Trove__V1__Open *open = frame->open;
     if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->lossy || open->paused)
         return TV_FAIL(error, INVALID_ARGUMENT, "an inline object can only be a plain upload");
@@ -92,8 +92,7 @@ static trove_status check(const tv_frame *frame, const void *payload, uint64_t p
 static bool admit(struct tvs_session *session, uint64_t bytes) {
     uint64_t before = atomic_fetch_add_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
     uint32_t puts = atomic_fetch_add_explicit(&session->inline_puts, 1, memory_order_relaxed);
-    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX &&
-        tvs_budget_try(session->server->budget, bytes))
+    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX && tvs_budget_try(session->server->budget, bytes))
         return true;
     atomic_fetch_sub_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_relaxed);

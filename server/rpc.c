@@ -22,8 +22,7 @@ trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_err
         const ProtobufCServiceDescriptor *descriptor = services[i].service->descriptor;
         if (strlen(descriptor->name) != service_bytes || memcmp(descriptor->name, name, service_bytes) != 0)
             continue;
-        const ProtobufCMethodDescriptor *found =
-            protobuf_c_service_descriptor_get_method_by_name(descriptor, slash + 1);
+        const ProtobufCMethodDescriptor *found = protobuf_c_service_descriptor_get_method_by_name(descriptor, slash + 1);
         if (found == NULL)
             break;
         *method = (struct tvs_method){
@@ -39,6 +38,7 @@ trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_err
 
 void tvs_rpc_respond(const ProtobufCMessage *response, struct tvs_rpc *rpc) {
     TV_ASSERT(rpc->response == NULL);
+    rpc->error = (trove_error){TROVE_OK, ""}; /* what was tried in vain on the way is forgotten */
     size_t bytes = protobuf_c_message_get_packed_size(response);
     if (bytes > TV_MESSAGE_BYTES_MAX) {
         TV_FAIL(&rpc->error, RESOURCE_EXHAUSTED, "the answer would have %zu bytes; at most %llu fit", bytes,

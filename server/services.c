@@ -10,7 +10,7 @@
 
 #define PAGE_BYTES_MAX (TV_MESSAGE_BYTES_MAX - 32 * TV_KIB)
 /* What an entry takes on the wire besides its key: tags, lengths, numbers, etag. */
-#define ENTRY_BYTES    96
+#define ENTRY_BYTES 96
 
 /* ---- buckets ---- */
 
@@ -146,8 +146,8 @@ static trove_status check_list(const Trove__V1__ObjectListRequest *request, stru
         return TV_FAIL(error, INVALID_ARGUMENT, "the prefix has %zu bytes; a key has at most %d", strlen(request->prefix),
                        TV_KEY_BYTES_MAX);
     if (strlen(request->delimiter) > TV_DELIMITER_BYTES_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "the delimiter has %zu bytes; at most %d are allowed",
-                       strlen(request->delimiter), TV_DELIMITER_BYTES_MAX);
+        return TV_FAIL(error, INVALID_ARGUMENT, "the delimiter has %zu bytes; at most %d are allowed", strlen(request->delimiter),
+                       TV_DELIMITER_BYTES_MAX);
     if (request->limit > TV_LIST_LIMIT_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "limit %u; at most %d entries fit a page", request->limit, TV_LIST_LIMIT_MAX);
     if (request->cursor.len > TV_KEY_BYTES_MAX ||
@@ -213,7 +213,7 @@ static void objects_delete(Trove__V1__Objects_Service *service, const Trove__V1_
     struct tvs_conditions conditions;
     tvs_conditions_from_wire(request->conditions, &conditions);
     if (check_names(request->bucket, request->key, &rpc->error) != TROVE_OK ||
-        rpc->server->ops->delete(rpc->server->driver, request->bucket, request->key, &conditions, &rpc->error) != TROVE_OK)
+        rpc->server->ops->delete (rpc->server->driver, request->bucket, request->key, &conditions, &rpc->error) != TROVE_OK)
         return;
     Trove__V1__ObjectDeleteResponse response = TROVE__V1__OBJECT_DELETE_RESPONSE__INIT;
     respond(&response, closure_data);
@@ -233,8 +233,8 @@ static void objects_copy(Trove__V1__Objects_Service *service, const Trove__V1__O
         TV_FAIL(&rpc->error, UNIMPLEMENTED, "the store %s:// doesn't copy; get the object and put it", rpc->server->ops->scheme);
         return;
     }
-    if (rpc->server->ops->copy(rpc->server->driver, request->from_bucket, request->from_key, request->to_bucket,
-                               request->to_key, &conditions, &object, &rpc->error) != TROVE_OK)
+    if (rpc->server->ops->copy(rpc->server->driver, request->from_bucket, request->from_key, request->to_bucket, request->to_key,
+                               &conditions, &object, &rpc->error) != TROVE_OK)
         return;
     struct tvs_wire_object wire;
     tvs_wire_object(request->to_bucket, &object, &wire);
@@ -255,8 +255,8 @@ static void objects_block_sums(Trove__V1__Objects_Service *service, const Trove_
     uint64_t *sums = NULL;
     size_t count = 0;
     if (check_names(request->bucket, request->key, &rpc->error) != TROVE_OK ||
-        rpc->server->ops->block_sums(rpc->server->driver, request->bucket, request->key, &object, &sums, &count,
-                                     &rpc->error) != TROVE_OK)
+        rpc->server->ops->block_sums(rpc->server->driver, request->bucket, request->key, &object, &sums, &count, &rpc->error) !=
+            TROVE_OK)
         return;
     uint64_t first = request->first_block < count ? request->first_block : count;
     uint64_t limit = request->limit != 0 && request->limit < BLOCK_SUMS_MAX ? request->limit : BLOCK_SUMS_MAX;

@@ -243,19 +243,19 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
         return;
     bool draining = false;
     uint32_t count = enlist(session, &draining);
+    tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
     tv_conn_start(session->conn);
-    trove_error refusal;
+    trove_error refusal = {TROVE_OK, ""};
     if (draining)
         TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
     else if (count > server->options.connections_max)
         TV_FAIL(&refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)",
                 server->options.connections_max);
-    else
-        return;
-    if (count > server->options.connections_max + REFUSED_POLITELY_MAX)
+    if (refusal.status != TROVE_OK && count > server->options.connections_max + REFUSED_POLITELY_MAX)
         tv_conn_abort(session->conn, &refusal);
-    else
+    else if (refusal.status != TROVE_OK)
         tv_conn_shutdown(session->conn, &refusal);
+    tvs_session_release(session);
 }
 
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {

@@ -53,7 +53,7 @@ struct tvs_server {
     atomic_ullong streams_failed;
     atomic_ullong bytes_total;
     atomic_ullong chunks_total;
-    atomic_ullong frames_in;     /* of connections that have ended */
+    atomic_ullong frames_in; /* of connections that have ended */
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
 
@@ -74,9 +74,9 @@ struct tvs_session {
     /* the receiving thread's alone */
     atomic_bool welcomed; /* read by the timer, too */
     uint64_t features;
-    struct tvs_fragment *landing;   /* the chunk fragment whose payload is coming in */
+    struct tvs_fragment *landing; /* the chunk fragment whose payload is coming in */
     struct tvs_stream *landing_stream;
-    struct tv_arena arena;          /* for requests that are answered at once */
+    struct tv_arena arena; /* for requests that are answered at once */
 
     pthread_mutex_t lock;
     /* under the lock */
@@ -89,7 +89,7 @@ struct tvs_session {
 
     /* atomic */
     atomic_uint references;
-    atomic_uint inline_puts;        /* under way */
+    atomic_uint inline_puts; /* under way */
     atomic_ullong inline_bytes;
 };
 

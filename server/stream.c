@@ -51,8 +51,7 @@ void tvs_stream_wake(struct tvs_stream *stream, unsigned wants) {
 /* ---- the strand ---- */
 
 static bool work_locked(const struct tvs_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvs_upload_work_locked(stream)
-                                                       : tvs_download_work_locked(stream);
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvs_upload_work_locked(stream) : tvs_download_work_locked(stream);
 }
 
 bool tvs_stream_schedule(struct tvs_stream *stream) {
@@ -234,8 +233,7 @@ static trove_status check_open(const struct tvs_server *server, const Trove__V1_
     if (open->chunk_bytes > tvs_budget_bytes(server->budget) / 4)
         return TV_FAIL(error, RESOURCE_EXHAUSTED,
                        "chunk_bytes %llu; this server's memory budget carries chunks of at most %llu bytes",
-                       (unsigned long long)open->chunk_bytes,
-                       (unsigned long long)(tvs_budget_bytes(server->budget) / 4));
+                       (unsigned long long)open->chunk_bytes, (unsigned long long)(tvs_budget_bytes(server->budget) / 4));
     status = tv_bucket_check(open->bucket, error);
     if (status == TROVE_OK)
         status = tv_key_check(open->key, error);

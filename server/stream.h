@@ -14,7 +14,7 @@
 #include "stream_state.h"
 
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
-#define TVS_CONTROL_ANSWERS_MAX 16
+#define TVS_CONTROL_ANSWERS_MAX   16
 #define TVS_FRAGMENT_SEGMENTS_MAX (TV_DATA_PIECES_MAX + 1)
 
 /* A chunk's fragment that has come in: bytes in segments of the pool. */
@@ -81,7 +81,7 @@ struct tvs_stream {
     struct tvs_fragment *fragment_first;
     struct tvs_fragment *fragment_last;
     uint64_t demand_bytes;
-    uint64_t credit_due;    /* granted, not yet told */
+    uint64_t credit_due; /* granted, not yet told */
     uint64_t expired_due;
     uint64_t reserved_bytes; /* of the budget */
     void *segment;           /* the one that is being filled; one hold */
@@ -97,7 +97,7 @@ struct tvs_stream {
     uint64_t early_credit; /* came before the sender was there */
     bool eof;              /* the last chunk was pushed */
     bool complete_sent;
-    bool reserved_read;    /* memory for the next read has been granted */
+    bool reserved_read; /* memory for the next read has been granted */
 
     struct tvs_claim claim;
     struct tvs_stream *tick_next; /* the timer's alone */
@@ -108,7 +108,7 @@ struct tvs_stream {
     struct tvs_get *get;
     uint64_t read_offset; /* download: next byte to cut a chunk from */
     uint64_t read_end;
-    struct tvs_run *run;  /* download: what was read last and isn't cut up yet */
+    struct tvs_run *run; /* download: what was read last and isn't cut up yet */
 
     /* download: used runs and chunks, for the next ones; under a lock of their own, for the transport gives chunks back at any time */
     pthread_mutex_t spare_lock;

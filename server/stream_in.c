@@ -19,8 +19,7 @@ void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, cons
     pthread_mutex_unlock(&session->lock);
     trove_error error;
     if (!ended) {
-        TV_FAIL(&error, INVALID_ARGUMENT, "%s for call %llu, which was never opened", what,
-                (unsigned long long)frame->call_id);
+        TV_FAIL(&error, INVALID_ARGUMENT, "%s for call %llu, which was never opened", what, (unsigned long long)frame->call_id);
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
@@ -105,8 +104,8 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
     trove_error error;
     trove_status status = TROVE_OK;
     if (strlen(complete->etag) >= sizeof stream->complete_etag)
-        status = TV_FAIL(&error, INVALID_ARGUMENT, "the etag in complete has %zu characters; etags have 32",
-                         strlen(complete->etag));
+        status =
+            TV_FAIL(&error, INVALID_ARGUMENT, "the etag in complete has %zu characters; etags have 32", strlen(complete->etag));
     else if (complete->n_metadata > 0)
         status = TV_FAIL(&error, UNIMPLEMENTED, "metadata in complete isn't there yet; give it when opening");
     else if (complete->digest != NULL && complete->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)

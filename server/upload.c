@@ -47,8 +47,7 @@ static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint
         uint64_t step = TV_SEGMENT_BYTES - stream->segment_used;
         if (step > bytes)
             step = bytes;
-        fragment->data.iov[fragment->data.iov_count++] =
-            (struct iovec){(char *)stream->segment + stream->segment_used, step};
+        fragment->data.iov[fragment->data.iov_count++] = (struct iovec){(char *)stream->segment + stream->segment_used, step};
         fragment->segments[fragment->segment_count++] = stream->segment;
         stream->segment_used += step;
         bytes -= step;
@@ -319,8 +318,8 @@ bool tvs_upload_work_locked(const struct tvs_stream *stream) {
 static void begin(struct tvs_stream *stream) {
     struct tvs_server *server = stream->session->server;
     trove_error error;
-    trove_status status = server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options,
-                                                 &stream->put, &error);
+    trove_status status =
+        server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options, &stream->put, &error);
     if (status != TROVE_OK) {
         stream->put = NULL;
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
@@ -341,8 +340,7 @@ static trove_status verify(struct tvs_stream *stream, struct tvs_fragment *fragm
         return TROVE_OK;
     return TV_FAIL(error, DATA_LOSS, "chunk %llu of %s/%s (bytes %llu to %llu) doesn't match its checksum: damaged on the way",
                    (unsigned long long)fragment->chunk_index, stream->bucket, stream->key,
-                   (unsigned long long)fragment->data.offset,
-                   (unsigned long long)(fragment->data.offset + fragment->data.bytes));
+                   (unsigned long long)fragment->data.offset, (unsigned long long)(fragment->data.offset + fragment->data.bytes));
 }
 
 static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {

@@ -32,8 +32,7 @@ enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     if (code == CLI_EXIT_OK) {
         trove_error error = {0};
         trove_object_info *info = NULL;
-        trove_status status =
-            trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, 0, &info, &error);
+        trove_status status = trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, 0, &info, &error);
         if (status != TROVE_OK) {
             char *hint = status == TROVE_NOT_FOUND ? cli_format("see 'trove ls %s' and 'trove ls'", from.bucket) : NULL;
             code = cli_fail(context, "cp", operands.texts[0], target, hint, &error);

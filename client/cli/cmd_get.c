@@ -74,15 +74,15 @@ static void say_fetched(struct cli_output *output, const char *file, const trove
 /* ---- one object ---- */
 
 /* The current folder is meant where no file is given: there not even a link is followed, and a key "x/-" is a file named "-". */
-static trove_status open_target(struct cli_target *target, struct cli_context *context, const char *key,
-                                const char *path, trove_error *error) {
+static trove_status open_target(struct cli_target *target, struct cli_context *context, const char *key, const char *path,
+                                trove_error *error) {
     const char *name = cli_key_base(key);
     if (path != NULL)
         return cli_target_open(target, &context->interrupt, path, name, error);
     const char *refusal = cli_local_path_refusal(name);
     if (refusal != NULL)
-        return cli_error_set(error, TROVE_FAILED_PRECONDITION,
-                             "the key's last part can't be a file's name: %s; give a FILE", refusal);
+        return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s; give a FILE",
+                             refusal);
     return cli_target_open_below(target, &context->interrupt, AT_FDCWD, name, error);
 }
 
@@ -99,8 +99,8 @@ static char *target_text(const struct cli_object_name *name, const char *path) {
     return cli_format("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", base);
 }
 
-static enum cli_exit get_one(struct cli_context *context, const struct values *values,
-                             const struct cli_object_name *name, const char *path) {
+static enum cli_exit get_one(struct cli_context *context, const struct values *values, const struct cli_object_name *name,
+                             const char *path) {
     bool to_stdout = path != NULL && strcmp(path, "-") == 0;
     char *shown = target_text(name, path);
     struct cli_fetch fetch = {
@@ -183,8 +183,8 @@ static enum cli_exit get_file(void *input, size_t index) {
     return code;
 }
 
-static enum cli_exit get_many(struct cli_context *context, const struct values *values,
-                              const struct cli_object_name *name, const char *folder) {
+static enum cli_exit get_many(struct cli_context *context, const struct values *values, const struct cli_object_name *name,
+                              const char *folder) {
     char *key_folder = *name->key != 0 ? cli_key_folder(name->key) : cli_copy("");
     struct cli_get_list list;
     struct get get = {

@@ -109,20 +109,18 @@ static enum cli_exit list_buckets(struct cli_context *context, const struct valu
     return CLI_EXIT_OK;
 }
 
-static enum cli_exit list_keys(struct cli_context *context, const struct values *values,
-                               const struct cli_object_name *name) {
+static enum cli_exit list_keys(struct cli_context *context, const struct values *values, const struct cli_object_name *name) {
     struct listing listing = {
         .context = context,
         .values = values,
         .shown_from = values->recursive ? 0 : (size_t)(cli_key_base(name->key) - name->key),
     };
     trove_error error = {0};
-    trove_status status = cli_listing_run(context->client, name->bucket, name->key, values->recursive ? NULL : "/",
-                                          values->limit, show_page, &listing, &error);
+    trove_status status = cli_listing_run(context->client, name->bucket, name->key, values->recursive ? NULL : "/", values->limit,
+                                          show_page, &listing, &error);
     if (status == TROVE_OK)
         return CLI_EXIT_OK;
-    return cli_fail(context, "ls", name->bucket, NULL,
-                    status == TROVE_NOT_FOUND ? "'trove ls' lists the buckets" : NULL, &error);
+    return cli_fail(context, "ls", name->bucket, NULL, status == TROVE_NOT_FOUND ? "'trove ls' lists the buckets" : NULL, &error);
 }
 
 enum cli_exit cmd_ls(struct cli_context *context, int argc, char **argv) {

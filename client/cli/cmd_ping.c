@@ -67,8 +67,8 @@ static void show_json(struct cli_context *context, const trove_server_info *info
     cli_output_json(&context->output, result);
 }
 
-static trove_status measure(struct cli_context *context, const trove_server_info *info, uint64_t count,
-                            struct times *times, trove_error *error) {
+static trove_status measure(struct cli_context *context, const trove_server_info *info, uint64_t count, struct times *times,
+                            trove_error *error) {
     *times = (struct times){.min_ns = UINT64_MAX};
     while (times->count < count && cli_output_works(&context->output)) {
         uint64_t round_trip_ns = 0;
@@ -80,8 +80,8 @@ static trove_status measure(struct cli_context *context, const trove_server_info
         times->min_ns = round_trip_ns < times->min_ns ? round_trip_ns : times->min_ns;
         times->max_ns = round_trip_ns > times->max_ns ? round_trip_ns : times->max_ns;
         if (!context->output.json)
-            cli_output_done(&context->output, "%s %s (%s) at %s answers in %.3f ms", info->name, info->version,
-                            info->driver, context->server, milliseconds(round_trip_ns));
+            cli_output_done(&context->output, "%s %s (%s) at %s answers in %.3f ms", info->name, info->version, info->driver,
+                            context->server, milliseconds(round_trip_ns));
     }
     return TROVE_OK;
 }

@@ -45,8 +45,7 @@ static void add_metadata(struct values *values, char *argument, const struct arg
     if (equals == NULL || equals == argument)
         argp_error(state, "--meta takes NAME=VALUE, not '%s'", argument);
     *equals = 0;
-    values->metadata =
-        cli_grow(values->metadata, &values->metadata_room, values->metadata_count + 1, sizeof *values->metadata);
+    values->metadata = cli_grow(values->metadata, &values->metadata_room, values->metadata_count + 1, sizeof *values->metadata);
     values->metadata[values->metadata_count++] = (trove_metadata){.key = argument, .value = equals + 1};
 }
 
@@ -109,8 +108,7 @@ static uint64_t rest_of(int fd) {
     return (uint64_t)(found.st_size - position);
 }
 
-static void say_stored(struct cli_output *output, const char *source, const char *object,
-                       const trove_object_info *info) {
+static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info) {
     if (!output->json) {
         cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
         return;
@@ -120,8 +118,7 @@ static void say_stored(struct cli_output *output, const char *source, const char
     cli_output_json(output, result);
 }
 
-static enum cli_exit say_failed(const struct put *put, const char *source, const char *object,
-                                const trove_error *error) {
+static enum cli_exit say_failed(const struct put *put, const char *source, const char *object, const trove_error *error) {
     char *hint = NULL;
     if (error->status == TROVE_NOT_FOUND && put->values->transfer.if_match == NULL)
         hint = cli_format("make it with 'trove mb %s'", put->bucket);
@@ -169,21 +166,18 @@ static enum cli_exit put_file(void *input, size_t index) {
 static enum cli_exit put_list(struct cli_context *context, const struct values *values, const char *bucket,
                               const struct cli_put_list *list) {
     struct put put = {.context = context, .values = values, .bucket = bucket, .list = list};
-    cli_progress_start(&put.progress, &context->output, list->count == 1 ? source_text(&list->files[0]) : NULL,
-                       list->count);
+    cli_progress_start(&put.progress, &context->output, list->count == 1 ? source_text(&list->files[0]) : NULL, list->count);
     for (size_t i = 0; i < list->count; i++)
         cli_progress_expect(&put.progress, list->files[i].size);
     size_t skipped = 0;
-    enum cli_exit code =
-        cli_parallel_run(list->count, cli_transfer_threads(&values->transfer), put_file, &put, &skipped);
+    enum cli_exit code = cli_parallel_run(list->count, cli_transfer_threads(&values->transfer), put_file, &put, &skipped);
     cli_progress_stop(&put.progress);
     if (skipped > 0)
         cli_output_note(&context->output, "%zu more files were not tried without a server", skipped);
     return code;
 }
 
-static void check_operands(const struct cli_operands *operands, const struct values *values,
-                           const struct cli_object_name *to) {
+static void check_operands(const struct cli_operands *operands, const struct values *values, const struct cli_object_name *to) {
     bool many = operands->count > 2 || values->transfer.recursive;
     for (int i = 0; i + 1 < operands->count; i++) {
         if (strcmp(operands->texts[i], "-") != 0)
@@ -191,8 +185,7 @@ static void check_operands(const struct cli_operands *operands, const struct val
         if (many)
             cli_usage_error("put", "standard input can't be one of many files");
         if (cli_key_is_folder(to->key))
-            cli_usage_error("put", "standard input has no name; give the whole key, as in %s/%sNAME", to->bucket,
-                            to->key);
+            cli_usage_error("put", "standard input has no name; give the whole key, as in %s/%sNAME", to->bucket, to->key);
     }
 }
 
@@ -222,8 +215,7 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
     if (code == CLI_EXIT_OK) {
         size_t count = (size_t)operands.count - 1;
         if (count > 1 || values.transfer.recursive)
-            cli_put_list_many(&list, context, operands.texts, count, &to, values.transfer.recursive,
-                              values.follow_links);
+            cli_put_list_many(&list, context, operands.texts, count, &to, values.transfer.recursive, values.follow_links);
         else
             cli_put_list_one(&list, context, operands.texts[0], &to);
         code = cli_exit_worst(list.worst, put_list(context, &values, to.bucket, &list));

@@ -83,9 +83,8 @@ static enum cli_exit delete_folder(struct cli_context *context, const struct cli
     enum cli_exit code = deletion.worst;
     if (status != TROVE_OK) {
         char *object = cli_format("%s/%s", name->bucket, folder);
-        code =
-            cli_exit_worst(code, cli_fail(context, "rm", object, NULL,
-                                          status == TROVE_NOT_FOUND ? "'trove ls' shows what is there" : NULL, &error));
+        code = cli_exit_worst(code, cli_fail(context, "rm", object, NULL,
+                                             status == TROVE_NOT_FOUND ? "'trove ls' shows what is there" : NULL, &error));
         free(object);
     }
     free(folder);
@@ -95,9 +94,8 @@ static enum cli_exit delete_folder(struct cli_context *context, const struct cli
 enum cli_exit cmd_rm(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY...\n--recursive BUCKET[/PREFIX]...",
-        .doc =
-            "Deletes objects.\vWith --recursive PREFIX is a folder: `b/photos' and `b/photos/' are all keys that begin "
-            "with photos/, and not photos2 nor photos itself. The bucket stays; `trove rb' removes it.",
+        .doc = "Deletes objects.\vWith --recursive PREFIX is a folder: `b/photos' and `b/photos/' are all keys that begin "
+               "with photos/, and not photos2 nor photos itself. The bucket stays; `trove rb' removes it.",
         .options = options,
         .parse = parse,
         .operands_min = 1,

@@ -46,8 +46,8 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     return cli_fail(context, "connect", NULL, context->server, hint, &error);
 }
 
-enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to,
-                       const char *hint, const trove_error *error) {
+enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to, const char *hint,
+                       const trove_error *error) {
     const struct cli_failure failure = {
         .action = action,
         .from = from,

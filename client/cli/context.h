@@ -20,7 +20,7 @@ void cli_context_fini(struct cli_context *context);
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms);
 
 /* Says that `action` on `from` (to `to`) failed. A NULL hint stands for the general one of the status, if there is one. */
-enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to,
-                       const char *hint, const trove_error *error);
+enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to, const char *hint,
+                       const trove_error *error);
 
 #endif

@@ -36,8 +36,8 @@ enum cli_exit cli_exit_from_status(trove_status status) {
 
 static int severity(enum cli_exit code) {
     switch (code) {
-#define CLI_EXIT_SEVERITY(name, number, severity, meaning)                                                             \
-    case CLI_EXIT_##name:                                                                                              \
+#define CLI_EXIT_SEVERITY(name, number, severity, meaning)                                                                       \
+    case CLI_EXIT_##name:                                                                                                        \
         return severity;
         CLI_EXIT_LIST(CLI_EXIT_SEVERITY)
 #undef CLI_EXIT_SEVERITY

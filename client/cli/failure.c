@@ -63,9 +63,8 @@ trove_status cli_error_errno(trove_error *error, int error_number, const char *f
 char *cli_failure_text(const struct cli_failure *failure) {
     return cli_format("%s%s%s%s%s: %s (%s)%s%s", failure->action, failure->from != NULL ? " " : "",
                       failure->from != NULL ? failure->from : "", failure->to != NULL ? " to " : "",
-                      failure->to != NULL ? failure->to : "", failure->error->message,
-                      trove_status_name(failure->error->status), failure->hint != NULL ? "; " : "",
-                      failure->hint != NULL ? failure->hint : "");
+                      failure->to != NULL ? failure->to : "", failure->error->message, trove_status_name(failure->error->status),
+                      failure->hint != NULL ? "; " : "", failure->hint != NULL ? failure->hint : "");
 }
 
 json_t *cli_json_text(const char *text) {

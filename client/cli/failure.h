@@ -11,8 +11,7 @@ trove_status cli_error_set(trove_error *error, trove_status status, const char *
     __attribute__((format(printf, 3, 4)));
 
 /* "WHAT: strerror", with the status that the same trouble would have on the server. */
-trove_status cli_error_errno(trove_error *error, int error_number, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+trove_status cli_error_errno(trove_error *error, int error_number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 struct cli_failure {
     const char *action; /* "put" */

@@ -32,8 +32,8 @@ enum cli_exit cli_fetch_fail_local(const struct cli_fetch *fetch, const trove_er
 enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *target, trove_object_info **info) {
     trove_error error = {0};
     trove_object_info *fetched = NULL;
-    if (trove_get_fd(fetch->context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, &fetched,
-                     &error) != TROVE_OK) {
+    if (trove_get_fd(fetch->context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, &fetched, &error) !=
+        TROVE_OK) {
         bool silent = reader_is_gone(target->fd);
         cli_target_discard(target);
         return silent ? CLI_EXIT_PIPE : fail(fetch, false, &error);

@@ -54,8 +54,8 @@ static void refuse_collisions(const struct making *making) {
         if (!refused[i])
             continue;
         trove_error error;
-        cli_error_set(&error, TROVE_FAILED_PRECONDITION,
-                      "it would be a file where %s/%s needs a folder of the same name", making->bucket, keys[below]);
+        cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it would be a file where %s/%s needs a folder of the same name",
+                      making->bucket, keys[below]);
         refuse(making, keys[i], &error);
     }
     size_t kept = 0;
@@ -70,13 +70,11 @@ static void refuse_collisions(const struct making *making) {
     free(keys);
 }
 
-enum cli_exit cli_get_list_make(struct cli_get_list *list, struct cli_context *context, const char *bucket,
-                                const char *folder) {
+enum cli_exit cli_get_list_make(struct cli_get_list *list, struct cli_context *context, const char *bucket, const char *folder) {
     *list = (struct cli_get_list){.folder_bytes = strlen(folder), .worst = CLI_EXIT_OK};
     struct making making = {.list = list, .context = context, .bucket = bucket};
     trove_error error = {0};
-    trove_status status =
-        cli_listing_run(context->client, bucket, folder, NULL, UINT64_MAX, take_page, &making, &error);
+    trove_status status = cli_listing_run(context->client, bucket, folder, NULL, UINT64_MAX, take_page, &making, &error);
     if (status == TROVE_OK && list->found_count == 0 && *folder != 0)
         status = cli_error_set(&error, TROVE_NOT_FOUND, "no key begins with %s", folder);
     if (status != TROVE_OK) {

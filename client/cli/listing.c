@@ -9,8 +9,8 @@ enum {
     PAGE_ENTRIES_MAX = 1000
 };
 
-trove_status cli_listing_run(trove_client *client, const char *bucket, const char *prefix, const char *delimiter,
-                             uint64_t limit, cli_listing_fn take, void *context, trove_error *error) {
+trove_status cli_listing_run(trove_client *client, const char *bucket, const char *prefix, const char *delimiter, uint64_t limit,
+                             cli_listing_fn take, void *context, trove_error *error) {
     char *cursor = NULL;
     uint64_t left = limit;
     bool more = true;

@@ -10,7 +10,7 @@
 typedef bool (*cli_listing_fn)(void *context, const trove_list_page *page);
 
 /* Lists what begins with the prefix, at most `limit` entries. `delimiter` is "/" or NULL. */
-trove_status cli_listing_run(trove_client *client, const char *bucket, const char *prefix, const char *delimiter,
-                             uint64_t limit, cli_listing_fn take, void *context, trove_error *error);
+trove_status cli_listing_run(trove_client *client, const char *bucket, const char *prefix, const char *delimiter, uint64_t limit,
+                             cli_listing_fn take, void *context, trove_error *error);
 
 #endif

@@ -24,11 +24,9 @@ static void print_version(FILE *stream, struct argp_state *state) {
 
 static const struct argp_option global_options[] = {
     {"server", KEY_SERVER, "URL", 0,
-     "The server: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH. Default: TROVE_SERVER, else troved's own socket",
-     0},
+     "The server: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH. Default: TROVE_SERVER, else troved's own socket", 0},
     {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line; failures as JSON on standard error", 0},
-    {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay",
-     0},
+    {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Longest wait for the server in any step that makes no progress (default: 5 to connect, 30 for the rest)", 0},
     {NULL, 0, NULL, 0, NULL, 0},
@@ -90,8 +88,8 @@ static char *help_outer(int key, const char *text, void *input) {
         return (char *)(uintptr_t)text;
     const struct outer *outer = input;
     /* argp gives no input while it only prints. */
-    return cli_format("%s\nExit codes (of several failures the gravest counts):\n%s",
-                      outer != NULL ? outer->verbs_doc : "", cli_exit_table());
+    return cli_format("%s\nExit codes (of several failures the gravest counts):\n%s", outer != NULL ? outer->verbs_doc : "",
+                      cli_exit_table());
 }
 
 int cli_options_parse_global(struct cli_context *context, int argc, char **argv, const char *verbs_doc) {
@@ -142,8 +140,8 @@ static error_t parse_inner(int key, char *argument, struct argp_state *state) {
     }
 }
 
-struct cli_operands cli_options_parse_verb(struct cli_context *context, const struct cli_usage *usage, int argc,
-                                           char **argv, void *values) {
+struct cli_operands cli_options_parse_verb(struct cli_context *context, const struct cli_usage *usage, int argc, char **argv,
+                                           void *values) {
     const struct argp_child children[] = {{&global_parser, 0, "For every verb:", 1}, {NULL, 0, NULL, 0}};
     const struct argp parser = {
         .options = usage->options,
@@ -177,8 +175,7 @@ struct cli_object_name *cli_operands_objects(const char *verb, const struct cli_
     struct cli_object_name *names = cli_alloc((size_t)operands->count * sizeof *names);
     for (int i = 0; i < operands->count; i++) {
         if (!cli_object_name_parse(operands->texts[i], &names[i]))
-            cli_usage_error(verb, "'%s' has no bucket before its first '/'; objects are BUCKET/KEY",
-                            operands->texts[i]);
+            cli_usage_error(verb, "'%s' has no bucket before its first '/'; objects are BUCKET/KEY", operands->texts[i]);
         if (key_needed && *names[i].key == 0)
             cli_usage_error(verb, "'%s' is a bucket; objects are BUCKET/KEY", operands->texts[i]);
     }

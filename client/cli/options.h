@@ -31,8 +31,8 @@ struct cli_operands {
 int cli_options_parse_global(struct cli_context *context, int argc, char **argv, const char *verbs_doc);
 
 /* Reads what follows it; argv[0] is the verb. `values` is the verb's own structure, with its defaults set. */
-struct cli_operands cli_options_parse_verb(struct cli_context *context, const struct cli_usage *usage, int argc,
-                                           char **argv, void *values);
+struct cli_operands cli_options_parse_verb(struct cli_context *context, const struct cli_usage *usage, int argc, char **argv,
+                                           void *values);
 
 /* The operands cut in bucket and key, for the caller to give to cli_object_names_free. Ends with a usage error where one has no
  * bucket, or no key though `key_needed`. To be called before the connection is made: wrong usage costs nobody anything then. */

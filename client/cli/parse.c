@@ -79,8 +79,7 @@ bool cli_parse_range(const char *text, uint64_t *offset, uint64_t *length) {
     uint64_t count = UINT64_MAX;
     if (dash[1] != 0) {
         uint64_t end = 0;
-        if (!cli_parse_size(dash + 1, &count) || count == 0 || count == UINT64_MAX ||
-            __builtin_add_overflow(from, count, &end))
+        if (!cli_parse_size(dash + 1, &count) || count == 0 || count == UINT64_MAX || __builtin_add_overflow(from, count, &end))
             return false;
     }
     *offset = from;

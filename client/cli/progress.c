@@ -38,8 +38,7 @@ static void draw(struct cli_progress *progress, struct cli_rate *rate) {
     if (now - progress->began_ms < QUIET_MS)
         return;
     char count[64];
-    snprintf(count, sizeof count, "%" PRIu64 "/%" PRIu64 " files", (uint64_t)progress->files_done,
-             progress->files_total);
+    snprintf(count, sizeof count, "%" PRIu64 "/%" PRIu64 " files", (uint64_t)progress->files_done, progress->files_total);
     struct cli_progress_view view = {
         .label = progress->label != NULL ? progress->label : count,
         .bytes = bytes,
@@ -75,12 +74,10 @@ static void *draw_until_end(void *context) {
 
 static bool is_wanted(const struct cli_output *output) {
     const char *terminal = getenv("TERM");
-    return output->stderr_is_terminal && !output->json && !output->quiet && terminal != NULL &&
-           strcmp(terminal, "dumb") != 0;
+    return output->stderr_is_terminal && !output->json && !output->quiet && terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name,
-                        uint64_t files_total) {
+void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name, uint64_t files_total) {
     *progress = (struct cli_progress){
         .output = output,
         .label = name != NULL ? cli_text_escape(name) : NULL,

@@ -38,8 +38,7 @@ struct cli_progress_item {
 };
 
 /* `name` stands for a single file; with more, `files_total` counts. */
-void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name,
-                        uint64_t files_total);
+void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name, uint64_t files_total);
 void cli_progress_stop(struct cli_progress *progress);
 
 /* `bytes` is what is known of the size before, TROVE_SIZE_UNKNOWN for a pipe. To be called for every file before the first one

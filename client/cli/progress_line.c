@@ -84,8 +84,7 @@ void cli_progress_render(const struct cli_progress_view *view, unsigned columns,
     char time[64];
     if (total_known) {
         snprintf(head, sizeof head, "%3u%%", percent);
-        snprintf(amounts, sizeof amounts, "  %s/%s", cli_human_size(view->bytes).text,
-                 cli_human_size(view->total_bytes).text);
+        snprintf(amounts, sizeof amounts, "  %s/%s", cli_human_size(view->bytes).text, cli_human_size(view->total_bytes).text);
         snprintf(time, sizeof time, "  %s left", cli_human_span(seconds_left(view)).text);
     } else {
         snprintf(head, sizeof head, "%s", cli_human_size(view->bytes).text);
@@ -120,6 +119,6 @@ void cli_progress_render(const struct cli_progress_view *view, unsigned columns,
         size_t bar_cells = left - 2 < BAR_CELLS_MAX ? left - 2 : BAR_CELLS_MAX;
         render_bar(bar, bar_cells, percent);
     }
-    snprintf(line, CLI_PROGRESS_LINE_BYTES, "%.*s%s%s%s%s%s", (int)label_bytes, view->label,
-             label_bytes > 0 ? "  " : "", bar, bar[0] != 0 ? "  " : "", kept_head, tail);
+    snprintf(line, CLI_PROGRESS_LINE_BYTES, "%.*s%s%s%s%s%s", (int)label_bytes, view->label, label_bytes > 0 ? "  " : "", bar,
+             bar[0] != 0 ? "  " : "", kept_head, tail);
 }

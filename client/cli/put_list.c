@@ -108,8 +108,8 @@ static void refuse_doubles(struct cli_put_list *list, struct cli_context *contex
         for (size_t i = first; end - first > 1 && i < end; i++) {
             trove_error error;
             const char *other = list->files[i == first ? first + 1 : first].path;
-            cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it would become %s/%s, and so would %s", bucket,
-                          list->files[i].key, other);
+            cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it would become %s/%s, and so would %s", bucket, list->files[i].key,
+                          other);
             refuse(list, context, list->files[i].path, &error);
         }
         if (end - first == 1)

@@ -23,8 +23,7 @@ struct cli_put_list {
 };
 
 /* One file. A key that is a folder gets the file's name behind it. */
-void cli_put_list_one(struct cli_put_list *list, struct cli_context *context, const char *path,
-                      const struct cli_object_name *to);
+void cli_put_list_one(struct cli_put_list *list, struct cli_context *context, const char *path, const struct cli_object_name *to);
 
 /* Many files, and folders if `recursive`, below the key as a folder. Says what it leaves out and why. Two files for one key are
  * both left out. */

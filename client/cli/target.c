@@ -36,13 +36,10 @@ static trove_status create_unfinished(struct cli_target *target, trove_error *er
 }
 
 /* Takes folder_fd over in any case. */
-static trove_status open_in_folder(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
-                                   const char *name, trove_error *error) {
-    *target = (struct cli_target){.interrupt = interrupt,
-                                  .fd = -1,
-                                  .folder_fd = folder_fd,
-                                  .name = cli_copy(name),
-                                  .mode = interrupt->new_file_mode};
+static trove_status open_in_folder(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd, const char *name,
+                                   trove_error *error) {
+    *target = (struct cli_target){
+        .interrupt = interrupt, .fd = -1, .folder_fd = folder_fd, .name = cli_copy(name), .mode = interrupt->new_file_mode};
     struct stat existing;
     if (fstatat(folder_fd, name, &existing, AT_SYMLINK_NOFOLLOW) == 0) {
         if (S_ISDIR(existing.st_mode)) {
@@ -84,8 +81,7 @@ trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *in
     bool is_folder = exists && S_ISDIR(existing.st_mode);
     const char *refusal = is_folder ? cli_local_path_refusal(default_name) : NULL;
     if (refusal != NULL)
-        return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s",
-                             refusal);
+        return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s", refusal);
     if (exists && !is_folder && !S_ISREG(existing.st_mode))
         return open_special(target, path, error);
     if (!exists && path[strlen(path) - 1] == '/')

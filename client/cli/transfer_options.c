@@ -16,8 +16,7 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
             argp_error(state, "--parallel takes a number from 1 to %d, not '%s'", CLI_PARALLEL_MAX, argument);
         return 0;
     case CLI_KEY_CHUNK_SIZE:
-        if (!cli_parse_size(argument, &values->chunk_bytes) || values->chunk_bytes == 0 ||
-            values->chunk_bytes > CHUNK_BYTES_MAX)
+        if (!cli_parse_size(argument, &values->chunk_bytes) || values->chunk_bytes == 0 || values->chunk_bytes > CHUNK_BYTES_MAX)
             argp_error(state, "--chunk-size takes a size from 1 to 64MiB, such as 256K or 4MiB, not '%s'", argument);
         return 0;
     case CLI_KEY_IF_MATCH:

@@ -18,10 +18,10 @@ enum {
     CLI_KEY_IF_MATCH,
 };
 
-#define CLI_TRANSFER_OPTIONS                                                                                           \
-    {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},              \
-        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, {           \
-        "if-match", CLI_KEY_IF_MATCH, "ETAG", 0, "Only if the server's object has this etag", 0                        \
+#define CLI_TRANSFER_OPTIONS                                                                                                     \
+    {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
+        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, {                     \
+        "if-match", CLI_KEY_IF_MATCH, "ETAG", 0, "Only if the server's object has this etag", 0                                  \
     }
 
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */

@@ -2,7 +2,7 @@
  *
  *   download URL BUCKET/KEY > FILE
  */
-#include <trove.h>
+#include "trove.h"
 
 #include <stdio.h>
 #include <stdlib.h>

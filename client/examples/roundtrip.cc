@@ -1,7 +1,7 @@
 // roundtrip.cc - libtrove from C++: a string goes up and comes down.
 //
 //   roundtrip URL BUCKET/KEY TEXT
-#include <trove.h>
+#include "trove.h"
 
 #include <iostream>
 #include <memory>

@@ -2,7 +2,7 @@
  *
  *   upload URL FILE BUCKET/KEY        as in: upload ipc:///run/trove/trove.sock video.mp4 media/video.mp4
  */
-#include <trove.h>
+#include "trove.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,6 +10,10 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+/* Objects of this size on don't stay in the page cache (measured here: 1.5 GB/s and 0.12 CPU-s/GB instead of 0.35 and 2.5, for memory
+ * that the machine hasn't touched yet is dear; an object that does lie there is read at 10 GB/s). */
+#define DROP_BEHIND_BYTES_MIN   (64 * TV_MIB)
+#define DROP_BEHIND_STEP_BYTES  (8 * TV_MIB)
 #define SPACE_RESERVE_BYTES_MAX (128 * TV_MIB)
 
 /* ---- names ----------------------------------------------------------------------------------------------------------- */
@@ -146,8 +150,22 @@ static trove_status read_all(int fd, const struct iovec *iov, uint32_t count, ui
     return TROVE_OK;
 }
 
-trove_status tvs_file_reader_read(const struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error) {
-    return read_all(reader->fd, data->iov, data->iov_count, data->offset, error);
+/* A large object is read once for each get and would push everything else out of the page cache: what is behind the reader is let
+ * go of, some MiB at a time, and the same few pages serve the whole object. */
+static void drop_behind(struct tvs_file_reader *reader, uint64_t read_to) {
+    if (reader->size < DROP_BEHIND_BYTES_MIN || read_to - reader->kept_from < DROP_BEHIND_STEP_BYTES)
+        return;
+    (void)posix_fadvise(reader->fd, (off_t)reader->kept_from, (off_t)(read_to - reader->kept_from), POSIX_FADV_DONTNEED);
+    reader->kept_from = read_to;
+}
+
+trove_status tvs_file_reader_read(struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error) {
+    trove_status status = read_all(reader->fd, data->iov, data->iov_count, data->offset, error);
+    if (data->offset < reader->kept_from)
+        reader->kept_from = data->offset;
+    if (status == TROVE_OK)
+        drop_behind(reader, data->offset + data->bytes);
+    return status;
 }
 
 trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t first, size_t count, uint64_t *sums,

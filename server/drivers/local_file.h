@@ -91,13 +91,14 @@ void tvs_file_writer_abandon(struct tvs_file_writer *writer);
 struct tvs_file_reader {
     int fd; /* -1: none */
     uint64_t size;
+    uint64_t kept_from; /* up to where the page cache was told to let go */
 };
 
 /* Blocks. NOT_FOUND: no such file. DATA_LOSS: its length isn't what an object of `size` bytes needs. */
 trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t size,
                                   struct tvs_file_reader *reader, trove_error *error);
 /* Blocks: fills data's memory. Errors: DATA_LOSS. */
-trove_status tvs_file_reader_read(const struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error);
+trove_status tvs_file_reader_read(struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error);
 /* Blocks: the stored checksums of `count` blocks from `first` on. Errors: DATA_LOSS. */
 trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t first, size_t count, uint64_t *sums,
                                   trove_error *error);

@@ -5,51 +5,25 @@
  * object is replaced or deleted. All that grows is charged against `memory_bytes` first.
  */
 #include "block_sums.h"
-#include "list_walk.h"
-#include "mem_map.h"
+#include "mem.h"
 #include "object.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
 #define MEM_BYTES_DEFAULT (256 * TV_MIB)
-#define MEM_BUCKETS_MAX   10000
 /* What an object costs besides its bytes and names: block table, allocator's overhead. */
 #define MEM_OBJECT_OVERHEAD_BYTES 256
 
-struct mem_bucket {
-    char name[TV_BUCKET_BYTES_MAX + 1];
-    uint64_t id; /* never used again, so that a put notices that its bucket is another one now */
-    uint64_t created_ns;
-    uint64_t object_count;
-    uint64_t object_bytes;
-    struct tvs_mem_map map;
-};
-
-struct mem {
-    struct tvs_driver base;
-    /* constant */
-    uint64_t bytes_max;
-    uint64_t seed;
-    /* atomic */
-    atomic_ullong bytes;
-    /* under `lock` */
-    pthread_mutex_t lock;
-    struct mem_bucket **buckets; /* by name */
-    size_t bucket_count;
-    size_t bucket_capacity;
-    uint64_t last_number; /* generations and bucket ids */
-};
-
 struct tvs_put {
-    struct mem *mem;
+    struct tvs_mem *mem;
     uint64_t bucket_id;
     char bucket[TV_BUCKET_BYTES_MAX + 1];
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
-    struct tvs_mem_object *object; /* being built; its blocks are TV_BLOCK_BYTES each until the commit trims the last one */
-    size_t block_capacity;
+    struct tvs_mem_object *object; /* being built */
+    size_t block_capacity;         /* of its table of blocks */
+    size_t last_capacity;          /* of its last block, in bytes */
 };
 
 struct tvs_get {
@@ -57,11 +31,7 @@ struct tvs_get {
     char bucket[TV_BUCKET_BYTES_MAX + 1];
 };
 
-static struct mem *mem_of(struct tvs_driver *driver) {
-    return (struct mem *)(void *)driver;
-}
-
-static trove_status charge(struct mem *mem, uint64_t bytes, trove_error *error) {
+static trove_status charge(struct tvs_mem *mem, uint64_t bytes, trove_error *error) {
     uint64_t before = atomic_fetch_add_explicit(&mem->bytes, bytes, memory_order_relaxed);
     if (bytes <= mem->bytes_max && before <= mem->bytes_max - bytes)
         return TROVE_OK;
@@ -71,115 +41,10 @@ static trove_status charge(struct mem *mem, uint64_t bytes, trove_error *error) 
                    (unsigned long long)before, (unsigned long long)mem->bytes_max);
 }
 
-/* ---- buckets --------------------------------------------------------------------------------------------------------- */
-
-/* Where a bucket is or belongs. Under the lock. */
-static size_t bucket_index(const struct mem *mem, const char *name, bool *found) {
-    size_t low = 0, high = mem->bucket_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (strcmp(mem->buckets[middle]->name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *found = low < mem->bucket_count && strcmp(mem->buckets[low]->name, name) == 0;
-    return low;
-}
-
-static struct mem_bucket *bucket_find(const struct mem *mem, const char *name) {
-    bool found;
-    size_t index = bucket_index(mem, name, &found);
-    return found ? mem->buckets[index] : NULL;
-}
-
-static trove_status bucket_room(struct mem *mem, trove_error *error) {
-    if (mem->bucket_count == MEM_BUCKETS_MAX)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and more can't be made", MEM_BUCKETS_MAX);
-    if (mem->bucket_count < mem->bucket_capacity)
-        return TROVE_OK;
-    size_t capacity = mem->bucket_capacity == 0 ? 16 : mem->bucket_capacity * 2;
-    struct mem_bucket **grown = realloc(mem->buckets, capacity * sizeof(struct mem_bucket *));
-    if (grown == NULL)
-        return tvs_fail_no_memory("a bucket", error);
-    mem->buckets = grown;
-    mem->bucket_capacity = capacity;
-    return TROVE_OK;
-}
-
-static trove_status bucket_create_locked(struct mem *mem, const char *name, trove_error *error) {
-    bool found;
-    size_t index = bucket_index(mem, name, &found);
-    if (found)
-        return TV_FAIL(error, ALREADY_EXISTS, "bucket %s exists already", name);
-    trove_status status = bucket_room(mem, error);
-    if (status != TROVE_OK)
-        return status;
-    struct mem_bucket *bucket = calloc(1, sizeof *bucket);
-    if (bucket == NULL)
-        return tvs_fail_no_memory("a bucket", error);
-    memcpy(bucket->name, name, strlen(name) + 1);
-    bucket->id = ++mem->last_number;
-    bucket->created_ns = tvs_now_ns();
-    bucket->map.seed = mem->seed;
-    memmove(mem->buckets + index + 1, mem->buckets + index, (mem->bucket_count - index) * sizeof(struct mem_bucket *));
-    mem->buckets[index] = bucket;
-    mem->bucket_count++;
-    return TROVE_OK;
-}
-
-static trove_status mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error) {
-    struct mem *mem = mem_of(driver);
-    pthread_mutex_lock(&mem->lock);
-    trove_status status = bucket_create_locked(mem, bucket, error);
-    pthread_mutex_unlock(&mem->lock);
-    return status;
-}
-
-static trove_status mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error) {
-    struct mem *mem = mem_of(driver);
-    pthread_mutex_lock(&mem->lock);
-    bool found;
-    size_t index = bucket_index(mem, bucket, &found);
-    trove_status status = TROVE_OK;
-    if (!found) {
-        status = tvs_fail_no_bucket(bucket, error);
-    } else if (mem->buckets[index]->object_count > 0) {
-        status = TV_FAIL(error, FAILED_PRECONDITION, "bucket %s isn't empty: it has %llu objects; delete them first", bucket,
-                         (unsigned long long)mem->buckets[index]->object_count);
-    } else {
-        free(mem->buckets[index]);
-        mem->bucket_count--;
-        memmove(mem->buckets + index, mem->buckets + index + 1, (mem->bucket_count - index) * sizeof(struct mem_bucket *));
-    }
-    pthread_mutex_unlock(&mem->lock);
-    return status;
-}
-
-static trove_status mem_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error) {
-    struct mem *mem = mem_of(driver);
-    pthread_mutex_lock(&mem->lock);
-    struct tvs_bucket *all = calloc(mem->bucket_count + 1, sizeof *all);
-    size_t bucket_count = mem->bucket_count;
-    for (size_t i = 0; all != NULL && i < bucket_count; i++) {
-        const struct mem_bucket *bucket = mem->buckets[i];
-        memcpy(all[i].name, bucket->name, sizeof all[i].name);
-        all[i].created_ns = bucket->created_ns;
-        all[i].object_count = bucket->object_count;
-        all[i].object_bytes = bucket->object_bytes;
-    }
-    pthread_mutex_unlock(&mem->lock);
-    if (all == NULL)
-        return tvs_fail_no_memory("the list of buckets", error);
-    *buckets = all;
-    *count = bucket_count;
-    return TROVE_OK;
-}
-
 /* ---- open, close ----------------------------------------------------------------------------------------------------- */
 
 static trove_status mem_open(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error) {
-    struct mem *mem = calloc(1, sizeof *mem);
+    struct tvs_mem *mem = calloc(1, sizeof *mem);
     if (mem == NULL)
         return tvs_fail_no_memory("the mem store", error);
     mem->base.ops = &tvs_mem_driver;
@@ -192,7 +57,7 @@ static trove_status mem_open(const struct tvs_driver_config *config, struct tvs_
 }
 
 static void mem_close(struct tvs_driver *driver) {
-    struct mem *mem = mem_of(driver);
+    struct tvs_mem *mem = tvs_mem_of(driver);
     for (size_t i = 0; i < mem->bucket_count; i++) {
         struct tvs_mem_map *map = &mem->buckets[i]->map;
         while (map->root != NULL)
@@ -206,10 +71,10 @@ static void mem_close(struct tvs_driver *driver) {
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
-static trove_status object_acquire(struct mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
+static trove_status object_acquire(struct tvs_mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
                                    trove_error *error) {
     pthread_mutex_lock(&mem->lock);
-    struct mem_bucket *in = bucket_find(mem, bucket);
+    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
     struct tvs_mem_object *found = in == NULL ? NULL : tvs_mem_map_find(&in->map, key);
     if (found != NULL)
         tvs_mem_object_acquire(found);
@@ -238,7 +103,7 @@ static trove_status describe(const struct tvs_mem_object *from, struct tvs_objec
 static trove_status mem_head(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                              trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
     if (status == TROVE_OK)
         status = describe(found, object, error);
     tvs_mem_object_release(found);
@@ -248,7 +113,7 @@ static trove_status mem_head(struct tvs_driver *driver, const char *bucket, cons
 static trove_status mem_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                                    uint64_t **sums, size_t *count, trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
     uint64_t *copy = malloc((found->block_count + 1) * sizeof *copy);
@@ -269,7 +134,7 @@ static trove_status mem_get_begin(struct tvs_driver *driver, const char *bucket,
                                   const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
                                   trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(mem_of(driver), bucket, key, &found, error);
+    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
     struct tvs_conditions_copy wanted;
@@ -320,130 +185,14 @@ static void mem_get_end(struct tvs_get *get_move) {
     free(get_move);
 }
 
-/* ---- listing: the page is collected under the lock and visited outside it ---------------------------------------------- */
-
-struct page_entry {
-    struct tvs_mem_object *object; /* a reference; NULL for a prefix */
-    char *prefix;
-};
-
-struct page {
-    const struct tvs_mem_map *map;
-    struct tvs_mem_object *at; /* the cursor; borrowed under the lock */
-    struct page_entry *entries;
-    uint32_t count;
-    bool no_memory;
-};
-
-static void page_seek(void *context, const char *key, size_t key_bytes) {
-    struct page *page = context;
-    page->at = tvs_mem_map_seek(page->map, key, key_bytes, false);
-}
-
-static void page_next(void *context) {
-    struct page *page = context;
-    page->at = tvs_mem_map_seek(page->map, page->at->key, page->at->key_bytes, true);
-}
-
-static const char *page_key(void *context, size_t *key_bytes) {
-    struct page *page = context;
-    if (page->at == NULL)
-        return NULL;
-    *key_bytes = page->at->key_bytes;
-    return page->at->key;
-}
-
-static trove_status page_object(void *context, struct tvs_object *object, trove_error *error) {
-    (void)context;
-    (void)object;
-    (void)error;
-    return TROVE_OK;
-}
-
-static bool page_collect(void *context, const struct tvs_list_entry *entry) {
-    struct page *page = context;
-    struct page_entry *to = &page->entries[page->count];
-    *to = (struct page_entry){0};
-    if (entry->is_prefix) {
-        to->prefix = strdup(entry->key);
-        page->no_memory = to->prefix == NULL;
-        if (page->no_memory)
-            return false;
-    } else {
-        to->object = page->at;
-        tvs_mem_object_acquire(to->object);
-    }
-    page->count++;
-    return true;
-}
-
-static void page_visit(struct page *page, tvs_list_visit visit, void *context, bool *more) {
-    bool taking = true;
-    for (uint32_t i = 0; i < page->count; i++) {
-        struct page_entry *entry = &page->entries[i];
-        struct tvs_object object = {0};
-        if (entry->object != NULL) {
-            object = (struct tvs_object){.key = entry->object->key,
-                                         .size = entry->object->size,
-                                         .generation = entry->object->generation,
-                                         .modified_ns = entry->object->modified_ns};
-            memcpy(object.etag, entry->object->etag, sizeof object.etag);
-        }
-        struct tvs_list_entry shown = {.key = entry->prefix != NULL ? entry->prefix : object.key,
-                                       .is_prefix = entry->prefix != NULL,
-                                       .object = entry->prefix != NULL ? NULL : &object};
-        if (taking && !visit(context, &shown)) {
-            taking = false;
-            *more = true;
-        }
-        tvs_mem_object_release(entry->object);
-        free(entry->prefix);
-    }
-}
-
-static trove_status mem_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
-                             tvs_list_visit visit, void *context, bool *more, trove_error *error) {
-    struct mem *mem = mem_of(driver);
-    struct page page = {.entries = malloc(query->limit * sizeof *page.entries)};
-    if (page.entries == NULL)
-        return tvs_fail_no_memory("a page of a listing", error);
-    struct tvs_list_cursor cursor = {
-        .context = &page, .seek = page_seek, .next = page_next, .key = page_key, .object = page_object};
-    bool follows = false;
-    pthread_mutex_lock(&mem->lock);
-    struct mem_bucket *in = bucket_find(mem, bucket);
-    trove_status status = TROVE_OK;
-    if (in == NULL) {
-        status = tvs_fail_no_bucket(bucket, error);
-    } else {
-        page.map = &in->map;
-        status = tvs_list_walk(&cursor, query, page_collect, &page, &follows, error);
-    }
-    pthread_mutex_unlock(&mem->lock);
-    if (page.no_memory)
-        status = tvs_fail_no_memory("a page of a listing", error);
-    /* On failure the page is only let go of. */
-    uint32_t count = page.count;
-    if (status == TROVE_OK) {
-        page_visit(&page, visit, context, &follows);
-        *more = follows;
-    }
-    for (uint32_t i = 0; status != TROVE_OK && i < count; i++) {
-        tvs_mem_object_release(page.entries[i].object);
-        free(page.entries[i].prefix);
-    }
-    free(page.entries);
-    return status;
-}
-
 /* ---- writing --------------------------------------------------------------------------------------------------------- */
 
 /* Puts an object in place under its conditions, or, with `object` NULL, takes the one that is there away. The old one is given
  * back for release outside the lock. */
-static trove_status publish(struct mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+static trove_status publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
                             const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
                             struct tvs_mem_object **old, trove_error *error) {
-    struct mem_bucket *in = bucket_find(mem, bucket);
+    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
     if (in == NULL || (bucket_id != 0 && in->id != bucket_id))
         return tvs_fail_no_bucket(bucket, error);
     struct tvs_mem_object *found = tvs_mem_map_find(&in->map, key);
@@ -469,7 +218,7 @@ static trove_status publish(struct mem *mem, const char *bucket, uint64_t bucket
     return TROVE_OK;
 }
 
-static trove_status publish_and_release(struct mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+static trove_status publish_and_release(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
                                         const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
                                         trove_error *error) {
     struct tvs_mem_object *old = NULL;
@@ -480,7 +229,7 @@ static trove_status publish_and_release(struct mem *mem, const char *bucket, uin
     return status;
 }
 
-static trove_status object_create(struct mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
+static trove_status object_create(struct tvs_mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
                                   struct tvs_mem_object **object, trove_error *error) {
     size_t key_bytes = strlen(key);
     size_t bytes = sizeof **object + key_bytes + 1 + strings_bytes;
@@ -514,7 +263,7 @@ static void mem_put_abort(struct tvs_put *put_move) {
 
 static trove_status mem_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                                   const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
-    struct mem *mem = mem_of(driver);
+    struct tvs_mem *mem = tvs_mem_of(driver);
     struct tvs_put *made = calloc(1, sizeof *made);
     if (made == NULL)
         return tvs_fail_no_memory("a put", error);
@@ -522,7 +271,7 @@ static trove_status mem_put_begin(struct tvs_driver *driver, const char *bucket,
     memcpy(made->bucket, bucket, strlen(bucket) + 1);
     tvs_conditions_keep(&options->conditions, &made->conditions);
     pthread_mutex_lock(&mem->lock);
-    struct mem_bucket *in = bucket_find(mem, bucket);
+    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
     trove_status status = TROVE_OK;
     if (in == NULL) {
         status = tvs_fail_no_bucket(bucket, error);
@@ -547,22 +296,49 @@ static trove_status mem_put_begin(struct tvs_driver *driver, const char *bucket,
 static trove_status add_block(struct tvs_put *put, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     if (object->block_count == put->block_capacity) {
-        size_t capacity = put->block_capacity == 0 ? 4 : put->block_capacity * 2;
+        size_t capacity = put->block_capacity == 0 ? 1 : put->block_capacity * 2;
         void **grown = realloc(object->blocks, capacity * sizeof *grown);
         if (grown == NULL)
             return tvs_fail_no_memory("an object's blocks", error);
         object->blocks = grown;
         put->block_capacity = capacity;
     }
-    trove_status status = charge(put->mem, TV_BLOCK_BYTES, error);
-    if (status != TROVE_OK)
-        return status;
-    object->charged_bytes += TV_BLOCK_BYTES;
-    void *block = malloc(TV_BLOCK_BYTES);
-    if (block == NULL)
-        return tvs_fail_no_memory("an object's block", error);
-    object->blocks[object->block_count++] = block;
+    object->blocks[object->block_count++] = NULL;
+    put->last_capacity = 0;
     return TROVE_OK;
+}
+
+/* Makes the last block so large. What it costs is charged before it is taken. */
+static trove_status resize_last_block(struct tvs_put *put, size_t capacity, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    if (capacity > put->last_capacity) {
+        trove_status status = charge(put->mem, capacity - put->last_capacity, error);
+        if (status != TROVE_OK)
+            return status;
+    }
+    void *resized = realloc(object->blocks[object->block_count - 1], capacity);
+    if (resized == NULL && capacity > put->last_capacity)
+        atomic_fetch_sub(&put->mem->bytes, capacity - put->last_capacity);
+    if (resized == NULL)
+        return tvs_fail_no_memory("an object's block", error);
+    if (capacity < put->last_capacity)
+        atomic_fetch_sub(&put->mem->bytes, put->last_capacity - capacity);
+    object->charged_bytes = object->charged_bytes - put->last_capacity + capacity;
+    object->blocks[object->block_count - 1] = resized;
+    put->last_capacity = capacity;
+    return TROVE_OK;
+}
+
+/* Room for `bytes` more in the last block, which has `used`: exactly so many at first, twice as many when it has to grow. */
+static trove_status make_room(struct tvs_put *put, size_t used, size_t bytes, trove_error *error) {
+    if (used == 0) {
+        trove_status status = add_block(put, error);
+        return status != TROVE_OK ? status : resize_last_block(put, bytes, error);
+    }
+    if (used + bytes <= put->last_capacity)
+        return TROVE_OK;
+    size_t capacity = put->last_capacity * 2 > used + bytes ? put->last_capacity * 2 : used + bytes;
+    return resize_last_block(put, capacity < TV_BLOCK_BYTES ? capacity : TV_BLOCK_BYTES, error);
 }
 
 static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
@@ -571,14 +347,12 @@ static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *dat
         const char *from = data->iov[i].iov_base;
         size_t left = data->iov[i].iov_len;
         while (left > 0) {
-            size_t at = (size_t)(object->size % TV_BLOCK_BYTES);
-            if (at == 0) {
-                trove_status status = add_block(put, error);
-                if (status != TROVE_OK)
-                    return status;
-            }
-            size_t here = TV_BLOCK_BYTES - at < left ? TV_BLOCK_BYTES - at : left;
-            memcpy((char *)object->blocks[object->block_count - 1] + at, from, here);
+            size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+            size_t here = TV_BLOCK_BYTES - used < left ? TV_BLOCK_BYTES - used : left;
+            trove_status status = make_room(put, used, here, error);
+            if (status != TROVE_OK)
+                return status;
+            memcpy((char *)object->blocks[object->block_count - 1] + used, from, here);
             object->size += here;
             from += here;
             left -= here;
@@ -587,26 +361,14 @@ static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *dat
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
-/* Gives back what the last block doesn't need. */
-static void trim_last_block(struct tvs_put *put) {
-    struct tvs_mem_object *object = put->object;
-    size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
-    if (used == 0)
-        return;
-    void *trimmed = realloc(object->blocks[object->block_count - 1], used);
-    if (trimmed == NULL)
-        return;
-    object->blocks[object->block_count - 1] = trimmed;
-    object->charged_bytes -= TV_BLOCK_BYTES - used;
-    atomic_fetch_sub(&put->mem->bytes, TV_BLOCK_BYTES - used);
-}
-
 static trove_status put_finish(struct tvs_put *put, struct tvs_object *described, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     trove_status status = tvs_block_sums_finish(&put->sums, error);
     if (status != TROVE_OK)
         return status;
-    trim_last_block(put);
+    size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+    if (used != 0 && used < put->last_capacity)
+        (void)!resize_last_block(put, used, NULL); /* only gives back: that it fails does no harm */
     object->sums = put->sums.sums;
     put->sums.sums = NULL;
     tv_etag(object->size, object->sums, object->block_count, object->etag);
@@ -647,11 +409,11 @@ static trove_status mem_delete(struct tvs_driver *driver, const char *bucket, co
                                const struct tvs_conditions *conditions, trove_error *error) {
     struct tvs_conditions_copy wanted;
     tvs_conditions_keep(conditions, &wanted);
-    return publish_and_release(mem_of(driver), bucket, 0, key, &wanted, NULL, error);
+    return publish_and_release(tvs_mem_of(driver), bucket, 0, key, &wanted, NULL, error);
 }
 
 /* Copies the bytes of each block, for an object owns its blocks. */
-static trove_status clone_blocks(struct mem *mem, const struct tvs_mem_object *from, struct tvs_mem_object *to,
+static trove_status clone_blocks(struct tvs_mem *mem, const struct tvs_mem_object *from, struct tvs_mem_object *to,
                                  trove_error *error) {
     trove_status status = charge(mem, from->size, error);
     if (status != TROVE_OK)
@@ -679,7 +441,7 @@ static trove_status clone_blocks(struct mem *mem, const struct tvs_mem_object *f
 static trove_status mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
                              const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
                              trove_error *error) {
-    struct mem *mem = mem_of(driver);
+    struct tvs_mem *mem = tvs_mem_of(driver);
     struct tvs_mem_object *from = NULL, *to = NULL;
     struct tvs_object described = {0};
     struct tvs_conditions_copy wanted;
@@ -712,11 +474,11 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_NONBLOCKING,
     .open = mem_open,
     .close = mem_close,
-    .bucket_create = mem_bucket_create,
-    .bucket_delete = mem_bucket_delete,
-    .bucket_list = mem_bucket_list,
+    .bucket_create = tvs_mem_bucket_create,
+    .bucket_delete = tvs_mem_bucket_delete,
+    .bucket_list = tvs_mem_bucket_list,
     .head = mem_head,
-    .list = mem_list,
+    .list = tvs_mem_list,
     .delete = mem_delete,
     .copy = mem_copy,
     .block_sums = mem_block_sums,

@@ -3,33 +3,53 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct fault_plan fault_plan;
 atomic_uint fault_counts[FAULT_CALLS];
 atomic_uint fault_hits;
-static atomic_uint calls_left;
-static struct tvs_store_io table;
+
+/* The driver's own threads ask as well, at any time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fault_plan present; /* under `lock` */
+static unsigned calls;            /* of present.call since it was set; under `lock` */
+
+static struct fault_plan plan_now(void) {
+    pthread_mutex_lock(&lock);
+    struct fault_plan plan = present;
+    pthread_mutex_unlock(&lock);
+    return plan;
+}
+
+void fault_plan_set(struct fault_plan plan) {
+    pthread_mutex_lock(&lock);
+    present = plan;
+    calls = 0;
+    pthread_mutex_unlock(&lock);
+    atomic_store(&fault_hits, 0);
+}
 
 /* Counts a call and tells whether it is the one. */
 static bool hit(enum fault_call call) {
     atomic_fetch_add(&fault_counts[call], 1);
-    if (fault_plan.nth == 0 || fault_plan.call != call)
-        return false;
-    if (atomic_fetch_add(&calls_left, 1) + 1 != fault_plan.nth)
+    pthread_mutex_lock(&lock);
+    bool is_hit = present.nth != 0 && present.call == call && ++calls == present.nth;
+    int error_number = present.error_number;
+    pthread_mutex_unlock(&lock);
+    if (!is_hit)
         return false;
     atomic_fetch_add(&fault_hits, 1);
-    errno = fault_plan.error_number;
+    errno = error_number;
     return true;
 }
 
 static int fault_open_at(int directory, const char *path, int flags, mode_t mode) {
     if (hit(FAULT_OPEN))
         return -1;
-    if (fault_plan.refuse_direct && (flags & O_DIRECT) != 0) {
+    if (plan_now().refuse_direct && (flags & O_DIRECT) != 0) {
         errno = EINVAL;
         return -1;
     }
@@ -46,19 +66,19 @@ static ssize_t move_half(bool write, int fd, const struct iovec *iov, off_t offs
 }
 
 static ssize_t fault_preadv(int fd, const struct iovec *iov, int count, off_t offset) {
-    if (hit(FAULT_READ) && fault_plan.error_number != 0)
+    if (hit(FAULT_READ))
         return -1;
-    return fault_plan.short_moves ? move_half(false, fd, iov, offset) : preadv(fd, iov, count, offset);
+    return plan_now().short_moves ? move_half(false, fd, iov, offset) : preadv(fd, iov, count, offset);
 }
 
 static ssize_t fault_pwritev(int fd, const struct iovec *iov, int count, off_t offset) {
-    if (hit(FAULT_WRITE) && fault_plan.error_number != 0)
+    if (hit(FAULT_WRITE))
         return -1;
-    if (fault_plan.refuse_alignment && (fcntl(fd, F_GETFL) & O_DIRECT) != 0) {
+    if (plan_now().refuse_alignment && (fcntl(fd, F_GETFL) & O_DIRECT) != 0) {
         errno = EINVAL;
         return -1;
     }
-    return fault_plan.short_moves ? move_half(true, fd, iov, offset) : pwritev(fd, iov, count, offset);
+    return plan_now().short_moves ? move_half(true, fd, iov, offset) : pwritev(fd, iov, count, offset);
 }
 
 static int fault_fdatasync(int fd) {
@@ -74,7 +94,7 @@ static int fault_unlink_at(int directory, const char *path, int flags) {
 }
 
 static int fault_clone(int from, int to) {
-    if (!fault_plan.clone) {
+    if (!plan_now().clone) {
         errno = EOPNOTSUPP;
         return -1;
     }
@@ -89,7 +109,7 @@ static int fault_clone(int from, int to) {
 }
 
 static int fault_free_bytes(int fd, uint64_t *bytes, uint64_t *total) {
-    if (!fault_plan.no_space)
+    if (!plan_now().no_space)
         return tvs_store_io_system.free_bytes(fd, bytes, total);
     *bytes = 1000000;
     *total = (uint64_t)1 << 40;
@@ -104,6 +124,7 @@ static void fault_index_write(rocksdb_t *db, const rocksdb_writeoptions_t *optio
 }
 
 void fault_io_install(void) {
+    static struct tvs_store_io table;
     table = tvs_store_io_system;
     table.open_at = fault_open_at;
     table.preadv = fault_preadv;
@@ -115,9 +136,4 @@ void fault_io_install(void) {
     table.free_bytes = fault_free_bytes;
     table.index_write = fault_index_write;
     tvs_store_io = &table;
-    fault_plan = (struct fault_plan){0};
-    atomic_store(&calls_left, 0);
-    atomic_store(&fault_hits, 0);
-    for (int i = 0; i < FAULT_CALLS; i++)
-        atomic_store(&fault_counts[i], 0);
 }

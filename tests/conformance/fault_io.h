@@ -18,11 +18,11 @@ enum fault_call {
     FAULT_CALLS, /* how many there are */
 };
 
-/* All zero: everything works. May be set while no call is under way. */
+/* All zero: everything works. */
 struct fault_plan {
     enum fault_call call;  /* which one fails, */
     unsigned nth;          /* the nth of it from now on (1 is the next); 0: none */
-    int error_number;      /* with this; 0: it doesn't fail but moves half of what it could */
+    int error_number;      /* with this */
     bool refuse_direct;    /* O_DIRECT is EINVAL at open */
     bool refuse_alignment; /* O_DIRECT is taken, and each write then EINVAL until it is gone */
     bool clone;            /* FICLONE works: by copying */
@@ -30,11 +30,13 @@ struct fault_plan {
     bool short_moves;      /* every read and write moves half of what it could */
 };
 
-extern struct fault_plan fault_plan;
-extern atomic_uint fault_counts[FAULT_CALLS];
-extern atomic_uint fault_hits; /* how often something was made to fail */
+/* Any thread, at any time. Forgets how often something was made to fail. */
+void fault_plan_set(struct fault_plan plan);
 
-/* Puts the table in place and forgets plan and counts. */
+extern atomic_uint fault_counts[FAULT_CALLS]; /* they only grow */
+extern atomic_uint fault_hits;                /* how often something was made to fail */
+
+/* Puts the table in place; once, before the first store is opened. */
 void fault_io_install(void);
 
 #endif

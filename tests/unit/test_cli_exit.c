@@ -45,9 +45,8 @@ static void every_status_has_its_code(void **state) {
 static void worst_is_by_gravity_and_in_any_order(void **state) {
     (void)state;
     const enum cli_exit by_gravity[] = {
-        CLI_EXIT_OK,        CLI_EXIT_USAGE,   CLI_EXIT_NOT_FOUND, CLI_EXIT_INVALID,
-        CLI_EXIT_CONFLICT,  CLI_EXIT_DENIED,  CLI_EXIT_DEADLINE,  CLI_EXIT_UNAVAILABLE,
-        CLI_EXIT_EXHAUSTED, CLI_EXIT_FAILURE, CLI_EXIT_DATA_LOSS,
+        CLI_EXIT_OK,       CLI_EXIT_USAGE,       CLI_EXIT_NOT_FOUND, CLI_EXIT_INVALID, CLI_EXIT_CONFLICT,  CLI_EXIT_DENIED,
+        CLI_EXIT_DEADLINE, CLI_EXIT_UNAVAILABLE, CLI_EXIT_EXHAUSTED, CLI_EXIT_FAILURE, CLI_EXIT_DATA_LOSS,
     };
     size_t count = sizeof by_gravity / sizeof by_gravity[0];
     for (size_t i = 0; i < count; i++)
@@ -57,8 +56,7 @@ static void worst_is_by_gravity_and_in_any_order(void **state) {
 
 static void table_names_every_code(void **state) {
     (void)state;
-#define CHECK_LINE(name, number, severity, meaning)                                                                    \
-    assert_non_null(strstr(cli_exit_table(), "  " #number "\t" meaning "\n"));
+#define CHECK_LINE(name, number, severity, meaning) assert_non_null(strstr(cli_exit_table(), "  " #number "\t" meaning "\n"));
     CLI_EXIT_LIST(CHECK_LINE)
 #undef CHECK_LINE
 }

@@ -38,9 +38,8 @@ static void spans(void **state) {
         double seconds;
         const char *text;
     } rows[] = {
-        {0, "0:00"},       {7.4, "0:07"},       {59.6, "1:00"},        {754, "12:34"},
-        {3600, "1:00:00"}, {86399, "23:59:59"}, {86400, "1d 00h"},     {352800, "4d 02h"},
-        {-1, "-:--"},      {1e300, "-:--"},     {(double)NAN, "-:--"}, {(double)INFINITY, "-:--"},
+        {0, "0:00"},       {7.4, "0:07"},      {59.6, "1:00"}, {754, "12:34"},  {3600, "1:00:00"},     {86399, "23:59:59"},
+        {86400, "1d 00h"}, {352800, "4d 02h"}, {-1, "-:--"},   {1e300, "-:--"}, {(double)NAN, "-:--"}, {(double)INFINITY, "-:--"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_string_equal(cli_human_span(rows[i].seconds).text, rows[i].text);

@@ -122,8 +122,7 @@ static void counts(void **state) {
         bool ok;
         uint64_t value;
     } rows[] = {
-        {"0", false, 0}, {"1", true, 1},   {"64", true, 64}, {"65", false, 0},
-        {"", false, 0},  {"4K", false, 0}, {"-1", false, 0},
+        {"0", false, 0}, {"1", true, 1}, {"64", true, 64}, {"65", false, 0}, {"", false, 0}, {"4K", false, 0}, {"-1", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t value = 4711;

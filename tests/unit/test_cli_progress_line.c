@@ -46,9 +46,8 @@ static void every_width_has_its_pieces(void **state) {
 
 static void no_width_is_exceeded(void **state) {
     (void)state;
-    static const char *const labels[] = {
-        "", "x", "a rather long name of a file that goes on and on.pdf",
-        "\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E.txt"};
+    static const char *const labels[] = {"", "x", "a rather long name of a file that goes on and on.pdf",
+                                         "\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E.txt"};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
         for (unsigned columns = 0; columns < 1000; columns++)
             for (int known = 0; known < 2; known++) {
