@@ -4,8 +4,8 @@
  * callback runs. Objects are constant once they are published and counted by references, so a get goes on undisturbed when its
  * object is replaced or deleted. All that grows is charged against `memory_bytes` first.
  */
-#include "block_sums.h"
 #include "mem.h"
+#include "block_sums.h"
 #include "object.h"
 
 #include <string.h>

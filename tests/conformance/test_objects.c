@@ -484,6 +484,42 @@ static void test_counters(void **state) {
     free(bytes);
 }
 
+/* ---- mem ------------------------------------------------------------------------------------------------------------- */
+
+static void test_mem_is_bounded(void **state) {
+    struct store *store = *state;
+    store_close(store);
+    store->config.memory_bytes = 4 * TV_MIB;
+    store_open(store);
+    trove_error error = {0};
+    must(store->ops->bucket_create(store->driver, "bucket", &error), &error);
+    char *bytes = bytes_make(3 * 1024 * 1024, 1);
+    for (int round = 0; round < 3; round++) {
+        must_put(store, "bucket", "first", bytes, 3 * 1024 * 1024);
+        must_fail(put_object(store, "bucket", "second", bytes, 2 * 1024 * 1024, NULL, &error), TROVE_RESOURCE_EXHAUSTED, &error,
+                  "full");
+        must_hold(store, "bucket", "first", bytes, 3 * 1024 * 1024);
+        must(store->ops->delete (store->driver, "bucket", "first", NULL, &error), &error);
+        /* Small ones fill it too, names and overhead included, and all of it comes back. */
+        unsigned count = 0;
+        char key[32];
+        struct put_how small = {.small = true};
+        trove_status status;
+        do {
+            snprintf(key, sizeof key, "small-%u", count++);
+            status = put_object(store, "bucket", key, bytes, 10, &small, &error);
+        } while (status == TROVE_OK);
+        must_fail(status, TROVE_RESOURCE_EXHAUSTED, &error, "full");
+        assert_true(count > 1000 && count < 4 * 1024 * 1024 / 256);
+        while (--count > 0) {
+            snprintf(key, sizeof key, "small-%u", count - 1);
+            must(store->ops->delete (store->driver, "bucket", key, NULL, &error), &error);
+        }
+        must_count(store, "bucket", 0, 0);
+    }
+    free(bytes);
+}
+
 /* ---- null ------------------------------------------------------------------------------------------------------------ */
 
 static void test_null_store(void **state) {
@@ -543,7 +579,10 @@ int main(int count, char **arguments) {
         TEST(test_copy),
         TEST(test_counters),
     };
+    const struct CMUnitTest mem_tests[] = {TEST(test_mem_is_bounded)};
     if (fixture_ops == &tvs_null_driver)
         return cmocka_run_group_tests_name("objects in null", null_tests, NULL, NULL);
+    if (fixture_ops == &tvs_mem_driver && cmocka_run_group_tests_name("mem", mem_tests, NULL, NULL) != 0)
+        return 1;
     return cmocka_run_group_tests_name(fixture_ops == &tvs_mem_driver ? "objects in mem" : "objects in local", tests, NULL, NULL);
 }
