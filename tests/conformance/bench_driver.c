@@ -7,12 +7,16 @@
 #include "store_io.h"
 
 #include <pthread.h>
-#include <semaphore.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
-static sem_t room;
+/* How many puts are under way. The producer is woken when a quarter of them is done, not for each. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t room = PTHREAD_COND_INITIALIZER;
+static unsigned submitted;
+static atomic_uint completed, wake_at;
 static unsigned batches; /* of local's index, and the time they took */
 static double batch_seconds, batch_seconds_max;
 static int failures;
@@ -51,25 +55,39 @@ static void small_done(void *context, trove_status status, const struct tvs_obje
     (void)object;
     if (status != TROVE_OK && failures++ == 0)
         fprintf(stderr, "%s\n", error->message);
-    sem_post(&room);
+    if (atomic_fetch_add(&completed, 1) + 1 != atomic_load(&wake_at))
+        return;
+    pthread_mutex_lock(&lock);
+    pthread_cond_signal(&room);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Until at most so many are under way. */
+static void wait_for(unsigned outstanding) {
+    pthread_mutex_lock(&lock);
+    unsigned target = submitted - outstanding;
+    atomic_store(&wake_at, target);
+    while ((int)(atomic_load(&completed) - target) < 0)
+        pthread_cond_wait(&room, &lock);
+    pthread_mutex_unlock(&lock);
 }
 
 static void put_many(struct tvs_driver *driver, const char *format, unsigned count, unsigned outstanding, size_t bytes) {
     char *memory = malloc(bytes);
     memset(memory, 'x', bytes);
     struct tvs_put_options options = {.content_type = ""};
-    sem_init(&room, 0, outstanding);
     for (unsigned i = 0; i < count; i++) {
         char key[64];
         snprintf(key, sizeof key, format, i * 2654435761u);
         memcpy(memory, &i, sizeof i);
         struct tv_data data = {.bytes = bytes, .iov_count = 1, .iov[0] = {memory, bytes}};
         tv_data_hash(&data);
-        sem_wait(&room);
+        if (submitted - atomic_load(&completed) >= outstanding)
+            wait_for(outstanding - outstanding / 4);
+        submitted++;
         driver->ops->put_small(driver, "bench", key, &options, &data, small_done, NULL);
     }
-    for (unsigned i = 0; i < outstanding; i++)
-        sem_wait(&room);
+    wait_for(0);
     free(memory);
 }
 
@@ -118,9 +136,9 @@ static void bench_big(struct tvs_driver *driver, unsigned mebibytes) {
         data.offset = i * TV_MIB;
         check(driver->ops->put_write(put, &data, &error), &error);
     }
-    sem_init(&room, 0, 0);
+    submitted++;
     driver->ops->put_commit(put, small_done, NULL);
-    sem_wait(&room);
+    wait_for(0);
     double took = now_seconds() - start;
     printf("big put: %u MiB: %.2f GB/s, %.3f CPU-s/GB (its sums came along, as from a client)\n", mebibytes,
            mebibytes * 1.048576e-3 / took, (cpu_seconds() - cpu) / (mebibytes * 1.048576e-3));
