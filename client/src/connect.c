@@ -150,13 +150,20 @@ trove_status trove_connect_wait(const char *url, const trove_client_options *giv
         return status;
     uint64_t deadline_ns = tvc_deadline_after_ms(wait_ms);
     uint32_t connect_timeout_ms = options.connect_timeout_ms;
+    trove_error last = {TROVE_OK, ""};
     for (uint32_t pause_ms = RETRY_FIRST_MS;; pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS) {
+        trove_error why;
         uint32_t left_ms = tvc_deadline_left_ms(deadline_ns);
         options.connect_timeout_ms = left_ms < connect_timeout_ms ? left_ms : connect_timeout_ms;
-        status = trove_connect(url, &options, client, error);
-        left_ms = tvc_deadline_left_ms(deadline_ns);
-        if (status == TROVE_OK || !may_come(status) || left_ms <= pause_ms)
+        status = trove_connect(url, &options, client, &why);
+        if (status == TROVE_OK)
             return status;
+        /* A try that was cut short by the end of the wait says less than the one before it. */
+        bool cut_short = status == TROVE_DEADLINE_EXCEEDED && left_ms < connect_timeout_ms;
+        if (!cut_short || last.status == TROVE_OK)
+            last = why;
+        if (!may_come(status) || tvc_deadline_left_ms(deadline_ns) <= pause_ms)
+            return tv_error_copy(error, &last);
         usleep(pause_ms * 1000);
     }
 }

@@ -88,7 +88,7 @@ trove_stream *open_stream(const struct client_test *test, const char *key, trove
     CHECK_OK(trove_stream_open(test->client, BUCKET, key, direction, options, &stream, &error), &error);
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_IDLE);
     CHECK_OK(trove_stream_start(stream, &error), &error);
-    assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_ACTIVE);
+    assert_int_not_equal(trove_stream_state_get(stream), TROVE_STREAM_IDLE); /* an empty download may be complete already */
     return stream;
 }
 
