@@ -115,6 +115,8 @@ static _Thread_local struct {
 /* The order matters: opened before anything, credit that has expired before the answer "not taken" that follows from it,
  * acknowledgements before the end that they lead to, the status last. */
 static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pulled, bool *last) {
+    if (!stream->listed)
+        return false; /* its last frame has been sent */
     bool terminal = tv_stream_state_terminal(stream->state);
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
     if (stream->begun && !stream->opened_sent && !terminal) {
