@@ -96,27 +96,36 @@ static void on_payload(void *context, const tv_frame *frame, uint64_t payload_by
         sink->kind = TV_SINK_MESSAGE;
 }
 
-/* Whether a new call or stream may have this id. */
-static trove_status check_new_id(struct tvs_session *session, uint64_t id, trove_error *error) {
-    trove_status status = TROVE_OK;
+/* A call id that is given twice ends what has it: answers to the one and to the other couldn't be told apart. Returns whether it was in
+ * use. */
+static bool end_duplicate(struct tvs_session *session, uint64_t id) {
+    trove_error why;
+    TV_FAIL(&why, INVALID_ARGUMENT, "call id %llu is in use already; each call needs one of its own", (unsigned long long)id);
     pthread_mutex_lock(&session->lock);
-    if (tv_id_table_find(&session->streams, id) != NULL || tv_id_table_find(&session->calls, id) != NULL)
-        status = TV_FAIL(error, INVALID_ARGUMENT, "call id %llu is in use already; each call needs one of its own",
-                         (unsigned long long)id);
+    struct tvs_stream *stream = tvs_stream_find(session, id);
+    bool call = stream == NULL && tv_id_table_find(&session->calls, id) != NULL;
     if (id > session->highest_id)
         session->highest_id = id;
     pthread_mutex_unlock(&session->lock);
-    if (status == TROVE_OK && closed_or_draining(session))
-        status = TV_FAIL(error, UNAVAILABLE, "the server is shutting down; try again in a moment");
-    return status;
+    if (stream != NULL) {
+        tvs_stream_end(stream, TV_EVENT_FAIL, &why);
+        tvs_stream_release(stream);
+    } else if (call) {
+        tvs_call_cancel(session, id, why.status, why.message);
+    }
+    return stream != NULL || call;
 }
 
 static trove_status on_new(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                            trove_error *error) {
     if (frame->call_id == 0)
         return TV_FAIL(error, INVALID_ARGUMENT, "a call without a call id");
+    if (end_duplicate(session, frame->call_id))
+        return TROVE_OK;
     trove_error why;
-    trove_status status = check_new_id(session, frame->call_id, &why);
+    trove_status status = TROVE_OK;
+    if (closed_or_draining(session))
+        status = TV_FAIL(&why, UNAVAILABLE, "the server is shutting down; try again in a moment");
     if (status == TROVE_OK && payload_bytes > 0 && payload == NULL)
         status = TV_FAIL(&why, RESOURCE_EXHAUSTED, "a request of %llu bytes; at most %llu are taken",
                          (unsigned long long)payload_bytes, (unsigned long long)TV_MESSAGE_BYTES_MAX);
