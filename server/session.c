@@ -173,6 +173,8 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     case TV_BODY(STATUS):
         tvs_stream_frame(session, frame);
         return TROVE_OK;
+    case TV_BODY(HELLO):
+        return TV_FAIL(error, FAILED_PRECONDITION, "a second hello; a connection begins once");
     case TV_BODY(_NOT_SET):
         return TV_FAIL(error, INVALID_ARGUMENT, "a frame without a body that this server knows");
     default:
