@@ -2,8 +2,9 @@
 #include "block_sums.h"
 
 #include "object.h"
+#include "xxh3.h"
 
-#include <xxhash.h>
+#include <string.h>
 
 static trove_status add(struct tvs_block_sums *sums, uint64_t sum, trove_error *error) {
     if (sums->count == sums->capacity) {
@@ -85,11 +86,19 @@ void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *a
     sums->finished = true;
 }
 
-trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, trove_error *error) {
-    if (sums->finished || sums->bytes % TV_BLOCK_BYTES == 0)
-        return TROVE_OK;
+trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
+                                   trove_error *error) {
+    if (!sums->finished && sums->bytes % TV_BLOCK_BYTES != 0) {
+        trove_status status = add(sums, XXH3_64bits_digest(sums->state), error);
+        if (status != TROVE_OK)
+            return status;
+    }
     sums->finished = true;
-    return add(sums, XXH3_64bits_digest(sums->state), error);
+    tv_etag(sums->bytes, sums->sums, sums->count, etag);
+    if (expected != NULL && strcmp(expected, etag) != 0)
+        return TV_FAIL(error, DATA_LOSS, "the bytes that came have the etag %s, those that were sent %.32s: damaged on the way", etag,
+                       expected);
+    return TROVE_OK;
 }
 
 void tvs_block_sums_fini(struct tvs_block_sums *sums) {

@@ -23,8 +23,10 @@ struct tvs_block_sums {
 trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
 /* Instead of appending: all sums of an object of `bytes` bytes at once, malloc'd. */
 void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *all_move, size_t count);
-/* Closes the last block. Nothing may be appended afterwards. */
-trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, trove_error *error);
+/* Closes the last block; nothing may be appended afterwards. Computes the object's etag. Errors: RESOURCE_EXHAUSTED; DATA_LOSS where
+ * `expected` isn't NULL and another one. */
+trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
+                                   trove_error *error);
 void tvs_block_sums_fini(struct tvs_block_sums *sums);
 
 #endif

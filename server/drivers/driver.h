@@ -135,8 +135,9 @@ struct tvs_driver_ops {
      * the put can only be aborted. */
     trove_status (*put_write)(struct tvs_put *put, const struct tv_data *data, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
-     * also from within this call. */
-    void (*put_commit)(struct tvs_put *put_move, tvs_commit_done done, void *context);
+     * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
+     * are DATA_LOSS and aren't published. */
+    void (*put_commit)(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
     /* Removes all traces. NULL is allowed. May block. */
     void (*put_abort)(struct tvs_put *put_move);
     /* A whole small object (at most TV_INLINE_BYTES_MAX) in one step: begin, write and commit. Same rules; `done` exactly once. */

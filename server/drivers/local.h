@@ -46,7 +46,7 @@ trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed
 trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                                  const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error);
-void tvs_local_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context);
+void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
 void tvs_local_put_abort(struct tvs_put *put_move);
 void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
                          const struct tv_data *data, tvs_commit_done done, void *context);

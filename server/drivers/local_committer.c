@@ -324,6 +324,7 @@ static bool take_queue(struct tvs_committer *committer) {
 
 static void *committer_run(void *argument) {
     struct tvs_committer *committer = argument;
+    tvs_index_thread_start();
     while (take_queue(committer))
         while (committer->backlog != NULL)
             commit_batch(committer, next_batch(committer));

@@ -60,7 +60,7 @@ trove_status tvs_local_copy(struct tvs_driver *driver, const char *from_bucket, 
     if (status == TROVE_OK) {
         struct tvs_waiter waiter;
         tvs_waiter_init(&waiter, object, error);
-        tvs_local_put_commit(copy.put, tvs_waiter_done, &waiter);
+        tvs_local_put_commit(copy.put, NULL, tvs_waiter_done, &waiter);
         status = tvs_waiter_wait(&waiter);
     } else {
         tvs_local_put_abort(copy.put);

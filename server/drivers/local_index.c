@@ -16,9 +16,13 @@
 
 #include <string.h>
 
-#define INDEX_MEMORY_BYTES_DEFAULT (80 * TV_MIB)
-#define INDEX_MEMORY_BYTES_MIN     (8 * TV_MIB)
+#define INDEX_MEMORY_BYTES_DEFAULT (128 * TV_MIB)
+#define INDEX_MEMORY_BYTES_MIN     (16 * TV_MIB)
 #define RECOVER_TO_POINT_IN_TIME   2
+
+void tvs_index_thread_start(void) {
+    rocksdb_set_perf_level(rocksdb_disable);
+}
 
 trove_status tvs_index_fail(char *rocksdb_error_move, const char *what, trove_error *error) {
     char *text = rocksdb_error_move;
@@ -33,20 +37,20 @@ trove_status tvs_index_fail(char *rocksdb_error_move, const char *what, trove_er
     return status;
 }
 
-static rocksdb_options_t *make_options(struct tvs_index *index, size_t write_buffer_bytes) {
+static rocksdb_options_t *make_options(struct tvs_index *index, size_t write_buffer_bytes, int write_buffers) {
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, 1);
     rocksdb_options_set_create_missing_column_families(options, 1);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
     rocksdb_options_set_write_buffer_size(options, write_buffer_bytes);
-    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_max_write_buffer_number(options, write_buffers);
     rocksdb_options_set_allow_concurrent_memtable_write(options, 0); /* there is one writer */
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_max_open_files(options, 256);
     rocksdb_options_set_recycle_log_file_num(options, 2);
     rocksdb_options_set_wal_recovery_mode(options, RECOVER_TO_POINT_IN_TIME);
-    rocksdb_options_set_max_total_wal_size(options, 256 * TV_MIB);
+    rocksdb_options_set_max_total_wal_size(options, 128 * TV_MIB);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_info_log_level(options, 2); /* warnings */
     rocksdb_options_set_max_log_file_size(options, TV_MIB);
@@ -66,10 +70,11 @@ trove_status tvs_index_open(struct tvs_index *index, const char *path, uint64_t 
     uint64_t memory = memory_bytes == 0 ? INDEX_MEMORY_BYTES_DEFAULT : memory_bytes;
     if (memory < INDEX_MEMORY_BYTES_MIN)
         memory = INDEX_MEMORY_BYTES_MIN;
-    /* A tenth for each of two row buffers, four tenths for inline ones, the rest for the cache. */
-    index->cache = rocksdb_cache_create_lru((size_t)(memory * 3 / 10));
-    index->options[0] = make_options(index, (size_t)(memory / 10));
-    index->options[1] = make_options(index, (size_t)(memory * 4 / 10));
+    /* In sixteenths: 3 for the cache, 3 for three buffers of rows, 8 for two of inline bytes (one fills, the others are on their
+     * way to disk); 2 are left for filters and what RocksDB needs besides. */
+    index->cache = rocksdb_cache_create_lru((size_t)(memory * 3 / 16));
+    index->options[0] = make_options(index, (size_t)(memory / 16), 3);
+    index->options[1] = make_options(index, (size_t)(memory * 4 / 16), 2);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(index->options[0], 0.1);
     rocksdb_options_set_memtable_whole_key_filtering(index->options[0], 1);
     static const char *const names[2] = {"default", "inline"};

@@ -106,12 +106,11 @@ void tvs_local_put_abort(struct tvs_put *put_move) {
     free(put_move);
 }
 
-static trove_status make_commit(struct tvs_put *put, struct tvs_commit **commit, trove_error *error) {
-    trove_status status = tvs_block_sums_finish(&put->sums, error);
+static trove_status make_commit(struct tvs_put *put, const char *expected, struct tvs_commit **commit, trove_error *error) {
+    char etag[TROVE_ETAG_BYTES];
+    trove_status status = tvs_block_sums_finish(&put->sums, expected, etag, error);
     if (status != TROVE_OK)
         return status;
-    char etag[TROVE_ETAG_BYTES];
-    tv_etag(put->sums.bytes, put->sums.sums, put->sums.count, etag);
     struct iovec inlined = {.iov_base = put->writer.tail, .iov_len = put->writer.tail_bytes};
     struct tvs_commit_put change = {
         .bucket = put->bucket,
@@ -141,11 +140,11 @@ static trove_status make_commit(struct tvs_put *put, struct tvs_commit **commit,
     return status;
 }
 
-void tvs_local_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context) {
+void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context) {
     struct tvs_local *local = put_move->local;
     struct tvs_commit *commit;
     trove_error error = {0};
-    trove_status status = make_commit(put_move, &commit, &error);
+    trove_status status = make_commit(put_move, etag, &commit, &error);
     tvs_local_put_abort(put_move);
     if (status == TROVE_OK)
         tvs_committer_submit(&local->committer, commit, done, context);

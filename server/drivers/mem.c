@@ -361,9 +361,9 @@ static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *dat
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
-static trove_status put_finish(struct tvs_put *put, struct tvs_object *described, trove_error *error) {
+static trove_status put_finish(struct tvs_put *put, const char *expected, struct tvs_object *described, trove_error *error) {
     struct tvs_mem_object *object = put->object;
-    trove_status status = tvs_block_sums_finish(&put->sums, error);
+    trove_status status = tvs_block_sums_finish(&put->sums, expected, object->etag, error);
     if (status != TROVE_OK)
         return status;
     size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
@@ -371,7 +371,6 @@ static trove_status put_finish(struct tvs_put *put, struct tvs_object *described
         (void)!resize_last_block(put, used, NULL); /* only gives back: that it fails does no harm */
     object->sums = put->sums.sums;
     put->sums.sums = NULL;
-    tv_etag(object->size, object->sums, object->block_count, object->etag);
     /* Described before it is published: afterwards nothing may fail. */
     status = describe(object, described, error);
     if (status == TROVE_OK)
@@ -381,10 +380,10 @@ static trove_status put_finish(struct tvs_put *put, struct tvs_object *described
     return status;
 }
 
-static void mem_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context) {
+static void mem_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context) {
     trove_error error = {0};
     struct tvs_object object = {0};
-    trove_status status = put_finish(put_move, &object, &error);
+    trove_status status = put_finish(put_move, expected, &object, &error);
     done(context, status, status == TROVE_OK ? &object : NULL, &error);
     tvs_object_fini(&object);
     mem_put_abort(put_move);
@@ -398,7 +397,7 @@ static void mem_put_small(struct tvs_driver *driver, const char *bucket, const c
     if (status == TROVE_OK)
         status = mem_put_write(put, data, &error);
     if (status == TROVE_OK) {
-        mem_put_commit(put, done, context);
+        mem_put_commit(put, NULL, done, context);
         return;
     }
     mem_put_abort(put);

@@ -198,13 +198,12 @@ static void null_put_abort(struct tvs_put *put_move) {
     free(put_move);
 }
 
-static void null_put_commit(struct tvs_put *put_move, tvs_commit_done done, void *context) {
+static void null_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context) {
     trove_error error = {0};
     struct tvs_object object = {0};
-    trove_status status = tvs_block_sums_finish(&put_move->sums, &error);
+    char etag[TROVE_ETAG_BYTES];
+    trove_status status = tvs_block_sums_finish(&put_move->sums, expected, etag, &error);
     if (status == TROVE_OK) {
-        char etag[TROVE_ETAG_BYTES];
-        tv_etag(put_move->sums.bytes, put_move->sums.sums, put_move->sums.count, etag);
         struct tvs_object_facts facts = {.key = put_move->text,
                                          .key_bytes = put_move->key_bytes,
                                          .size = put_move->sums.bytes,
@@ -229,7 +228,7 @@ static void null_put_small(struct tvs_driver *driver, const char *bucket, const 
     if (status == TROVE_OK)
         status = null_put_write(put, data, &error);
     if (status == TROVE_OK) {
-        null_put_commit(put, done, context);
+        null_put_commit(put, NULL, done, context);
         return;
     }
     null_put_abort(put);

@@ -137,7 +137,7 @@ static void bench_big(struct tvs_driver *driver, unsigned mebibytes) {
         check(driver->ops->put_write(put, &data, &error), &error);
     }
     submitted++;
-    driver->ops->put_commit(put, small_done, NULL);
+    driver->ops->put_commit(put, NULL, small_done, NULL);
     wait_for(0);
     double took = now_seconds() - start;
     printf("big put: %u MiB: %.2f GB/s, %.3f CPU-s/GB (its sums came along, as from a client)\n", mebibytes,

@@ -140,11 +140,16 @@ trove_status put_uncommitted(struct store *store, const char *bucket, const char
     return TROVE_OK;
 }
 
-trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error) {
+static trove_status commit_as(struct store *store, struct tvs_put *put_move, const char *etag, struct tvs_object *object,
+                              trove_error *error) {
     struct tvs_waiter waiter;
     tvs_waiter_init(&waiter, object, error);
-    store->ops->put_commit(put_move, tvs_waiter_done, &waiter);
+    store->ops->put_commit(put_move, etag, tvs_waiter_done, &waiter);
     return tvs_waiter_wait(&waiter);
+}
+
+trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error) {
+    return commit_as(store, put_move, NULL, object, error);
 }
 
 static trove_status put_small(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
@@ -171,7 +176,7 @@ trove_status put_object(struct store *store, const char *bucket, const char *key
         return put_small(store, bucket, key, bytes, size, how, error);
     struct tvs_put *put;
     trove_status status = put_uncommitted(store, bucket, key, bytes, size, how, &put, error);
-    return status != TROVE_OK ? status : put_commit_wait(store, put, how->object, error);
+    return status != TROVE_OK ? status : commit_as(store, put, how->etag, how->object, error);
 }
 
 /* ---- getting --------------------------------------------------------------------------------------------------------- */

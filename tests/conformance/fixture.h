@@ -39,6 +39,7 @@ struct put_how {
     size_t shift;       /* the memory lies so many bytes behind an aligned address */
     bool small;         /* put_small */
     struct tvs_put_options options;
+    const char *etag;          /* what the sender says it is; NULL: nothing */
     struct tvs_object *object; /* filled in if not NULL */
 };
 

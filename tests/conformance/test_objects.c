@@ -98,6 +98,25 @@ static void test_etag_is_of_the_bytes(void **state) {
     }
 }
 
+/* What the sender computed over its own bytes is checked before anything is published. */
+static void test_another_etag_is_refused(void **state) {
+    struct store *store = *state;
+    const size_t size = TV_BLOCK_BYTES + 77;
+    char *bytes = bytes_make(size, 1), *others = bytes_make(size, 2);
+    trove_error error = {0};
+    struct tvs_object object = {0};
+    struct put_how how = {.object = &object};
+    must(put_object(store, "bucket", "key", bytes, size, &how, &error), &error);
+    struct put_how right = {.etag = object.etag}, wrong = {.etag = object.etag};
+    must(put_object(store, "bucket", "key", bytes, size, &right, &error), &error);
+    must_fail(put_object(store, "bucket", "key", others, size, &wrong, &error), TROVE_DATA_LOSS, &error, object.etag);
+    must_hold(store, "bucket", "key", bytes, size);
+    must_count(store, "bucket", 1, size);
+    tvs_object_fini(&object);
+    free(bytes);
+    free(others);
+}
+
 static void test_description_comes_back(void **state) {
     struct store *store = *state;
     trove_metadata metadata[TV_METADATA_COUNT_MAX];
@@ -562,6 +581,7 @@ int main(int count, char **arguments) {
         TEST(test_sizes_come_back),
         TEST(test_small_puts_come_back),
         TEST(test_etag_is_of_the_bytes),
+        TEST(test_another_etag_is_refused),
         TEST(test_description_comes_back),
         TEST(test_block_sums_match),
         TEST(test_ranges_from_blocks),
