@@ -88,6 +88,7 @@ struct tvs_stream {
     size_t segment_used;
     bool complete_received;
     uint64_t complete_size;
+    uint64_t complete_chunks;
     char complete_etag[TROVE_ETAG_BYTES];
     bool completed_due;
 

@@ -120,6 +120,7 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
     }
     stream->complete_received = true;
     stream->complete_size = complete->size;
+    stream->complete_chunks = complete->chunks;
     memcpy(stream->complete_etag, complete->etag, strlen(complete->etag) + 1);
     stream->progress_ns = tv_now_ns();
 }

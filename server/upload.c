@@ -382,7 +382,7 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     if (status == TROVE_OK)
         (void)tvs_object_copy(&copy, object, &why);
     else
-        tv_error_copy(&why, error);
+        tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
     pthread_mutex_lock(&session->lock);
     stream->commit_running = false;
     bool run = false;
@@ -403,10 +403,13 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
 static trove_status check_size(const struct tvs_stream *stream, trove_error *error) {
     uint64_t size = stream->receiver.taken_offset;
     uint64_t said = stream->complete_size != size ? stream->complete_size : stream->declared_size;
-    if (said == size || (stream->complete_size == size && stream->declared_size == TROVE_SIZE_UNKNOWN))
-        return TROVE_OK;
-    return TV_FAIL(error, INVALID_ARGUMENT, "%s/%s: %llu bytes were announced, but %llu came", stream->bucket, stream->key,
-                   (unsigned long long)said, (unsigned long long)size);
+    if (said != size && (stream->complete_size != size || stream->declared_size != TROVE_SIZE_UNKNOWN))
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu bytes were announced, but %llu came", stream->bucket, stream->key,
+                       (unsigned long long)said, (unsigned long long)size);
+    if (stream->complete_chunks != stream->receiver.received_chunks)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu chunks were announced, but %llu came", stream->bucket, stream->key,
+                       (unsigned long long)stream->complete_chunks, (unsigned long long)stream->receiver.received_chunks);
+    return TROVE_OK;
 }
 
 static void commit(struct tvs_stream *stream) {
@@ -424,7 +427,8 @@ static void commit(struct tvs_stream *stream) {
     struct tvs_put *put = stream->put;
     stream->put = NULL;
     tvs_stream_acquire(stream);
-    stream->session->server->ops->put_commit(put, on_committed, stream);
+    stream->session->server->ops->put_commit(put, stream->complete_etag[0] != '\0' ? stream->complete_etag : NULL,
+                                             on_committed, stream);
 }
 
 /* The stream has ended: nothing of it stays. */
