@@ -1,6 +1,7 @@
 /* client_frames.c - what the connection calls: greeting, frames for calls and streams, the end. See client.h.
  *
- * All of it runs on the receiving thread, one at a time. Frames for a call or stream that is no more are ignored: they crossed its end.
+ * All of it runs on the receiving thread, one at a time. Frames for a call or stream that is no more are ignored: they crossed
+ * its end.
  */
 #include "client.h"
 #include "object_info.h"
@@ -268,12 +269,21 @@ static unsigned withdraw_idle(struct trove_client *client, uint64_t now_ns) {
     return count;
 }
 
+static void tell_progress(struct trove_client *client, uint64_t now_ns) {
+    pthread_mutex_lock(&client->lock);
+    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next)
+        if (!tv_stream_state_terminal(stream->state)) /* else it may be about to be freed */
+            tvc_stream_hooks_tick(stream, now_ns);
+    pthread_mutex_unlock(&client->lock);
+}
+
 void tvc_client_tick(struct tv_timer *timer) {
     struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, tick));
     uint64_t now_ns = tv_now_ns();
     tv_conn_tick(client->conn, now_ns);
     while (withdraw_idle(client, now_ns) == IDLE_BATCH)
         continue;
+    tell_progress(client, now_ns);
     /* Without memory to arm it the connection goes on, only its keep-alive is late until the program is closed. */
     (void)tv_timer_arm(client->timers, timer, now_ns + UINT64_C(1000000000), NULL);
 }

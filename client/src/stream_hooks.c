@@ -51,11 +51,17 @@ void tvc_stream_hooks_chunk(trove_stream *stream, const trove_chunk_ack *ack) {
 
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    if (hooks->program.on_progress == NULL || now_ns < hooks->progress_next_ns)
+    hooks->progress_late = now_ns < hooks->progress_next_ns;
+    if (hooks->program.on_progress == NULL || hooks->progress_late)
         return;
     hooks->progress_next_ns = now_ns + PROGRESS_NS;
     hooks->progress_due = true;
     post(stream);
+}
+
+void tvc_stream_hooks_tick(trove_stream *stream, uint64_t now_ns) {
+    if (stream->hooks.progress_late)
+        tvc_stream_hooks_progress(stream, now_ns);
 }
 
 void tvc_stream_hooks_ended(trove_stream *stream) {
