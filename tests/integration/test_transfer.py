@@ -9,6 +9,7 @@ import unittest
 
 from trove_test import (
     BLOCK,
+    CONFLICT,
     EXHAUSTED,
     GIB,
     INVALID,
@@ -108,8 +109,8 @@ class TransferTest(ServerTest):
     def test_eight_commands_at_once_write_one_key(self) -> None:
         versions = [content(f"version-{index}", 2 * MIB + index) for index in range(8)]
         run_together([lambda data=data: self.trove("put", "-", self.name("key"), data=data) for data in versions])
-        self.assertIn(self.trove("cat", self.name("key")).out, versions, "one of them, whole")
-        self.assertEqual(self.stat(self.name("key"))["generation"] > 0, True)
+        self.assertTrue(self.trove("cat", self.name("key")).out in versions, "not one of them, whole")
+        self.assertEqual(self.keys(self.bucket), ["key"])
 
     def test_many_files_in_one_command(self) -> None:
         files = {f"file-{index}": content(f"many-{index}", 40 * KIB * index) for index in range(20)}
@@ -166,10 +167,9 @@ class TransferTest(ServerTest):
         for size in (10, 100_000):
             with self.subTest(size=size):
                 source = self.write("source", content("typed", size))
-                metadata = {"author": "Zoë", "empty": "", "sum": "1+1=2", "spaces and = signs": " x ", "emoji": "🎞"}
-                arguments = [f"--meta={key}={value}" for key, value in metadata.items() if "=" not in key]
+                metadata = {"author": "Zoë", "empty": "", "sum": "1+1=2", "with spaces": " x ", "emoji": "🎞"}
+                arguments = [f"--meta={key}={value}" for key, value in metadata.items()]
                 self.trove("put", source, self.name("key"), "--content-type", "video/x-matroska; a=b", *arguments)
-                metadata.pop("spaces and = signs")
                 info = self.stat(self.name("key"))
                 self.assertEqual(info["content_type"], "video/x-matroska; a=b")
                 self.assertEqual(info["metadata"], metadata)
@@ -218,7 +218,7 @@ class TransferTest(ServerTest):
 
         def read() -> None:
             for _ in range(9):
-                self.assertIn(self.trove("cat", self.name("key")).out, versions, "neither old nor new")
+                self.assertTrue(self.trove("cat", self.name("key")).out in versions, "neither old nor new")
 
         run_together([write, read, read])
 
@@ -227,9 +227,9 @@ class TransferTest(ServerTest):
         self.trove("put", "-", name, data=b"first")
         etag = self.stat(name)["etag"]
         self.trove("put", "-", name, "--if-match", etag, data=b"second")
-        refused = self.trove("put", "-", name, "--if-match", etag, data=b"third", expect=4)
+        refused = self.trove("put", "-", name, "--if-match", etag, data=b"third", expect=CONFLICT)
         self.assertIn("trove stat", refused.errors)
-        self.trove("get", name, "-", "--if-match", etag, expect=4)
+        self.trove("get", name, "-", "--if-match", etag, expect=CONFLICT)
         self.assertEqual(self.trove("cat", name).out, b"second")
 
     def test_ranges(self) -> None:
