@@ -369,7 +369,10 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *str
  * nothing to a stream that has ended. Doesn't wait. */
 TROVE_API void trove_stream_fail(trove_stream *stream, trove_status status, const char *reason);
 
-/* Gives the stream back. One that hasn't ended is cancelled. NULL is allowed. All its chunks must have been given back. */
+/* Gives the stream back. One that hasn't ended is cancelled. NULL is allowed. All its chunks must have been given back. Once it
+ * has returned none of the stream's hooks runs any more: it waits for the one that does, so the caller must not hold a lock
+ * that a hook takes. Called from a hook it doesn't wait (on_error with CANCELLED may still follow); another thread that waits
+ * in a function of this stream comes back with its end. */
 TROVE_API void trove_stream_release(trove_stream *stream);
 
 typedef struct trove_stream_metrics {

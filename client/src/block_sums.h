@@ -1,9 +1,8 @@
 /* block_sums.h - the block checksums of an object as its bytes go by, for its etag: an end-to-end check of a whole transfer.
  *
- * Bytes come as the pieces that data.h cuts. A piece that is a whole block brings the block's checksum with it; blocks that come in
- * several pieces (chunk sizes that are no multiple of a block) are hashed a second time. Eight bytes a block are kept, up to
- * TVC_BLOCK_SUMS_MAX; above that, or without memory, there is no etag, which is an optional check.
- * One thread at a time.
+ * Bytes come as the pieces that data.h cuts. A piece that is a whole block brings the block's checksum with it; blocks that
+ * come in several pieces (chunk sizes that are no multiple of a block) are hashed a second time. Eight bytes a block are kept,
+ * up to TVC_BLOCK_SUMS_MAX; above that, or without memory, there is no etag, which is an optional check. One thread at a time.
  */
 #ifndef TVC_BLOCK_SUMS_H
 #define TVC_BLOCK_SUMS_H

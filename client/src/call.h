@@ -1,8 +1,8 @@
 /* call.h - calls: a request with one answer. Unary calls, and small objects that go up in one flight.
  *
- * Each takes a slot. There are as many as calls may be unanswered; they are made once, with what they need to wait, so that a call
- * allocates nothing once its buffer has its size. A call that waits (tvc_call) belongs to its thread; an asynchronous one hands its
- * slot to the hook thread when it is answered, which takes many at a time.
+ * Each takes a slot. There are as many as calls may be unanswered; they are made once, with what they need to wait, so that a
+ * call allocates nothing once its buffer has its size. A call that waits (tvc_call) belongs to its thread; an asynchronous one
+ * hands its slot to the hook thread when it is answered, which takes many at a time.
  * The client's lock protects everything in here.
  */
 #ifndef TVC_CALL_H
@@ -101,8 +101,8 @@ struct tvc_calls {
 trove_status tvc_calls_init(struct tvc_calls *calls, trove_error *error);
 void tvc_calls_fini(struct tvc_calls *calls);
 
-/* Waits for a slot and for `early_bytes` of early data, and takes them. From the hook thread it doesn't wait for slots, which only that
- * thread may give back: RESOURCE_EXHAUSTED. Other errors: DEADLINE_EXCEEDED, UNAVAILABLE. Without the lock. */
+/* Waits for a slot and for `early_bytes` of early data, and takes them. From the hook thread it doesn't wait for slots, which
+ * only that thread may give back: RESOURCE_EXHAUSTED. Other errors: DEADLINE_EXCEEDED, UNAVAILABLE. Without the lock. */
 trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint64_t early_bytes, uint64_t deadline_ns,
                             struct tvc_call **call, trove_error *error);
 /* Gives a slot back that isn't under way (any more). */

@@ -1,7 +1,8 @@
 /* call_async.c - many small calls at once: echo and put, whose `done` the hook thread calls. See call.h.
  *
- * Answers are linked up by the receiving thread; the hook thread takes up to TVC_CALL_BATCH of them in one step, exchanging buffers
- * instead of copying, and their slots are free again before the first `done` runs: from there a next call may be started.
+ * Answers are linked up by the receiving thread; the hook thread takes up to TVC_CALL_BATCH of them in one step, exchanging
+ * buffers instead of copying, and their slots are free again before the first `done` runs: from there a next call may be
+ * started.
  */
 #include "call.h"
 #include "client.h"

@@ -1,15 +1,15 @@
 /* client.h - a client: one connection, the calls and streams on it, and the lock that they share.
  *
- * Threads: the program's; the connection's receiving thread (handler functions) and whichever thread pumps (pulls); the timer's; the
- * hook thread.
- * Lock order: `lock`, then the leaves (a chunk pool's, the hooks', the timers'). The connection is called without `lock`: a pull may
- * run inside the call, and takes it.
- * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen outside of
- * them, and with one lock a lost connection reaches everything in one step.)
+ * Threads: the program's; the connection's receiving thread (handler functions) and whichever thread pumps (pulls); the
+ * timer's; the hook thread.
+ * Lock order: `lock`, then the leaves (a chunk pool's, the hooks', the timers'). The connection is called without `lock`: a
+ * pull may run inside the call, and takes it.
+ * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen
+ * outside of them, and with one lock a lost connection reaches everything in one step.)
  *
  * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
- * connection, the timers and the hook thread end in trove_close; `conn_users` keeps the connection until whoever calls it has come
- * back.
+ * connection, the timers and the hook thread end in trove_close; `conn_users` keeps the connection until whoever calls it has
+ * come back.
  */
 #ifndef TVC_CLIENT_H
 #define TVC_CLIENT_H
@@ -93,16 +93,16 @@ void tvc_client_abort(struct trove_client *client, const trove_error *why);
 /* Told a first frame's call id (frame->call_id) before it is packed. */
 typedef void (*tvc_prepare)(void *context, tv_frame *frame);
 
-/* Draws an id for `entry`, lists it and sends its first frame. On failure the entry isn't listed; where the connection was lost meanwhile
- * and everything listed with it was failed, that counts as sent. `prepare` may be NULL. Without the lock. */
+/* Draws an id for `entry`, lists it and sends its first frame. On failure the entry isn't listed; where the connection was lost
+ * meanwhile and everything listed with it was failed, that counts as sent. `prepare` may be NULL. Without the lock. */
 trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *entry, tv_frame *frame, const void *payload,
                               uint64_t payload_bytes, tvc_prepare prepare, void *context, trove_error *error);
 /* Under the lock. */
 struct tvc_entry *tvc_client_find(struct trove_client *client, uint64_t id);
 void tvc_client_unlist(struct trove_client *client, struct tvc_entry *entry);
 
-/* Claims up to `want` bytes of the client's memory, at least `least`: all of it while that leaves as much again, else half of what is
- * free, so that many streams share. Returns what was claimed; 0: not even `least` is free. Without the lock. */
+/* Claims up to `want` bytes of the client's memory, at least `least`: all of it while that leaves as much again, else half of
+ * what is free, so that many streams share. Returns what was claimed; 0: not even `least` is free. Without the lock. */
 uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uint64_t least);
 void tvc_client_memory_return(struct trove_client *client, uint64_t bytes);
 

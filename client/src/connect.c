@@ -1,6 +1,7 @@
 /* connect.c - making a client: dialling, hello and welcome. See client.h.
  *
- * Signals are blocked while threads are made, ours and nng's, which inherit that: a program's signals go to the program's threads.
+ * Signals are blocked while threads are made, ours and nng's, which inherit that: a program's signals go to the program's
+ * threads.
  */
 #include "client.h"
 #include "options.h"

@@ -1,7 +1,7 @@
 /* fd.c - reading and writing descriptors for transfers. See transfer.h.
  *
- * Regular files are read and written as they are. Anything else is polled first, in short steps, so that a pipe that gives nothing
- * can't hide the end of its stream, nor wait for ever.
+ * Regular files are read and written as they are. Anything else is polled first, in short steps, so that a pipe that gives
+ * nothing can't hide the end of its stream, nor wait for ever.
  */
 #include "stream.h"
 #include "transfer.h"

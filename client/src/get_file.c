@@ -1,7 +1,7 @@
 /* get_file.c - reading an object into a file: a `.part` file beside it, renamed when it is whole. See transfer.h.
  *
- * The file is not synced: it can be fetched again, and who needs more calls fsync. (Rejected: syncing always; it costs most programs far
- * more than the transfer.)
+ * The file is not synced: it can be fetched again, and who needs more calls fsync. (Rejected: syncing always; it costs most
+ * programs far more than the transfer.)
  */
 #include "stream.h"
 #include "transfer.h"

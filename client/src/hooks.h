@@ -1,9 +1,9 @@
 /* hooks.h - the thread that calls the program back: stream hooks and the `done` of asynchronous calls.
  *
- * What is to be called belongs to jobs, embedded in what they are about; a job is queued at most once, so the queue is bounded by the
- * number of streams and allocates nothing. A job's `run` finds out under its owner's lock what there is to tell (merged meanwhile)
- * and calls the program with no lock held. (Rejected: a queue of events; it needs a bound of its own and a policy when it is full,
- * and one wake-up for each.)
+ * What is to be called belongs to jobs, embedded in what they are about; a job is queued at most once, so the queue is bounded
+ * by the number of streams and allocates nothing. A job's `run` finds out under its owner's lock what there is to tell (merged
+ * meanwhile) and calls the program with no lock held. (Rejected: a queue of events; it needs a bound of its own and a policy
+ * when it is full, and one wake-up for each.)
  *
  * Threads: post from any, also under the client's lock; the lock in here is a leaf.
  */
@@ -35,7 +35,7 @@ struct tvc_hooks {
 
 /* Starts the thread. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_hooks_init(struct tvc_hooks *hooks, trove_error *error);
-/* Runs what is queued, then ends the thread. The structure stays valid: posting to it does nothing. Not from the thread itself. */
+/* Runs what is queued, then ends the thread. The structure stays valid: posting to it does nothing. Not from that thread. */
 void tvc_hooks_end(struct tvc_hooks *hooks);
 void tvc_hooks_fini(struct tvc_hooks *hooks);
 

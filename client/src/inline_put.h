@@ -22,7 +22,8 @@ trove_status tvc_inline_put_start(trove_client *client, struct tvc_call *call, c
 
 /* Whether an object of `size` may go in one flight. */
 bool tvc_inline_put_fits(const trove_client *client, uint64_t size);
-/* Puts a small object and waits. *not_taken: the server asks for a stream instead (an error is returned then, too). `info` may be NULL. */
+/* Puts a small object and waits. *not_taken: the server asks for a stream instead (an error is returned then, too). `info` may
+ * be NULL. */
 trove_status tvc_inline_put(trove_client *client, const char *bucket, const char *key, const void *data, size_t size,
                             const trove_stream_options *options, uint64_t deadline_ns, trove_object_info **info, bool *not_taken,
                             trove_error *error);

@@ -4,7 +4,8 @@
 #include "transfer.h"
 #include "wait.h"
 
-/* A socket that takes no bytes at the end of a failed put: after this the connection is cut, for it still refers to the caller's memory. */
+/* A socket that takes no bytes at the end of a failed put: after this the connection is cut, for it still refers to the
+ * caller's memory. */
 #define UNSENT_GRACE_MS 2000
 
 static trove_status write_all(const struct tvc_transfer *transfer, trove_stream *stream, const char *data, size_t size,

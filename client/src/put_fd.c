@@ -1,7 +1,7 @@
 /* put_fd.c - storing what a descriptor or a file gives. See transfer.h.
  *
- * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is small shows
- * when it ends, so its beginning is read before anything is opened.
+ * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is
+ * small shows when it ends, so its beginning is read before anything is opened.
  */
 #include "inline_put.h"
 #include "stream.h"

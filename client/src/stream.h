@@ -94,8 +94,8 @@ void tvc_stream_opened(trove_stream *stream, const Trove__V1__Opened *opened);
 
 /* Moves a state that isn't terminal. Under the lock. */
 trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, trove_error *error);
-/* COMPLETED (`why` is NULL), FAIL or CANCEL: ends the stream if it hasn't ended, wakes everyone, queues the last hooks. Under the lock;
- * the caller has a reference. */
+/* COMPLETED (`why` is NULL), FAIL or CANCEL: ends the stream if it hasn't ended, wakes everyone, queues the last hooks. Under
+ * the lock; the caller has a reference. */
 void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trove_error *why);
 /* The stream fails for a reason found at this end, which the server is told. Without the lock; the caller has a reference. */
 void tvc_stream_break(trove_stream *stream, const trove_error *why);

@@ -1,4 +1,7 @@
-/* stream_api.c - what trove.h says of streams: arguments are checked, then the two directions do it. */
+/* stream_api.c - what trove.h says of streams: arguments are checked, then the two directions do it.
+ *
+ * Whatever waits holds a reference meanwhile: a hook may release the stream that another thread waits for.
+ */
 #include "stream.h"
 
 #include "object_info.h"
@@ -35,9 +38,11 @@ trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, t
     if (status != TROVE_OK)
         return status;
     struct tvc_chunk *chunk = NULL;
+    tvc_stream_acquire(stream);
     status = tvc_chunks_wait(stream->chunks, stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
     if (status == TROVE_OK)
         *chunk_out = &chunk->handle;
+    tvc_stream_release(stream);
     return status;
 }
 
@@ -66,9 +71,11 @@ trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, 
     chunk->wire.bytes = handle->size;
     chunk->wire.final = handle->final;
     chunk->iov.iov_len = handle->size;
+    tvc_stream_acquire(stream);
     status = tvc_upload_write(stream, chunk, tvc_client_deadline(stream->client, timeout_ms), error);
     if (status == TROVE_OK)
         *chunk_move = NULL;
+    tvc_stream_release(stream);
     return status;
 }
 
@@ -77,9 +84,11 @@ trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_
     if (status != TROVE_OK)
         return status;
     struct tvc_chunk *chunk = NULL;
+    tvc_stream_acquire(stream);
     status = tvc_download_read(stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
     if (status == TROVE_OK)
         *chunk_out = chunk != NULL ? &chunk->handle : NULL;
+    tvc_stream_release(stream);
     return status;
 }
 
@@ -87,11 +96,13 @@ trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms, tr
     if (stream == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
     uint64_t deadline_ns = tvc_client_deadline(stream->client, timeout_ms);
+    tvc_stream_acquire(stream);
     trove_status status = stream->direction == TROVE_DIRECTION_UPLOAD ? tvc_upload_complete(stream, deadline_ns, error)
                                                                       : tvc_download_complete(stream, deadline_ns, error);
-    if (status != TROVE_OK || info == NULL)
-        return status;
-    return tvc_object_info_copy(stream->object, info, error); /* doesn't change any more */
+    if (status == TROVE_OK && info != NULL)
+        status = tvc_object_info_copy(stream->object, info, error); /* doesn't change any more */
+    tvc_stream_release(stream);
+    return status;
 }
 
 void trove_stream_release(trove_stream *stream) {

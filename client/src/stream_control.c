@@ -1,6 +1,7 @@
 /* stream_control.c - pause, resume, cancel, fail: from the program, and from the server. See stream.h.
  *
- * Who pauses or resumes waits for the server's word, and the state moves when it comes: so both ends order crossing controls alike.
+ * Who pauses or resumes waits for the server's word, and the state moves when it comes: so both ends order crossing controls
+ * alike.
  */
 #include "stream.h"
 
@@ -227,8 +228,10 @@ trove_status trove_stream_control(trove_stream *stream, trove_control control, u
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK)
         return status;
+    tvc_stream_acquire(stream); /* a hook may release it meanwhile */
     tvc_stream_send_control(stream, types[control], wait.serial, NULL);
     status = wait_for_answer(stream, control, &wait, tvc_client_deadline(stream->client, timeout_ms));
+    tvc_stream_release(stream);
     if (status != TROVE_OK)
         return tv_error_copy(error, &wait.error);
     if (state != NULL)

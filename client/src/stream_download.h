@@ -1,4 +1,5 @@
-/* stream_download.h - the receiving side of a stream: chunks land in the pool's blocks, wait to be read, give credit back. See stream.h.
+/* stream_download.h - the receiving side of a stream: chunks land in the pool's blocks, wait to be read, give credit back. See
+ * stream.h.
  *
  * The transport's thread only puts bytes in their place; the reading thread hashes them, before the program sees them.
  */
@@ -43,8 +44,8 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk);
 /* Waits until all was received and read. Without the lock. */
 trove_status tvc_download_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
 
-/* On the receiving thread, without the lock. `land` says where a chunk frame's payload goes; `landed` takes the frame, whether it had a
- * payload (then `land` was called for it) or not. */
+/* On the receiving thread, without the lock. `land` says where a chunk frame's payload goes; `landed` takes the frame, whether
+ * it had a payload (then `land` was called for it) or not. */
 void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
 void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes);
 /* The connection has ended while a payload was coming in. */
@@ -52,8 +53,8 @@ void tvc_download_unland(trove_stream *stream);
 void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort);
 void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete);
 
-/* Completes the stream if everything has come, was read and was given back; `asked`: the reader wants to know no more of what it still has.
- * True: it is completed, and the control ring is to be woken. Under the lock. */
+/* Completes the stream if everything has come, was read and was given back; `asked`: the reader wants to know no more of what
+ * it still has. True: it is completed, and the control ring is to be woken. Under the lock. */
 bool tvc_download_finish(trove_stream *stream, bool asked);
 /* The stream has ended: lets go of what was not read. Under the lock. */
 void tvc_download_end(trove_stream *stream);

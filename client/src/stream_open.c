@@ -71,8 +71,8 @@ static trove_status no_memory(const trove_stream *stream, uint64_t chunk_bytes, 
                    (unsigned long long)stream->client->memory_bytes);
 }
 
-/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download asks for fewer
- * chunks at once; an upload just never fills its window. */
+/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download
+ * asks for fewer chunks at once; an upload just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
     const struct tvc_limits *limits = &stream->client->limits;
     if (open->chunk_bytes > limits->chunk_bytes_max)
@@ -103,7 +103,8 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
     return TROVE_OK;
 }
 
-/* Now that chunk size and number are known: claims what is missing, returns what is too much. *count chunks are there to be had. */
+/* Now that chunk size and number are known: claims what is missing, returns what is too much. *count chunks are there to be
+ * had. */
 static trove_status settle_memory(trove_stream *stream, size_t *count, trove_error *error) {
     size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream->direction);
     *count = wanted;

@@ -1,7 +1,8 @@
-/* stream_read.c - the program's side of a download: waiting for a chunk, checking its bytes, giving it back. See stream_download.h.
+/* stream_read.c - the program's side of a download: waiting for a chunk, checking its bytes, giving it back. See
+ * stream_download.h.
  *
- * Bytes are hashed here, by the thread that wants them, chunk after chunk; that thread has them in its cache then. (Rejected: on the
- * transport's thread as they come in, which would make all streams of the connection wait.)
+ * Bytes are hashed here, by the thread that wants them, chunk after chunk; that thread has them in its cache then. (Rejected:
+ * on the transport's thread as they come in, which would make all streams of the connection wait.)
  */
 #include "stream.h"
 

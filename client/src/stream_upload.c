@@ -1,7 +1,8 @@
 /* stream_upload.c - see stream_upload.h.
  *
- * The way of a chunk: the program fills it; its own thread hashes it (no lock is held) and puts it into the window; the connection pulls
- * it frame by frame when the transport is ready; it goes back to the pool when it is acknowledged and the transport is done with it.
+ * The way of a chunk: the program fills it; its own thread hashes it (no lock is held) and puts it into the window; the
+ * connection pulls it frame by frame when the transport is ready; it goes back to the pool when it is acknowledged and the
+ * transport is done with it.
  */
 #include "stream_upload.h"
 
@@ -197,8 +198,8 @@ static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) 
     pulled->frame.complete = body;
 }
 
-/* Whether the server is to be told that it has all. Not before all is acknowledged: a chunk whose grant expires under way comes back as
- * not taken. Not while a pause is unanswered: a paused stream can't be completed. Under the lock. */
+/* Whether the server is to be told that it has all. Not before all is acknowledged: a chunk whose grant expires under way comes
+ * back as not taken. Not while a pause is unanswered: a paused stream can't be completed. Under the lock. */
 static bool complete_due(const trove_stream *stream) {
     const struct tvc_upload *upload = &stream->upload;
     return upload->finishing && tv_sender_settled(&upload->sender) && stream->answered_serial >= stream->pause_serial;

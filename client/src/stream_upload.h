@@ -32,8 +32,8 @@ struct tvc_upload {
 
 extern const struct tv_flow_ops tvc_upload_flow;
 
-/* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the stream is
- * paused. Without the lock. */
+/* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
+ * stream is paused. Without the lock. */
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error);
 /* No more chunks; waits for the server's word. Without the lock. */
 trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
@@ -46,8 +46,8 @@ void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack);
 void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit);
 void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed);
 
-/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller tells the server so. Under the
- * lock. */
+/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller tells the server so.
+ * Under the lock. */
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns);
 void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes);
 

@@ -1,4 +1,5 @@
-/* transfer.h - whole objects: what putting and getting from memory, descriptors and files share. The calling thread does all of it. */
+/* transfer.h - whole objects: what putting and getting from memory, descriptors and files share. The calling thread does all of
+ * it. */
 #ifndef TVC_TRANSFER_H
 #define TVC_TRANSFER_H
 
@@ -35,7 +36,8 @@ trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data
 /* Takes the bytes of a chunk; false ends the transfer with *error. */
 typedef trove_status (*tvc_consume)(void *context, const trove_chunk *chunk, trove_error *error);
 
-/* Gets an object chunk by chunk. `prepare` (may be NULL) is told the object's description and the bytes that will come before any. */
+/* Gets an object chunk by chunk. `prepare` (may be NULL) is told the object's description and the bytes that will come before
+ * any. */
 struct tvc_consumer {
     trove_status (*prepare)(void *context, const trove_object_info *object, uint64_t size, trove_error *error);
     tvc_consume consume;
@@ -46,8 +48,8 @@ trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_consu
 
 /* fd.c: descriptors */
 
-/* Reads until `bytes` are there or the end has come; *got tells how many. A pipe that gives nothing is waited for until the transfer's
- * timeout, or until the stream (may be NULL) has ended. */
+/* Reads until `bytes` are there or the end has come; *got tells how many. A pipe that gives nothing is waited for until the
+ * transfer's timeout, or until the stream (may be NULL) has ended. */
 trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, void *memory, size_t bytes,
                          size_t *got, trove_error *error);
 /* Writes all. */

@@ -59,7 +59,8 @@ void check_ok(trove_status status, const trove_error *error, const char *what, c
     _assert_true(0, what, file, line);
 }
 
-void check_fails(trove_status status, trove_status expected, const trove_error *error, const char *text, const char *file, int line) {
+void check_fails(trove_status status, trove_status expected, const trove_error *error, const char *text, const char *file,
+                 int line) {
     if (status == expected && error->status == expected && strstr(error->message, text) != NULL)
         return;
     print_error("expected %s \"...%s...\", got %s: \"%s\"\n", trove_status_name(expected), text, trove_status_name(status),
@@ -82,7 +83,8 @@ void check_object(const struct client_test *test, const char *key, const uint8_t
     free(got);
 }
 
-trove_stream *open_stream(const struct client_test *test, const char *key, trove_direction direction, const trove_stream_options *options) {
+trove_stream *open_stream(const struct client_test *test, const char *key, trove_direction direction,
+                          const trove_stream_options *options) {
     trove_stream *stream = NULL;
     trove_error error;
     CHECK_OK(trove_stream_open(test->client, BUCKET, key, direction, options, &stream, &error), &error);

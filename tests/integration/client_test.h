@@ -38,15 +38,17 @@ int client_test_end(void **state);
 
 /* A call that must succeed, or fail in a certain way with a message that says `text`. */
 void check_ok(trove_status status, const trove_error *error, const char *what, const char *file, int line);
-void check_fails(trove_status status, trove_status expected, const trove_error *error, const char *text, const char *file, int line);
-#define CHECK_OK(call, error) check_ok((call), (error), #call, __FILE__, __LINE__)
+void check_fails(trove_status status, trove_status expected, const trove_error *error, const char *text, const char *file,
+                 int line);
+#define CHECK_OK(call, error)                    check_ok((call), (error), #call, __FILE__, __LINE__)
 #define CHECK_FAILS(call, expected, text, error) check_fails((call), TROVE_##expected, (error), (text), __FILE__, __LINE__)
 
 /* Reads the object and compares it. */
 void check_object(const struct client_test *test, const char *key, const uint8_t *bytes, size_t size);
 
 /* Opens a stream of the test's client and starts it. */
-trove_stream *open_stream(const struct client_test *test, const char *key, trove_direction direction, const trove_stream_options *options);
+trove_stream *open_stream(const struct client_test *test, const char *key, trove_direction direction,
+                          const trove_stream_options *options);
 /* Writes bytes in chunks of the stream's size; the status of the first write that fails. */
 trove_status write_bytes(trove_stream *stream, const uint8_t *bytes, size_t size, uint32_t timeout_ms, trove_error *error);
 

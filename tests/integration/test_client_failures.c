@@ -76,8 +76,8 @@ static void test_deadline(void **state) {
     uint64_t begun_ms = now_ms();
     CHECK_FAILS(trove_ping(client, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, own.test.url, &error);
     CHECK_FAILS(trove_put_memory(client, BUCKET, "k", "x", 1, &options, NULL, &error), DEADLINE_EXCEEDED, "", &error);
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), DEADLINE_EXCEEDED, BUCKET "/k",
-                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), DEADLINE_EXCEEDED,
+                BUCKET "/k", &error);
     CHECK_OK(trove_echo_async(client, "x", 1, LATE_MS, note_done, &outcome, &error), &error);
     wait_for(&outcome.done, 1);
     assert_int_equal(outcome.status, TROVE_DEADLINE_EXCEEDED);
@@ -102,7 +102,8 @@ static void test_deadline_in_put(void **state) {
     uint64_t begun_ms = now_ms();
     CHECK_FAILS(write_bytes(stream, own.test.bytes, 24 * MIB, LATE_MS, &error), DEADLINE_EXCEEDED, "", &error);
     CHECK_FAILS(trove_stream_complete(stream, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, BUCKET "/k", &error);
-    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_PAUSE, 0, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, "control", &error);
+    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_PAUSE, 0, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, "control",
+                &error);
     trove_stream_release(stream);
     assert_in_range(now_ms() - begun_ms, 3 * LATE_MS - 50, 3 * LATE_MS + 4000);
     kill(troved_pid(own.test.server), SIGCONT);
@@ -135,8 +136,8 @@ static void test_stopped_in_put(void **state) {
     options.hooks.context = &stopper;
     options.hooks.on_chunk = stop_server;
     uint64_t begun_ms = now_ms();
-    CHECK_FAILS(trove_put_memory(own.test.client, BUCKET, "k", bytes, 200 * MIB, &options, NULL, &error), DEADLINE_EXCEEDED, BUCKET "/k",
-                &error);
+    CHECK_FAILS(trove_put_memory(own.test.client, BUCKET, "k", bytes, 200 * MIB, &options, NULL, &error), DEADLINE_EXCEEDED,
+                BUCKET "/k", &error);
     assert_in_range(now_ms() - begun_ms, LATE_MS - 50, LATE_MS + 10000);
     free(bytes);
     kill(troved_pid(own.test.server), SIGCONT);
@@ -178,11 +179,13 @@ static void test_lost_server(void **state) {
     pthread_t thread;
     pthread_create(&thread, NULL, kill_soon, &pid);
     uint64_t begun_ms = now_ms();
-    CHECK_FAILS(write_bytes(stream, own.test.bytes, 1 * MIB, 0, &error), UNAVAILABLE, own.test.url, &error); /* waits, and is woken */
+    CHECK_FAILS(write_bytes(stream, own.test.bytes, 1 * MIB, 0, &error), UNAVAILABLE, own.test.url,
+                &error); /* waits, and is woken */
     assert_true(now_ms() - begun_ms < 5000);
     pthread_join(thread, NULL);
     CHECK_FAILS(trove_ping(client, 0, NULL, &error), UNAVAILABLE, own.test.url, &error);
-    CHECK_FAILS(trove_put_memory(client, BUCKET, "k", own.test.bytes, 3 * MIB, NULL, NULL, &error), UNAVAILABLE, own.test.url, &error);
+    CHECK_FAILS(trove_put_memory(client, BUCKET, "k", own.test.bytes, 3 * MIB, NULL, NULL, &error), UNAVAILABLE, own.test.url,
+                &error);
     CHECK_FAILS(trove_echo_async(client, "x", 1, 0, note_done, NULL, &error), UNAVAILABLE, own.test.url, &error);
     trove_stream_release(stream);
     assert_int_equal(hooked.errors, 1);

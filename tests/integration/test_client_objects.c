@@ -1,4 +1,5 @@
-/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, sources and targets, names, lists, many at once. */
+/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, sources and targets, names, lists, many at
+ * once. */
 #include "client_test.h"
 
 #include <fcntl.h>
@@ -192,10 +193,13 @@ static void test_odd_sources(void **state) {
     assert_true(info->size > 100); /* such files say that they are empty */
     trove_object_info_free(info);
     CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/", NULL, NULL, &error), INVALID_ARGUMENT, "directory", &error);
-    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/no/such/file", NULL, NULL, &error), NOT_FOUND, "/no/such/file", &error);
+    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/no/such/file", NULL, NULL, &error), NOT_FOUND, "/no/such/file",
+                &error);
     CHECK_FAILS(trove_put_fd(test->client, BUCKET, "x", -1, NULL, NULL, &error), INTERNAL, "descriptor -1", &error);
-    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/dev/null", NULL, NULL, &error), INVALID_ARGUMENT, "/dev/null", &error);
-    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/no/such/folder/file", NULL, NULL, &error), NOT_FOUND, "/no/such", &error);
+    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/dev/null", NULL, NULL, &error), INVALID_ARGUMENT, "/dev/null",
+                &error);
+    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/no/such/folder/file", NULL, NULL, &error), NOT_FOUND, "/no/such",
+                &error);
 }
 
 /* A file that can't be got leaves the old one as it was, and nothing beside it. */
@@ -262,7 +266,8 @@ static void test_ranges(void **state) {
             fail_msg("%s: %s: %s; %zu bytes", rows[i].name, trove_status_name(status), error.message, size);
     }
     size_t size = 7;
-    CHECK_FAILS(trove_get_memory(test->client, BUCKET, "range", got, 1000, NULL, &size, NULL, &error), OUT_OF_RANGE, "5242880", &error);
+    CHECK_FAILS(trove_get_memory(test->client, BUCKET, "range", got, 1000, NULL, &size, NULL, &error), OUT_OF_RANGE, "5242880",
+                &error);
     assert_int_equal(size, 7);
     free(got);
 }
@@ -281,7 +286,8 @@ static void test_description(void **state) {
     options.metadata_count = 2;
     static const size_t few[] = {100, 2 * MIB}; /* in one flight, and as a stream */
     for (size_t i = 0; i < 2; i++) {
-        CHECK_OK(trove_put_memory(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", test->bytes, few[i], &options, NULL, &error), &error);
+        CHECK_OK(trove_put_memory(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", test->bytes, few[i], &options, NULL, &error),
+                 &error);
         CHECK_OK(trove_object_copy(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", BUCKET, "copy", 0, NULL, &error), &error);
         CHECK_OK(trove_object_head(test->client, BUCKET, "copy", 0, &info, &error), &error);
         assert_string_equal(info->bucket, BUCKET);
@@ -464,10 +470,10 @@ static void test_async(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_memory),       cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_resized_file), cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),
-        cmocka_unit_test(test_silent_pipe), cmocka_unit_test(test_ranges),      cmocka_unit_test(test_description),
-        cmocka_unit_test(test_list),        cmocka_unit_test(test_buckets),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_silent_pipe),  cmocka_unit_test(test_ranges),      cmocka_unit_test(test_description),
+        cmocka_unit_test(test_list),         cmocka_unit_test(test_buckets),     cmocka_unit_test(test_threads),
         cmocka_unit_test(test_async),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);

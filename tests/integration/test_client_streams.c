@@ -113,7 +113,8 @@ static void test_upload(void **state) {
 }
 
 /* Reads on to the end, or to an error; tells how far it got. */
-static size_t read_all(trove_stream *stream, const uint8_t *expected, uint32_t timeout_ms, trove_status *status, trove_error *error) {
+static size_t read_all(trove_stream *stream, const uint8_t *expected, uint32_t timeout_ms, trove_status *status,
+                       trove_error *error) {
     size_t at = trove_stream_offset(stream);
     for (;;) {
         trove_chunk *chunk = NULL;
@@ -228,23 +229,27 @@ static void test_misuse(void **state) {
     trove_chunk *chunk = NULL;
     trove_stream_options options;
     trove_stream_options_init(&options);
-    CHECK_FAILS(trove_stream_open(client, NULL, "k", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "bucket", &error);
-    CHECK_FAILS(trove_stream_open(client, "A", "k", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "A", &error);
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "key", &error);
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_BIDI, NULL, &stream, &error), UNIMPLEMENTED, "bidi", &error);
-    options.chunk_bytes = 64 * MIB + 1;
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT, "67108865",
+    CHECK_FAILS(trove_stream_open(client, NULL, "k", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "bucket",
                 &error);
+    CHECK_FAILS(trove_stream_open(client, "A", "k", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "A",
+                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "key",
+                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_BIDI, NULL, &stream, &error), UNIMPLEMENTED, "bidi",
+                &error);
+    options.chunk_bytes = 64 * MIB + 1;
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT,
+                "67108865", &error);
     options.chunk_bytes = 0;
     options.lossy = options.resumable = true;
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT, "lossy",
-                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT,
+                "lossy", &error);
     options.lossy = false;
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), UNIMPLEMENTED, "resumable",
-                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), UNIMPLEMENTED,
+                "resumable", &error);
     options.struct_bytes = 0;
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT, "_init",
-                &error);
+    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT,
+                "_init", &error);
     CHECK_FAILS(trove_stream_open(client, "no-such-bucket", "k", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), NOT_FOUND,
                 "no-such-bucket", &error);
     assert_null(stream);
@@ -543,7 +548,8 @@ static void test_memory_bound(void **state) {
     stream_options.chunk_bytes = 1 * MIB;
     CHECK_OK(trove_connect(test->url, &options, &client, &error), &error);
     int opened = 0;
-    while (opened < 32 && trove_stream_open(client, BUCKET, "bound", TROVE_DIRECTION_UPLOAD, &stream_options, &streams[opened], &error) == TROVE_OK)
+    while (opened < 32 && trove_stream_open(client, BUCKET, "bound", TROVE_DIRECTION_UPLOAD, &stream_options, &streams[opened],
+                                            &error) == TROVE_OK)
         opened++;
     assert_in_range(opened, 2, 8);
     CHECK_FAILS(error.status, RESOURCE_EXHAUSTED, "memory_bytes", &error);
@@ -559,11 +565,11 @@ static void test_memory_bound(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upload),           cmocka_unit_test(test_download),     cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_final_chunk),      cmocka_unit_test(test_keep_chunks),  cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_pause_upload),     cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_fail),             cmocka_unit_test(test_release),      cmocka_unit_test(test_release_from_hook),
-        cmocka_unit_test(test_slow_hook),        cmocka_unit_test(test_idle_upload),  cmocka_unit_test(test_steady_state),
+        cmocka_unit_test(test_upload),       cmocka_unit_test(test_download),       cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_final_chunk),  cmocka_unit_test(test_keep_chunks),    cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_fail),         cmocka_unit_test(test_release),        cmocka_unit_test(test_release_from_hook),
+        cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_idle_upload),    cmocka_unit_test(test_steady_state),
         cmocka_unit_test(test_memory_bound),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
