@@ -1,7 +1,7 @@
 /* The config file: what is taken, what is refused with which line and words, and that the example is what it says it is.
  * TROVE_EXAMPLE_CONFIG is the path of deploy/troved.yaml. */
-#include "config.h"
 #include "bounds.h"
+#include "config.h"
 #include "unit.h"
 
 #include <fcntl.h>
