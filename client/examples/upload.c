@@ -45,10 +45,12 @@ static trove_status send_file(trove_stream *stream, FILE *file, trove_error *err
     }
 }
 
-static trove_status upload(trove_client *client, FILE *file, const char *bucket, const char *key, trove_error *error) {
+static trove_status upload(trove_client *client, FILE *file, uint64_t size, const char *bucket, const char *key,
+                           trove_error *error) {
     trove_stream_options options;
     trove_stream_options_init(&options);
     options.chunk_bytes = (uint64_t)4 * 1024 * 1024;
+    options.size = size; /* so that progress has a percentage; TROVE_SIZE_UNKNOWN for a pipe */
     options.content_type = "application/octet-stream";
     options.hooks.on_progress = on_progress;
     options.hooks.on_complete = on_complete;
@@ -75,7 +77,10 @@ int main(int argc, char **argv) {
     }
     *slash = '\0';
     FILE *file = fopen(argv[2], "rb");
-    if (file == NULL) {
+    long size = -1;
+    if (file != NULL && fseek(file, 0, SEEK_END) == 0)
+        size = ftell(file);
+    if (size < 0 || fseek(file, 0, SEEK_SET) != 0) {
         perror(argv[2]);
         return 1;
     }
@@ -87,7 +92,7 @@ int main(int argc, char **argv) {
     if (status == TROVE_ALREADY_EXISTS)
         status = TROVE_OK;
     if (status == TROVE_OK)
-        status = upload(client, file, argv[3], slash + 1, &error);
+        status = upload(client, file, (uint64_t)size, argv[3], slash + 1, &error);
     if (status != TROVE_OK)
         fprintf(stderr, "%s: %s\n", trove_status_name(status), error.message);
     trove_close(client);

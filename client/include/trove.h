@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define TROVE_API __attribute__((visibility("default")))
+#define TROVE_API         __attribute__((visibility("default")))
 #define TROVE_WARN_UNUSED __attribute__((warn_unused_result))
 #else
 #define TROVE_API
@@ -39,23 +39,23 @@ extern "C" {
 /* ---- status --------------------------------------------------------------------------------------------------------------- */
 
 /* gRPC's canonical codes. The numbers travel on the wire and never change. X(NAME, number) */
-#define TROVE_STATUS_LIST(X)                                                                                                   \
-    X(OK, 0)                                                                                                                   \
-    X(CANCELLED, 1)                                                                                                            \
-    X(UNKNOWN, 2)                                                                                                              \
-    X(INVALID_ARGUMENT, 3)                                                                                                     \
-    X(DEADLINE_EXCEEDED, 4)                                                                                                    \
-    X(NOT_FOUND, 5)                                                                                                            \
-    X(ALREADY_EXISTS, 6)                                                                                                       \
-    X(PERMISSION_DENIED, 7)                                                                                                    \
-    X(RESOURCE_EXHAUSTED, 8)                                                                                                   \
-    X(FAILED_PRECONDITION, 9)                                                                                                  \
-    X(ABORTED, 10)                                                                                                             \
-    X(OUT_OF_RANGE, 11)                                                                                                        \
-    X(UNIMPLEMENTED, 12)                                                                                                       \
-    X(INTERNAL, 13)                                                                                                            \
-    X(UNAVAILABLE, 14)                                                                                                         \
-    X(DATA_LOSS, 15)                                                                                                           \
+#define TROVE_STATUS_LIST(X)                                                                                                     \
+    X(OK, 0)                                                                                                                     \
+    X(CANCELLED, 1)                                                                                                              \
+    X(UNKNOWN, 2)                                                                                                                \
+    X(INVALID_ARGUMENT, 3)                                                                                                       \
+    X(DEADLINE_EXCEEDED, 4)                                                                                                      \
+    X(NOT_FOUND, 5)                                                                                                              \
+    X(ALREADY_EXISTS, 6)                                                                                                         \
+    X(PERMISSION_DENIED, 7)                                                                                                      \
+    X(RESOURCE_EXHAUSTED, 8)                                                                                                     \
+    X(FAILED_PRECONDITION, 9)                                                                                                    \
+    X(ABORTED, 10)                                                                                                               \
+    X(OUT_OF_RANGE, 11)                                                                                                          \
+    X(UNIMPLEMENTED, 12)                                                                                                         \
+    X(INTERNAL, 13)                                                                                                              \
+    X(UNAVAILABLE, 14)                                                                                                           \
+    X(DATA_LOSS, 15)                                                                                                             \
     X(UNAUTHENTICATED, 16)
 
 typedef enum trove_status {
@@ -82,17 +82,17 @@ TROVE_API const char *trove_version(void);
 
 typedef struct trove_client trove_client;
 
-#define TROVE_NO_TIMEOUT UINT32_MAX
+#define TROVE_NO_TIMEOUT   UINT32_MAX
 #define TROVE_SIZE_UNKNOWN UINT64_MAX
 
 /* Set up with trove_client_options_init, then change what differs. `struct_bytes` lets the structure grow in later versions. */
 typedef struct trove_client_options {
     size_t struct_bytes;
-    uint32_t connect_timeout_ms;  /* for dialling, the greeting and the welcome; default 5,000 */
-    uint32_t call_timeout_ms;     /* for every call that is given 0; default 30,000 */
-    uint32_t keepalive_ms;        /* a silent peer is asked after this time and given up after twice it; default 15,000 */
-    uint64_t memory_bytes;        /* ceiling of all chunk buffers of this client's streams; default 256 MiB */
-    const char *name;             /* tells the server's log who this is; default "libtrove" */
+    uint32_t connect_timeout_ms; /* for dialling, the greeting and the welcome; default 5,000 */
+    uint32_t call_timeout_ms;    /* for every call that is given 0; default 30,000 */
+    uint32_t keepalive_ms;       /* a silent peer is asked after this time and given up after twice it; default 15,000 */
+    uint64_t memory_bytes;       /* ceiling of all chunk buffers of this client's streams; default 256 MiB */
+    const char *name;            /* tells the server's log who this is; default "libtrove" */
 } trove_client_options;
 
 TROVE_API void trove_client_options_init(trove_client_options *options);
@@ -117,9 +117,9 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_ping(trove_client *client, uint32
                                                     trove_error *error);
 
 typedef struct trove_server_info {
-    char name[128];    /* software, such as "troved" */
+    char name[128]; /* software, such as "troved" */
     char version[32];
-    char driver[32];   /* scheme of its store, such as "local" */
+    char driver[32]; /* scheme of its store, such as "local" */
     uint64_t uptime_ms;
     uint64_t streams_active;
     uint64_t connections;
@@ -127,17 +127,17 @@ typedef struct trove_server_info {
     uint64_t memory_in_use_bytes;
 } trove_server_info;
 
-TROVE_API TROVE_WARN_UNUSED trove_status trove_server_info_get(trove_client *client, uint32_t timeout_ms,
-                                                               trove_server_info *info, trove_error *error);
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_info_get(trove_client *client, uint32_t timeout_ms, trove_server_info *info,
+                                                               trove_error *error);
 
 /* What the connection has done so far. A snapshot; the counters only grow. */
 typedef struct trove_client_metrics {
     uint64_t frames_sent;
     uint64_t frames_received;
-    uint64_t bytes_sent;             /* on the wire, framing included */
+    uint64_t bytes_sent; /* on the wire, framing included */
     uint64_t bytes_received;
-    uint64_t payload_copied_bytes;   /* payload bytes that went through a staging buffer instead of straight to their place */
-    uint64_t buffers_allocated;      /* chunk buffers ever allocated; stands still in the steady state */
+    uint64_t payload_copied_bytes; /* payload bytes that went through a staging buffer instead of straight to their place */
+    uint64_t buffers_allocated;    /* chunk buffers ever allocated; stands still in the steady state */
 } trove_client_metrics;
 
 TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics);
@@ -179,8 +179,8 @@ typedef struct trove_object_info {
     const char *bucket;
     const char *key;
     uint64_t size;
-    uint64_t generation;  /* grows with every put of this key */
-    uint64_t modified_ns; /* since the epoch, UTC */
+    uint64_t generation;         /* grows with every put of this key */
+    uint64_t modified_ns;        /* since the epoch, UTC */
     char etag[TROVE_ETAG_BYTES]; /* over size and block checksums: the same bytes have the same etag */
     const char *content_type;    /* "" where none was given */
     const trove_metadata *metadata;
@@ -278,11 +278,11 @@ typedef struct trove_chunk {
 } trove_chunk;
 
 typedef struct trove_progress {
-    uint64_t bytes;             /* acknowledged (upload) or received (download) so far */
-    uint64_t total_bytes;       /* TROVE_SIZE_UNKNOWN for a pipe */
-    double percent;             /* 0 to 100; -1 where the total is unknown */
-    double bytes_per_second;    /* rolling average */
-    double seconds_left;        /* -1 where it can't be told */
+    uint64_t bytes;          /* acknowledged (upload) or received (download) so far */
+    uint64_t total_bytes;    /* TROVE_SIZE_UNKNOWN for a pipe */
+    double percent;          /* 0 to 100; -1 where the total is unknown */
+    double bytes_per_second; /* rolling average */
+    double seconds_left;     /* -1 where it can't be told */
 } trove_progress;
 
 typedef struct trove_chunk_ack {
@@ -342,9 +342,9 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *st
                                                                 trove_error *error);
 TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 
-/* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks while
- * the channel is full. Only the last chunk may be shorter than those before it where block checksums are to be cheap; any sizes
- * are allowed.
+/* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks
+ * while the channel is full, or while on_chunk doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in a chunk
+ * that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
@@ -357,8 +357,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream,
 /* Pause, resume, cancel (seek: for offset). Waits for the server's word, which tells the state that it led to; *state may be
  * NULL. `offset` is read by seek alone. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
-                                                              uint32_t timeout_ms, trove_stream_state *state,
-                                                              trove_error *error);
+                                                              uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 
 /* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read.
  * *info may be NULL; else it is the caller's, to be released by trove_object_info_free. */
@@ -378,8 +377,8 @@ TROVE_API void trove_stream_release(trove_stream *stream);
 typedef struct trove_stream_metrics {
     trove_stream_state state;
     trove_direction direction;
-    uint64_t bytes_sent;        /* payload */
-    uint64_t bytes_received;    /* payload */
+    uint64_t bytes_sent;     /* payload */
+    uint64_t bytes_received; /* payload */
     uint64_t bytes_acknowledged;
     uint64_t chunks_sent;
     uint64_t chunks_received;
@@ -389,8 +388,8 @@ typedef struct trove_stream_metrics {
     uint64_t buffers_allocated; /* chunk pool: memory ever allocated */
     uint64_t buffers_in_use;
     uint64_t buffers_high_water;
-    double bytes_per_second;    /* rolling average */
-    uint64_t elapsed_ns;        /* since start */
+    double bytes_per_second; /* rolling average */
+    uint64_t elapsed_ns;     /* since start */
 } trove_stream_metrics;
 
 TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write or read */
@@ -412,7 +411,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, 
                                                           const void *data, size_t size, const trove_stream_options *options,
                                                           trove_object_info **info, trove_error *error);
 
-/* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. */
+/* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. Errors
+ * besides the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for timeout_ms). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
@@ -424,15 +424,17 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_put_file(trove_client *client, co
 /* Reads the object (or the options' range) into `data`. *size_read tells how many bytes that were.
  * Errors: OUT_OF_RANGE where `capacity` is too small: nothing is read then, the message tells the size. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_memory(trove_client *client, const char *bucket, const char *key, void *data,
-                                                          size_t capacity, const trove_stream_options *options,
-                                                          size_t *size_read, trove_object_info **info, trove_error *error);
+                                                          size_t capacity, const trove_stream_options *options, size_t *size_read,
+                                                          trove_object_info **info, trove_error *error);
 
-/* Writes the object to `fd` from its present position on; a pipe will do. */
+/* Writes the object to `fd` from its present position on; a pipe will do. Like write(2) it waits for who reads a pipe in blocking
+ * mode, and raises SIGPIPE where nobody does any more. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
 
-/* Writes to a `.part` file (0600) beside `path` and renames it when it is whole; `path` is never half written. */
+/* Writes to a `.part` file (0600) beside `path` and renames it when it is whole; `path` is never half written. The file isn't
+ * synced to disk. What is at `path` already must be a regular file. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);
@@ -443,13 +445,15 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, co
 typedef void (*trove_done_fn)(void *context, const trove_error *error, const void *data, size_t size);
 
 /* Starts storing a small object and returns; `done` is called when it is durable or has failed. The bytes are copied.
- * Blocks only while the connection's early-data allowance is used up, at most `timeout_ms`.
+ * Blocks only while the connection's early-data allowance or its calls are used up, at most `timeout_ms`; in a hook or `done` it
+ * doesn't wait for calls: RESOURCE_EXHAUSTED (one that was just told of has given its own back).
  * Errors: INVALID_ARGUMENT (also: larger than 64 KiB), UNAVAILABLE, DEADLINE_EXCEEDED; then `done` is not called. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_async(trove_client *client, const char *bucket, const char *key,
-                                                         const void *data, size_t size, uint32_t timeout_ms,
-                                                         trove_done_fn done, void *context, trove_error *error);
+                                                         const void *data, size_t size, uint32_t timeout_ms, trove_done_fn done,
+                                                         void *context, trove_error *error);
 
-/* Sends up to 64 KiB and gets the same bytes back: measures the way of a call. Bounded by 1,024 calls under way. */
+/* Sends up to 64 KiB and gets the same bytes back: measures the way of a call. Bounded by 1,024 calls under way; blocks as
+ * trove_put_async. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_echo_async(trove_client *client, const void *data, size_t size,
                                                           uint32_t timeout_ms, trove_done_fn done, void *context,
                                                           trove_error *error);

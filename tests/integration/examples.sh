@@ -1,0 +1,40 @@
+#!/bin/bash
+# Runs the examples of client/examples against a real troved: what goes up with one comes down with the other.
+#
+#   examples.sh TROVED UPLOAD DOWNLOAD [ROUNDTRIP]
+set -euo pipefail
+troved=$1
+upload=$2
+download=$3
+roundtrip=${4:-}
+work=$(mktemp -d)
+trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+url=ipc://$work/socket
+"$troved" --listen "$url" --store mem:// 2>"$work/log" &
+server=$!
+for _ in $(seq 300); do
+    grep -q msg=ready "$work/log" && break
+    sleep 0.1
+done
+
+head -c 10000001 /dev/urandom >"$work/in"
+"$upload" "$url" "$work/in" media/video.mp4 >"$work/said"
+grep -q '100%' "$work/said"
+grep -q 'upload complete: video.mp4 (10000001 bytes' "$work/said"
+"$download" "$url" media/video.mp4 >"$work/out" 2>"$work/said"
+cmp "$work/in" "$work/out"
+grep -q '^completed: ' "$work/said"
+
+if "$download" "$url" media/missing >"$work/out" 2>"$work/said"; then
+    echo "a missing object was downloaded" >&2
+    exit 1
+fi
+grep -q 'NOT_FOUND: .*missing' "$work/said"
+
+if [[ -n $roundtrip ]]; then
+    [[ $("$roundtrip" "$url" texts/hello 'from C++') == 'from C++' ]]
+fi
+
+kill "$server"
+wait "$server"
