@@ -1,11 +1,13 @@
-/* bench_driver.c - measures a driver alone: `bench_driver DSN small|big|list [COUNT] [OUTSTANDING]`. Not a test; run by hand.
+/* bench_driver.c - measures a driver alone: `bench_driver DSN small|big|big-buffered|list [COUNT] [OUTSTANDING]`. Not a test; run by hand.
  *
  * small: durable 1 KiB puts, so many outstanding, from one thread, and then reading them. big: one object in 1 MiB runs of page-
- * aligned memory, written and read, in GB/s. list: pages of a bucket of COUNT objects.
+ * aligned memory, written and read, in GB/s (big-buffered: without O_DIRECT). list: pages of a bucket of COUNT objects.
  */
 #include "driver.h"
 #include "store_io.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -48,6 +50,14 @@ static void timed_index_write(rocksdb_t *db, const rocksdb_writeoptions_t *optio
     batches++;
     batch_seconds += took;
     batch_seconds_max = took > batch_seconds_max ? took : batch_seconds_max;
+}
+
+static int buffered_open_at(int directory, const char *path, int flags, mode_t mode) {
+    if ((flags & O_DIRECT) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return tvs_store_io_system.open_at(directory, path, flags, mode);
 }
 
 static void small_done(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
@@ -200,7 +210,7 @@ static void bench_list(struct tvs_driver *driver, unsigned count) {
 
 int main(int count, char **arguments) {
     if (count < 3) {
-        fprintf(stderr, "usage: bench_driver DSN small|big|list [COUNT] [OUTSTANDING]\n");
+        fprintf(stderr, "usage: bench_driver DSN small|big|big-buffered|list [COUNT] [OUTSTANDING]\n");
         return 2;
     }
     trove_error error = {0};
@@ -211,6 +221,8 @@ int main(int count, char **arguments) {
     config.memory_bytes = strcmp(ops->scheme, "mem") == 0 ? 4 * TV_GIB : 0;
     struct tvs_store_io timed = tvs_store_io_system;
     timed.index_write = timed_index_write;
+    if (strcmp(arguments[2], "big-buffered") == 0)
+        timed.open_at = buffered_open_at;
     tvs_store_io = &timed;
     struct tvs_driver *driver;
     check(ops->open(&config, &driver, &error), &error);
@@ -219,7 +231,7 @@ int main(int count, char **arguments) {
     unsigned outstanding = count > 4 ? (unsigned)atoi(arguments[4]) : 200;
     if (strcmp(arguments[2], "small") == 0)
         bench_small(driver, number != 0 ? number : 200000, outstanding);
-    else if (strcmp(arguments[2], "big") == 0)
+    else if (strncmp(arguments[2], "big", 3) == 0)
         bench_big(driver, number != 0 ? number : 1024);
     else
         bench_list(driver, number != 0 ? number : 100000);
