@@ -192,7 +192,17 @@ static trove_status read_blocks(struct tvs_stream *stream, struct tvs_run *run, 
     return TROVE_OK;
 }
 
-/* Reads the blocks around the next byte: up to a chunk's worth, at the object's end less. */
+/* Where a run ends: after a chunk's worth of blocks, or with the last block that the range needs. */
+static uint64_t run_end(const struct tvs_stream *stream, const struct tvs_run *run) {
+    uint64_t most = run->offset + (uint64_t)run->blocks_max * TV_BLOCK_BYTES;
+    if (stream->read_end >= most)
+        return most;
+    uint64_t beyond = stream->read_end % TV_BLOCK_BYTES;
+    uint64_t needed = beyond == 0 ? stream->read_end : stream->read_end - beyond + TV_BLOCK_BYTES;
+    return needed < stream->object.size ? needed : stream->object.size;
+}
+
+/* Reads the blocks around the next byte: up to a chunk's worth, at the range's end less. */
 static trove_status read_run(struct tvs_stream *stream, uint64_t reserved_bytes, trove_error *error) {
     struct tvs_run *run = take_run(stream);
     if (run == NULL) {
@@ -201,9 +211,7 @@ static trove_status read_run(struct tvs_stream *stream, uint64_t reserved_bytes,
     }
     run->reserved_bytes = reserved_bytes;
     run->offset = stream->read_offset / TV_BLOCK_BYTES * TV_BLOCK_BYTES;
-    uint64_t end = run->offset + (uint64_t)run->blocks_max * TV_BLOCK_BYTES;
-    if (end > stream->object.size)
-        end = stream->object.size;
+    uint64_t end = run_end(stream, run);
     trove_status status = TROVE_OK;
     while (status == TROVE_OK && run->offset + run->bytes < end)
         status = read_blocks(stream, run, end, error);
