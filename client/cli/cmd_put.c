@@ -99,15 +99,6 @@ static trove_status open_source(const struct cli_put_file *file, int *fd, trove_
     return TROVE_OK;
 }
 
-/* How much is left to read, where that can be told. Files of /proc claim to be empty: that is no size. */
-static uint64_t rest_of(int fd) {
-    struct stat found;
-    off_t position = lseek(fd, 0, SEEK_CUR);
-    if (position < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size <= position)
-        return TROVE_SIZE_UNKNOWN;
-    return (uint64_t)(found.st_size - position);
-}
-
 static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info) {
     if (!output->json) {
         cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
@@ -146,7 +137,6 @@ static enum cli_exit put_file(void *input, size_t index) {
     if (open_source(file, &fd, &error) != TROVE_OK) {
         code = cli_fail(put->context, "put", source, object, NULL, &error);
     } else {
-        stream_options.size = rest_of(fd);
         stream_options.content_type = put->values->content_type;
         stream_options.metadata = put->values->metadata;
         stream_options.metadata_count = put->values->metadata_count;
