@@ -223,7 +223,7 @@ static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t silent
     if (conn->phase != TV_CONN_OPEN || conn->keepalive_ms == 0)
         return false;
     uint64_t limit_ms = 2 * (uint64_t)conn->keepalive_ms;
-    bool silent = silent_ms >= limit_ms;
+    bool silent = silent_ms >= limit_ms && !conn->parked; /* parked: it is we who don't listen */
     bool stuck = conn->sent_since_ns != 0 && now_ns > conn->sent_since_ns + limit_ms * 1000000;
     if (silent)
         TV_FAIL(why, UNAVAILABLE, "the peer has been silent for %llu ms", (unsigned long long)silent_ms);
@@ -238,7 +238,7 @@ void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns) {
     trove_error why;
     pthread_mutex_lock(&conn->lock);
     bool end = overdue(conn, now_ns, silent_ms, &why);
-    bool quiet = conn->phase == TV_CONN_OPEN && conn->keepalive_ms > 0 && silent_ms >= conn->keepalive_ms;
+    bool quiet = conn->phase == TV_CONN_OPEN && conn->keepalive_ms > 0 && silent_ms >= conn->keepalive_ms && !conn->parked;
     bool ask = quiet && !conn->pinged;
     conn->pinged = quiet;
     pthread_mutex_unlock(&conn->lock);

@@ -410,8 +410,10 @@ static bool rest(struct tv_conn *conn) {
 static bool unpark(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
     bool go = conn->parked && conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
-    if (go)
+    if (go) {
         conn->parked = false;
+        atomic_store_explicit(&conn->heard_ns, tv_now_ns(), memory_order_relaxed); /* it has read all the while */
+    }
     pthread_mutex_unlock(&conn->lock);
     return go;
 }
