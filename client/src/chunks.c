@@ -6,23 +6,6 @@
 
 #include <string.h>
 
-struct tvc_chunks {
-    /* constant */
-    struct tv_block_pool *blocks; /* NULL: the bytes are the program's */
-    struct tvc_chunk *all;
-    uint64_t *piece_sums;
-    size_t count;
-    size_t chunk_bytes;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    /* under the lock */
-    struct tvc_chunk *free; /* last used first */
-    size_t out;
-    bool ended;
-    trove_error why;
-};
-
 static void chunk_released(struct tv_chunk *wire);
 
 trove_status tvc_chunks_create(size_t chunk_bytes, size_t count, bool blocks, struct tvc_chunks **chunks_out,
@@ -87,6 +70,8 @@ static struct tvc_chunk *take(struct tvc_chunks *chunks) {
     }
     chunks->free = chunk->next;
     chunks->out++;
+    if (chunks->out > chunks->high_water)
+        chunks->high_water = chunks->out;
     return chunk;
 }
 
@@ -181,8 +166,24 @@ trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fr
     return TROVE_OK;
 }
 
-void tvc_chunks_stats(struct tvc_chunks *chunks, struct tv_block_stats *stats) {
-    *stats = (struct tv_block_stats){0};
+void tvc_chunks_reset(struct tvc_chunks *chunks) {
+    pthread_mutex_lock(&chunks->lock);
+    TV_ASSERT(chunks->out == 0);
+    chunks->high_water = 0;
+    chunks->ended = false;
+    pthread_mutex_unlock(&chunks->lock);
+}
+
+uint64_t tvc_chunks_created(const struct tvc_chunks *chunks) {
+    struct tv_block_stats stats = {0};
     if (chunks->blocks != NULL)
-        tv_block_pool_stats(chunks->blocks, stats);
+        tv_block_pool_stats(chunks->blocks, &stats);
+    return stats.created;
+}
+
+void tvc_chunks_usage(struct tvc_chunks *chunks, size_t *out, size_t *high_water) {
+    pthread_mutex_lock(&chunks->lock);
+    *out = chunks->out;
+    *high_water = chunks->high_water;
+    pthread_mutex_unlock(&chunks->lock);
 }

@@ -12,7 +12,31 @@
 #include "block_pool.h"
 #include "chunk.h"
 
-struct tvc_chunks;
+#include <pthread.h>
+
+struct tvc_chunk;
+
+struct tvc_chunks {
+    /* constant */
+    struct tv_block_pool *blocks; /* NULL: the bytes are the program's */
+    struct tvc_chunk *all;
+    uint64_t *piece_sums;
+    size_t count;
+    size_t chunk_bytes;
+
+    /* chunk_cache.h: under the client's lock */
+    struct tvc_chunks *next;
+    uint64_t idle_since_ns;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    struct tvc_chunk *free; /* last used first */
+    size_t out;
+    size_t high_water; /* most that were out at once */
+    bool ended;
+    trove_error why;
+};
 
 /* A piece of a chunk as it came in a frame, with what the sender says about it. */
 struct tvc_fragment {
@@ -63,7 +87,16 @@ bool tvc_chunks_wait_idle(struct tvc_chunks *chunks, uint64_t deadline_ns);
 /* Remembers a fragment. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fragment *fragment, trove_error *error);
 
-void tvc_chunks_stats(struct tvc_chunks *chunks, struct tv_block_stats *stats);
+/* For a next stream; no chunk may be out. */
+void tvc_chunks_reset(struct tvc_chunks *chunks);
+
+static inline uint64_t tvc_chunks_bytes(const struct tvc_chunks *chunks) {
+    return chunks->count * chunks->chunk_bytes;
+}
+/* Blocks that were ever touched. */
+uint64_t tvc_chunks_created(const struct tvc_chunks *chunks);
+/* How many are out, and how many were at once. */
+void tvc_chunks_usage(struct tvc_chunks *chunks, size_t *out, size_t *high_water);
 
 static inline struct tvc_chunk *tvc_chunk_of_handle(trove_chunk *handle) {
     return (struct tvc_chunk *)handle;

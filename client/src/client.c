@@ -112,8 +112,27 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
 
 /* ---- memory ---- */
 
-uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uint64_t least) {
+/* Takes out of the cache what was left there before `before_ns`, for the caller to free. Under the lock. */
+static struct tvc_chunks *evict(struct trove_client *client, uint64_t before_ns) {
+    uint64_t bytes = 0;
+    struct tvc_chunks *evicted = tvc_chunk_cache_evict(&client->cache, before_ns, &bytes);
+    client->memory_used -= bytes;
+    client->buffers_gone += tvc_chunk_cache_created(evicted);
+    return evicted;
+}
+
+void tvc_client_trim(struct trove_client *client, uint64_t before_ns) {
     pthread_mutex_lock(&client->lock);
+    struct tvc_chunks *evicted = evict(client, before_ns);
+    pthread_mutex_unlock(&client->lock);
+    tvc_chunk_cache_free(evicted);
+}
+
+uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uint64_t least) {
+    struct tvc_chunks *evicted = NULL;
+    pthread_mutex_lock(&client->lock);
+    if (want > (client->memory_bytes - client->memory_used) / 2)
+        evicted = evict(client, UINT64_MAX);
     uint64_t free_bytes = client->memory_bytes - client->memory_used;
     uint64_t claimed = want;
     if (want > free_bytes / 2)
@@ -122,6 +141,7 @@ uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uin
         claimed = 0;
     client->memory_used += claimed;
     pthread_mutex_unlock(&client->lock);
+    tvc_chunk_cache_free(evicted);
     return claimed;
 }
 
@@ -177,6 +197,7 @@ void trove_close(trove_client *client) {
         return;
     trove_error closed = {TROVE_CANCELLED, "the client was closed"};
     tvc_client_lose(client, &closed, &closed);
+    tvc_client_trim(client, UINT64_MAX);
     if (client->conn != NULL)
         close_connection(client);
     tv_timers_destroy(client->timers);
@@ -206,13 +227,10 @@ void trove_client_metrics_get(trove_client *client, trove_client_metrics *metric
         .payload_copied_bytes = conn.payload_copied_bytes,
     };
     pthread_mutex_lock(&client->lock);
-    metrics->buffers_allocated = client->buffers_gone;
-    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
-        struct tv_block_stats stats = {0};
+    metrics->buffers_allocated = client->buffers_gone + tvc_chunk_cache_created(client->cache.first);
+    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next)
         if (stream->chunks != NULL)
-            tvc_chunks_stats(stream->chunks, &stats);
-        metrics->buffers_allocated += stats.created;
-    }
+            metrics->buffers_allocated += tvc_chunks_created(stream->chunks);
     pthread_mutex_unlock(&client->lock);
 }
 

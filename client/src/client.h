@@ -15,6 +15,7 @@
 #define TVC_CLIENT_H
 
 #include "call.h"
+#include "chunk_cache.h"
 #include "conn.h"
 #include "hooks.h"
 #include "id_table.h"
@@ -68,7 +69,8 @@ struct trove_client {
     struct tv_id_table entries;
     struct tvc_calls calls;
     trove_stream *streams; /* all that aren't freed yet */
-    uint64_t memory_used;
+    uint64_t memory_used;  /* claimed by streams, and by what is in `cache` */
+    struct tvc_chunk_cache cache;
     uint64_t buffers_gone; /* created by chunk pools that are no more */
 
     /* the receiving thread's alone: the chunk whose payload is coming in */
@@ -105,6 +107,8 @@ void tvc_client_unlist(struct trove_client *client, struct tvc_entry *entry);
  * what is free, so that many streams share. Returns what was claimed; 0: not even `least` is free. Without the lock. */
 uint64_t tvc_client_memory_claim(struct trove_client *client, uint64_t want, uint64_t least);
 void tvc_client_memory_return(struct trove_client *client, uint64_t bytes);
+/* Frees chunk pools that have been idle since before `before_ns`. Without the lock. */
+void tvc_client_trim(struct trove_client *client, uint64_t before_ns);
 
 void tvc_client_acquire(struct trove_client *client);
 void tvc_client_release(struct trove_client *client);

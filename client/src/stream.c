@@ -15,21 +15,31 @@ static void unlink_stream(struct trove_client *client, trove_stream *stream) {
         stream->next->previous = stream->previous;
 }
 
+/* The next stream may have the chunk pool, which keeps its claim on memory. Under the lock. */
+static void leave_chunks(trove_stream *stream) {
+    struct trove_client *client = stream->client;
+    if (stream->chunks == NULL)
+        return;
+    if (client->phase != TVC_LOST && tvc_chunk_cache_give(&client->cache, stream->chunks, client->memory_bytes, tv_now_ns())) {
+        stream->memory_claimed -= tvc_chunks_bytes(stream->chunks);
+        stream->chunks = NULL;
+    } else {
+        client->buffers_gone += tvc_chunks_created(stream->chunks);
+    }
+}
+
 static void destroy(trove_stream *stream) {
     struct trove_client *client = stream->client;
-    struct tv_block_stats stats = {0};
-    if (stream->chunks != NULL)
-        tvc_chunks_stats(stream->chunks, &stats);
     pthread_mutex_lock(&client->lock);
     unlink_stream(client, stream);
-    client->buffers_gone += stats.created;
+    leave_chunks(stream);
+    client->memory_used -= stream->memory_claimed;
     pthread_mutex_unlock(&client->lock);
     if (stream->direction == TROVE_DIRECTION_UPLOAD)
         tvc_block_sums_fini(&stream->upload.sums);
     else
         tvc_block_sums_fini(&stream->download.sums);
     tvc_chunks_destroy(stream->chunks);
-    tvc_client_memory_return(client, stream->memory_claimed);
     tvc_stream_hooks_fini(&stream->hooks);
     trove_object_info_free(stream->object);
     pthread_cond_destroy(&stream->changed);
@@ -228,12 +238,15 @@ static void fill_direction(const trove_stream *stream, trove_stream_metrics *met
 
 void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics) {
     trove_stream *self = (trove_stream *)stream; /* the rolling average is brought up to date by looking at it */
-    struct tv_block_stats stats = {0};
-    *metrics = (trove_stream_metrics){.direction = stream->direction};
-    tvc_chunks_stats(stream->chunks, &stats);
-    metrics->buffers_allocated = stats.created;
-    metrics->buffers_in_use = stats.in_use;
-    metrics->buffers_high_water = stats.high_water;
+    size_t out = 0;
+    size_t high_water = 0;
+    tvc_chunks_usage(stream->chunks, &out, &high_water);
+    *metrics = (trove_stream_metrics){
+        .direction = stream->direction,
+        .buffers_allocated = tvc_chunks_created(stream->chunks),
+        .buffers_in_use = out,
+        .buffers_high_water = high_water,
+    };
     pthread_mutex_lock(&stream->client->lock);
     uint64_t now_ns = stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns();
     tvc_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));

@@ -71,8 +71,20 @@ static trove_status no_memory(const trove_stream *stream, uint64_t chunk_bytes, 
                    (unsigned long long)stream->client->memory_bytes);
 }
 
-/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download
- * asks for fewer chunks at once; an upload just never fills its window. */
+/* A chunk pool that an earlier stream has left, if it fits what is asked for. */
+static bool take_left_chunks(trove_stream *stream, uint64_t chunk_bytes, size_t count) {
+    struct trove_client *client = stream->client;
+    pthread_mutex_lock(&client->lock);
+    struct tvc_chunks *chunks = tvc_chunk_cache_take(&client->cache, chunk_bytes, count);
+    stream->chunks = chunks;
+    pthread_mutex_unlock(&client->lock);
+    if (chunks != NULL)
+        stream->memory_claimed = tvc_chunks_bytes(chunks);
+    return chunks != NULL;
+}
+
+/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download asks
+ * for fewer chunks at once; an upload just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
     const struct tvc_limits *limits = &stream->client->limits;
     if (open->chunk_bytes > limits->chunk_bytes_max)
@@ -80,26 +92,22 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
                        stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
     uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : TV_CHUNK_BYTES_DEFAULT;
     uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : TV_CHANNEL_CHUNKS_DEFAULT;
-    uint64_t window_bytes = channel_chunks * chunk_bytes;
-    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
-        open->demand = window_bytes;
-        stream->upload.demand_bytes = window_bytes;
+    uint64_t count = channel_chunks + spare_chunks(stream->direction);
+    bool download = stream->direction == TROVE_DIRECTION_DOWNLOAD;
+    if (!stream->own_bytes && !take_left_chunks(stream, chunk_bytes, count)) {
+        stream->memory_claimed = tvc_client_memory_claim(stream->client, count * chunk_bytes, chunk_bytes);
+        if (stream->memory_claimed == 0)
+            return no_memory(stream, chunk_bytes, error);
+        if (download && stream->memory_claimed < count * chunk_bytes) {
+            open->chunk_bytes = chunk_bytes;
+            open->channel_chunks = (uint32_t)(stream->memory_claimed / chunk_bytes);
+            channel_chunks = open->channel_chunks;
+        }
     }
-    if (stream->own_bytes)
-        return TROVE_OK;
-    uint64_t want = (channel_chunks + spare_chunks(stream->direction)) * chunk_bytes;
-    stream->memory_claimed = tvc_client_memory_claim(stream->client, want, chunk_bytes);
-    if (stream->memory_claimed == 0)
-        return no_memory(stream, chunk_bytes, error);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        return TROVE_OK;
-    if (stream->memory_claimed < want) {
-        open->chunk_bytes = chunk_bytes;
-        open->channel_chunks = (uint32_t)(stream->memory_claimed / chunk_bytes);
-        window_bytes = open->channel_chunks * chunk_bytes;
-    }
-    open->credit = window_bytes;
-    stream->download.window_bytes = window_bytes;
+    if (download)
+        open->credit = stream->download.window_bytes = channel_chunks * chunk_bytes;
+    else
+        open->demand = stream->upload.demand_bytes = channel_chunks * chunk_bytes;
     return TROVE_OK;
 }
 
@@ -148,6 +156,31 @@ static void drop_prepared(struct prepared *prepared) {
     trove_object_info_free(prepared->object);
 }
 
+/* Whether the chunk pool that was taken from an earlier stream is what the server has agreed to; else it goes. */
+static bool keep_left_chunks(trove_stream *stream) {
+    struct tvc_chunks *left = stream->chunks;
+    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream->direction);
+    if (left == NULL || (left->chunk_bytes == stream->chunk_bytes && left->count >= wanted))
+        return left != NULL;
+    pthread_mutex_lock(&stream->client->lock);
+    stream->chunks = NULL;
+    stream->client->buffers_gone += tvc_chunks_created(left);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_chunks_destroy(left);
+    return false;
+}
+
+static trove_status make_chunks(trove_stream *stream, struct prepared *prepared, trove_error *error) {
+    if (keep_left_chunks(stream)) {
+        prepared->chunk_count = stream->chunks->count;
+        return TROVE_OK;
+    }
+    trove_status status = settle_memory(stream, &prepared->chunk_count, error);
+    if (status != TROVE_OK)
+        return status;
+    return tvc_chunks_create(stream->chunk_bytes, prepared->chunk_count, !stream->own_bytes, &prepared->chunks, error);
+}
+
 static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opened, struct prepared *prepared,
                             trove_error *error) {
     trove_status status = check_opened(stream, opened, error);
@@ -156,9 +189,7 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->stream_id = opened->stream_id;
     stream->chunk_bytes = opened->chunk_bytes;
     stream->channel_chunks = opened->channel_chunks;
-    status = settle_memory(stream, &prepared->chunk_count, error);
-    if (status == TROVE_OK)
-        status = tvc_chunks_create(stream->chunk_bytes, prepared->chunk_count, !stream->own_bytes, &prepared->chunks, error);
+    status = make_chunks(stream, prepared, error);
     if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_DOWNLOAD)
         status = tvc_object_info_create(opened->object, stream->bucket, stream->key, &prepared->object, error);
     return status;
@@ -182,7 +213,8 @@ static void install_download(trove_stream *stream, const Trove__V1__Opened *open
     download->check_etag = stream->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
     tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
     tv_receiver_grant(&download->receiver, download->window_bytes);
-    uint64_t window_bytes = prepared->chunk_count * stream->chunk_bytes;
+    size_t chunks = prepared->chunk_count < stream->channel_chunks ? prepared->chunk_count : stream->channel_chunks;
+    uint64_t window_bytes = chunks * stream->chunk_bytes;
     if (window_bytes > download->window_bytes)
         download->credit_due = window_bytes - download->window_bytes;
 }
@@ -197,7 +229,8 @@ static trove_status install(trove_stream *stream, const Trove__V1__Opened *opene
         return status;
     if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
         install_download(stream, opened, prepared);
-    stream->chunks = prepared->chunks;
+    if (prepared->chunks != NULL)
+        stream->chunks = prepared->chunks;
     stream->object = prepared->object;
     *prepared = (struct prepared){0};
     stream->opened = true;

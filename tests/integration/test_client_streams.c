@@ -534,6 +534,30 @@ static void test_steady_state(void **state) {
     trove_stream_release(stream);
 }
 
+/* Streams one after the other use the same memory, and it is given back when larger chunks need it. */
+static void test_left_memory(void **state) {
+    const struct client_test *test = *state;
+    struct client_test other = *test;
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    CHECK_OK(trove_connect(test->url, NULL, &other.client, &error), &error);
+    for (int i = 0; i < 20; i++) {
+        trove_stream *stream = open_stream(&other, "left", TROVE_DIRECTION_UPLOAD, NULL);
+        CHECK_OK(write_bytes(stream, test->bytes, 20 * MIB, 0, &error), &error);
+        CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+        trove_stream_release(stream);
+        check_object(&other, "left", test->bytes, 20 * MIB);
+    }
+    assert_true(buffers(&other) <= 3 * 18); /* one may still be on its way back when the next stream begins */
+    options.chunk_bytes = 60 * MIB;
+    trove_stream *stream = open_stream(&other, "left", TROVE_DIRECTION_UPLOAD, &options);
+    CHECK_OK(write_bytes(stream, test->bytes, 20 * MIB, 0, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+    trove_close(other.client);
+}
+
 /* All streams of a client stay within its memory. */
 static void test_memory_bound(void **state) {
     const struct client_test *test = *state;
@@ -570,7 +594,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_fail),         cmocka_unit_test(test_release),        cmocka_unit_test(test_release_from_hook),
         cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_idle_upload),    cmocka_unit_test(test_steady_state),
-        cmocka_unit_test(test_memory_bound),
+        cmocka_unit_test(test_left_memory),  cmocka_unit_test(test_memory_bound),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
