@@ -188,8 +188,8 @@ void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason) {
 
 /* ---- sending ---- */
 
-trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                          trove_error *error) {
+trove_status tv_conn_queue(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                           trove_error *error) {
     pthread_mutex_lock(&conn->lock);
     trove_status status;
     if (conn->phase != TV_CONN_OPEN)
@@ -198,9 +198,27 @@ trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const voi
     else
         status = tv_writer_push(conn, frame, payload, payload_bytes, error);
     pthread_mutex_unlock(&conn->lock);
+    return status;
+}
+
+void tv_conn_flush(struct tv_conn *conn) {
+    tv_writer_kick(conn);
+}
+
+trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                          trove_error *error) {
+    trove_status status = tv_conn_queue(conn, frame, payload, payload_bytes, error);
     if (status == TROVE_OK)
         tv_writer_kick(conn);
     return status;
+}
+
+bool tv_conn_crowded(struct tv_conn *conn) {
+    pthread_mutex_lock(&conn->lock);
+    bool crowded = conn->phase == TV_CONN_OPEN && conn->writer.unsent_bytes > TV_UNSENT_BYTES_MAX;
+    conn->crowded |= crowded;
+    pthread_mutex_unlock(&conn->lock);
+    return crowded;
 }
 
 /* ---- time ---- */

@@ -48,6 +48,8 @@ struct tv_conn_handler {
     /* The connection has ended; the last call of all, exactly once. From now on nothing is read into a sink or from a pulled
      * frame's memory. Every `sent` has been called before it. */
     void (*closed)(void *context, const trove_error *why);
+    /* tv_conn_crowded said yes, and there is room again. On the sending thread, under no lock. NULL for who never asks. */
+    void (*drained)(void *context);
 };
 
 /* What a stream embeds to send. The connection links it into its rings. */
@@ -133,6 +135,15 @@ void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_
  * Errors: UNAVAILABLE (closing), RESOURCE_EXHAUSTED (no memory). */
 trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                           trove_error *error);
+
+/* The same, but nothing goes out for it alone: it takes the next frames along, or a flush. For who answers many calls at once. */
+trove_status tv_conn_queue(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
+                           trove_error *error);
+void tv_conn_flush(struct tv_conn *conn);
+
+/* Whether the peer leaves so much unread of what tv_conn_send queued that nothing large should be added. If so, `drained` is called
+ * when it has read most of it (unless the connection ends first). */
+bool tv_conn_crowded(struct tv_conn *conn);
 
 /* The flow has control frames or data (TV_WANTS_...) to be pulled. */
 void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);

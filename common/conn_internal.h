@@ -121,7 +121,8 @@ struct tv_conn {
     /* under the lock */
     enum tv_conn_phase phase;
     bool receiving;
-    bool parked; /* the receive loop waits for the peer to take answers */
+    bool parked;  /* the receive loop waits for the peer to take answers */
+    bool crowded; /* the owner does, too */
     bool sending;
     bool handling; /* handler functions are being called, by `handler_thread` */
     pthread_t handler_thread;

@@ -418,6 +418,15 @@ static bool unpark(struct tv_conn *conn) {
     return go;
 }
 
+/* Likewise for the owner. */
+static bool uncrowd(struct tv_conn *conn) {
+    pthread_mutex_lock(&conn->lock);
+    bool go = conn->crowded && conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
+    conn->crowded &= !go;
+    pthread_mutex_unlock(&conn->lock);
+    return go;
+}
+
 /* Has the role. */
 static void pump(struct tv_conn *conn) {
     for (;;) {
@@ -499,5 +508,7 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
     finish_operation(conn);
     if (unpark(conn))
         tv_reader_submit(conn);
+    if (uncrowd(conn))
+        conn->handler->drained(conn->context);
     pump(conn);
 }

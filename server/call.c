@@ -2,13 +2,15 @@
  *
  * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its deadline,
  * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. The worker frees it.
+ * An answer may be a thousand times as large as its call: while the peer leaves too much unread, calls aren't begun but wait.
  */
 #include "rpc.h"
 
 #include <string.h>
 
-struct call {
+struct tvs_call {
     struct tv_id_node node;
+    struct tvs_call *next_waiting; /* under the session's lock */
     struct tvs_session *session;
     struct tvs_method method;
     struct tvs_task task;
@@ -35,7 +37,7 @@ static void send_answer(struct tvs_session *session, uint64_t call_id, const str
 }
 
 /* Whoever gets true is the one to answer. */
-static bool unlist(struct call *call) {
+static bool unlist(struct tvs_call *call) {
     struct tvs_session *session = call->session;
     pthread_mutex_lock(&session->lock);
     bool mine = call->listed;
@@ -47,15 +49,49 @@ static bool unlist(struct call *call) {
     return mine;
 }
 
+void tvs_calls_resume(struct tvs_session *session) {
+    pthread_mutex_lock(&session->lock);
+    struct tvs_call *call = session->waiting_first;
+    session->waiting_first = session->waiting_last = NULL;
+    pthread_mutex_unlock(&session->lock);
+    while (call != NULL) {
+        struct tvs_call *next = call->next_waiting;
+        tvs_workers_submit(session->server->workers, &call->task);
+        call = next;
+    }
+}
+
+/* True: the call waits, and isn't the caller's any more. */
+static bool wait_for_room(struct tvs_call *call) {
+    struct tvs_session *session = call->session;
+    if (!tv_conn_crowded(session->conn))
+        return false;
+    tvs_session_acquire(session); /* the call may run and be gone as soon as it is in the list */
+    pthread_mutex_lock(&session->lock);
+    call->next_waiting = NULL;
+    if (session->waiting_last != NULL)
+        session->waiting_last->next_waiting = call;
+    else
+        session->waiting_first = call;
+    session->waiting_last = call;
+    pthread_mutex_unlock(&session->lock);
+    if (!tv_conn_crowded(session->conn)) /* there was room again before it was in the list */
+        tvs_calls_resume(session);
+    tvs_session_release(session);
+    return true;
+}
+
 static void run(struct tvs_task *task) {
-    struct call *call = (struct call *)((char *)task - offsetof(struct call, task));
+    struct tvs_call *call = (struct tvs_call *)((char *)task - offsetof(struct tvs_call, task));
     struct tvs_session *session = call->session;
     struct tvs_rpc rpc = {.server = session->server};
     struct tv_arena arena;
-    tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
     pthread_mutex_lock(&session->lock);
     bool wanted = call->listed;
     pthread_mutex_unlock(&session->lock);
+    if (wanted && wait_for_room(call))
+        return;
+    tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
     if (wanted) {
         trove_status status = tvs_rpc_invoke(&call->method, call->request, call->request_bytes, &arena, &rpc);
         (void)status; /* stands in rpc.error */
@@ -70,7 +106,7 @@ static void run(struct tvs_task *task) {
 }
 
 static void on_deadline(struct tv_timer *timer) {
-    struct call *call = (struct call *)((char *)timer - offsetof(struct call, timer));
+    struct tvs_call *call = (struct tvs_call *)((char *)timer - offsetof(struct tvs_call, timer));
     trove_error late;
     TV_FAIL(&late, DEADLINE_EXCEEDED, "%s took longer than its deadline of %u ms", call->method.descriptor->name,
             call->deadline_ms);
@@ -81,7 +117,7 @@ static void on_deadline(struct tv_timer *timer) {
 static trove_status begin_on_worker(struct tvs_session *session, const tv_frame *frame, const struct tvs_method *method,
                                     const void *payload, size_t payload_bytes, trove_error *error) {
     struct tvs_server *server = session->server;
-    struct call *call = calloc(1, sizeof *call + payload_bytes);
+    struct tvs_call *call = calloc(1, sizeof *call + payload_bytes);
     if (call == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a call");
     call->node.id = frame->call_id;
@@ -135,11 +171,11 @@ trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, 
     return status;
 }
 
-static struct call *take(struct tvs_session *session, uint64_t call_id) {
+static struct tvs_call *take(struct tvs_session *session, uint64_t call_id) {
     struct tv_id_node *node = tv_id_table_find(&session->calls, call_id);
     if (node == NULL)
         return NULL;
-    struct call *call = (struct call *)((char *)node - offsetof(struct call, node));
+    struct tvs_call *call = (struct tvs_call *)((char *)node - offsetof(struct tvs_call, node));
     call->listed = false;
     tv_id_table_remove(&session->calls, node);
     return call;
@@ -160,4 +196,5 @@ void tvs_calls_abandon(struct tvs_session *session) {
     for (struct tv_id_node *node; (node = tv_id_table_any(&session->calls)) != NULL;)
         (void)take(session, node->id);
     pthread_mutex_unlock(&session->lock);
+    tvs_calls_resume(session); /* those that wait are freed */
 }

@@ -10,6 +10,10 @@
 
 #include <string.h>
 
+/* Small objects on their way into the store, of all connections. */
+#define ALL_BYTES_MAX (12 * TV_MIB)
+#define ALL_PUTS_MAX  16384
+
 struct inline_put {
     struct tvs_task task;
     struct tvs_session *session;
@@ -21,12 +25,39 @@ struct inline_put {
     trove_metadata metadata[]; /* then the strings, then the bytes */
 };
 
+/* Takes the counts back. */
+static void forget(struct tvs_session *session, uint64_t bytes) {
+    struct tvs_server *server = session->server;
+    atomic_fetch_sub_explicit(&server->inline_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&server->inline_puts, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_release); /* a drain looks at it */
+}
+
+/* Charges the bytes to the connection's allowance, to the server's and to the budget. The server's keeps the driver's queue from
+ * filling up, so that putting something there doesn't wait. */
+static bool charge(struct tvs_session *session, uint64_t bytes) {
+    struct tvs_server *server = session->server;
+    uint64_t before = atomic_fetch_add_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
+    uint32_t puts = atomic_fetch_add_explicit(&session->inline_puts, 1, memory_order_relaxed);
+    uint64_t all_before = atomic_fetch_add_explicit(&server->inline_bytes, bytes, memory_order_relaxed);
+    uint32_t all_puts = atomic_fetch_add_explicit(&server->inline_puts, 1, memory_order_relaxed);
+    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX && all_before + bytes <= ALL_BYTES_MAX &&
+        all_puts < ALL_PUTS_MAX && tvs_budget_try(server->budget, bytes))
+        return true;
+    forget(session, bytes);
+    return false;
+}
+
+static void uncharge(struct tvs_session *session, uint64_t bytes) {
+    tvs_budget_give(session->server->budget, bytes);
+    forget(session, bytes);
+}
+
 static void finish(struct inline_put *put) {
     struct tvs_session *session = put->session;
     struct tvs_server *server = session->server;
-    tvs_budget_give(server->budget, put->data.bytes);
-    atomic_fetch_sub_explicit(&session->inline_bytes, put->data.bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_release);
+    uncharge(session, put->data.bytes);
     free(put);
     tvs_server_calmed(server);
     tvs_session_release(session);
@@ -49,8 +80,9 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     frame.call_id = put->call_id;
     frame.body_case = TV_BODY(COMPLETED);
     frame.completed = &completed;
-    trove_status sent = tv_conn_send(session->conn, &frame, NULL, 0, NULL);
-    (void)sent; /* the connection is closing: the client will ask whether the object is there */
+    trove_status queued = tv_conn_queue(session->conn, &frame, NULL, 0, NULL);
+    if (queued == TROVE_OK) /* else the connection is closing: the client will ask whether the object is there */
+        tvs_session_flush_later(session);
     finish(put);
 }
 
@@ -86,17 +118,6 @@ static trove_status check(const tv_frame *frame, const void *payload, uint64_t p
     if (tv_chunk_checksum(frame->call_id, 0, data) != open->inline_checksum)
         return TV_FAIL(error, DATA_LOSS, "%s/%s doesn't match its checksum: damaged on the way", open->bucket, open->key);
     return TROVE_OK;
-}
-
-/* Charges the bytes to the connection's allowance and to the budget. */
-static bool admit(struct tvs_session *session, uint64_t bytes) {
-    uint64_t before = atomic_fetch_add_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
-    uint32_t puts = atomic_fetch_add_explicit(&session->inline_puts, 1, memory_order_relaxed);
-    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX && tvs_budget_try(session->server->budget, bytes))
-        return true;
-    atomic_fetch_sub_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_relaxed);
-    return false;
 }
 
 static char *take_bytes(char **at, const void *bytes, size_t count) {
@@ -157,7 +178,7 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
-    if (!admit(session, data.bytes)) {
+    if (!charge(session, data.bytes)) {
         TV_FAIL(&error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", frame->open->bucket,
                 frame->open->key);
         tvs_session_send_status(session, frame->call_id, &error, true);
@@ -165,15 +186,13 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
     }
     struct inline_put *put = create(session, frame, &data, &error);
     if (put == NULL) {
-        atomic_fetch_sub_explicit(&session->inline_bytes, data.bytes, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_relaxed);
-        tvs_budget_give(server->budget, data.bytes);
+        uncharge(session, data.bytes);
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
     tvs_session_acquire(session);
     atomic_fetch_add_explicit(&server->bytes_total, data.bytes, memory_order_relaxed);
-    if (server->ops->capabilities & TVS_CAP_NONBLOCKING)
+    if (server->ops->capabilities & (TVS_CAP_NONBLOCKING | TVS_CAP_SMALL_QUEUED))
         run(&put->task);
     else
         tvs_workers_submit(server->workers, &put->task);

@@ -134,6 +134,7 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     init_conditions(server);
     server->tick.fire = on_tick;
     server->reap.fire = on_reap;
+    server->flush.run = tvs_session_flush_all;
     trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);

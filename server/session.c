@@ -201,7 +201,16 @@ static void on_closed(void *context, const trove_error *why) {
     tvs_session_release(session);
 }
 
-static const struct tv_conn_handler handler = {on_payload, on_frame, on_closed};
+static void on_drained(void *context) {
+    tvs_calls_resume(context);
+}
+
+static const struct tv_conn_handler handler = {
+    .payload = on_payload,
+    .frame = on_frame,
+    .closed = on_closed,
+    .drained = on_drained,
+};
 
 /* ---- life ---- */
 
@@ -294,6 +303,32 @@ void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
         list = stream->tick_next;
         tvs_stream_tick(stream, now_ns);
         tvs_stream_release(stream);
+    }
+}
+
+void tvs_session_flush_later(struct tvs_session *session) {
+    struct tvs_server *server = session->server;
+    if (atomic_exchange_explicit(&session->flush_marked, true, memory_order_acq_rel))
+        return;
+    tvs_session_acquire(session);
+    struct tvs_session *first = atomic_load_explicit(&server->flush_first, memory_order_relaxed);
+    do
+        session->flush_next = first;
+    while (!atomic_compare_exchange_weak_explicit(&server->flush_first, &first, session, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+    if (first == NULL) /* the task takes the whole list, so it is submitted by whoever begins one */
+        tvs_workers_submit(server->workers, &server->flush);
+}
+
+void tvs_session_flush_all(struct tvs_task *task) {
+    struct tvs_server *server = (struct tvs_server *)((char *)task - offsetof(struct tvs_server, flush));
+    struct tvs_session *session = atomic_exchange_explicit(&server->flush_first, NULL, memory_order_acq_rel);
+    while (session != NULL) {
+        struct tvs_session *next = session->flush_next;
+        atomic_store_explicit(&session->flush_marked, false, memory_order_release);
+        tv_conn_flush(session->conn);
+        tvs_session_release(session);
+        session = next;
     }
 }
 

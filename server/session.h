@@ -24,6 +24,7 @@
 
 struct tvs_stream;
 struct tvs_fragment;
+struct tvs_call;
 
 struct tvs_server {
     /* constant after creation */
@@ -57,6 +58,12 @@ struct tvs_server {
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
 
+    atomic_ullong inline_bytes; /* of small objects on their way into the store */
+    atomic_uint inline_puts;
+
+    _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
+    struct tvs_task flush;
+
     struct tv_timer tick;
     struct tv_timer reap;
 };
@@ -82,6 +89,8 @@ struct tvs_session {
     /* under the lock */
     struct tv_id_table streams;
     struct tv_id_table calls;
+    struct tvs_call *waiting_first; /* calls that aren't begun until the peer has read more answers */
+    struct tvs_call *waiting_last;
     uint64_t highest_id;
     struct tvs_fragment *free_fragments; /* used ones, for the next chunks */
     bool draining;
@@ -91,6 +100,8 @@ struct tvs_session {
     atomic_uint references;
     atomic_uint inline_puts; /* under way */
     atomic_ullong inline_bytes;
+    atomic_bool flush_marked;
+    struct tvs_session *flush_next; /* of who marked it, then the flush's */
 };
 
 /* server.c */
@@ -113,10 +124,16 @@ void tvs_session_release(struct tvs_session *session);
 /* Ends a call or stream that doesn't exist (any more) with a status. Not under the session's lock. */
 void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken);
 
+/* Sends what tv_conn_queue has queued, soon: when a commit answers hundreds of calls, each connection's answers go out together. */
+void tvs_session_flush_later(struct tvs_session *session);
+void tvs_session_flush_all(struct tvs_task *task); /* the server's `flush` */
+
 /* call.c: unary calls */
 trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                             trove_error *error);
 void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status status, const char *why);
+/* The calls that waited for the peer to read go on. */
+void tvs_calls_resume(struct tvs_session *session);
 /* The connection has ended: nobody wants the answers. */
 void tvs_calls_abandon(struct tvs_session *session);
 

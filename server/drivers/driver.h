@@ -24,6 +24,8 @@ enum tvs_capability {
     TVS_CAP_DURABLE = 1 << 2,     /* what was committed survives a crash */
     TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection */
     TVS_CAP_NONBLOCKING = 1 << 4, /* nothing here ever waits: write and read may be called from anywhere */
+    /* put_small only queues, and may be called from anywhere while less than 32 MiB, what describes them included, are on their way. */
+    TVS_CAP_SMALL_QUEUED = 1 << 5,
 };
 
 /* What a driver is opened with; from the DSN and the config. */
