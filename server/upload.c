@@ -156,6 +156,8 @@ bool tvs_upload_expire_locked(struct tvs_stream *stream) {
     stream->credit_due -= untold;
     stream->expired_due += expired - untold;
     trim_reservation(stream);
+    /* Its demand stands and is not told again: it queues behind those who wait. Otherwise it would have nothing for ever. */
+    (void)tvs_upload_grant_locked(stream);
     return true;
 }
 
