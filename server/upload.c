@@ -181,6 +181,11 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
     struct tv_fragment_in in;
     judge_input(chunk, payload_bytes, &in);
     error->status = TROVE_OK;
+    if (stream->complete_received) { /* it may be committed at this moment */
+        TV_FAIL(error, INVALID_ARGUMENT, "chunk %llu of %s/%s came after its complete", (unsigned long long)chunk->index,
+                stream->bucket, stream->key);
+        return NULL;
+    }
     if (tv_receiver_fragment(&stream->receiver, &in, error) != TV_RECEIVE_TAKE)
         return NULL;
     struct tvs_fragment *fragment = take_fragment(stream->session);
@@ -406,11 +411,12 @@ static trove_status check_size(const struct tvs_stream *stream, trove_error *err
     uint64_t size = stream->receiver.taken_offset;
     uint64_t said = stream->complete_size != size ? stream->complete_size : stream->declared_size;
     if (said != size && (stream->complete_size != size || stream->declared_size != TROVE_SIZE_UNKNOWN))
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu bytes were announced, but %llu came", stream->bucket, stream->key,
-                       (unsigned long long)said, (unsigned long long)size);
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu bytes were announced, but %llu came", stream->bucket,
+                       stream->key, (unsigned long long)said, (unsigned long long)size);
     if (stream->complete_chunks != stream->receiver.received_chunks)
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu chunks were announced, but %llu came", stream->bucket, stream->key,
-                       (unsigned long long)stream->complete_chunks, (unsigned long long)stream->receiver.received_chunks);
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu chunks were announced, but %llu came", stream->bucket,
+                       stream->key, (unsigned long long)stream->complete_chunks,
+                       (unsigned long long)stream->receiver.received_chunks);
     return TROVE_OK;
 }
 
@@ -429,8 +435,8 @@ static void commit(struct tvs_stream *stream) {
     struct tvs_put *put = stream->put;
     stream->put = NULL;
     tvs_stream_acquire(stream);
-    stream->session->server->ops->put_commit(put, stream->complete_etag[0] != '\0' ? stream->complete_etag : NULL,
-                                             on_committed, stream);
+    stream->session->server->ops->put_commit(put, stream->complete_etag[0] != '\0' ? stream->complete_etag : NULL, on_committed,
+                                             stream);
 }
 
 /* The stream has ended: nothing of it stays. */

@@ -404,6 +404,21 @@ static uint64_t early_credit_overflow(struct raw_client *client) {
     return send_ack(client, download(client, UINT64_MAX), 7, 1, false);
 }
 
+/* What was announced as empty may be stored at the moment when a chunk comes after all. A pause holds it up until then. */
+static uint64_t chunk_after_complete(struct raw_client *client) {
+    Trove__V1__Chunk chunk;
+    uint64_t id = raw_upload(client);
+    raw_send_control(client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
+    raw_frame *paused = raw_receive(client);
+    assert_non_null(paused);
+    assert_int_equal(paused->body_case, RAW_BODY(STATE));
+    raw_free(paused);
+    raw_send_complete(client, id, 0, 0);
+    raw_init_chunk(&chunk, id, 0, 0, bad_bytes, 1000);
+    raw_send_chunk(client, id, &chunk, bad_bytes, 1000);
+    return id;
+}
+
 #define CODE(name) TROVE__V1__CODE__##name
 
 const struct bad_case bad_stream_cases[] = {
@@ -427,6 +442,7 @@ const struct bad_case bad_stream_cases[] = {
     {"chunk after no seek", BAD_WELCOMED, chunk_after_no_seek, CODE(INVALID_ARGUMENT), "seek"},
     {"chunk that grows", BAD_WELCOMED, chunk_grows, CODE(INVALID_ARGUMENT), "900"},
     {"chunk after the final one", BAD_WELCOMED, chunk_after_final, CODE(INVALID_ARGUMENT), "final"},
+    {"chunk after complete", BAD_WELCOMED, chunk_after_complete, CODE(INVALID_ARGUMENT), "after its complete"},
     {"no credit at all", BAD_WELCOMED, credit_ignored_at_once, CODE(RESOURCE_EXHAUSTED), "wait for credit"},
     {"more than the credit", BAD_WELCOMED, credit_ignored, CODE(RESOURCE_EXHAUSTED), "wait for credit"},
     {"complete before the final chunk", BAD_WELCOMED, complete_early, CODE(FAILED_PRECONDITION), "final chunk"},
