@@ -17,8 +17,8 @@ struct tvs_budget;
 struct tvs_claim {
     struct tvs_claim *next;
     uint64_t bytes;
-    bool queued;
-    void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it is no longer queued */
+    bool queued;                              /* under the budget's lock: the owner has to know by itself whether it waits */
+    void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it may be used again */
 };
 
 trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget, trove_error *error);
@@ -31,7 +31,7 @@ uint64_t tvs_budget_bytes(const struct tvs_budget *budget);
 
 /* Reserves now or not at all. */
 bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes);
-/* Reserves now (true), or queues the claim, which must not be queued already. */
+/* Reserves now (true), or queues the claim, which must not wait already: from here until `granted` has been called. */
 bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_t bytes);
 /* Takes a claim out of the queue; false if it wasn't there (`granted` may be running). */
 bool tvs_budget_forget(struct tvs_budget *budget, struct tvs_claim *claim);

@@ -117,13 +117,14 @@ bool tvs_download_work_locked(const struct tvs_stream *stream) {
         return !stream->cleaned;
     if (!stream->begun)
         return true;
-    return stream->state == TROVE_STREAM_ACTIVE && !stream->eof && !stream->claim.queued && wants_more(stream);
+    return stream->state == TROVE_STREAM_ACTIVE && !stream->eof && !stream->claiming && wants_more(stream);
 }
 
 void tvs_download_granted(struct tvs_claim *claim) {
     struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, claim));
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
+    stream->claiming = false;
     stream->reserved_bytes += claim->bytes;
     bool run = tvs_stream_schedule(stream);
     pthread_mutex_unlock(&session->lock);
@@ -280,6 +281,7 @@ static bool reserve_run(struct tvs_stream *stream, uint64_t *reserved_bytes) {
     } else {
         tvs_stream_acquire(stream); /* the claim's, if it has to wait */
         have = tvs_budget_take(session->server->budget, &stream->claim, bytes);
+        stream->claiming = !have;
         if (have)
             tvs_stream_release(stream);
     }

@@ -127,8 +127,10 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
     }
     count_end(stream);
     log_end(stream);
-    if (tvs_budget_forget(stream->session->server->budget, &stream->claim))
+    if (stream->claiming && tvs_budget_forget(stream->session->server->budget, &stream->claim)) {
+        stream->claiming = false;
         tvs_stream_release(stream); /* the claim's; the caller has one */
+    }
     return tvs_stream_schedule(stream);
 }
 

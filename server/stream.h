@@ -25,7 +25,6 @@ struct tvs_fragment {
     uint64_t checksum;
     bool has_checksum;
     bool ends_chunk;
-    bool drained; /* not taken: its payload went nowhere */
     uint32_t segment_count;
     void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
 };
@@ -98,9 +97,9 @@ struct tvs_stream {
     uint64_t early_credit; /* came before the sender was there */
     bool eof;              /* the last chunk was pushed */
     bool complete_sent;
-    bool reserved_read; /* memory for the next read has been granted */
 
     struct tvs_claim claim;
+    bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
     struct tvs_stream *tick_next; /* the timer's alone */
 
     /* the strand's alone */

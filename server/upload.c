@@ -118,14 +118,15 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream) {
             granted = true;
             continue;
         }
-        if (stream->claim.queued)
+        if (stream->claiming)
             break;
         /* Who waits holds nothing that it can do without, or all would wait for each other. What is claimed is enough even if
          * everything that is charged now has gone by then. */
         trim_reservation(stream);
         uint64_t more = round_to_segments(unit) + TV_SEGMENT_BYTES;
         tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-        if (!tvs_budget_take(budget, &stream->claim, more))
+        stream->claiming = !tvs_budget_take(budget, &stream->claim, more);
+        if (stream->claiming)
             break;
         stream->reserved_bytes += more;
         tvs_stream_release(stream);
@@ -137,6 +138,7 @@ void tvs_upload_granted(struct tvs_claim *claim) {
     struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, claim));
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
+    stream->claiming = false;
     stream->reserved_bytes += claim->bytes;
     bool told = tvs_upload_grant_locked(stream);
     if (!told)
