@@ -76,8 +76,12 @@ static uint64_t covered_bytes(const struct tvs_stream *stream) {
     return stream->reserved_bytes > TV_SEGMENT_BYTES ? stream->reserved_bytes - TV_SEGMENT_BYTES : 0;
 }
 
+/* What may come, what is still to come of the chunk that has begun, and what waits for the store. */
 static uint64_t charged_bytes(const struct tvs_stream *stream) {
-    return stream->receiver.outstanding_bytes + stream->receiver.held_bytes;
+    const struct tv_receiver *receiver = &stream->receiver;
+    bool coming = receiver->in_chunk && !receiver->chunk_not_taken;
+    uint64_t coming_bytes = coming ? receiver->chunk_bytes - receiver->fragment_offset : 0;
+    return receiver->outstanding_bytes + coming_bytes + receiver->held_bytes;
 }
 
 static void set_reservation(struct tvs_stream *stream, uint64_t bytes) {
@@ -455,7 +459,9 @@ static void clean(struct tvs_stream *stream) {
     }
     stream->fragment_last = NULL;
     drop_segment(stream);
-    set_reservation(stream, 0);
+    /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives this
+     * back. */
+    set_reservation(stream, stream->landing_segments * TV_SEGMENT_BYTES);
     stream->cleaned = true;
     pthread_mutex_unlock(&session->lock);
 }
@@ -486,6 +492,6 @@ void tvs_upload_step(struct tvs_stream *stream) {
 
 void tvs_upload_fini(struct tvs_stream *stream) {
     TV_ASSERT(stream->fragment_first == NULL);
-    if (stream->reserved_bytes > 0) /* granted after the strand had cleaned up */
+    if (stream->reserved_bytes > 0) /* granted, or a payload still coming in, when the strand had cleaned up */
         tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
 }
