@@ -79,6 +79,8 @@ struct tvs_stream {
     struct tv_receiver receiver;
     struct tvs_fragment *fragment_first;
     struct tvs_fragment *fragment_last;
+    uint32_t fragment_count;   /* landing and queued */
+    uint32_t landing_segments; /* of the fragment whose payload is coming in */
     uint64_t demand_bytes;
     uint64_t credit_due; /* granted, not yet told */
     uint64_t expired_due;

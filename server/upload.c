@@ -225,6 +225,8 @@ void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint
     struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
     if (stream != NULL && takes_chunks(stream))
         fragment = admit(stream, frame->chunk, payload_bytes, &error);
+    if (fragment != NULL)
+        stream->landing_segments = fragment->segment_count;
     pthread_mutex_unlock(&session->lock);
     if (fragment != NULL) {
         sink->kind = TV_SINK_MEMORY;
@@ -254,6 +256,7 @@ static void landed(struct tvs_session *session) {
     struct tvs_stream *stream = session->landing_stream;
     bool run = false;
     pthread_mutex_lock(&session->lock);
+    stream->landing_segments = 0;
     if (tv_stream_state_terminal(stream->state)) {
         give_fragment(session, session->landing);
     } else {
@@ -307,6 +310,7 @@ void tvs_upload_landing_lost(struct tvs_session *session) {
     if (session->landing == NULL)
         return;
     pthread_mutex_lock(&session->lock);
+    session->landing_stream->landing_segments = 0;
     give_fragment(session, session->landing);
     pthread_mutex_unlock(&session->lock);
     tvs_stream_release(session->landing_stream);
