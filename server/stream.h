@@ -13,6 +13,9 @@
 #include "session.h"
 #include "stream_state.h"
 
+/* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a chunk
+ * (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */
+#define TVS_FRAGMENTS_MAX(channel_chunks, window_bytes) (2 * (channel_chunks) + (uint32_t)((window_bytes) / (4 * TV_KIB)))
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
 #define TVS_CONTROL_ANSWERS_MAX   16
 #define TVS_FRAGMENT_SEGMENTS_MAX (TV_DATA_PIECES_MAX + 1)

@@ -194,8 +194,10 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
     }
     if (tv_receiver_fragment(&stream->receiver, &in, error) != TV_RECEIVE_TAKE)
         return NULL;
-    struct tvs_fragment *fragment = take_fragment(stream->session);
+    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->window_bytes);
+    struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment != NULL && place(stream, fragment, payload_bytes)) {
+        stream->fragment_count++;
         fragment->data.offset = chunk->offset;
         fragment->chunk_index = chunk->index;
         fragment->has_checksum = chunk->checksum_given_case == TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
@@ -209,7 +211,8 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         tv_receiver_decline(&stream->receiver, &in);
         (void)tvs_upload_expire_locked(stream); /* told before the answer, or the peer would send it again at once */
     } else {
-        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the rest of chunk %llu", (unsigned long long)chunk->index);
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the rest of chunk %llu%s", (unsigned long long)chunk->index,
+                room ? "" : ": too many small fragments wait for the store; send larger ones");
     }
     return NULL;
 }
@@ -481,6 +484,7 @@ void tvs_upload_step(struct tvs_stream *stream) {
         stream->fragment_first = fragment->next;
         if (stream->fragment_first == NULL)
             stream->fragment_last = NULL;
+        stream->fragment_count--;
     }
     bool committing = !ended && begun && fragment == NULL && ready_to_commit(stream);
     pthread_mutex_unlock(&session->lock);
