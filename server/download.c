@@ -318,6 +318,7 @@ static void produce(struct tvs_stream *stream) {
 
 static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
+    tvs_stream_log_end(stream);
     session->server->ops->get_end(stream->get);
     stream->get = NULL;
     if (stream->run != NULL)

@@ -103,7 +103,7 @@ static void count_end(struct tvs_stream *stream) {
         atomic_fetch_add_explicit(&server->streams_failed, 1, memory_order_relaxed);
 }
 
-static void log_end(const struct tvs_stream *stream) {
+void tvs_stream_log_end(const struct tvs_stream *stream) {
     struct tvs_log_line line;
     tvs_log_begin(&line, stream->state == TROVE_STREAM_FAILED ? TVS_LOG_WARN : TVS_LOG_DEBUG, "stream ended");
     tvs_log_number(&line, "stream", stream->id);
@@ -126,7 +126,6 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
         stream->status_due = true;
     }
     count_end(stream);
-    log_end(stream);
     if (stream->claiming && tvs_budget_forget(stream->session->server->budget, &stream->claim)) {
         stream->claiming = false;
         tvs_stream_release(stream); /* the claim's; the caller has one */

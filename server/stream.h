@@ -146,6 +146,8 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
     __attribute__((warn_unused_result));
 /* The same with everything around it. Not under the lock. */
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
+/* One line in the log. By the strand when it cleans up, for logging may wait and isn't done under a lock. */
+void tvs_stream_log_end(const struct tvs_stream *stream);
 /* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */
 bool tvs_stream_unlist_locked(struct tvs_stream *stream) __attribute__((warn_unused_result));
 /* Answers a frame for a call id that belongs to no stream: an error if it never did, silence if it has ended. */

@@ -455,6 +455,7 @@ static void commit(struct tvs_stream *stream) {
 /* The stream has ended: nothing of it stays. */
 static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
+    tvs_stream_log_end(stream);
     if (stream->put != NULL)
         session->server->ops->put_abort(stream->put);
     stream->put = NULL;
