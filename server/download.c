@@ -164,7 +164,7 @@ static void begin(struct tvs_stream *stream) {
     }
     pthread_mutex_lock(&session->lock);
     stream->sender_ready = true;
-    tv_sender_credit(&stream->sender, stream->early_credit, 0);
+    tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
     stream->begun = true;
     pthread_mutex_unlock(&session->lock);
     tvs_stream_wake(stream, TV_WANTS_CONTROL);

@@ -100,7 +100,8 @@ struct tvs_stream {
     struct tv_sender sender;
     bool sender_ready;
     uint64_t early_credit; /* came before the sender was there */
-    bool eof;              /* the last chunk was pushed */
+    uint64_t early_expired;
+    bool eof; /* the last chunk was pushed */
     bool complete_sent;
 
     struct tvs_claim claim;
