@@ -273,9 +273,10 @@ bool tvs_server_destroy(struct tvs_server *server) {
     bool clean = server->timers == NULL || end_sessions(server);
     if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS))
         return false;
-    tv_timers_destroy(server->timers);
     if (server->driver != NULL)
         server->ops->close(server->driver);
+    tv_timers_destroy(
+        server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_budget_destroy(server->budget);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);

@@ -7,8 +7,6 @@
 #include <time.h>
 
 struct tvs_workers {
-    uint32_t thread_count; /* constant */
-
     pthread_mutex_t lock;
     /* under the lock */
     pthread_cond_t work;
@@ -68,7 +66,6 @@ trove_status tvs_workers_create(uint32_t threads, struct tvs_workers **workers_o
     struct tvs_workers *workers = calloc(1, sizeof *workers);
     if (workers == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for workers");
-    workers->thread_count = threads;
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->work, NULL);
     pthread_condattr_t clock;
