@@ -285,13 +285,14 @@ trove_status tvs_config_check(const struct tvs_config *config, trove_error *erro
                 "(insecure: true in the config) where the network is closed to others",
                 url);
     }
-    if (config->server.chunk_bytes > config->server.memory_bytes) {
+    /* As for streams that ask for a size. A chunk that the memory can't carry would wait for it for ever, and all others behind it. */
+    if (config->server.chunk_bytes > config->server.memory_bytes / 4) {
         char chunk[32];
         char memory[32];
         tvs_format_bytes(config->server.chunk_bytes, chunk);
         tvs_format_bytes(config->server.memory_bytes, memory);
-        return TV_FAIL(error, INVALID_ARGUMENT, "`pool.chunk_size` is %s and doesn't fit into `memory`, %s; raise the latter",
-                       chunk, memory);
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "`pool.chunk_size` is %s and doesn't fit into a quarter of `memory`, %s; raise the latter", chunk, memory);
     }
     return TROVE_OK;
 }

@@ -194,8 +194,8 @@ static void the_network_needs_a_word(void **state) {
         {"{insecure: true, listen: [\"tcp://a:1\", \"ws://b:1/x\"]}", TROVE_OK, ""},
         {"listen: [\"http://a\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"http://a\""},
         {"listen: [\"ipc://relative\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"ipc://relative\""},
-        {"{memory: 8MiB, pool: {chunk_size: 8MiB}}", TROVE_OK, ""},
-        {"{memory: 8MiB, pool: {chunk_size: 9MiB}}", TROVE_INVALID_ARGUMENT, "`pool.chunk_size` is 9MiB and doesn't fit into"},
+        {"{memory: 8MiB, pool: {chunk_size: 2MiB}}", TROVE_OK, ""},
+        {"{memory: 8MiB, pool: {chunk_size: 3MiB}}", TROVE_INVALID_ARGUMENT, "`pool.chunk_size` is 3MiB and doesn't fit into"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct tvs_config config;
