@@ -421,8 +421,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_put_file(trove_client *client, co
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);
 
-/* Reads the object (or the options' range) into `data`. *size_read tells how many bytes that were.
- * Errors: OUT_OF_RANGE where `capacity` is too small: nothing is read then, the message tells the size. */
+/* Reads the object (or the options' range) straight into `data`. *size_read tells how many bytes that were. On failure what is in
+ * `data` is undefined. Errors: OUT_OF_RANGE where `capacity` is too small: nothing is read then, the message tells the size. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_memory(trove_client *client, const char *bucket, const char *key, void *data,
                                                           size_t capacity, const trove_stream_options *options, size_t *size_read,
                                                           trove_object_info **info, trove_error *error);

@@ -3,64 +3,46 @@
 #include "stream.h"
 #include "transfer.h"
 
-#include <string.h>
-
-static trove_status read_all(const struct tvc_transfer *transfer, const struct tvc_consumer *consumer, trove_stream *stream,
+static trove_status read_all(const struct tvc_transfer *transfer, trove_stream *stream, tvc_consume consume, void *context,
                              trove_error *error) {
-    trove_status status = TROVE_OK;
-    if (consumer->prepare != NULL)
-        status = consumer->prepare(consumer->context, stream->object, stream->size, error);
-    while (status == TROVE_OK) {
+    for (;;) {
         struct tvc_chunk *chunk = NULL;
-        status = tvc_download_read(stream, tvc_transfer_deadline(transfer), &chunk, error);
+        trove_status status = tvc_download_read(stream, tvc_transfer_deadline(transfer), &chunk, error);
         if (status != TROVE_OK || chunk == NULL)
-            break;
-        status = consumer->consume(consumer->context, &chunk->handle, error);
+            return status;
+        status = consume(context, &chunk->handle, error);
         tvc_download_put(stream, chunk);
+        if (status != TROVE_OK)
+            return status;
     }
-    return status;
 }
 
-trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_consumer *consumer, trove_object_info **info,
-                     trove_error *error) {
+trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_memory *own, tvc_consume consume, void *context,
+                     trove_object_info **info, trove_error *error) {
     trove_stream *stream = NULL;
-    trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_DOWNLOAD, false, &stream, error);
+    trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_DOWNLOAD, own, &stream, error);
     if (status != TROVE_OK)
         return status;
     trove_error why;
-    status = read_all(transfer, consumer, stream, &why);
+    status = read_all(transfer, stream, consume, context, &why);
     if (status == TROVE_OK && info != NULL)
         status = tvc_object_info_copy(stream->object, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);
     }
+    if (own != NULL)
+        tvc_transfer_take_back(stream);
     trove_stream_release(stream);
     return status;
 }
 
 /* ---- memory ---- */
 
-struct memory_target {
-    char *data;
-    size_t capacity;
-    size_t used;
-};
-
-static trove_status memory_prepare(void *context, const trove_object_info *object, uint64_t size, trove_error *error) {
-    const struct memory_target *target = context;
-    if (size > target->capacity)
-        return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: %llu bytes don't fit into %zu", object->bucket, object->key,
-                       (unsigned long long)size, target->capacity);
-    return TROVE_OK;
-}
-
-static trove_status memory_consume(void *context, const trove_chunk *chunk, trove_error *error) {
-    struct memory_target *target = context;
-    if (chunk->size > target->capacity - target->used)
-        return TV_FAIL(error, INTERNAL, "the server has sent more than it said");
-    memcpy(target->data + target->used, chunk->data, chunk->size);
-    target->used += chunk->size;
+/* The bytes are where they belong already. */
+static trove_status count_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
+    (void)error;
+    *(size_t *)context += chunk->size;
     return TROVE_OK;
 }
 
@@ -73,11 +55,11 @@ trove_status trove_get_memory(trove_client *client, const char *bucket, const ch
         status = TV_FAIL(error, INVALID_ARGUMENT, "the data is NULL");
     if (status != TROVE_OK)
         return status;
-    struct memory_target target = {.data = data, .capacity = capacity};
-    struct tvc_consumer consumer = {memory_prepare, memory_consume, &target};
-    status = tvc_get(&transfer, &consumer, info, error);
+    const struct tvc_own_memory own = {data, capacity};
+    size_t read = 0;
+    status = tvc_get(&transfer, &own, count_bytes, &read, info, error);
     if (status == TROVE_OK && size_read != NULL)
-        *size_read = target.used;
+        *size_read = read;
     return status;
 }
 
@@ -88,7 +70,7 @@ struct fd_target {
     int fd;
 };
 
-static trove_status fd_consume(void *context, const trove_chunk *chunk, trove_error *error) {
+static trove_status write_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
     const struct fd_target *target = context;
     return tvc_fd_write(target->transfer, target->fd, chunk->data, chunk->size, error);
 }
@@ -100,6 +82,5 @@ trove_status trove_get_fd(trove_client *client, const char *bucket, const char *
     if (status != TROVE_OK)
         return status;
     struct fd_target target = {&transfer, fd};
-    struct tvc_consumer consumer = {NULL, fd_consume, &target};
-    return tvc_get(&transfer, &consumer, info, error);
+    return tvc_get(&transfer, NULL, write_bytes, &target, info, error);
 }

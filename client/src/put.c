@@ -2,11 +2,6 @@
 #include "inline_put.h"
 #include "stream.h"
 #include "transfer.h"
-#include "wait.h"
-
-/* A socket that takes no bytes at the end of a failed put: after this the connection is cut, for it still refers to the
- * caller's memory. */
-#define UNSENT_GRACE_MS 2000
 
 static trove_status write_all(const struct tvc_transfer *transfer, trove_stream *stream, const char *data, size_t size,
                               trove_error *error) {
@@ -28,24 +23,14 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
     return status;
 }
 
-/* The memory is the caller's again when no chunk is out. */
-static void wait_for_memory(trove_stream *stream) {
-    if (tvc_chunks_wait_idle(stream->chunks, tvc_deadline_after_ms(UNSENT_GRACE_MS)))
-        return;
-    trove_error why;
-    TV_FAIL(&why, DEADLINE_EXCEEDED, "the server takes no bytes, and those of %s/%.200s must not wait any longer", stream->bucket,
-            stream->key);
-    tvc_client_abort(stream->client, &why);
-    (void)tvc_chunks_wait_idle(stream->chunks, TVC_NO_DEADLINE); /* a cut connection lets go of everything at once */
-}
-
 trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
                                    trove_error *error) {
     struct tvc_transfer sized = *transfer;
     sized.options.size = size;
     trove_stream *stream = NULL;
     trove_error why;
-    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, true, &stream, error);
+    const struct tvc_own_memory own = {(void *)data, size};
+    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, &own, &stream, error);
     if (status != TROVE_OK)
         return status;
     status = write_all(&sized, stream, data, size, &why);
@@ -55,7 +40,7 @@ trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const vo
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);
     }
-    wait_for_memory(stream);
+    tvc_transfer_take_back(stream);
     trove_stream_release(stream);
     return status;
 }

@@ -129,7 +129,7 @@ static trove_status put_stream(const struct tvc_transfer *transfer, const struct
     struct tvc_transfer sized = *transfer;
     sized.options.size = source->size;
     trove_stream *stream = NULL;
-    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, false, &stream, error);
+    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, NULL, &stream, error);
     if (status != TROVE_OK)
         return status;
     trove_error why;

@@ -81,7 +81,9 @@ struct tvc_stream_request {
     trove_direction direction;
     trove_stream_options options; /* checked */
     bool paused;                  /* to be started by the program */
-    bool own_bytes;               /* upload: straight out of the program's memory */
+    bool own_bytes;               /* straight out of, or into, the program's memory */
+    void *target;                 /* download with own_bytes: where the first byte of the range goes */
+    size_t capacity;              /* of the target; a larger range fails with OUT_OF_RANGE */
 };
 
 /* Opens a stream and waits until the server has. */

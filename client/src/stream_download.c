@@ -36,6 +36,8 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     incoming->handle.offset = chunk->offset;
     incoming->handle.size = chunk->chunk_bytes;
     incoming->handle.final = chunk->final;
+    if (download->target != NULL)
+        incoming->handle.data = download->target + (chunk->offset - download->range_offset);
     return TV_RECEIVE_TAKE;
 }
 
@@ -50,7 +52,7 @@ void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t pay
         download->landing = true;
         sink->kind = TV_SINK_MEMORY;
         sink->iov_count = 1;
-        sink->iov[0] = (struct iovec){(char *)download->incoming->block + chunk->fragment_offset, payload_bytes};
+        sink->iov[0] = (struct iovec){(char *)download->incoming->handle.data + chunk->fragment_offset, payload_bytes};
     }
     pthread_mutex_unlock(&stream->client->lock);
     if (verdict == TV_RECEIVE_FAIL)

@@ -16,6 +16,8 @@ struct tvc_download {
     /* constant once the stream is open */
     uint64_t range_offset;
     uint64_t range_length; /* TROVE_SIZE_UNKNOWN: to the end */
+    char *target;          /* the program's memory for the whole range; NULL: chunks have blocks of their own */
+    size_t capacity;       /* of the target */
     uint64_t window_bytes; /* credit given at the opening */
     bool check_etag;       /* the whole object is read, and it has an etag */
 

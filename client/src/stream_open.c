@@ -49,6 +49,8 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     if (!upload) {
         stream->download.range_offset = request->options.range_offset;
         stream->download.range_length = request->options.range_length;
+        stream->download.target = request->target;
+        stream->download.capacity = request->capacity;
     }
     atomic_init(&stream->references, 1);
     tvc_cond_init(&stream->changed);
@@ -205,11 +207,15 @@ static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened
     return TROVE_OK;
 }
 
-static void install_download(trove_stream *stream, const Trove__V1__Opened *opened, const struct prepared *prepared) {
+static trove_status install_download(trove_stream *stream, const Trove__V1__Opened *opened, const struct prepared *prepared,
+                                     trove_error *error) {
     struct tvc_download *download = &stream->download;
     const trove_object_info *object = prepared->object;
     uint64_t left = object->size > download->range_offset ? object->size - download->range_offset : 0;
     stream->size = download->range_length < left ? download->range_length : left;
+    if (stream->own_bytes && stream->size > download->capacity)
+        return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: %llu bytes don't fit into %zu", stream->bucket, stream->key,
+                       (unsigned long long)stream->size, download->capacity);
     download->check_etag = stream->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
     tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
     tv_receiver_grant(&download->receiver, download->window_bytes);
@@ -217,6 +223,7 @@ static void install_download(trove_stream *stream, const Trove__V1__Opened *open
     uint64_t window_bytes = chunks * stream->chunk_bytes;
     if (window_bytes > download->window_bytes)
         download->credit_due = window_bytes - download->window_bytes;
+    return TROVE_OK;
 }
 
 /* Under the lock. */
@@ -225,10 +232,10 @@ static trove_status install(trove_stream *stream, const Trove__V1__Opened *opene
     trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
     if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_UPLOAD)
         status = install_upload(stream, opened, error);
+    else if (status == TROVE_OK)
+        status = install_download(stream, opened, prepared, error);
     if (status != TROVE_OK)
         return status;
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
-        install_download(stream, opened, prepared);
     if (prepared->chunks != NULL)
         stream->chunks = prepared->chunks;
     stream->object = prepared->object;

@@ -18,7 +18,7 @@
 /* One fragment against its checksum; its bytes into the object's sums. */
 static bool check_fragment(trove_stream *stream, const struct tvc_chunk *chunk, const struct tvc_fragment *fragment) {
     struct tvc_download *download = &stream->download;
-    char *memory = (char *)chunk->block + fragment->at;
+    char *memory = (char *)chunk->handle.data + fragment->at;
     struct tv_data data = {
         .offset = chunk->handle.offset + fragment->at,
         .bytes = fragment->bytes,

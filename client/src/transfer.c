@@ -3,6 +3,10 @@
 
 #include "options.h"
 #include "stream.h"
+#include "wait.h"
+
+/* A socket that neither gives nor takes the rest of a frame of a transfer that has ended: after this the connection is cut. */
+#define STUCK_GRACE_MS 2000
 
 trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *client, const char *bucket, const char *key,
                                 trove_direction direction, const trove_stream_options *options, trove_error *error) {
@@ -22,14 +26,26 @@ uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer) {
     return tvc_client_deadline(transfer->client, transfer->timeout_ms);
 }
 
-trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, bool own_bytes,
+trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, const struct tvc_own_memory *own,
                                trove_stream **stream, trove_error *error) {
     struct tvc_stream_request request = {
         .bucket = transfer->bucket,
         .key = transfer->key,
         .direction = direction,
         .options = transfer->options,
-        .own_bytes = own_bytes,
+        .own_bytes = own != NULL,
+        .target = own != NULL ? own->data : NULL,
+        .capacity = own != NULL ? own->capacity : 0,
     };
     return tvc_stream_open(transfer->client, &request, tvc_transfer_deadline(transfer), stream, error);
+}
+
+void tvc_transfer_take_back(trove_stream *stream) {
+    if (tvc_chunks_wait_idle(stream->chunks, tvc_deadline_after_ms(STUCK_GRACE_MS)))
+        return;
+    trove_error why;
+    TV_FAIL(&why, DEADLINE_EXCEEDED, "the server has stopped in the middle of %s/%.200s, and the program's memory can't wait",
+            stream->bucket, stream->key);
+    tvc_client_abort(stream->client, &why);
+    (void)tvc_chunks_wait_idle(stream->chunks, TVC_NO_DEADLINE); /* a cut connection lets go of everything at once */
 }

@@ -16,9 +16,15 @@ struct tvc_transfer {
 /* Checks names and options before anything goes to the network. */
 trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *client, const char *bucket, const char *key,
                                 trove_direction direction, const trove_stream_options *options, trove_error *error);
-/* Opens the stream, started. `own_bytes`: chunks will point into the program's memory. */
-trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, bool own_bytes,
+/* Opens the stream, started. `own`: chunks point into the program's memory; for a download it is where the bytes go. */
+struct tvc_own_memory {
+    void *data;
+    size_t capacity;
+};
+trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, const struct tvc_own_memory *own,
                                trove_stream **stream, trove_error *error);
+/* Waits until nothing refers to the program's memory any more; the stream has ended. The connection is cut if that takes long. */
+void tvc_transfer_take_back(trove_stream *stream);
 /* The deadline of a next step. */
 uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer);
 
@@ -36,15 +42,9 @@ trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data
 /* Takes the bytes of a chunk; false ends the transfer with *error. */
 typedef trove_status (*tvc_consume)(void *context, const trove_chunk *chunk, trove_error *error);
 
-/* Gets an object chunk by chunk. `prepare` (may be NULL) is told the object's description and the bytes that will come before
- * any. */
-struct tvc_consumer {
-    trove_status (*prepare)(void *context, const trove_object_info *object, uint64_t size, trove_error *error);
-    tvc_consume consume;
-    void *context;
-};
-trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_consumer *consumer, trove_object_info **info,
-                     trove_error *error);
+/* Gets an object chunk by chunk. `own` may be NULL; where it isn't, nothing refers to that memory on return. */
+trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_memory *own, tvc_consume consume, void *context,
+                     trove_object_info **info, trove_error *error);
 
 /* fd.c: descriptors */
 
