@@ -39,13 +39,14 @@
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
 /* Chunks and streams. */
-#define TV_CHUNK_BYTES_MIN        1
-#define TV_CHUNK_BYTES_MAX        (64 * TV_MIB)
-#define TV_CHUNK_BYTES_DEFAULT    (1 * TV_MIB)
-#define TV_CHANNEL_CHUNKS_MAX     1024
-#define TV_CHANNEL_CHUNKS_DEFAULT 16
-#define TV_STREAMS_PER_CONN_MAX   16384
-#define TV_CALLS_PER_CONN_MAX     1024
+#define TV_CHUNK_BYTES_MIN             1
+#define TV_CHUNK_BYTES_MAX             (64 * TV_MIB)
+#define TV_CHUNK_BYTES_DEFAULT         (1 * TV_MIB)
+#define TV_CHANNEL_CHUNKS_MAX          1024
+#define TV_CHANNEL_CHUNKS_DEFAULT      16
+#define TV_STREAMS_PER_CONN_MAX        16384
+#define TV_CALLS_PER_CONN_MAX          1024
+#define TV_REQUESTS_PER_CONN_BYTES_MAX (4 * TV_MIB) /* of the calls under way: names of full length in each */
 
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX    (64 * TV_KIB)
@@ -63,6 +64,7 @@ _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_
                "an open with the largest metadata fits a header");
 _Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on block boundaries");
 _Static_assert(TV_CHUNK_BYTES_MAX % TV_PAYLOAD_BYTES_MAX == 0, "full chunks are whole frames");
+_Static_assert(TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUESTS_PER_CONN_BYTES_MAX, "calls in bulk have room");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
 
 #endif

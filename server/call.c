@@ -49,6 +49,15 @@ static bool unlist(struct tvs_call *call) {
     return mine;
 }
 
+static void discard(struct tvs_call *call) {
+    struct tvs_session *session = call->session;
+    pthread_mutex_lock(&session->lock);
+    session->calls_begun--;
+    session->requests_bytes -= call->request_bytes;
+    pthread_mutex_unlock(&session->lock);
+    free(call);
+}
+
 void tvs_calls_resume(struct tvs_session *session) {
     pthread_mutex_lock(&session->lock);
     struct tvs_call *call = session->waiting_first;
@@ -101,7 +110,7 @@ static void run(struct tvs_task *task) {
     tv_timer_cancel(session->server->timers, &call->timer);
     free(rpc.response);
     tv_arena_fini(&arena);
-    free(call);
+    discard(call);
     tvs_session_release(session);
 }
 
@@ -130,21 +139,26 @@ static trove_status begin_on_worker(struct tvs_session *session, const tv_frame 
     if (payload_bytes > 0)
         memcpy(call->request, payload, payload_bytes);
     pthread_mutex_lock(&session->lock);
-    bool full = session->calls.count >= TV_CALLS_PER_CONN_MAX;
+    /* Those that were answered early, by their deadline or a cancel, count until a worker has come to them. */
+    bool full =
+        session->calls_begun >= TV_CALLS_PER_CONN_MAX || session->requests_bytes + payload_bytes > TV_REQUESTS_PER_CONN_BYTES_MAX;
     if (!full) {
+        session->calls_begun++;
+        session->requests_bytes += payload_bytes;
         tv_id_table_add(&session->calls, &call->node);
         call->listed = true;
     }
     pthread_mutex_unlock(&session->lock);
     if (full) {
         free(call);
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%d calls of this connection are unanswered, which is the limit; wait for some",
-                       TV_CALLS_PER_CONN_MAX);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                       "%s: this connection has as many calls under way as are allowed, %d of together %llu bytes; wait for some",
+                       method->descriptor->name, TV_CALLS_PER_CONN_MAX, (unsigned long long)TV_REQUESTS_PER_CONN_BYTES_MAX);
     }
     trove_status status = tv_timer_arm(server->timers, &call->timer, tv_now_ns() + (uint64_t)call->deadline_ms * 1000000, error);
     if (status != TROVE_OK) {
         (void)unlist(call);
-        free(call);
+        discard(call);
         return status;
     }
     tvs_session_acquire(session);

@@ -89,6 +89,8 @@ struct tvs_session {
     /* under the lock */
     struct tv_id_table streams;
     struct tv_id_table calls;
+    uint32_t calls_begun;           /* on workers or waiting for one, answered or not */
+    uint64_t requests_bytes;        /* of theirs */
     struct tvs_call *waiting_first; /* calls that aren't begun until the peer has read more answers */
     struct tvs_call *waiting_last;
     uint64_t highest_id;
