@@ -28,6 +28,7 @@ trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv
     conn->payload_bytes_max = options->payload_bytes_max;
     conn->keepalive_ms = options->keepalive_ms;
     conn->reader.payload_bytes_max = options->payload_bytes_max;
+    atomic_init(&conn->heard_ns, tv_now_ns()); /* the owner's timer may look before the start */
     transport_move->context = conn;
     transport_move->on_received = tv_reader_received;
     transport_move->on_sent = tv_writer_sent;

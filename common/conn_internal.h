@@ -85,7 +85,6 @@ struct tv_writer {
     struct tv_unsent *unsent_first;
     struct tv_unsent *unsent_last;
     uint64_t unsent_bytes;
-    uint64_t unsent_frames;
     struct tv_flow *control_first;
     struct tv_flow *control_last;
     struct tv_flow *data_first;

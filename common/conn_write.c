@@ -95,7 +95,6 @@ static trove_status push_unsent(struct tv_conn *conn, const tv_frame *frame, con
         writer->unsent_first = unsent;
     writer->unsent_last = unsent;
     writer->unsent_bytes += unsent->bytes;
-    writer->unsent_frames++;
     return TROVE_OK;
 }
 
@@ -260,7 +259,6 @@ static void take_pushed(struct tv_conn *conn) {
         if (writer->unsent_first == NULL)
             writer->unsent_last = NULL;
         writer->unsent_bytes -= unsent->bytes;
-        writer->unsent_frames--;
         unsent->next = NULL;
         *tail = unsent;
         tail = &unsent->next;
