@@ -282,14 +282,10 @@ static uint64_t send_repeated(struct raw_client *client, unsigned body_tag, cons
 
 /* One unknown field of 40,000 bytes in front of the payload. */
 static uint64_t send_large_header(struct raw_client *client) {
-    uint8_t *message = calloc(1, 40006);
-    assert_non_null(message);
-    memcpy(message, "\x08\x01\xC2\x3E\xC0\xB8\x02", 7); /* call_id; field 1000 of 40,000 bytes */
     raw_prefix(client, 7 + 40000 + 4);
-    raw_bytes(client, message, 7);
+    raw_bytes(client, "\x08\x01\xC2\x3E\xC0\xB8\x02", 7); /* call_id; field 1000 of 40,000 bytes */
     raw_bytes(client, bad_bytes, 40000);
     raw_bytes(client, "\xFA\x7F\x01z", 4);
-    free(message);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* bad_input.c - bad input ends its call or connection with a clear error, and nothing else: nothing is stored, nothing leaks, others are
- * served. Runs every row of the tables and every peer against mem:// and local://, over a unix socket and tcp.
+/* bad_input.c - bad input ends its call or connection with a clear error, and nothing else: nothing is stored, nothing leaks,
+ * others are served. Runs every row of the tables and every peer against mem:// and local://, over a unix socket and tcp.
  */
 #include "bad_input.h"
 
@@ -21,19 +21,26 @@ struct raw_client bad_bystander = {.fd = -1};
 
 /* ---- the bystander's checks ---- */
 
-static uint64_t put_inline(struct raw_client *client, const char *key, size_t count) {
+uint64_t bad_send_inline(const char *bucket, const char *key, size_t count) {
     raw_frame frame = TROVE__V1__FRAME__INIT;
     Trove__V1__Open open;
-    raw_init_open(&open, "bad", key, true);
-    frame.call_id = raw_new_id(client);
+    raw_init_open(&open, bucket, key, true);
+    frame.call_id = raw_new_id(&bad_bystander);
     open.inline_checksum_given_case = TROVE__V1__OPEN__INLINE_CHECKSUM_GIVEN_INLINE_CHECKSUM;
     open.inline_checksum = stock_chunk_checksum(frame.call_id, 0, 0, bad_bytes, count);
     frame.body_case = RAW_BODY(OPEN);
     frame.open = &open;
     frame.payload.data = bad_bytes;
     frame.payload.len = count;
-    raw_send(client, &frame);
+    raw_send(&bad_bystander, &frame);
     return frame.call_id;
+}
+
+uint64_t bad_send_delete(const char *bucket, const char *key) {
+    Trove__V1__ObjectDeleteRequest request = TROVE__V1__OBJECT_DELETE_REQUEST__INIT;
+    request.bucket = raw_text(bucket);
+    request.key = raw_text(key);
+    return raw_call(&bad_bystander, "trove.v1.Objects/Delete", &request.base);
 }
 
 static void check_listing(size_t expected) {
@@ -118,10 +125,7 @@ void bad_check_server(size_t expected) {
 }
 
 void bad_remove(const char *key) {
-    Trove__V1__ObjectDeleteRequest request = TROVE__V1__OBJECT_DELETE_REQUEST__INIT;
-    request.bucket = raw_text("bad");
-    request.key = raw_text(key);
-    uint64_t id = raw_call(&bad_bystander, "trove.v1.Objects/Delete", &request.base);
+    uint64_t id = bad_send_delete("bad", key);
     protobuf_c_message_free_unpacked(raw_answer(&bad_bystander, id, &trove__v1__object_delete_response__descriptor), NULL);
 }
 
@@ -174,7 +178,7 @@ static int start_server(void **state) {
     request.bucket = raw_text("bad");
     uint64_t id = raw_call(&bad_bystander, "trove.v1.Buckets/Create", &request.base);
     protobuf_c_message_free_unpacked(raw_answer(&bad_bystander, id, &trove__v1__bucket_create_response__descriptor), NULL);
-    id = put_inline(&bad_bystander, "kept", BAD_KEPT_BYTES);
+    id = bad_send_inline("bad", "kept", BAD_KEPT_BYTES);
     raw_frame *completed = raw_receive(&bad_bystander);
     assert_non_null(completed);
     assert_int_equal(completed->body_case, RAW_BODY(COMPLETED));

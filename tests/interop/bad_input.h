@@ -1,4 +1,5 @@
-/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is left. */
+/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is left.
+ * */
 #ifndef TROVE_TESTS_BAD_INPUT_H
 #define TROVE_TESTS_BAD_INPUT_H
 
@@ -48,9 +49,12 @@ extern struct raw_client bad_bystander;
 
 /* Connects bad_client. */
 struct raw_client *bad_connect(enum bad_begin begin);
-/* Nothing was stored beyond "kept" and `expected` further objects, nothing is under way, no buffer is out, the memory budget is whole,
- * and the bystander is served. */
+/* Nothing was stored beyond "kept" and `expected` further objects, nothing is under way, no buffer is out, the memory budget is
+ * whole, and the bystander is served. */
 void bad_check_server(size_t expected);
+/* By the bystander, who has to take the answers: completed and status. */
+uint64_t bad_send_inline(const char *bucket, const char *key, size_t count);
+uint64_t bad_send_delete(const char *bucket, const char *key);
 /* Removes an object that a test stored on purpose. */
 void bad_remove(const char *key);
 

@@ -193,8 +193,8 @@ static uint64_t credit_ignored_at_once(struct raw_client *client) {
     return id;
 }
 
-/* Two chunks on the credit for one, in one write. With a demand of 1,000 bytes no more is ever granted than that at a time, but the
- * first may have been taken before the second comes: so it is paused first, and nothing is granted any more. */
+/* Two chunks on the credit for one, in one write. With a demand of 1,000 bytes no more is ever granted than that at a time, but
+ * the first may have been taken before the second comes: so it is paused first, and nothing is granted any more. */
 static uint64_t credit_ignored(struct raw_client *client) {
     Trove__V1__Open open;
     Trove__V1__Chunk chunk;

@@ -63,7 +63,11 @@ void raw_close(struct raw_client *client) {
 /* ---- sending ---- */
 
 static void collect(struct raw_client *client, const void *bytes, size_t count) {
-    client->sent = realloc(client->sent, client->sent_bytes + count);
+    size_t needed = client->sent_bytes + count;
+    if (needed > client->sent_capacity) {
+        client->sent_capacity = 2 * needed;
+        client->sent = realloc(client->sent, client->sent_capacity);
+    }
     assert_non_null(client->sent);
     memcpy(client->sent + client->sent_bytes, bytes, count);
     client->sent_bytes += count;

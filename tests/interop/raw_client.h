@@ -1,7 +1,8 @@
-/* raw_client.h - a client of bytes: a plain blocking socket over tcp or a unix socket, so that a test can send what no library would.
+/* raw_client.h - a client of bytes: a plain blocking socket over tcp or a unix socket, so that a test can send what no library
+ * would.
  *
- * Frames are packed with the stock generated code, and may be spoilt before they are sent. What can't be done fails the cmocka test;
- * that the server has closed the connection is no failure but the end of what can be received. One thread.
+ * Frames are packed with the stock generated code, and may be spoilt before they are sent. What can't be done fails the cmocka
+ * test; that the server has closed the connection is no failure but the end of what can be received. One thread.
  */
 #ifndef TROVE_TESTS_RAW_CLIENT_H
 #define TROVE_TESTS_RAW_CLIENT_H
@@ -29,6 +30,7 @@ struct raw_client {
     bool collecting; /* what is sent is kept in `sent` instead */
     uint8_t *sent;
     size_t sent_bytes;
+    size_t sent_capacity;
 };
 
 /* Connects; the SP greetings have been exchanged. */

@@ -1,5 +1,5 @@
-/* stock_client.h - a client of Trove made of nothing but a stock nng PAIR0 socket, the code that protoc-c generates, and libxxhash. It
- * shares nothing with libtrove, so that what it finds is what trove.proto says.
+/* stock_client.h - a client of Trove made of nothing but a stock nng PAIR0 socket, the code that protoc-c generates, and
+ * libxxhash. It shares nothing with libtrove, so that what it finds is what trove.proto says.
  *
  * Every function that meets something it didn't expect fails the cmocka test. One thread; nng's own call the pipe hook.
  */
@@ -53,7 +53,8 @@ stock_frame *stock_receive(struct stock_client *client);
 stock_frame *stock_expect(struct stock_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body);
 void stock_free(stock_frame *frame);
 
-/* A unary call. Returns the code; where it is OK and `response` isn't NULL, *response is the answer (protobuf_c_message_free_unpacked). */
+/* A unary call. Returns the code; where it is OK and `response` isn't NULL, *response is the answer
+ * (protobuf_c_message_free_unpacked). */
 Trove__V1__Code stock_call(struct stock_client *client, const char *method, const ProtobufCMessage *request,
                            const ProtobufCMessageDescriptor *type, ProtobufCMessage **response);
 

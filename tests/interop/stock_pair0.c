@@ -1,6 +1,6 @@
-/* stock_pair0.c - any language can be a client: a stock nng_pair0 socket and the stock generated protobuf code make a bucket, put and
- * get objects over tcp, ipc and ws, with and without header checksums; and when the server is restarted the socket connects again by
- * itself and goes on.
+/* stock_pair0.c - any language can be a client: a stock nng_pair0 socket and the stock generated protobuf code make a bucket, put
+ * and get objects over tcp, ipc and ws, with and without header checksums; and when the server is restarted the socket connects
+ * again by itself and goes on.
  */
 #include "stock_client.h"
 #include "troved.h"
@@ -167,8 +167,8 @@ static void restart(const char *scheme) {
     troved_ask_to_end(troved);
     expect_go_away(&client, TROVE__V1__CODE__OK);
     expect_go_away(&client, TROVE__V1__CODE__UNAVAILABLE);
-    /* The client has read why and closes; the socket dials again. Over tcp this is left to the server, which waits for a moment and
-     * then closes. (nng's ws doesn't notice that if nobody is receiving.) */
+    /* The client has read why and closes; the socket dials again. Over tcp this is left to the server, which waits for a moment
+     * and then closes. (nng's ws doesn't notice that if nobody is receiving.) */
     if (strcmp(scheme, "tcp") != 0)
         stock_hang_up(&client);
     assert_int_equal(troved_stop(troved, true), 0);

@@ -1,8 +1,8 @@
 /* troved.h - for tests: a real troved as a child process, in a temporary folder of its own.
  *
- * The program is $TROVED where that is set, else the one that was built. Whatever can't be done fails the cmocka test that asked for
- * it. The server's log is collected by a thread and printed when the server ends in another way than it should, so that a
- * sanitizer's report is seen.
+ * The program is $TROVED where that is set, else the one that was built. Whatever can't be done fails the cmocka test that asked
+ * for it. The server's log is collected by a thread and printed when the server ends in another way than it should, so that a
+ * sanitizer's report is seen; TROVE_TEST_LOG in the environment has it printed always.
  */
 #ifndef TROVE_TESTS_TROVED_H
 #define TROVE_TESTS_TROVED_H
@@ -21,7 +21,8 @@ struct troved_options {
 
 struct troved;
 
-/* Starts it and waits until it is ready. `folder` NULL: in a new one; else in that of a server before it, so that a store goes on. */
+/* Starts it and waits until it is ready. `folder` NULL: in a new one; else in that of a server before it, so that a store goes
+ * on. */
 struct troved *troved_start(const struct troved_options *options, const char *folder);
 /* Asks it to end (SIGTERM) and doesn't wait. */
 void troved_ask_to_end(struct troved *troved);
