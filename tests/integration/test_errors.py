@@ -235,7 +235,7 @@ class AddressTest(TroveTest):
                 self.refuse(FAILURE, f"line {line}", "--config", path, "--check-config")
         self.refuse(FAILURE, "no/such.yaml", "--config", "/no/such.yaml")
         path.write_text("memory: 8MiB\npool:\n  chunk_size: 16MiB\n")
-        self.refuse(FAILURE, "doesn't fit into `memory`", "--config", path, "--check-config")
+        self.refuse(FAILURE, "doesn't fit into a quarter of `memory`", "--config", path, "--check-config")
 
     def test_check_config(self) -> None:
         """Nothing is started, made or touched."""
