@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define CURSOR_BYTES_MAX 2048
+#define CURSOR_DIGITS_MAX ((size_t)2 * 2048)
 
 /* A block that is being filled: structures first, then strings. */
 struct block {
@@ -146,7 +146,7 @@ void trove_list_page_free(trove_list_page *page) {
 
 trove_status tvc_cursor_decode(const char *cursor, uint8_t **bytes_out, size_t *count, trove_error *error) {
     size_t digits = strlen(cursor);
-    if (digits == 0 || digits > 2 * CURSOR_BYTES_MAX)
+    if (digits == 0 || digits > CURSOR_DIGITS_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "a cursor of %zu characters; use next_cursor of the page before", digits);
     uint8_t *bytes = malloc(digits / 2 + 1);
     if (bytes == NULL)

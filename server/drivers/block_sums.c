@@ -96,8 +96,8 @@ trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expe
     sums->finished = true;
     tv_etag(sums->bytes, sums->sums, sums->count, etag);
     if (expected != NULL && strcmp(expected, etag) != 0)
-        return TV_FAIL(error, DATA_LOSS, "the bytes that came have the etag %s, those that were sent %.32s: damaged on the way", etag,
-                       expected);
+        return TV_FAIL(error, DATA_LOSS, "the bytes that came have the etag %s, those that were sent %.32s: damaged on the way",
+                       etag, expected);
     return TROVE_OK;
 }
 

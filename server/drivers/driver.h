@@ -30,9 +30,9 @@ enum tvs_capability {
 
 /* What a driver is opened with; from the DSN and the config. */
 struct tvs_driver_config {
-    const char *path;              /* what the DSN has behind its scheme: "/var/lib/trove" of local:///var/lib/trove */
-    uint64_t memory_bytes;         /* ceiling of what the driver itself may hold: mem's objects, local's caches; 0: its default */
-    bool relaxed;                  /* durability traded for speed by the operator's word; never the default */
+    const char *path;      /* what the DSN has behind its scheme: "/var/lib/trove" of local:///var/lib/trove */
+    uint64_t memory_bytes; /* ceiling of what the driver itself may hold: mem's objects, local's caches; 0: its default */
+    bool relaxed;          /* durability traded for speed by the operator's word; never the default */
     void (*log)(void *context, const char *message); /* may be NULL; rare and important things: repaired, removed, failed */
     void *log_context;
 };
@@ -44,7 +44,7 @@ struct tvs_object {
     uint64_t generation;  /* at least 1; grows with every put of this key, also across a delete (a store-wide counter will do) */
     uint64_t modified_ns; /* since the epoch */
     char etag[TROVE_ETAG_BYTES];
-    char *content_type;   /* "" where none was given */
+    char *content_type; /* "" where none was given */
     trove_metadata *metadata;
     size_t metadata_count;
     void *memory; /* one block that holds all of the above pointers' targets */
@@ -54,9 +54,9 @@ void tvs_object_fini(struct tvs_object *object); /* zeroed and finished ones are
 
 /* What must hold for a put, delete or copy when it takes effect, and for a get when it begins. All unset: always. */
 struct tvs_conditions {
-    const char *if_match;       /* the object must exist with this etag; NULL: any */
-    bool if_none;               /* the object must not exist */
-    uint64_t if_generation;     /* the object must exist with this generation; 0: any */
+    const char *if_match;   /* the object must exist with this etag; NULL: any */
+    bool if_none;           /* the object must not exist */
+    uint64_t if_generation; /* the object must exist with this generation; 0: any */
 };
 
 struct tvs_put_options {
@@ -117,8 +117,8 @@ struct tvs_driver_ops {
                          trove_error *error);
     /* Blocks. Visits up to `limit` entries from one snapshot in byte order; costs the page, not the bucket. *more tells whether
      * anything follows the last entry taken. */
-    trove_status (*list)(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
-                         tvs_list_visit visit, void *context, bool *more, trove_error *error);
+    trove_status (*list)(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
+                         void *context, bool *more, trove_error *error);
     /* Block until durable. */
     trove_status (*delete)(struct tvs_driver *driver, const char *bucket, const char *key,
                            const struct tvs_conditions *conditions, trove_error *error);

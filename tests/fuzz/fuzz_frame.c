@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
     struct tv_frame_layout layout;
     trove_error error;
     enum tv_scan scan = tv_frame_scan(message, count, count, &layout, &error);
-    bool whole = scan == TV_SCAN_OK || (scan == TV_SCAN_SHUFFLED && tv_frame_compact(message, count, &layout, &error) == TROVE_OK);
+    bool whole =
+        scan == TV_SCAN_OK || (scan == TV_SCAN_SHUFFLED && tv_frame_compact(message, count, &layout, &error) == TROVE_OK);
     tv_frame *frame = NULL;
     if (whole && tv_frame_unpack(message, layout.header_bytes, &arena, &frame, &error) == TROVE_OK)
         (void)tv_frame_pack(frame, 0, true, packed, sizeof packed);

@@ -30,7 +30,7 @@ struct end {
     char message[64];
     trove_error closed;
     bool is_closed;
-    trove_error gone; /* the peer's go-away */
+    trove_error gone;           /* the peer's go-away */
     uint64_t order[CHUNKS_MAX]; /* call ids of the chunks, as they came */
     /* the flow */
     uint64_t call_id;
@@ -153,16 +153,16 @@ static struct timespec deadline(void) {
     return at;
 }
 
-#define WAIT_FOR(end, condition)                                                                                               \
-    do {                                                                                                                       \
-        struct timespec until = deadline();                                                                                    \
-        int code = 0;                                                                                                          \
-        pthread_mutex_lock(&(end)->lock);                                                                                      \
-        while (!(condition) && code == 0)                                                                                      \
-            code = pthread_cond_timedwait(&(end)->changed, &(end)->lock, &until);                                              \
-        bool reached = (condition);                                                                                            \
-        pthread_mutex_unlock(&(end)->lock);                                                                                    \
-        assert_true(reached);                                                                                                  \
+#define WAIT_FOR(end, condition)                                                                                                 \
+    do {                                                                                                                         \
+        struct timespec until = deadline();                                                                                      \
+        int code = 0;                                                                                                            \
+        pthread_mutex_lock(&(end)->lock);                                                                                        \
+        while (!(condition) && code == 0)                                                                                        \
+            code = pthread_cond_timedwait(&(end)->changed, &(end)->lock, &until);                                                \
+        bool reached = (condition);                                                                                              \
+        pthread_mutex_unlock(&(end)->lock);                                                                                      \
+        assert_true(reached);                                                                                                    \
     } while (0)
 
 static void on_accepted(void *context, struct tv_transport *transport) {
