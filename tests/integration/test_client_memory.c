@@ -1,0 +1,123 @@
+/* test_client_memory.c - what libtrove's streams take and give back: credit of idle ones, chunk buffers, the client's bound. */
+#include "client_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The demand is withdrawn after a second without anything to send, and announced again. */
+static void test_idle_upload(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_stream_metrics metrics;
+    trove_stream *stream = open_stream(test, "idle", TROVE_DIRECTION_UPLOAD, NULL);
+    CHECK_OK(write_bytes(stream, test->bytes, 1 * MIB, 0, &error), &error);
+    uint64_t until_ms = now_ms() + 10000;
+    do {
+        pause_ms(50);
+        trove_stream_metrics_get(stream, &metrics);
+    } while (metrics.credit_bytes > 0 && now_ms() < until_ms);
+    assert_int_equal(metrics.credit_bytes, 0);
+    CHECK_OK(write_bytes(stream, test->bytes + 1 * MIB, 3 * MIB, 0, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+    check_object(test, "idle", test->bytes, 4 * MIB);
+}
+
+static uint64_t buffers(const struct client_test *test) {
+    trove_client_metrics metrics;
+    trove_client_metrics_get(test->client, &metrics);
+    return metrics.buffers_allocated;
+}
+
+static void test_steady_state(void **state) {
+    const struct client_test *test = *state;
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = 64 * KIB;
+    trove_stream *stream = open_stream(test, "steady", TROVE_DIRECTION_UPLOAD, &options);
+    uint64_t before = buffers(test);
+    for (int i = 0; i < 10; i++)
+        CHECK_OK(write_bytes(stream, test->bytes, 10 * MIB, 0, &error), &error);
+    assert_true(buffers(test) - before <= 18); /* 16 in the window, one that is filled, one on its way back */
+    CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+    stream = open_stream(test, "steady", TROVE_DIRECTION_DOWNLOAD, &options);
+    before = buffers(test);
+    for (size_t at = 0; at < 100 * MIB;) {
+        trove_chunk *chunk = NULL;
+        CHECK_OK(trove_stream_read(stream, 0, &chunk, &error), &error);
+        assert_true(memcmp(chunk->data, test->bytes + at % (10 * MIB), chunk->size) == 0);
+        at += chunk->size;
+        trove_stream_chunk_put(stream, chunk);
+    }
+    assert_true(buffers(test) - before <= 16);
+    trove_chunk *end = NULL;
+    CHECK_OK(trove_stream_read(stream, 0, &end, &error), &error);
+    assert_null(end);
+    trove_stream_release(stream);
+}
+
+/* Streams one after the other use the same memory, and it is given back when larger chunks need it. */
+static void test_left_memory(void **state) {
+    const struct client_test *test = *state;
+    struct client_test other = *test;
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    CHECK_OK(trove_connect(test->url, NULL, &other.client, &error), &error);
+    for (int i = 0; i < 20; i++) {
+        trove_stream *stream = open_stream(&other, "left", TROVE_DIRECTION_UPLOAD, NULL);
+        CHECK_OK(write_bytes(stream, test->bytes, 20 * MIB, 0, &error), &error);
+        CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+        trove_stream_release(stream);
+        check_object(&other, "left", test->bytes, 20 * MIB);
+    }
+    assert_true(buffers(&other) <= 3 * 18); /* one may still be on its way back when the next stream begins */
+    options.chunk_bytes = 60 * MIB;
+    trove_stream *stream = open_stream(&other, "left", TROVE_DIRECTION_UPLOAD, &options);
+    CHECK_OK(write_bytes(stream, test->bytes, 20 * MIB, 0, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+    trove_close(other.client);
+}
+
+/* All streams of a client stay within its memory. */
+static void test_memory_bound(void **state) {
+    const struct client_test *test = *state;
+    trove_client_options options;
+    trove_stream_options stream_options;
+    trove_client *client = NULL;
+    trove_stream *streams[32] = {NULL};
+    trove_error error = {TROVE_OK, ""};
+    trove_client_options_init(&options);
+    trove_stream_options_init(&stream_options);
+    options.memory_bytes = 8 * MIB;
+    stream_options.chunk_bytes = 1 * MIB;
+    CHECK_OK(trove_connect(test->url, &options, &client, &error), &error);
+    int opened = 0;
+    while (opened < 32 && trove_stream_open(client, BUCKET, "bound", TROVE_DIRECTION_UPLOAD, &stream_options, &streams[opened],
+                                            &error) == TROVE_OK)
+        opened++;
+    assert_in_range(opened, 2, 8);
+    CHECK_FAILS(error.status, RESOURCE_EXHAUSTED, "memory_bytes", &error);
+    for (int i = 0; i < opened; i++) {
+        CHECK_OK(trove_stream_start(streams[i], &error), &error);
+        CHECK_OK(write_bytes(streams[i], test->bytes, 3 * MIB, 0, &error), &error);
+        CHECK_OK(trove_stream_complete(streams[i], 0, NULL, &error), &error);
+        trove_stream_release(streams[i]);
+    }
+    trove_close(client);
+}
+
+int main(int argc, char **argv) {
+    client_test_arguments(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_idle_upload),
+        cmocka_unit_test(test_steady_state),
+        cmocka_unit_test(test_left_memory),
+        cmocka_unit_test(test_memory_bound),
+    };
+    return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
+}
