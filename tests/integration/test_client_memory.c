@@ -1,6 +1,7 @@
 /* test_client_memory.c - what libtrove's streams take and give back: credit of idle ones, chunk buffers, the client's bound. */
 #include "client_test.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,13 +112,65 @@ static void test_memory_bound(void **state) {
     trove_close(client);
 }
 
+struct counter {
+    atomic_int done;
+    atomic_int failed;
+};
+
+static void stored(void *context, const trove_error *error, const void *data, size_t size) {
+    struct counter *counter = context;
+    (void)data;
+    (void)size;
+    if (error != NULL)
+        print_error("%s\n", error->message);
+    atomic_fetch_add(&counter->failed, error != NULL);
+    atomic_fetch_add(&counter->done, 1);
+}
+
+#define TIGHT_CLIENTS 6
+#define TIGHT_OBJECTS 60
+
+/* A server without memory for so many small objects at once refuses to take them; the library sends them again as streams. */
+static void test_tight_server(void **state) {
+    const struct client_test *test = *state;
+    const struct troved_options options = {
+        .listen = {"ipc://%s/socket"},
+        .store = client_test_store(),
+        .config = "memory: 8MiB\npool:\n  chunk_size: 1MiB\n",
+    };
+    struct troved *server = troved_start(&options, NULL);
+    struct client_test tight[TIGHT_CLIENTS];
+    struct counter counter = {0};
+    trove_error error;
+    char key[64];
+    for (int i = 0; i < TIGHT_CLIENTS; i++) {
+        tight[i] = *test;
+        CHECK_OK(trove_connect(troved_url(server, "ipc"), NULL, &tight[i].client, &error), &error);
+    }
+    CHECK_OK(trove_bucket_create(tight[0].client, BUCKET, 0, &error), &error);
+    for (int n = 0; n < TIGHT_OBJECTS; n++) {
+        for (int i = 0; i < TIGHT_CLIENTS; i++) {
+            snprintf(key, sizeof key, "tight/%d/%d", i, n);
+            CHECK_OK(trove_put_async(tight[i].client, BUCKET, key, test->bytes + n, 60000, 0, stored, &counter, &error), &error);
+        }
+    }
+    for (uint64_t until_ms = now_ms() + 60000; atomic_load(&counter.done) < TIGHT_CLIENTS * TIGHT_OBJECTS && now_ms() < until_ms;)
+        pause_ms(1);
+    assert_int_equal(counter.done, TIGHT_CLIENTS * TIGHT_OBJECTS);
+    assert_int_equal(counter.failed, 0);
+    for (int i = 0; i < TIGHT_CLIENTS; i++) {
+        snprintf(key, sizeof key, "tight/%d/%d", i, TIGHT_OBJECTS - 1);
+        check_object(&tight[i], key, test->bytes + TIGHT_OBJECTS - 1, 60000);
+        trove_close(tight[i].client);
+    }
+    assert_int_equal(troved_stop(server, false), 0);
+}
+
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_idle_upload),
-        cmocka_unit_test(test_steady_state),
-        cmocka_unit_test(test_left_memory),
-        cmocka_unit_test(test_memory_bound),
+        cmocka_unit_test(test_idle_upload),  cmocka_unit_test(test_steady_state), cmocka_unit_test(test_left_memory),
+        cmocka_unit_test(test_memory_bound), cmocka_unit_test(test_tight_server),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
