@@ -154,9 +154,13 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     struct tvs_session *session = stream->session;
     bool last = false;
     pthread_mutex_lock(&session->lock);
+    bool opened_before = stream->opened_sent;
     bool pulled_one = pull_control_locked(stream, pulled, &last);
     bool release = last && tvs_stream_unlist_locked(stream);
+    bool opened = stream->opened_sent && !opened_before;
     pthread_mutex_unlock(&session->lock);
+    if (opened) /* a chunk that was ready earlier was not pulled: data comes after the opened */
+        tvs_stream_wake(stream, TV_WANTS_DATA);
     if (release)
         tvs_stream_release(stream); /* the connection still holds the flow */
     return pulled_one;
