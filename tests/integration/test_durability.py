@@ -7,7 +7,22 @@ import random
 import subprocess
 import threading
 
-from trove_test import INLINE_MAX, KIB, LONG, MIB, OK, PATIENCE_S, SANITIZE, SEED, UNAVAILABLE, TroveTest, content, main, run_together, say
+from trove_test import (
+    INLINE_MAX,
+    KIB,
+    LONG,
+    MIB,
+    OK,
+    PATIENCE_S,
+    SANITIZE,
+    SEED,
+    TroveTest,
+    UNAVAILABLE,
+    content,
+    main,
+    run_together,
+    say,
+)
 
 CYCLES = 100 if LONG else 10
 WRITERS = 8
@@ -15,7 +30,8 @@ SIZES = [0, 1, 1000, INLINE_MAX, INLINE_MAX + 1, 300 * KIB, MIB, 3 * MIB + 1]
 
 
 class Key:
-    """A key that one writer puts again and again. After a crash it has a version that was acknowledged last or tried since."""
+    """A key that one writer puts again and again. After a crash it has the version that was acknowledged last, or one that
+    was tried since."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,5 +1,7 @@
-"""What goes wrong is told clearly, costs its own call and nothing else, and leaves nothing behind: missing things, full disks, crashes,
-servers that are in each other's way, configs with mistakes, the end of a server with work under way."""
+"""What goes wrong is told clearly, costs its own call and nothing else, and leaves nothing behind.
+
+Missing things, full disks, crashes, servers in each other's way, configs with mistakes, the end of a server with work under way.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,8 @@ class RequestTest(ServerTest):
     def test_missing_object(self) -> None:
         name = self.name("no-such-key")
         target = self.folder / "target"
-        for arguments in (["get", name, target], ["cat", name], ["stat", name], ["rm", name], ["cp", name, self.name("copy")]):
-            self.refuse(NOT_FOUND, "no-such-key", *arguments)
+        for verb, *more in (["get", target], ["cat"], ["stat"], ["rm"], ["cp", self.name("copy")]):
+            self.refuse(NOT_FOUND, "no-such-key", verb, name, *more)
         self.refuse(NOT_FOUND, "no-such-folder/", "rm", "--recursive", self.name("no-such-folder"))
         self.assertFalse(target.exists(), "a get that fails makes no file")
 
@@ -75,7 +77,10 @@ class RequestTest(ServerTest):
     def test_sources_that_cant_be_read(self) -> None:
         self.refuse(NOT_FOUND, "/no/such/file", "put", "/no/such/file", self.name("key"))
         self.refuse(CONFLICT, "--recursive", "put", self.folder, self.name("key"))
-        for path, flags, code, said in (("/", os.O_RDONLY, INVALID, "directory"), ("/dev/null", os.O_WRONLY, FAILURE, "read")):
+        for path, flags, code, said in (
+            ("/", os.O_RDONLY, INVALID, "directory"),
+            ("/dev/null", os.O_WRONLY, FAILURE, "read"),
+        ):
             fd = os.open(path, flags)
             self.addCleanup(os.close, fd)
             self.refuse(code, said, "put", "-", self.name("key"), stdin=fd)
@@ -241,7 +246,8 @@ class AddressTest(TroveTest):
         """Nothing is started, made or touched."""
         path = self.folder / "troved.yaml"
         path.write_text(f"store: local://{self.folder}/store\nlisten:\n  - ipc://{self.folder}/s/troved.sock\n")
-        done = subprocess.run([program("TROVED"), "--config", path, "--check-config"], capture_output=True, timeout=PATIENCE_S)
+        line = [program("TROVED"), "--config", path, "--check-config"]
+        done = subprocess.run(line, capture_output=True, timeout=PATIENCE_S)
         self.assertEqual((done.returncode, done.stdout), (0, b"config and options are fine\n"))
         self.assertEqual([found.name for found in self.folder.iterdir()], ["troved.yaml"])
         self.refuse(TROVED_USAGE, "nonsense", "--nonsense")
@@ -361,7 +367,8 @@ class FullDiskTest(TroveTest):
         self.trove("mb", "bucket")
         self.trove("put", "-", "bucket/large", data=content("large", self.SIZE + MIB))
         script = (
-            '"$1" --server "$2" get bucket/large "$3/target"; code=$?; left=$(ls -A "$3"); [ -z "$left" ] || exit 99; exit $code'
+            '"$1" --server "$2" get bucket/large "$3/target"; code=$?; '
+            'left=$(ls -A "$3"); [ -z "$left" ] || exit 99; exit $code'
         )
         line = self.command("sh", "-c", script, "sh", program("TROVE"), server.url(), self.disk)
         done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import unittest
 
 from trove_test import LONG, SANITIZE, SEED, TroveTest, main, say
 
@@ -44,7 +43,11 @@ class ListingTest(TroveTest):
 
     def below(self, keys: list[str], prefix: str) -> list[str]:
         """What `ls` without --recursive shows: keys, and what they share up to the next slash."""
-        found = {prefix + key[len(prefix) :].partition("/")[0] + ("/" if "/" in key[len(prefix) :] else "") for key in keys if key.startswith(prefix)}
+        found = set()
+        for key in keys:
+            if key.startswith(prefix):
+                first, slash, _ = key[len(prefix) :].partition("/")
+                found.add(prefix + first + slash)
         return sorted(found, key=str.encode)
 
     def test_many_objects(self) -> None:

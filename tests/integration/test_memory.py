@@ -22,8 +22,8 @@ SIZE = (4 if SANITIZE else 20) * MIB
 # Beyond the budget: the process itself, the store's caches, and what a connection costs (staging, its streams).
 BOUND = 8 * MIB + 64 * MIB + CLIENTS * MIB
 
-# A download's chunks are charged to the server's budget until the client has acknowledged them, and it reads ahead as far as the client's
-# credit goes: some readers that stand still hold all of it, and everybody else waits until they are given up.
+# A download's chunks are charged to the server's budget until the client has acknowledged them, and it reads ahead as far as the
+# client's credit goes: some readers that stand still hold all of it, and everybody else waits until they are given up.
 OPEN_BUGS = bool(os.environ.get("TROVE_TEST_OPEN_BUGS"))
 READERS_HOLD_THE_BUDGET = "open: readers that stand still hold the whole budget (TROVE_TEST_OPEN_BUGS=1 shows it)"
 

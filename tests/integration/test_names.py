@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import subprocess
-import tempfile
 from pathlib import Path
 
 from trove_test import CONFLICT, INVALID, KIB, NOT_FOUND, ServerTest, USAGE, content, main
@@ -147,7 +146,7 @@ class KeyTest(ServerTest):
 
     def test_bucket_rules(self) -> None:
         good = ["abc", "a-b.c", "1abc9", "x" * 63, "a.b-c.d"]
-        bad = ["ab", "x" * 64, "Upper", "under_score", "-abc", "abc-", ".abc", "abc.", "a..b", "10.0.0.1", "ä bucket", "a b"]
+        bad = ["ab", "x" * 64, "Upper", "under_score", "-abc", "abc-", ".abc", "abc.", "a..b", "10.0.0.1", "bücket", "a b"]
         for bucket in good:
             self.trove("mb", bucket)
             self.assertIn(bucket, [entry["bucket"] for entry in self.trove("--json", "ls").objects()])
@@ -158,7 +157,7 @@ class KeyTest(ServerTest):
             with self.subTest(bucket=bucket):
                 refused = self.trove("mb", "--", bucket, expect=INVALID)
                 self.assertIn("bucket name", refused.errors)
-                self.trove("put", "-", f"./{bucket}/key"[2:], data=b"x", expect=INVALID if bucket[0] != "-" else USAGE)
+                self.trove("put", "--", "-", f"{bucket}/key", data=b"x", expect=INVALID)
         for bucket in ("", "/", "a/b"):
             self.trove("mb", bucket, expect=USAGE)
         self.assertIn("--recursive", self.refuse_to_remove_a_full_bucket())
@@ -209,7 +208,8 @@ class PathTest(ServerTest):
         self.assertEqual(self.keys(self.bucket), sorted(keys, key=str.encode))
         back = self.folder / "made/on/the/way"
         self.trove("get", "--recursive", self.name("below/it"), back)
-        self.assertEqual({str(path.relative_to(back)): path.read_bytes() for path in back.rglob("*") if path.is_file()}, files)
+        got = {str(path.relative_to(back)): path.read_bytes() for path in back.rglob("*") if path.is_file()}
+        self.assertEqual(got, files)
         self.trove("get", "--recursive", self.name("below/it/"), back)
         self.trove("get", "--recursive", self.name("below/i"), back, expect=NOT_FOUND)
 
@@ -217,7 +217,8 @@ class PathTest(ServerTest):
         for name in ("one", "two"):
             (self.folder / name).mkdir()
             (self.folder / name / "same").write_text(name)
-        self.trove("put", "--recursive", self.folder / "one", self.folder / "two/", self.write("same", b"file"), self.name("p"))
+        sources = [self.folder / "one", self.folder / "two/", self.write("same", b"file")]
+        self.trove("put", "--recursive", *sources, self.name("p"))
         self.assertEqual(self.keys(self.bucket), ["p/one/same", "p/same", "p/two/same"])
         refused = self.trove("put", self.folder / "one/same", self.folder / "two/same", self.name("q"), expect=CONFLICT)
         self.assertIn("and so would", refused.errors)
@@ -248,7 +249,8 @@ class PathTest(ServerTest):
 
     def test_get_never_writes_outside_its_folder(self) -> None:
         """Keys that lead out of it, and links that lie in it."""
-        for key in ("ok", "../up", "../../etc/passwd", "/absolute", "//two", "a/../../up", "a//b", "./a", "dir/.", "link/x", "..", "file-link"):
+        leading_out = ["../up", "../../etc/passwd", "/absolute", "//two", "a/../../up", "a//b", "./a", "dir/.", "link/x", ".."]
+        for key in ("ok", "file-link", *leading_out):
             self.trove("put", "-", self.name(key), data=b"overwritten")
         outer = self.folder / "outer"
         target = outer / "target"
@@ -259,8 +261,8 @@ class PathTest(ServerTest):
         (target / "link").symlink_to(outside)
         (target / "file-link").symlink_to(outer / "victim")
         result = self.trove("get", "--recursive", self.bucket, target, expect=CONFLICT)
-        for key in ("../up", "../../etc/passwd", "/absolute", "a/../../up", "a//b", "./a", "dir/.", "link/x"):
-            self.assertIn(key, result.errors, "each is told")
+        for key in leading_out:
+            self.assertIn(f"{self.bucket}/{key}", result.errors, "each is told")
         after = self.snapshot(outer)
         self.assertEqual(after.pop("target/file-link"), b"overwritten", "the link was replaced, not followed")
         self.assertEqual(after.pop("victim"), b"untouched")

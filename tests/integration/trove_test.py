@@ -6,8 +6,8 @@ Environment (ctest sets the first two lines):
   TROVE_TEST_LONG       anything but empty: large sizes and long loops as well (tests/run.sh --long)
   TROVE_TEST_SEED       contents and moments of a run before, to see the same again
 
-Nothing here sleeps for things to happen: there is an event (a line of the log, the end of a process), or a condition that is looked
-at again and again until a deadline. Processes are ended by their id, and every test checks that none of them is left.
+Nothing here sleeps for things to happen: there is an event (a line of the log, the end of a process), or a condition that is
+looked at again and again until a deadline. Processes are ended by their id when a test ends, however it ends.
 """
 
 from __future__ import annotations
@@ -311,7 +311,11 @@ class TroveTest(unittest.TestCase):
                     pass
 
     def finish(
-        self, process: subprocess.Popen[bytes], expect: int | None = OK, data: bytes | None = None, timeout_s: float = PATIENCE_S
+        self,
+        process: subprocess.Popen[bytes],
+        expect: int | None = OK,
+        data: bytes | None = None,
+        timeout_s: float = PATIENCE_S,
     ) -> Result:
         """Waits for a command's end, and checks its exit code unless `expect` is None."""
         out, errors = process.communicate(data, timeout_s)
