@@ -213,7 +213,7 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
         return begin_whole(conn, error);
     case TV_SCAN_MORE:
         if (have >= reader->header_bytes_max || have == reader->message_bytes)
-            return TV_FAIL(error, RESOURCE_EXHAUSTED, "a frame's header has more than %llu bytes",
+            return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
                            (unsigned long long)reader->header_bytes_max);
         reader->staging_limit = TV_STAGING_BYTES;
         *more = true;
@@ -222,7 +222,7 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
         break;
     }
     if (reader->layout.payload_at > reader->header_bytes_max)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "a frame's header has more than %llu bytes",
+        return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
                        (unsigned long long)reader->header_bytes_max);
     trove_status status = begin_frame(conn, at, error);
     reader->begin += reader->layout.payload_at;

@@ -316,10 +316,12 @@ static bool has_work(const struct tv_conn *conn) {
            (writer->data_first != NULL && may_pull(conn, TV_WANTS_DATA));
 }
 
-/* Asks the next flow of a ring for a frame. False: the ring is empty. */
+/* Asks the next flow of a ring for a frame. False: the ring is empty, or something goes before it. */
 static bool pull_one(struct tv_conn *conn, unsigned want) {
     pthread_mutex_lock(&conn->lock);
-    struct tv_flow *flow = may_pull(conn, want) ? ring_pop(conn, want) : NULL;
+    /* What was queued meanwhile goes first, in the next operation: a welcome isn't overtaken by what it leads to. */
+    bool queued = conn->writer.push_bytes > 0 || conn->writer.unsent_first != NULL;
+    struct tv_flow *flow = !queued && may_pull(conn, want) ? ring_pop(conn, want) : NULL;
     uint64_t payload_bytes_max = frame_payload_max(conn);
     pthread_mutex_unlock(&conn->lock);
     if (flow == NULL)
