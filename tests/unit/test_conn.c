@@ -90,7 +90,7 @@ static void on_closed(void *context, const trove_error *why) {
     pthread_mutex_unlock(&end->lock);
 }
 
-static const struct tv_conn_handler handler = {on_payload, on_frame, on_closed};
+static const struct tv_conn_handler handler = {.payload = on_payload, .frame = on_frame, .closed = on_closed};
 
 /* ---- the flow ---- */
 
