@@ -60,6 +60,9 @@ struct tv_flow {
     unsigned char wants; /* which rings it is in; under the connection's lock */
 };
 
+/* Payloads up to this are packed into staging instead of being a buffer of their own. */
+#define TV_STAGED_PAYLOAD_BYTES (4 * TV_KIB)
+
 #define TV_WANTS_CONTROL 1
 #define TV_WANTS_DATA    2
 
@@ -83,7 +86,7 @@ struct tv_pulled {
     } scratch;
     Trove__V1__IndexRange range;
     Trove__V1__IndexRange *ranges[1];
-    uint64_t payload_bytes;
+    uint64_t payload_bytes; /* up to TV_STAGED_PAYLOAD_BYTES are copied, and `sent` is called at once */
     unsigned iov_count;
     struct iovec iov[TV_DATA_PIECES_MAX + 1];
     void *cookie; /* handed to `sent` when the transport no longer needs the payload's memory; NULL: no call */

@@ -12,8 +12,6 @@
 
 /* An operation is full at this size: larger ones keep acknowledgements waiting behind them. */
 #define OPERATION_BYTES TV_MIB
-/* Payloads up to this are packed into staging instead of being a buffer of their own. */
-#define STAGED_PAYLOAD_BYTES (4 * TV_KIB)
 /* Buffers that one more pulled data frame may need: its header, its payload. */
 #define FRAME_IOV_MAX (1 + TV_DATA_PIECES_MAX + 1)
 /* On slow links a frame is what they carry in this time, for what the kernel holds can't be overtaken. */
@@ -22,7 +20,7 @@
 #define PULLED_ROOM     (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
 
 _Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one pushed buffer and one data frame fit an operation");
-_Static_assert(PULLED_ROOM + STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
+_Static_assert(PULLED_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
 
 trove_status tv_writer_init(struct tv_conn *conn, trove_error *error) {
     struct tv_writer *writer = &conn->writer;
@@ -274,7 +272,7 @@ static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_
     TV_ASSERT(packed > 0);
     writer->pulled_bytes += packed;
     writer->operation_frames++;
-    if (pulled->payload_bytes <= STAGED_PAYLOAD_BYTES) {
+    if (pulled->payload_bytes <= TV_STAGED_PAYLOAD_BYTES) {
         for (unsigned i = 0; i < pulled->iov_count; i++) {
             memcpy(writer->pulled + writer->pulled_bytes, pulled->iov[i].iov_base, pulled->iov[i].iov_len);
             writer->pulled_bytes += pulled->iov[i].iov_len;
@@ -346,7 +344,7 @@ static bool pull_one(struct tv_conn *conn, unsigned want) {
 
 static bool has_room(const struct tv_writer *writer) {
     return writer->operation_bytes < OPERATION_BYTES && writer->iov_count + FRAME_IOV_MAX <= TV_IOV_MAX &&
-           writer->pulled_bytes + PULLED_ROOM + STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES;
+           writer->pulled_bytes + PULLED_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES;
 }
 
 static void build_operation(struct tv_conn *conn) {

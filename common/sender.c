@@ -91,14 +91,25 @@ bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct
         sender->unsent_bytes -= chunk->bytes;
     }
     uint64_t bytes = fragment_bytes(chunk, payload_bytes_max);
-    fragment->chunk = chunk;
-    fragment->fragment_offset = chunk->sent_bytes;
-    tv_chunk_slice(chunk, chunk->sent_bytes, bytes, &fragment->data);
-    tv_chunk_acquire(chunk);
+    *fragment = (struct tv_fragment_out){.chunk = chunk, .fragment_offset = chunk->sent_bytes, .bytes = bytes};
     chunk->sent_bytes += bytes;
     if (chunk->sent_bytes == chunk->bytes)
         sender->cursor++;
     return true;
+}
+
+uint64_t tv_sender_position(const struct tv_sender *sender) {
+    if (sender->cursor == sender->next)
+        return sender->next_offset;
+    const struct tv_chunk *chunk = *slot(sender, sender->cursor);
+    return chunk->offset + chunk->sent_bytes;
+}
+
+uint64_t tv_sender_begun_bytes(const struct tv_sender *sender) {
+    if (sender->cursor == sender->next)
+        return 0;
+    const struct tv_chunk *chunk = *slot(sender, sender->cursor);
+    return chunk->sent_bytes > 0 ? chunk->bytes - chunk->sent_bytes : 0;
 }
 
 bool tv_sender_drained(const struct tv_sender *sender) {

@@ -29,11 +29,12 @@ struct tv_sender {
     bool final_pushed;
 };
 
-/* What to put on the wire next. */
+/* What to put on the wire next: `bytes` of the chunk from `fragment_offset` on. The chunk is the window's; whoever needs it, or its
+ * memory, for longer than the lock is held takes a reference. */
 struct tv_fragment_out {
-    struct tv_chunk *chunk; /* a reference of its own, to be released when the transport is done */
+    struct tv_chunk *chunk;
     uint64_t fragment_offset;
-    struct tv_data data;
+    uint64_t bytes;
 };
 
 /* Allocates the ring. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT for an offset of 2^63 and more. */
@@ -43,14 +44,17 @@ void tv_sender_fini(struct tv_sender *sender);
 
 bool tv_sender_full(const struct tv_sender *sender);
 /* Appends; takes the caller's reference; sets index, offset and sent_bytes. There must be room, no final chunk before it, and
- * only the final chunk may be empty. Hash it (tv_chunk_hash) between push and the first tv_sender_next, or before with the offset
- * that it will have, `next_offset`. */
+ * only the final chunk may be empty. The chunk's memory is the owner's business: nothing here looks at it. */
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk);
 
 /* Whether tv_sender_next would give something. */
 bool tv_sender_ready(const struct tv_sender *sender);
 /* The next fragment of at most payload_bytes_max bytes, cut at a block boundary where that is possible. False: nothing may be sent. */
 bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct tv_fragment_out *fragment);
+/* The object's offset of the next byte to send. */
+uint64_t tv_sender_position(const struct tv_sender *sender);
+/* What is left of the chunk that was begun there; 0: none was. */
+uint64_t tv_sender_begun_bytes(const struct tv_sender *sender);
 /* All that was pushed has been handed to the transport, the final chunk included. */
 bool tv_sender_drained(const struct tv_sender *sender);
 /* All that was pushed has been acknowledged. */

@@ -11,6 +11,8 @@ struct tvs_budget {
     struct tv_block_pool *pool; /* constant */
     struct tvs_workers *workers;
     uint64_t bytes;
+    void (*pressed)(void *context);
+    void *context;
 
     pthread_mutex_t lock;
     /* under the lock */
@@ -48,7 +50,8 @@ static void serve(struct tvs_task *task) {
     }
 }
 
-trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget_out, trove_error *error) {
+trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, void (*pressed)(void *context), void *context,
+                               struct tvs_budget **budget_out, trove_error *error) {
     struct tvs_budget *budget = calloc(1, sizeof *budget);
     if (budget == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the budget");
@@ -60,6 +63,8 @@ trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, stru
     pthread_mutex_init(&budget->lock, NULL);
     budget->workers = workers;
     budget->bytes = bytes / TV_SEGMENT_BYTES * TV_SEGMENT_BYTES;
+    budget->pressed = pressed;
+    budget->context = context;
     budget->task.run = serve;
     *budget_out = budget;
     return TROVE_OK;
@@ -117,6 +122,7 @@ bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_
     pthread_mutex_unlock(&budget->lock);
     if (submit)
         tvs_workers_submit(budget->workers, &budget->task);
+    budget->pressed(budget->context);
     return false;
 }
 

@@ -21,7 +21,10 @@ struct tvs_claim {
     void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it may be used again */
 };
 
-trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, struct tvs_budget **budget, trove_error *error);
+/* `pressed` is called whenever somebody begins to wait: those who hold what they don't use may be asked for it. It must not block, and
+ * is called under the locks of the one who waits. */
+trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, void (*pressed)(void *context), void *context,
+                               struct tvs_budget **budget, trove_error *error);
 /* Nobody may wait any more, and the workers must have ended. NULL is allowed. */
 void tvs_budget_destroy(struct tvs_budget *budget);
 

@@ -1,115 +1,133 @@
-/* download.c - the sending side of a stream on the server: reading ahead, cutting chunks. See stream.h.
+/* download.c - the sending side of a stream on the server: reading ahead, and what goes out next. See stream.h and read_ahead.h.
  *
- * A run is what one read brought: whole blocks of the object, one per segment, already verified. Chunks are slices of a run and hold
- * it; when the last of them has been acknowledged and let go by the transport, the run's segments and their reservation go back.
- * Reading ahead goes as far as the client's credit, or one chunk, so that a stream nobody reads holds next to nothing.
+ * The window's chunks (sender.h) have no memory here: they are places in the object, cut by arithmetic, and the bytes come from what
+ * was read ahead at the place that is to be sent next. What comes back as not taken is simply read again.
+ * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. When somebody waits
+ * for memory, whoever's transport doesn't ask for data gives all of it back (tvs_download_relieve).
  */
 #include "stream.h"
 
 #include <string.h>
 
-struct tvs_run {
-    struct tvs_run *next; /* while spare */
-    struct tvs_stream *stream;
-    atomic_uint references;
-    uint64_t offset; /* of the object; a multiple of the block size */
-    uint64_t bytes;
-    uint64_t reserved_bytes;
-    uint32_t block_count;
-    uint32_t blocks_max;
-    void **blocks;
-    uint64_t *sums;
-};
+/* Read and not yet sent, at most: one run that is being sent from, one that is ready. More only costs the caches. */
+#define AHEAD_BYTES_MAX (2 * TV_PAYLOAD_BYTES_MAX)
+/* A stream whose transport hasn't asked for data for so long can do without what was read for it. */
+#define UNUSED_NS (20 * UINT64_C(1000000))
 
-struct tvs_out_chunk {
-    struct tv_chunk chunk; /* first */
-    struct tvs_out_chunk *next;
-    struct tvs_run *run;
-};
+/* ---- chunks; under the session's lock ---- */
 
-/* ---- runs and chunks; any thread ---- */
-
-static uint32_t run_blocks_max(const struct tvs_stream *stream) {
-    return stream->chunk_bytes > TV_BLOCK_BYTES ? (uint32_t)(stream->chunk_bytes / TV_BLOCK_BYTES) : 1;
+static void keep_chunk(struct tv_chunk *chunk) {
+    (void)chunk; /* it is a place in stream->chunks, for a later one */
 }
 
-static struct tvs_run *take_run(struct tvs_stream *stream) {
-    pthread_mutex_lock(&stream->spare_lock);
-    struct tvs_run *run = stream->spare_runs;
-    if (run != NULL)
-        stream->spare_runs = run->next;
-    pthread_mutex_unlock(&stream->spare_lock);
-    if (run == NULL) {
-        uint32_t blocks = run_blocks_max(stream);
-        run = calloc(1, sizeof *run + blocks * (sizeof(void *) + sizeof(uint64_t)));
-        if (run == NULL)
-            return NULL;
-        run->blocks_max = blocks;
-        run->sums = (uint64_t *)(run + 1);
-        run->blocks = (void **)(run->sums + blocks);
-        run->stream = stream;
+/* Where the chunk at `at` ends: chunk_bytes further at most, and on a block where it can, so that later ones are cheap. */
+static uint64_t chunk_end(const struct tvs_stream *stream, uint64_t at) {
+    uint64_t inside = at % TV_BLOCK_BYTES;
+    uint64_t end = at - inside + stream->chunk_bytes / TV_BLOCK_BYTES * TV_BLOCK_BYTES;
+    if (stream->chunk_bytes < TV_BLOCK_BYTES)
+        end = stream->chunk_bytes < TV_BLOCK_BYTES - inside ? at + stream->chunk_bytes : at - inside + TV_BLOCK_BYTES;
+    return end < stream->read_end ? end : stream->read_end;
+}
+
+/* Cuts chunks as far as there are bytes for them; an empty range is one empty chunk. */
+static void push_chunks(struct tvs_stream *stream) {
+    struct tv_sender *sender = &stream->sender;
+    bool empty = stream->range_offset == stream->read_end;
+    while (!tv_sender_full(sender) && !sender->final_pushed && (empty || sender->next_offset < stream->ahead.end)) {
+        struct tv_chunk *chunk = &stream->chunks[sender->next % stream->channel_chunks];
+        uint64_t end = chunk_end(stream, sender->next_offset);
+        *chunk = (struct tv_chunk){
+            .bytes = end - sender->next_offset,
+            .final = end == stream->read_end,
+            .written_ns = tv_now_ns(),
+            .release = keep_chunk,
+        };
+        atomic_init(&chunk->references, 1);
+        tv_sender_push(sender, chunk);
     }
-    run->block_count = 0;
-    run->bytes = 0;
-    atomic_store_explicit(&run->references, 1, memory_order_relaxed);
-    return run;
 }
 
-static void release_run(struct tvs_run *run) {
-    if (atomic_fetch_sub_explicit(&run->references, 1, memory_order_acq_rel) != 1)
-        return;
-    struct tvs_stream *stream = run->stream;
+bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
+                       struct tvs_run **run_out) {
     struct tvs_server *server = stream->session->server;
-    for (uint32_t i = 0; i < run->block_count; i++)
-        tv_block_pool_put(server->pool, run->blocks[i]);
-    tvs_budget_give(server->budget, run->reserved_bytes);
-    pthread_mutex_lock(&stream->spare_lock);
-    run->next = stream->spare_runs;
-    stream->spare_runs = run;
-    pthread_mutex_unlock(&stream->spare_lock);
+    uint64_t have_bytes = 0;
+    stream->pulled_ns = tv_now_ns();
+    stream->parked = false;
+    push_chunks(stream);
+    struct tvs_run *run = tvs_read_ahead_at(&stream->ahead, tv_sender_position(&stream->sender), &have_bytes);
+    if (run == NULL && stream->range_offset != stream->read_end)
+        return false;
+    if (tvs_download_share(server) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
+        payload_bytes_max =
+            TV_STAGED_PAYLOAD_BYTES; /* copied by the connection: no memory of the budget is stuck in a transport */
+    if (run != NULL && payload_bytes_max > have_bytes)
+        payload_bytes_max = have_bytes;
+    if (!tv_sender_next(&stream->sender, payload_bytes_max, fragment))
+        return false;
+    if (run != NULL)
+        atomic_fetch_add_explicit(&run->references, 1, memory_order_relaxed); /* the transport's */
+    *run_out = run;
+    return true;
 }
 
-static void release_chunk(struct tv_chunk *chunk) {
-    struct tvs_out_chunk *out = (struct tvs_out_chunk *)chunk;
-    struct tvs_stream *stream = chunk->owner;
-    if (out->run != NULL)
-        release_run(out->run);
-    pthread_mutex_lock(&stream->spare_lock);
-    out->next = stream->spare_chunks;
-    stream->spare_chunks = out;
-    pthread_mutex_unlock(&stream->spare_lock);
-}
-
-static struct tvs_out_chunk *take_chunk(struct tvs_stream *stream) {
-    pthread_mutex_lock(&stream->spare_lock);
-    struct tvs_out_chunk *out = stream->spare_chunks;
-    if (out != NULL)
-        stream->spare_chunks = out->next;
-    pthread_mutex_unlock(&stream->spare_lock);
-    if (out == NULL) {
-        size_t blocks = run_blocks_max(stream) + 1;
-        out = calloc(1, sizeof *out + blocks * (sizeof(struct iovec) + sizeof(uint64_t)));
-        if (out == NULL)
-            return NULL;
-        out->chunk.iov = (struct iovec *)(out + 1);
-        out->chunk.piece_sums = (uint64_t *)(out->chunk.iov + blocks);
-        out->chunk.release = release_chunk;
-        out->chunk.owner = stream;
-    }
-    out->run = NULL;
-    out->chunk.iov_count = out->chunk.piece_count = 0;
-    atomic_store_explicit(&out->chunk.references, 1, memory_order_relaxed);
-    return out;
+void tvs_download_moved_locked(struct tvs_stream *stream) {
+    uint64_t position = tv_sender_position(&stream->sender);
+    const struct tvs_read_ahead *ahead = &stream->ahead;
+    uint64_t begin = ahead->first != NULL ? ahead->first->offset : ahead->end;
+    if (position < begin || position > ahead->end)
+        tvs_read_ahead_move(&stream->ahead, position);
 }
 
 /* ---- when to read; under the session's lock ---- */
 
-/* The client can take more than is queued, or nothing is queued. */
-static bool wants_more(const struct tvs_stream *stream) {
+/* Downloads in all may have half of the budget in their hands, for what a transport holds can't be taken back from it. The nearer they
+ * come to that, the less is read at a time. */
+uint64_t tvs_download_share(struct tvs_server *server) {
+    uint64_t most = tvs_budget_bytes(server->budget) / 2;
+    uint64_t charged = atomic_load_explicit(&server->read_ahead_bytes, memory_order_relaxed);
+    return charged < most ? (most - charged) / 4 / TV_BLOCK_BYTES : 0;
+}
+
+/* How far ahead of what was sent it is worth reading: as far as the credit goes. */
+static uint64_t wanted_bytes(const struct tvs_stream *stream) {
     const struct tv_sender *sender = &stream->sender;
-    if (tv_sender_full(sender))
+    uint64_t position = tv_sender_position(sender);
+    uint64_t begun_bytes = tv_sender_begun_bytes(sender);
+    uint64_t next_offset = position + begun_bytes;
+    uint64_t next_bytes = chunk_end(stream, next_offset) - next_offset;
+    uint64_t credit_bytes = next_bytes <= sender->credit_bytes ? sender->credit_bytes : 0;
+    if (begun_bytes >= AHEAD_BYTES_MAX || credit_bytes >= AHEAD_BYTES_MAX - begun_bytes)
+        return AHEAD_BYTES_MAX;
+    return begun_bytes + credit_bytes;
+}
+
+static bool wants_more(const struct tvs_stream *stream) {
+    if (stream->parked || stream->claiming || stream->ahead.end >= stream->read_end)
         return false;
-    return sender->next == sender->cursor || sender->unsent_bytes + stream->chunk_bytes <= sender->credit_bytes;
+    uint64_t position = tv_sender_position(&stream->sender); /* inside the block that ahead.end begins, where nothing was read */
+    uint64_t ahead_bytes = stream->ahead.end > position ? stream->ahead.end - position : 0;
+    return ahead_bytes < wanted_bytes(stream);
+}
+
+/* What was reserved and isn't in a run. */
+static void give_back(struct tvs_stream *stream) {
+    if (stream->reserved_bytes > 0)
+        tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
+    stream->reserved_bytes = 0;
+}
+
+/* Takes a reservation of `bytes` out of what the stream has, or else from the budget. False: it has to be waited for. */
+static bool reserve(struct tvs_stream *stream, uint64_t bytes) {
+    if (stream->reserved_bytes >= bytes) {
+        stream->reserved_bytes -= bytes;
+        return true;
+    }
+    tvs_stream_acquire(stream); /* the claim's, if it has to wait */
+    stream->claiming = !tvs_budget_take(stream->session->server->budget, &stream->claim, bytes);
+    if (stream->claiming)
+        return false;
+    tvs_stream_release(stream);
+    return true;
 }
 
 bool tvs_download_work_locked(const struct tvs_stream *stream) {
@@ -117,7 +135,7 @@ bool tvs_download_work_locked(const struct tvs_stream *stream) {
         return !stream->cleaned;
     if (!stream->begun)
         return true;
-    return stream->state == TROVE_STREAM_ACTIVE && !stream->eof && !stream->claiming && wants_more(stream);
+    return stream->state == TROVE_STREAM_ACTIVE && wants_more(stream);
 }
 
 void tvs_download_granted(struct tvs_claim *claim) {
@@ -127,10 +145,24 @@ void tvs_download_granted(struct tvs_claim *claim) {
     stream->claiming = false;
     stream->reserved_bytes += claim->bytes;
     bool run = tvs_stream_schedule(stream);
+    if (!run && !stream->scheduled)
+        give_back(stream);
     pthread_mutex_unlock(&session->lock);
     if (run)
         tvs_stream_run(stream);
     tvs_stream_release(stream);
+}
+
+void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns) {
+    if (!stream->sender_ready || now_ns < stream->pulled_ns + UNUSED_NS)
+        return;
+    /* Whoever has bytes to send is in the connection's ring, or gets there with the credit that it lacks: it will be asked again. */
+    if (stream->ahead.first != NULL) {
+        stream->parked = true;
+        tvs_read_ahead_move(&stream->ahead, tv_sender_position(&stream->sender));
+    }
+    if (!stream->scheduled) /* else the strand is about to use it */
+        give_back(stream);
 }
 
 /* ---- the strand ---- */
@@ -141,9 +173,21 @@ static trove_status resolve_range(struct tvs_stream *stream, trove_error *error)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%s has %llu bytes; a range can't begin at %llu", stream->bucket, stream->key,
                        (unsigned long long)size, (unsigned long long)stream->range_offset);
     uint64_t left = size - stream->range_offset;
-    stream->read_offset = stream->range_offset;
     stream->read_end = stream->range_offset + (stream->range_length < left ? stream->range_length : left);
     return TROVE_OK;
+}
+
+static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
+    trove_status status = resolve_range(stream, error);
+    if (status == TROVE_OK)
+        status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
+    if (status != TROVE_OK)
+        return status;
+    stream->chunks = calloc(stream->channel_chunks, sizeof *stream->chunks);
+    if (stream->chunks != NULL)
+        return TROVE_OK;
+    tv_sender_fini(&stream->sender);
+    return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a window of %u chunks", stream->channel_chunks);
 }
 
 static void begin(struct tvs_stream *stream) {
@@ -155,164 +199,88 @@ static void begin(struct tvs_stream *stream) {
     if (status != TROVE_OK)
         stream->get = NULL;
     else
-        status = resolve_range(stream, &error);
-    if (status == TROVE_OK)
-        status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, &error);
+        status = set_up(stream, &error);
     if (status != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
     pthread_mutex_lock(&session->lock);
     stream->sender_ready = true;
+    tvs_read_ahead_move(&stream->ahead, stream->range_offset);
     tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
     stream->begun = true;
     pthread_mutex_unlock(&session->lock);
-    tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    tvs_stream_wake(stream, TV_WANTS_CONTROL | TV_WANTS_DATA);
 }
 
-/* Fills the run's next blocks, as many as one call takes. */
-static trove_status read_blocks(struct tvs_stream *stream, struct tvs_run *run, uint64_t end, trove_error *error) {
-    struct tvs_server *server = stream->session->server;
-    struct tv_data data = {.offset = run->offset + run->bytes};
-    uint32_t first = run->block_count;
-    while (data.iov_count < TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES && data.offset + data.bytes < end) {
-        void *block = tv_block_pool_get(server->pool);
-        if (block == NULL)
-            return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read %s/%s", stream->bucket, stream->key);
-        uint64_t left = end - data.offset - data.bytes;
-        uint64_t bytes = left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES;
-        run->blocks[run->block_count++] = block;
-        data.iov[data.iov_count++] = (struct iovec){block, bytes};
-        data.bytes += bytes;
-    }
-    trove_status status = server->ops->get_read(stream->get, &data, error);
-    if (status != TROVE_OK)
-        return status;
-    memcpy(run->sums + first, data.piece_sums, data.piece_count * sizeof(uint64_t));
-    run->bytes += data.bytes;
-    return TROVE_OK;
-}
+/* What one step of the strand reads. */
+struct reading {
+    uint64_t offset;
+    uint64_t moves;
+    uint32_t block_count;
+};
 
-/* Where a run ends: after a chunk's worth of blocks, or with the last block that the range needs. */
-static uint64_t run_end(const struct tvs_stream *stream, const struct tvs_run *run) {
-    uint64_t most = run->offset + (uint64_t)run->blocks_max * TV_BLOCK_BYTES;
-    if (stream->read_end >= most)
-        return most;
-    uint64_t beyond = stream->read_end % TV_BLOCK_BYTES;
-    uint64_t needed = beyond == 0 ? stream->read_end : stream->read_end - beyond + TV_BLOCK_BYTES;
-    return needed < stream->object.size ? needed : stream->object.size;
-}
-
-/* Reads the blocks around the next byte: up to a chunk's worth, at the range's end less. */
-static trove_status read_run(struct tvs_stream *stream, uint64_t reserved_bytes, trove_error *error) {
-    struct tvs_run *run = take_run(stream);
-    if (run == NULL) {
-        tvs_budget_give(stream->session->server->budget, reserved_bytes);
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read %s/%s", stream->bucket, stream->key);
-    }
-    run->reserved_bytes = reserved_bytes;
-    run->offset = stream->read_offset / TV_BLOCK_BYTES * TV_BLOCK_BYTES;
-    uint64_t end = run_end(stream, run);
-    trove_status status = TROVE_OK;
-    while (status == TROVE_OK && run->offset + run->bytes < end)
-        status = read_blocks(stream, run, end, error);
-    if (status != TROVE_OK)
-        release_run(run);
-    else
-        stream->run = run;
-    return status;
-}
-
-/* The chunk's bytes are [at, at + bytes) of the object, inside the run. Its pieces that are whole blocks have their sums already. */
-static void slice_run(struct tvs_run *run, uint64_t at, uint64_t bytes, struct tv_chunk *chunk) {
-    chunk->offset = at;
-    chunk->bytes = bytes;
-    bool whole = at % TV_BLOCK_BYTES == 0;
-    uint64_t end = at + bytes;
-    while (at < end) {
-        uint32_t block = (uint32_t)((at - run->offset) / TV_BLOCK_BYTES);
-        uint64_t inside = at % TV_BLOCK_BYTES;
-        uint64_t step = TV_BLOCK_BYTES - inside < end - at ? TV_BLOCK_BYTES - inside : end - at;
-        chunk->iov[chunk->iov_count++] = (struct iovec){(char *)run->blocks[block] + inside, step};
-        chunk->piece_sums[chunk->piece_count++] = run->sums[block];
-        at += step;
-    }
-    if (!whole || (end % TV_BLOCK_BYTES != 0 && end != run->offset + run->bytes))
-        tv_chunk_hash(chunk);
-}
-
-/* The next chunk: what is left of the run, at most chunk_bytes; ends on a block where it can, so that later ones are cheap. */
-static struct tvs_out_chunk *cut(struct tvs_stream *stream) {
-    struct tvs_out_chunk *out = take_chunk(stream);
-    if (out == NULL)
-        return NULL;
-    uint64_t at = stream->read_offset;
-    uint64_t bytes = 0;
-    if (stream->run != NULL) {
-        uint64_t end = stream->run->offset + stream->run->bytes;
-        if (end > stream->read_end)
-            end = stream->read_end;
-        bytes = end - at < stream->chunk_bytes ? end - at : stream->chunk_bytes;
-        out->run = stream->run;
-        atomic_fetch_add_explicit(&stream->run->references, 1, memory_order_relaxed);
-        slice_run(stream->run, at, bytes, &out->chunk);
-        if (at + bytes == end) {
-            release_run(stream->run);
-            stream->run = NULL;
-        }
-    } else {
-        out->chunk.offset = at;
-        out->chunk.bytes = 0; /* an empty object or range is one empty final chunk */
-    }
-    stream->read_offset = at + bytes;
-    out->chunk.final = stream->read_offset == stream->read_end;
-    out->chunk.written_ns = tv_now_ns();
-    return out;
-}
-
-/* Takes the reservation for a run. False: it has to be waited for. */
-static bool reserve_run(struct tvs_stream *stream, uint64_t *reserved_bytes) {
+/* Decides what to read and takes the reservation for it. False: nothing, or the memory has to be waited for. */
+static bool plan(struct tvs_stream *stream, struct reading *reading) {
     struct tvs_session *session = stream->session;
-    uint64_t bytes = (uint64_t)run_blocks_max(stream) * TV_SEGMENT_BYTES;
     pthread_mutex_lock(&session->lock);
-    bool have = stream->reserved_bytes >= bytes;
-    if (have) {
-        stream->reserved_bytes -= bytes;
-    } else {
-        tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-        have = tvs_budget_take(session->server->budget, &stream->claim, bytes);
-        stream->claiming = !have;
-        if (have)
-            tvs_stream_release(stream);
+    bool go = tvs_download_work_locked(stream);
+    if (go) {
+        uint64_t blocks = (stream->read_end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
+        uint64_t share = tvs_download_share(session->server);
+        uint64_t most = share < TVS_RUN_BLOCKS_MAX ? share : TVS_RUN_BLOCKS_MAX;
+        blocks = blocks < most ? blocks : most;
+        *reading = (struct reading){stream->ahead.end, stream->ahead.moves, blocks > 0 ? (uint32_t)blocks : 1};
+        go = reserve(stream, reading->block_count * TV_SEGMENT_BYTES);
     }
     pthread_mutex_unlock(&session->lock);
-    *reserved_bytes = bytes;
-    return have;
+    return go;
+}
+
+static trove_status read_run(struct tvs_stream *stream, const struct reading *reading, struct tvs_run **run_out,
+                             trove_error *error) {
+    struct tvs_run *run = NULL;
+    trove_status status = tvs_run_create(&stream->ahead, reading->offset, reading->block_count, &run, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tv_data data = {.offset = reading->offset};
+    uint64_t left = stream->object.size - reading->offset;
+    for (uint32_t i = 0; i < reading->block_count; i++) {
+        uint64_t bytes = left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES;
+        data.iov[data.iov_count++] = (struct iovec){run->blocks[i], bytes};
+        data.bytes += bytes;
+        left -= bytes;
+    }
+    status = stream->session->server->ops->get_read(stream->get, &data, error);
+    if (status != TROVE_OK) {
+        tvs_run_release(run);
+        return status;
+    }
+    memcpy(run->sums, data.piece_sums, data.piece_count * sizeof run->sums[0]);
+    run->bytes = data.bytes;
+    *run_out = run;
+    return TROVE_OK;
 }
 
 static void produce(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
+    struct reading reading;
+    struct tvs_run *run = NULL;
     trove_error error;
-    trove_status status = TROVE_OK;
-    if (stream->run == NULL && stream->read_offset < stream->read_end) {
-        uint64_t reserved_bytes = 0;
-        if (!reserve_run(stream, &reserved_bytes))
-            return;
-        status = read_run(stream, reserved_bytes, &error);
-    }
-    struct tvs_out_chunk *out = status == TROVE_OK ? cut(stream) : NULL;
-    if (status == TROVE_OK && out == NULL)
-        status = TV_FAIL(&error, RESOURCE_EXHAUSTED, "no memory to send %s/%s", stream->bucket, stream->key);
-    if (status != TROVE_OK) {
+    if (!plan(stream, &reading))
+        return;
+    if (read_run(stream, &reading, &run, &error) != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
-    bool final = out->chunk.final;
     pthread_mutex_lock(&session->lock);
-    tv_sender_push(&stream->sender, &out->chunk);
-    stream->eof = final;
+    bool fits = reading.moves == stream->ahead.moves;
+    if (fits)
+        tvs_read_ahead_append(&stream->ahead, run);
     stream->progress_ns = tv_now_ns();
     pthread_mutex_unlock(&session->lock);
+    if (!fits) /* the place to go on at has moved meanwhile */
+        tvs_run_release(run);
     tvs_stream_wake(stream, TV_WANTS_DATA);
 }
 
@@ -321,10 +289,9 @@ static void clean(struct tvs_stream *stream) {
     tvs_stream_log_end(stream);
     session->server->ops->get_end(stream->get);
     stream->get = NULL;
-    if (stream->run != NULL)
-        release_run(stream->run);
-    stream->run = NULL;
     pthread_mutex_lock(&session->lock);
+    tvs_read_ahead_move(&stream->ahead, 0);
+    give_back(stream);
     if (stream->sender_ready)
         tv_sender_fini(&stream->sender);
     stream->sender_ready = false;
@@ -345,17 +312,13 @@ void tvs_download_step(struct tvs_stream *stream) {
         produce(stream);
 }
 
+void tvs_download_init(struct tvs_stream *stream) {
+    struct tvs_server *server = stream->session->server;
+    tvs_read_ahead_init(&stream->ahead, server->budget, &server->read_ahead_bytes);
+}
+
 void tvs_download_fini(struct tvs_stream *stream) {
-    if (stream->reserved_bytes > 0) /* granted and never used */
-        tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
-    while (stream->spare_runs != NULL) {
-        struct tvs_run *run = stream->spare_runs;
-        stream->spare_runs = run->next;
-        free(run);
-    }
-    while (stream->spare_chunks != NULL) {
-        struct tvs_out_chunk *out = stream->spare_chunks;
-        stream->spare_chunks = out->next;
-        free(out);
-    }
+    give_back(stream);
+    tvs_read_ahead_fini(&stream->ahead);
+    free(stream->chunks);
 }

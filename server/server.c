@@ -11,6 +11,8 @@
 #include <time.h>
 
 #define TICK_NS          UINT64_C(1000000000)
+#define RELIEVE_NS       (20 * UINT64_C(1000000)) /* until memory is asked back for one who waits, and between two rounds */
+#define RELIEVE_REST     20                       /* a round through very many streams is followed by so much more of a rest */
 #define WORKER_GRACE_MS  2000
 #define CLOSING_GRACE_MS 3000
 #define SECOND_MS        1000
@@ -33,21 +35,50 @@ void tvs_server_options_init(struct tvs_server_options *options) {
 
 /* ---- the timer ---- */
 
-static void on_tick(struct tv_timer *timer) {
-    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
-    uint64_t now_ns = tv_now_ns();
-    /* Only the timer's own thread takes sessions out of the list, so a session stays while it is looked at. */
+static void relieve_at(struct tvs_server *server, uint64_t due_ns) {
+    if (atomic_exchange_explicit(&server->relieving, true, memory_order_seq_cst))
+        return;
+    if (tv_timer_arm(server->timers, &server->relieve, due_ns, NULL) != TROVE_OK)
+        atomic_store_explicit(&server->relieving, false, memory_order_relaxed); /* the next one who waits tries again */
+}
+
+/* Calls `what` for each session. Only the timer's own thread takes sessions out of the list, so a session stays while it is looked
+ * at. */
+static void walk_sessions(struct tvs_server *server, void (*what)(struct tvs_session *, uint64_t), uint64_t now_ns) {
     pthread_mutex_lock(&server->lock);
     struct tvs_session *session = server->sessions;
     pthread_mutex_unlock(&server->lock);
     while (session != NULL) {
-        tvs_session_tick(session, now_ns);
+        what(session, now_ns);
         pthread_mutex_lock(&server->lock);
         session = session->next;
         pthread_mutex_unlock(&server->lock);
     }
+}
+
+static void on_tick(struct tv_timer *timer) {
+    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
+    uint64_t now_ns = tv_now_ns();
+    walk_sessions(server, tvs_session_tick, now_ns);
     trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
     TV_ASSERT(status == TROVE_OK); /* the place that it had is free */
+}
+
+/* As long as somebody waits for memory, those who don't use theirs are asked for it. */
+static void on_relieve(struct tv_timer *timer) {
+    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, relieve));
+    uint64_t begun_ns = tv_now_ns();
+    walk_sessions(server, tvs_session_relieve, begun_ns);
+    atomic_store_explicit(&server->relieving, false, memory_order_seq_cst);
+    if (!tvs_budget_contended(server->budget))
+        return;
+    uint64_t ended_ns = tv_now_ns();
+    relieve_at(server, ended_ns + RELIEVE_NS + (ended_ns - begun_ns) * RELIEVE_REST);
+}
+
+/* Somebody has begun to wait for memory. Under a session's lock. */
+static void on_pressed(void *context) {
+    relieve_at(context, tv_now_ns() + RELIEVE_NS);
 }
 
 static struct tvs_session *unlink_ended(struct tvs_server *server) {
@@ -134,14 +165,15 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     init_conditions(server);
     server->tick.fire = on_tick;
     server->reap.fire = on_reap;
+    server->relieve.fire = on_relieve;
     server->flush.run = tvs_session_flush_all;
     trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
     if (status == TROVE_OK)
-        status = tvs_budget_create(options->memory_bytes, server->workers, &server->budget, error);
-    if (status == TROVE_OK)
         status = tv_timers_create(&server->timers, error);
+    if (status == TROVE_OK)
+        status = tvs_budget_create(options->memory_bytes, server->workers, on_pressed, server, &server->budget, error);
     if (status == TROVE_OK)
         status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
     if (status != TROVE_OK) {

@@ -278,17 +278,8 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     tvs_session_release(session);
 }
 
-void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
-    const struct tvs_server_options *options = &session->server->options;
-    tv_conn_tick(session->conn, now_ns);
-    bool welcomed = atomic_load_explicit(&session->welcomed, memory_order_relaxed);
-    if (!welcomed && now_ns > session->opened_ns + (uint64_t)options->handshake_ms * 1000000) {
-        trove_error late;
-        TV_FAIL(&late, DEADLINE_EXCEEDED, "no hello within %u ms", options->handshake_ms);
-        tv_conn_shutdown(session->conn, &late);
-        return;
-    }
-    /* A tick may end its stream, which changes the table: so they are listed first. */
+/* Calls `what` for each stream. It may end its stream, which changes the table: so they are listed first. */
+static void for_each_stream(struct tvs_session *session, void (*what)(struct tvs_stream *, uint64_t), uint64_t now_ns) {
     struct tvs_stream *list = NULL;
     pthread_mutex_lock(&session->lock);
     for (struct tv_id_node *node = NULL; (node = tv_id_table_next(&session->streams, node)) != NULL;) {
@@ -301,9 +292,26 @@ void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
     while (list != NULL) {
         struct tvs_stream *stream = list;
         list = stream->tick_next;
-        tvs_stream_tick(stream, now_ns);
+        what(stream, now_ns);
         tvs_stream_release(stream);
     }
+}
+
+void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
+    const struct tvs_server_options *options = &session->server->options;
+    tv_conn_tick(session->conn, now_ns);
+    bool welcomed = atomic_load_explicit(&session->welcomed, memory_order_relaxed);
+    if (!welcomed && now_ns > session->opened_ns + (uint64_t)options->handshake_ms * 1000000) {
+        trove_error late;
+        TV_FAIL(&late, DEADLINE_EXCEEDED, "no hello within %u ms", options->handshake_ms);
+        tv_conn_shutdown(session->conn, &late);
+        return;
+    }
+    for_each_stream(session, tvs_stream_tick, now_ns);
+}
+
+void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns) {
+    for_each_stream(session, tvs_stream_relieve, now_ns);
 }
 
 void tvs_session_flush_later(struct tvs_session *session) {

@@ -64,8 +64,12 @@ struct tvs_server {
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
     struct tvs_task flush;
 
+    atomic_ullong read_ahead_bytes; /* of the budget, in the hands of downloads */
+
     struct tv_timer tick;
     struct tv_timer reap;
+    struct tv_timer relieve; /* while somebody waits for memory */
+    atomic_bool relieving;   /* it is armed, or runs */
 };
 
 struct tvs_session {
@@ -115,6 +119,8 @@ void tvs_server_reap(struct tvs_server *server);
 /* session.c */
 void tvs_session_accept(void *server, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
+/* Somebody waits for memory: streams give back what they don't use. */
+void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
 /* New calls are refused from now on, and the peer is told. */
 void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms);
 /* After the connection has ended and the last reference is gone; on the timer's thread. */

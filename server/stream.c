@@ -29,7 +29,6 @@ void tvs_stream_release(struct tvs_stream *stream) {
     else
         tvs_download_fini(stream);
     tvs_object_fini(&stream->object);
-    pthread_mutex_destroy(&stream->spare_lock);
     free(stream->memory);
     free(stream);
     tvs_session_release(session);
@@ -186,14 +185,25 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
                 stream->bucket, stream->key, (unsigned long long)idle_ms);
         run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &late);
         wake = true;
-    } else if (stream->direction == TROVE_DIRECTION_UPLOAD &&
-               now_ns > stream->granted_ns + (uint64_t)options->grant_expiry_ms * 1000000 &&
-               tvs_budget_contended(session->server->budget)) {
-        wake = tvs_upload_expire_locked(stream);
     }
     pthread_mutex_unlock(&session->lock);
     if (run)
         tvs_stream_run(stream);
+    if (wake)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
+    struct tvs_session *session = stream->session;
+    bool wake = false;
+    pthread_mutex_lock(&session->lock);
+    if (tv_stream_state_terminal(stream->state))
+        wake = false;
+    else if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+        tvs_download_relieve_locked(stream, now_ns);
+    else if (now_ns > stream->granted_ns + (uint64_t)session->server->options.grant_expiry_ms * 1000000)
+        wake = tvs_upload_expire_locked(stream);
+    pthread_mutex_unlock(&session->lock);
     if (wake)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
@@ -325,13 +335,14 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     stream->task.run = strand;
     stream->demand_bytes = open->demand;
     stream->early_credit = open->credit;
-    pthread_mutex_init(&stream->spare_lock, NULL);
     atomic_init(&stream->references, 1);
     set_sizes(stream, open);
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
     stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
     if (upload)
         tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(session->conn));
+    else
+        tvs_download_init(stream);
     *stream_out = stream;
     return TROVE_OK;
 }

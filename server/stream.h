@@ -8,6 +8,7 @@
 #ifndef TVS_STREAM_H
 #define TVS_STREAM_H
 
+#include "read_ahead.h"
 #include "receiver.h"
 #include "sender.h"
 #include "session.h"
@@ -31,9 +32,6 @@ struct tvs_fragment {
     uint32_t segment_count;
     void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
 };
-
-struct tvs_run;
-struct tvs_out_chunk;
 
 struct tvs_control_answer {
     uint64_t serial;
@@ -101,7 +99,11 @@ struct tvs_stream {
     bool sender_ready;
     uint64_t early_credit; /* came before the sender was there */
     uint64_t early_expired;
-    bool eof; /* the last chunk was pushed */
+    struct tvs_read_ahead ahead;
+    struct tv_chunk *chunks; /* the window's, without memory: chunk number i is chunks[i % channel_chunks] */
+    uint64_t read_end;       /* where the range ends in the object; constant once begun */
+    bool parked;             /* its read-ahead was dropped for others: no reading until the transport asks for data */
+    uint64_t pulled_ns;      /* when the transport last did */
     bool complete_sent;
 
     struct tvs_claim claim;
@@ -112,14 +114,6 @@ struct tvs_stream {
     struct tvs_task task;
     struct tvs_put *put;
     struct tvs_get *get;
-    uint64_t read_offset; /* download: next byte to cut a chunk from */
-    uint64_t read_end;
-    struct tvs_run *run; /* download: what was read last and isn't cut up yet */
-
-    /* download: used runs and chunks, for the next ones; under a lock of their own, for the transport gives chunks back at any time */
-    pthread_mutex_t spare_lock;
-    struct tvs_run *spare_runs;
-    struct tvs_out_chunk *spare_chunks;
 
     /* written by the strand (or the commit), then constant */
     struct tvs_object object;
@@ -133,6 +127,8 @@ void tvs_stream_frame(struct tvs_session *session, const tv_frame *frame);
 /* The connection has ended: every stream fails. */
 void tvs_streams_abandon(struct tvs_session *session, const trove_error *why);
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns);
+/* Somebody waits for memory: gives back what the stream holds and doesn't use. */
+void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns);
 
 void tvs_stream_acquire(struct tvs_stream *stream);
 void tvs_stream_release(struct tvs_stream *stream);
@@ -187,6 +183,17 @@ void tvs_upload_step(struct tvs_stream *stream);
 void tvs_upload_fini(struct tvs_stream *stream);
 
 /* download.c; likewise */
+void tvs_download_init(struct tvs_stream *stream);
+/* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
+ * sent, or it has to be read first. Under the lock; the caller lets the strand run afterwards. */
+bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
+                       struct tvs_run **run);
+/* The place to go on sending at has moved. Under the lock. */
+void tvs_download_moved_locked(struct tvs_stream *stream);
+/* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */
+uint64_t tvs_download_share(struct tvs_server *server);
+/* Gives back what the transport doesn't ask for. Under the lock. */
+void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_download_granted(struct tvs_claim *claim);
 bool tvs_download_work_locked(const struct tvs_stream *stream);
 void tvs_download_step(struct tvs_stream *stream);

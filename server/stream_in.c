@@ -68,6 +68,8 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
         fail(stream, &error, after);
         return;
     }
+    if (ack->not_taken)
+        tvs_download_moved_locked(stream);
     tv_sender_credit(&stream->sender, ack->credit, 0);
     stream->progress_ns = tv_now_ns();
     after->wake |= TV_WANTS_DATA;

@@ -166,25 +166,34 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     return pulled_one;
 }
 
-static void pull_fragment(struct tvs_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
+/* What the window says about the fragment. Under the lock: later the chunk may be gone. */
+static void describe_fragment(struct tvs_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *from = fragment->chunk;
     Trove__V1__Chunk *chunk = &pulled->scratch.chunk;
     start(stream, pulled, TV_BODY(CHUNK));
     trove__v1__chunk__init(chunk);
     chunk->index = from->index;
-    chunk->offset = fragment->data.offset;
+    chunk->offset = from->offset + fragment->fragment_offset;
     chunk->chunk_bytes = from->bytes;
     chunk->fragment_offset = fragment->fragment_offset;
     chunk->generation = from->generation;
     chunk->final = from->final;
     chunk->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
-    chunk->checksum = tv_chunk_checksum(stream->node.id, from->index, &fragment->data);
     pulled->frame.chunk = chunk;
-    pulled->payload_bytes = fragment->data.bytes;
-    pulled->iov_count = fragment->data.iov_count;
-    for (unsigned i = 0; i < fragment->data.iov_count; i++)
-        pulled->iov[i] = fragment->data.iov[i];
-    pulled->cookie = fragment->chunk;
+    pulled->payload_bytes = fragment->bytes;
+}
+
+/* Its bytes and their checksum. Without the lock: pieces that the cut went through are hashed. */
+static void fill_fragment(const struct tvs_stream *stream, struct tvs_run *run, struct tv_pulled *pulled) {
+    Trove__V1__Chunk *chunk = &pulled->scratch.chunk;
+    struct tv_data data = {.offset = chunk->offset};
+    if (run != NULL)
+        tvs_run_slice(run, chunk->offset, pulled->payload_bytes, &data);
+    chunk->checksum = tv_chunk_checksum(stream->node.id, chunk->index, &data);
+    pulled->iov_count = data.iov_count;
+    for (unsigned i = 0; i < data.iov_count; i++)
+        pulled->iov[i] = data.iov[i];
+    pulled->cookie = run;
 }
 
 static void pull_complete(struct tvs_stream *stream, struct tv_pulled *pulled) {
@@ -204,30 +213,31 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     struct tvs_stream *stream = tvs_stream_of_flow(flow);
     struct tvs_session *session = stream->session;
     struct tv_fragment_out fragment;
-    bool pulled_one = false;
+    struct tvs_run *run = NULL;
     bool sliced = false;
-    bool run = false;
+    bool complete = false;
     pthread_mutex_lock(&session->lock);
     bool active = stream->sender_ready && stream->opened_sent && stream->state == TROVE_STREAM_ACTIVE;
-    if (active && tv_sender_next(&stream->sender, payload_bytes_max, &fragment)) {
-        pulled_one = sliced = true;
+    if (active && tvs_download_next(stream, payload_bytes_max, &fragment, &run)) {
+        sliced = true;
+        describe_fragment(stream, &fragment, pulled);
         stream->progress_ns = tv_now_ns();
-        run = tvs_stream_schedule(stream);
-    } else if (active && stream->eof && !stream->complete_sent && tv_sender_drained(&stream->sender)) {
+    } else if (active && !stream->complete_sent && tv_sender_drained(&stream->sender)) {
         pull_complete(stream, pulled);
-        pulled_one = true;
+        complete = true;
     }
+    bool read = active && tvs_stream_schedule(stream);
     pthread_mutex_unlock(&session->lock);
     if (sliced)
-        pull_fragment(stream, &fragment, pulled);
-    if (run)
+        fill_fragment(stream, run, pulled);
+    if (read)
         tvs_stream_run(stream);
-    return pulled_one;
+    return sliced || complete;
 }
 
 static void sent(struct tv_flow *flow, void *cookie) {
     (void)flow;
-    tv_chunk_release(cookie);
+    tvs_run_release(cookie);
 }
 
 static void acquire(struct tv_flow *flow) {

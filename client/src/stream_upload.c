@@ -168,20 +168,22 @@ static void flow_release(struct tv_flow *flow) {
 static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *chunk = fragment->chunk;
     Trove__V1__Chunk *body = &pulled->scratch.chunk;
+    struct tv_data data;
+    tv_chunk_slice(chunk, fragment->fragment_offset, fragment->bytes, &data);
     trove__v1__chunk__init(body);
     body->index = chunk->index;
-    body->offset = fragment->data.offset;
+    body->offset = data.offset;
     body->chunk_bytes = chunk->bytes;
     body->fragment_offset = fragment->fragment_offset;
     body->final = chunk->final;
     body->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
-    body->checksum = tv_chunk_checksum(stream->entry.node.id, chunk->index, &fragment->data);
+    body->checksum = tv_chunk_checksum(stream->entry.node.id, chunk->index, &data);
     pulled->frame.call_id = stream->entry.node.id;
     pulled->frame.body_case = TV_BODY(CHUNK);
     pulled->frame.chunk = body;
-    pulled->payload_bytes = fragment->data.bytes;
-    pulled->iov_count = fragment->data.iov_count;
-    memcpy(pulled->iov, fragment->data.iov, fragment->data.iov_count * sizeof *pulled->iov);
+    pulled->payload_bytes = data.bytes;
+    pulled->iov_count = data.iov_count;
+    memcpy(pulled->iov, data.iov, data.iov_count * sizeof *pulled->iov);
     pulled->cookie = fragment->chunk;
 }
 
@@ -214,7 +216,8 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     bool chunk = active && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
     bool complete = active && !chunk && complete_due(stream);
     if (chunk) {
-        upload->bytes_sent += fragment.data.bytes;
+        tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */
+        upload->bytes_sent += fragment.bytes;
         upload->chunks_sent += fragment.fragment_offset == 0;
     } else if (complete) {
         (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);

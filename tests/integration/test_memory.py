@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import subprocess
 import time
-import unittest
 
 from trove_test import KIB, MIB, SANITIZE, TroveTest, content, main, run_together, say, wait_for
 
@@ -21,11 +19,6 @@ CLIENTS = 24
 SIZE = (4 if SANITIZE else 20) * MIB
 # Beyond the budget: the process itself, the store's caches, and what a connection costs (staging, its streams).
 BOUND = 8 * MIB + 64 * MIB + CLIENTS * MIB
-
-# A download's chunks are charged to the server's budget until the client has acknowledged them, and it reads ahead as far as the
-# client's credit goes: some readers that stand still hold all of it, and everybody else waits until they are given up.
-OPEN_BUGS = bool(os.environ.get("TROVE_TEST_OPEN_BUGS"))
-READERS_HOLD_THE_BUDGET = "open: readers that stand still hold the whole budget (TROVE_TEST_OPEN_BUGS=1 shows it)"
 
 
 class MemoryTest(TroveTest):
@@ -145,11 +138,9 @@ class MemoryTest(TroveTest):
     def test_gets_whose_output_nobody_reads_hinder_nobody(self) -> None:
         self.leave_gets_unread(2, 3 * MIB)
 
-    @unittest.skipUnless(OPEN_BUGS, READERS_HOLD_THE_BUDGET)
     def test_stopped_gets_of_more_than_the_budget_hinder_nobody(self) -> None:
         self.stop_gets(6, 12 * MIB)
 
-    @unittest.skipUnless(OPEN_BUGS, READERS_HOLD_THE_BUDGET)
     def test_unread_gets_of_more_than_the_budget_hinder_nobody(self) -> None:
         self.leave_gets_unread(CLIENTS, 12 * MIB)
 

@@ -15,7 +15,8 @@
 
 struct forward { /* a fragment on the wire; its reference is the transport's */
     struct tv_fragment_in in;
-    struct tv_fragment_out out;
+    struct tv_chunk *chunk;
+    struct tv_data data;
 };
 
 struct backward {
@@ -96,13 +97,15 @@ static void step_send(void) {
     if (QUEUE_COUNT(&run.forward) > WIRE_MAX / 2 || !tv_sender_next(&run.sender, most, &out))
         return;
     struct forward *forward = QUEUE_PUSH(&run.forward);
-    forward->out = out;
+    forward->chunk = out.chunk;
+    tv_chunk_acquire(out.chunk);
+    tv_chunk_slice(out.chunk, out.fragment_offset, out.bytes, &forward->data);
     forward->in = (struct tv_fragment_in){
         .index = out.chunk->index,
-        .offset = out.data.offset,
+        .offset = forward->data.offset,
         .chunk_bytes = out.chunk->bytes,
         .fragment_offset = out.fragment_offset,
-        .payload_bytes = out.data.bytes,
+        .payload_bytes = out.bytes,
         .final = out.chunk->final,
     };
 }
@@ -129,11 +132,11 @@ static void step_receive(void) {
         if (chance(50))
             send_back(0, tv_receiver_expire(&run.receiver));
     } else if (verdict == TV_RECEIVE_TAKE) {
-        unit_data_check(&forward.out.data);
+        unit_data_check(&forward.data);
         assert_int_equal(run.receiver.expected_offset, in->offset + in->payload_bytes);
         *QUEUE_PUSH(&run.held) = (struct held){in->payload_bytes, in->fragment_offset + in->payload_bytes == in->chunk_bytes};
     }
-    tv_chunk_release(forward.out.chunk);
+    tv_chunk_release(forward.chunk);
 }
 
 static void step_take(void) {
@@ -259,7 +262,7 @@ static void run_begin(const struct plan *plan, uint64_t seed) {
 
 static void run_end(void) {
     while (QUEUE_COUNT(&run.forward) > 0)
-        tv_chunk_release(QUEUE_POP(&run.forward)->out.chunk);
+        tv_chunk_release(QUEUE_POP(&run.forward)->chunk);
     tv_sender_fini(&run.sender);
     assert_int_equal(unit_chunks_alive, 0);
 }

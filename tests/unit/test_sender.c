@@ -28,14 +28,19 @@ static void push(uint64_t bytes, bool final) {
 /* Sends the next fragment and checks its place. */
 static void expect_next(uint64_t payload_bytes_max, uint64_t index, uint64_t fragment_offset, uint64_t bytes) {
     struct tv_fragment_out fragment;
+    uint64_t position = tv_sender_position(&sender);
     assert_true(tv_sender_ready(&sender));
     assert_true(tv_sender_next(&sender, payload_bytes_max, &fragment));
+    assert_int_equal(tv_sender_position(&sender), position + bytes);
+    bool whole = fragment_offset + bytes == fragment.chunk->bytes;
+    assert_int_equal(tv_sender_begun_bytes(&sender), whole ? 0 : fragment.chunk->bytes - fragment_offset - bytes);
     assert_int_equal(fragment.chunk->index, index);
     assert_int_equal(fragment.fragment_offset, fragment_offset);
-    assert_int_equal(fragment.data.offset, fragment.chunk->offset + fragment_offset);
-    assert_int_equal(fragment.data.bytes, bytes);
-    unit_data_check(&fragment.data);
-    tv_chunk_release(fragment.chunk);
+    assert_int_equal(fragment.bytes, bytes);
+    struct tv_data data;
+    tv_chunk_slice(fragment.chunk, fragment_offset, bytes, &data);
+    assert_int_equal(data.offset, position);
+    unit_data_check(&data);
 }
 
 static void expect_nothing(void) {
@@ -106,6 +111,7 @@ static void the_end_releases_what_is_in_the_window(void **state) {
     push(10, false);
     struct tv_fragment_out fragment;
     assert_true(tv_sender_next(&sender, 100, &fragment));
+    tv_chunk_acquire(fragment.chunk);
     tv_sender_fini(&sender);
     assert_int_equal(unit_chunks_alive, 1); /* the transport still reads the one that was sent */
     tv_chunk_release(fragment.chunk);
