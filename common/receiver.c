@@ -187,6 +187,49 @@ enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct 
     return receiver->in_chunk ? go_on_in_chunk(receiver, fragment, error) : begin_chunk(receiver, fragment, error);
 }
 
+static trove_status check_gap(const struct tv_receiver *receiver, const struct tv_gap_in *gap, trove_error *error) {
+    uint64_t end = 0;
+    uint64_t longest = 0;
+    if (__builtin_mul_overflow(gap->count, receiver->chunk_bytes_max, &longest))
+        longest = UINT64_MAX;
+    if (gap->count == 0 || gap->count > UINT64_MAX - gap->first_index || gap->length < gap->count || gap->length > longest ||
+        __builtin_add_overflow(gap->offset, gap->length, &end) || end > OFFSET_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "a gap of %" PRIu64 " chunks from %" PRIu64 " on, %" PRIu64 " bytes at offset %" PRIu64 ", can't be",
+                       gap->count, gap->first_index, gap->length, gap->offset);
+    if (receiver->final_seen)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a gap at chunk %" PRIu64 " came after the final chunk", gap->first_index);
+    return TROVE_OK;
+}
+
+enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_gap_in *gap, trove_error *error) {
+    if (gap->generation < receiver->generation)
+        return TV_RECEIVE_DRAIN;
+    if (check_gap(receiver, gap, error) != TROVE_OK)
+        return TV_RECEIVE_FAIL;
+    bool resend = awaits_resend(receiver);
+    bool inside = receiver->in_chunk && !(resend && gap->first_index == receiver->expected_index);
+    if (resend && !inside && gap->first_index == receiver->resend_end) {
+        receiver->resend_end += gap->count; /* among late copies; it is announced again */
+        return TV_RECEIVE_DRAIN;
+    }
+    if (inside || gap->generation > receiver->generation || gap->first_index != receiver->expected_index ||
+        gap->offset != receiver->expected_offset) {
+        (void)TV_FAIL(error, INVALID_ARGUMENT,
+                      "out of order: a gap at chunk %" PRIu64 ", offset %" PRIu64 ", came where chunk %" PRIu64
+                      " at offset %" PRIu64 " was expected",
+                      gap->first_index, gap->offset, receiver->expected_index, receiver->expected_offset);
+        return TV_RECEIVE_FAIL;
+    }
+    receiver->resend_end = 0;
+    receiver->in_chunk = false;
+    receiver->expected_index += gap->count;
+    receiver->expected_offset += gap->length;
+    receiver->lost_chunks += gap->count;
+    receiver->lost_bytes += gap->length;
+    return TV_RECEIVE_TAKE;
+}
+
 void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_in *fragment) {
     bool ended = !receiver->in_chunk;
     TV_ASSERT(fragment->fragment_offset == 0 && !awaits_resend(receiver));
@@ -224,10 +267,44 @@ void tv_receiver_taken(struct tv_receiver *receiver, uint64_t bytes, bool chunk_
     TV_ASSERT(bytes <= receiver->held_bytes);
     receiver->held_bytes -= bytes;
     receiver->taken_offset += bytes;
+    receiver->taken_bytes += bytes;
     if (chunk_done) {
         TV_ASSERT(receiver->taken_index < receiver->expected_index);
         receiver->taken_index++;
+        receiver->whole_bytes = receiver->taken_bytes;
     }
+}
+
+void tv_receiver_gap_taken(struct tv_receiver *receiver, uint64_t count, uint64_t length) {
+    TV_ASSERT(count <= receiver->expected_index - receiver->taken_index);
+    receiver->taken_index += count;
+    receiver->taken_offset += length;
+}
+
+/* Takes `bytes` of what is unused back. */
+static void expire(struct tv_receiver *receiver, uint64_t bytes) {
+    uint64_t begun_at_most = add_capped(receiver->begun_bytes, receiver->outstanding_bytes);
+    if (bytes == 0)
+        return;
+    if (begun_at_most > receiver->expired_until_bytes)
+        receiver->expired_until_bytes = begun_at_most;
+    receiver->expired_bytes = add_capped(receiver->expired_bytes, bytes);
+    receiver->outstanding_bytes -= bytes;
+}
+
+uint64_t tv_receiver_seek(struct tv_receiver *receiver, uint64_t offset, uint64_t generation) {
+    TV_ASSERT(offset <= OFFSET_MAX && generation > receiver->generation);
+    uint64_t taken_bytes = receiver->taken_bytes - receiver->acked_bytes;
+    receiver->outstanding_bytes += receiver->begun_bytes - receiver->acked_bytes;
+    receiver->begun_bytes = receiver->taken_bytes = receiver->whole_bytes = receiver->acked_bytes;
+    receiver->held_bytes = 0;
+    receiver->expected_index = receiver->taken_index = receiver->acked_index = 0;
+    receiver->expected_offset = receiver->taken_offset = offset;
+    receiver->not_taken_first = receiver->not_taken_end = receiver->resend_end = 0;
+    receiver->in_chunk = receiver->chunk_not_taken = receiver->final_seen = false;
+    receiver->generation = generation;
+    expire(receiver, taken_bytes);
+    return taken_bytes;
 }
 
 void tv_receiver_grant(struct tv_receiver *receiver, uint64_t bytes) {
@@ -237,13 +314,7 @@ void tv_receiver_grant(struct tv_receiver *receiver, uint64_t bytes) {
 
 uint64_t tv_receiver_expire(struct tv_receiver *receiver) {
     uint64_t unused = receiver->outstanding_bytes;
-    uint64_t begun_at_most = add_capped(receiver->begun_bytes, unused);
-    if (unused == 0)
-        return 0;
-    if (begun_at_most > receiver->expired_until_bytes)
-        receiver->expired_until_bytes = begun_at_most;
-    receiver->expired_bytes = add_capped(receiver->expired_bytes, unused);
-    receiver->outstanding_bytes = 0;
+    expire(receiver, unused);
     return unused;
 }
 
@@ -253,6 +324,7 @@ bool tv_receiver_next_ack(struct tv_receiver *receiver, uint64_t *first, uint64_
         *count = receiver->taken_index - receiver->acked_index;
         *not_taken = false;
         receiver->acked_index = receiver->taken_index;
+        receiver->acked_bytes = receiver->whole_bytes;
         return true;
     }
     if (receiver->not_taken_first < receiver->not_taken_end) {

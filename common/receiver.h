@@ -6,6 +6,7 @@
  * that the peer had begun on it is drained and answered "not taken", which is no error. What exceeds both is a peer that ignores
  * its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again; the one
  * answer for it stands for them too. See receiver.c.
+ * What a lossy sender has lost comes as a gap in the place of the chunks, takes no credit, and is acknowledged with its neighbours.
  */
 #ifndef TV_RECEIVER_H
 #define TV_RECEIVER_H
@@ -26,8 +27,11 @@ struct tv_receiver {
     uint64_t expired_bytes;     /* taken back, may still be used by what is under way */
     uint64_t held_bytes;        /* received and not yet taken by the consumer */
     uint64_t taken_offset;      /* object offset below which the consumer has taken all */
-    uint64_t taken_index;       /* chunks below it were taken whole */
+    uint64_t taken_index;       /* chunks below it were taken whole, or lost */
     uint64_t acked_index;       /* chunks below it were acknowledged */
+    uint64_t taken_bytes;       /* of begun_bytes */
+    uint64_t whole_bytes;       /* of them, in chunks that were taken whole */
+    uint64_t acked_bytes;       /* of them, in chunks that were acknowledged */
     uint64_t not_taken_first;   /* chunk to answer "not taken": [first, end), empty once the answer was given */
     uint64_t not_taken_end;
     uint64_t resend_end;          /* while expected_index < resend_end, a jump ahead is a late copy and not an error */
@@ -35,8 +39,10 @@ struct tv_receiver {
     uint64_t begun_bytes;         /* of all chunks taken so far; granted - expired - begun = outstanding */
     uint64_t expired_until_bytes; /* when more than this has begun, the sender knows of all that expired */
     uint64_t generation;
-    uint64_t received_bytes;
+    uint64_t received_bytes; /* ever, as the next ones */
     uint64_t received_chunks;
+    uint64_t lost_bytes;
+    uint64_t lost_chunks;
 };
 
 /* A fragment's header as far as it matters here. */
@@ -48,6 +54,14 @@ struct tv_fragment_in {
     uint64_t generation;
     uint64_t payload_bytes;
     bool final;
+};
+
+struct tv_gap_in {
+    uint64_t first_index;
+    uint64_t count;
+    uint64_t offset;
+    uint64_t length;
+    uint64_t generation;
 };
 
 enum tv_receive {
@@ -63,6 +77,10 @@ void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint6
  * Failures: INVALID_ARGUMENT (order, sizes), RESOURCE_EXHAUSTED (credit ignored). */
 enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error);
 
+/* Chunks that the sender of a lossy stream has lost. TAKE: the consumer has to be told in order with the fragments, and its word is
+ * tv_receiver_gap_taken. Failures: INVALID_ARGUMENT. */
+enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_gap_in *gap, trove_error *error);
+
 /* There was no memory after all for a fragment that was judged TAKE and is the first of its chunk, before any other is judged: it
  * counts as not taken. For a later fragment of a chunk memory must be there. Its credit is the sender's again, who will use it at
  * once: where memory won't be there by then, tv_receiver_expire takes it back (in a credit frame before the answer). */
@@ -74,6 +92,13 @@ trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, tro
 
 /* The consumer has taken `bytes` more; `chunk_done` where they ended a chunk. */
 void tv_receiver_taken(struct tv_receiver *receiver, uint64_t bytes, bool chunk_done);
+/* The consumer knows of a loss. */
+void tv_receiver_gap_taken(struct tv_receiver *receiver, uint64_t count, uint64_t length);
+
+/* Goes on at the object's `offset`, with chunk 0: what came of older generations and wasn't taken is forgotten, and so is what wasn't
+ * acknowledged; its credit is the sender's again (tv_sender_seek). Of that, what was taken has perhaps been granted anew already:
+ * returns how much, which counts as expired and is to be told. */
+uint64_t tv_receiver_seek(struct tv_receiver *receiver, uint64_t offset, uint64_t generation);
 
 /* Counts a grant. */
 void tv_receiver_grant(struct tv_receiver *receiver, uint64_t bytes);

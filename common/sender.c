@@ -9,6 +9,9 @@
  * Credit is a sum that may stand below zero: a grant can expire when the chunks begun on it are already under way. The receiver
  * may still take them (on a newer grant) or not. What was taken back after it was used is owed, and paid by whatever comes in next,
  * so that both ends always arrive at the same sum, and in whatever order grants, expiries and answers cross.
+ *
+ * Losses need no list: chunks keep their numbers, so what was lost is what lies between the number that comes next and the one at the
+ * front of the queue. Chunks that go back into the queue bring the jumps between them along, and these are announced again.
  */
 #include "sender.h"
 
@@ -17,32 +20,88 @@
 /* Objects are smaller; so no sum of an offset and a size overflows. */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
+/* ---- rings ----------------------------------------------------------------------------------------------------------------- */
+
+static struct tv_chunk *ring_at(const struct tv_sender *sender, const struct tv_chunk_ring *ring, uint32_t position) {
+    return ring->slots[(ring->first + position) % sender->channel_chunks];
+}
+
+static struct tv_chunk *ring_first(const struct tv_chunk_ring *ring) {
+    return ring->count > 0 ? ring->slots[ring->first] : NULL;
+}
+
+static struct tv_chunk *ring_last(const struct tv_sender *sender, const struct tv_chunk_ring *ring) {
+    return ring->count > 0 ? ring_at(sender, ring, ring->count - 1) : NULL;
+}
+
+static void push_back(const struct tv_sender *sender, struct tv_chunk_ring *ring, struct tv_chunk *chunk) {
+    TV_ASSERT(ring->count < sender->channel_chunks);
+    ring->slots[(ring->first + ring->count++) % sender->channel_chunks] = chunk;
+}
+
+static void push_front(const struct tv_sender *sender, struct tv_chunk_ring *ring, struct tv_chunk *chunk) {
+    TV_ASSERT(ring->count < sender->channel_chunks);
+    ring->first = (ring->first + sender->channel_chunks - 1) % sender->channel_chunks;
+    ring->slots[ring->first] = chunk;
+    ring->count++;
+}
+
+static struct tv_chunk *pop_front(const struct tv_sender *sender, struct tv_chunk_ring *ring) {
+    struct tv_chunk *chunk = ring->slots[ring->first];
+    ring->first = (ring->first + 1) % sender->channel_chunks;
+    ring->count--;
+    return chunk;
+}
+
+static struct tv_chunk *pop_back(const struct tv_sender *sender, struct tv_chunk_ring *ring) {
+    return ring->slots[(ring->first + --ring->count) % sender->channel_chunks];
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
 trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error) {
     TV_ASSERT(channel_chunks > 0);
     if (first_offset > OFFSET_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "offset %" PRIu64 " is beyond any object's end", first_offset);
-    struct tv_chunk **ring = calloc(channel_chunks, sizeof *ring);
-    if (ring == NULL)
+    struct tv_chunk **slots = calloc(2 * (size_t)channel_chunks, sizeof(struct tv_chunk *));
+    if (slots == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a window of %" PRIu32 " chunks", channel_chunks);
-    *sender = (struct tv_sender){.ring = ring, .channel_chunks = channel_chunks, .next_offset = first_offset};
+    *sender = (struct tv_sender){
+        .channel_chunks = channel_chunks,
+        .flight.slots = slots,
+        .queue.slots = slots + channel_chunks,
+        .sent_offset = first_offset,
+        .next_offset = first_offset,
+    };
     return TROVE_OK;
 }
 
-static struct tv_chunk **slot(const struct tv_sender *sender, uint64_t index) {
-    return &sender->ring[index % sender->channel_chunks];
+static void abandon(struct tv_sender *sender, struct tv_chunk_ring *ring) {
+    while (ring->count > 0) {
+        struct tv_chunk *chunk = pop_front(sender, ring);
+        sender->abandoned_bytes += chunk->bytes;
+        sender->abandoned_chunks++;
+        tv_chunk_release(chunk);
+    }
+}
+
+static void abandon_window(struct tv_sender *sender) {
+    abandon(sender, &sender->flight);
+    abandon(sender, &sender->queue);
+    sender->queued_bytes = sender->unsent_bytes = 0;
 }
 
 void tv_sender_fini(struct tv_sender *sender) {
-    if (sender->ring == NULL)
+    if (sender->flight.slots == NULL)
         return;
-    for (uint64_t index = sender->base; index < sender->next; index++)
-        tv_chunk_release(*slot(sender, index));
-    free(sender->ring);
-    *sender = (struct tv_sender){.ring = NULL};
+    abandon_window(sender);
+    free(sender->flight.slots);
+    sender->flight.slots = sender->queue.slots = NULL;
+    sender->credit_bytes = 0;
 }
 
 bool tv_sender_full(const struct tv_sender *sender) {
-    return sender->next - sender->base == sender->channel_chunks;
+    return sender->flight.count + sender->queue.count == sender->channel_chunks;
 }
 
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk) {
@@ -51,21 +110,59 @@ void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk) {
     TV_ASSERT(chunk->bytes <= OFFSET_MAX - sender->next_offset);
     chunk->index = sender->next++;
     chunk->offset = sender->next_offset;
+    chunk->generation = sender->generation;
     chunk->sent_bytes = 0;
-    *slot(sender, chunk->index) = chunk;
+    push_back(sender, &sender->queue, chunk);
     sender->next_offset += chunk->bytes;
     sender->queued_bytes += chunk->bytes;
     sender->unsent_bytes += chunk->bytes;
+    sender->pushed_bytes += chunk->bytes;
+    sender->pushed_chunks++;
     sender->final_pushed = chunk->final;
+}
+
+struct tv_chunk *tv_sender_drop(struct tv_sender *sender) {
+    const struct tv_chunk *oldest = ring_first(&sender->queue);
+    if (oldest == NULL || oldest->final)
+        return NULL;
+    struct tv_chunk *chunk = pop_front(sender, &sender->queue);
+    sender->queued_bytes -= chunk->bytes;
+    sender->unsent_bytes -= chunk->bytes;
+    sender->dropped_bytes += chunk->bytes;
+    sender->dropped_chunks++;
+    return chunk;
 }
 
 /* ---- what goes out --------------------------------------------------------------------------------------------------------- */
 
+/* The chunk that was begun and isn't sent whole. */
+static struct tv_chunk *begun(const struct tv_sender *sender) {
+    struct tv_chunk *last = ring_last(sender, &sender->flight);
+    return last != NULL && last->sent_bytes < last->bytes ? last : NULL;
+}
+
 bool tv_sender_ready(const struct tv_sender *sender) {
-    if (sender->cursor == sender->next)
+    if (begun(sender) != NULL)
+        return true;
+    const struct tv_chunk *chunk = ring_first(&sender->queue);
+    return chunk != NULL && chunk->bytes <= sender->credit_bytes;
+}
+
+bool tv_sender_next_gap(struct tv_sender *sender, struct tv_gap *gap) {
+    if (begun(sender) != NULL || !tv_sender_ready(sender))
         return false;
-    const struct tv_chunk *chunk = *slot(sender, sender->cursor);
-    return chunk->sent_bytes > 0 || chunk->bytes <= sender->credit_bytes;
+    const struct tv_chunk *chunk = ring_first(&sender->queue);
+    if (chunk->index == sender->sent_index)
+        return false;
+    *gap = (struct tv_gap){
+        .first_index = sender->sent_index,
+        .count = chunk->index - sender->sent_index,
+        .offset = sender->sent_offset,
+        .length = chunk->offset - sender->sent_offset,
+    };
+    sender->sent_index = chunk->index;
+    sender->sent_offset = chunk->offset;
+    return true;
 }
 
 /* Ends at a block boundary if the fragment reaches one: then the pieces behind it are whole, and their sums are known. */
@@ -81,43 +178,49 @@ static uint64_t fragment_bytes(const struct tv_chunk *chunk, uint64_t payload_by
     return boundary > begin ? boundary - begin : payload_bytes_max;
 }
 
+/* Takes the chunk at the front of the queue into flight. */
+static struct tv_chunk *begin_chunk(struct tv_sender *sender) {
+    struct tv_chunk *chunk = pop_front(sender, &sender->queue);
+    push_back(sender, &sender->flight, chunk);
+    sender->credit_bytes -= chunk->bytes;
+    sender->unsent_bytes -= chunk->bytes;
+    sender->sent_index = chunk->index + 1;
+    sender->sent_offset = chunk->offset + chunk->bytes;
+    return chunk;
+}
+
 bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct tv_fragment_out *fragment) {
     TV_ASSERT(payload_bytes_max > 0);
-    if (!tv_sender_ready(sender))
-        return false;
-    struct tv_chunk *chunk = *slot(sender, sender->cursor);
-    if (chunk->sent_bytes == 0) {
-        sender->credit_bytes -= chunk->bytes;
-        sender->unsent_bytes -= chunk->bytes;
+    struct tv_chunk *chunk = begun(sender);
+    if (chunk == NULL) {
+        if (!tv_sender_ready(sender) || ring_first(&sender->queue)->index != sender->sent_index)
+            return false;
+        chunk = begin_chunk(sender);
     }
     uint64_t bytes = fragment_bytes(chunk, payload_bytes_max);
     *fragment = (struct tv_fragment_out){.chunk = chunk, .fragment_offset = chunk->sent_bytes, .bytes = bytes};
     chunk->sent_bytes += bytes;
-    if (chunk->sent_bytes == chunk->bytes)
-        sender->cursor++;
     return true;
 }
 
 uint64_t tv_sender_position(const struct tv_sender *sender) {
-    if (sender->cursor == sender->next)
-        return sender->next_offset;
-    const struct tv_chunk *chunk = *slot(sender, sender->cursor);
-    return chunk->offset + chunk->sent_bytes;
+    const struct tv_chunk *chunk = begun(sender);
+    if (chunk == NULL)
+        chunk = ring_first(&sender->queue);
+    return chunk != NULL ? chunk->offset + chunk->sent_bytes : sender->next_offset;
 }
 
 uint64_t tv_sender_begun_bytes(const struct tv_sender *sender) {
-    if (sender->cursor == sender->next)
-        return 0;
-    const struct tv_chunk *chunk = *slot(sender, sender->cursor);
-    return chunk->sent_bytes > 0 ? chunk->bytes - chunk->sent_bytes : 0;
+    const struct tv_chunk *chunk = begun(sender);
+    return chunk != NULL ? chunk->bytes - chunk->sent_bytes : 0;
 }
 
 bool tv_sender_drained(const struct tv_sender *sender) {
-    return sender->final_pushed && sender->cursor == sender->next;
+    return sender->final_pushed && sender->queue.count == 0 && begun(sender) == NULL;
 }
 
 bool tv_sender_settled(const struct tv_sender *sender) {
-    return sender->base == sender->next;
+    return sender->queue.count == 0 && sender->flight.count == 0;
 }
 
 /* ---- what comes back ------------------------------------------------------------------------------------------------------- */
@@ -147,14 +250,18 @@ trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t co
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "chunk %" PRIu64 " was acknowledged where chunk %" PRIu64 " is the oldest outstanding", first,
                        sender->base);
-    if (count == 0 || count > sender->cursor - first)
+    const struct tv_chunk *partly = begun(sender);
+    uint64_t sent_end = partly != NULL ? partly->index : sender->sent_index;
+    if (count == 0 || count > sent_end - first)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "%" PRIu64 " chunks from %" PRIu64 " on were acknowledged, of which only %" PRIu64 " were sent", count,
-                       first, sender->cursor - first);
-    for (; count > 0; count--) {
-        struct tv_chunk *chunk = *slot(sender, sender->base++);
+                       first, sent_end - first);
+    sender->base = first + count;
+    while (sender->flight.count > 0 && ring_first(&sender->flight)->index < sender->base) {
+        struct tv_chunk *chunk = pop_front(sender, &sender->flight);
         sender->queued_bytes -= chunk->bytes;
         sender->acknowledged_bytes += chunk->bytes;
+        sender->acknowledged_chunks++;
         if (acked != NULL)
             acked(context, chunk);
         tv_chunk_release(chunk);
@@ -162,26 +269,43 @@ trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t co
     return TROVE_OK;
 }
 
-/* The end of what was begun: the chunk at the cursor counts if a part of it was sent. */
-static uint64_t begun_end(const struct tv_sender *sender) {
-    bool partly = sender->cursor < sender->next && (*slot(sender, sender->cursor))->sent_bytes > 0;
-    return sender->cursor + (partly ? 1 : 0);
+/* How many of the chunks in flight come from `index` on. */
+static uint32_t in_flight_from(const struct tv_sender *sender, uint64_t index) {
+    uint32_t position = sender->flight.count;
+    while (position > 0 && ring_at(sender, &sender->flight, position - 1)->index >= index)
+        position--;
+    return sender->flight.count - position;
 }
 
 trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error) {
-    uint64_t end = begun_end(sender);
-    if (first < sender->base || first >= end || count == 0 || count > end - first)
+    uint32_t back = in_flight_from(sender, first);
+    bool known = back > 0 && ring_at(sender, &sender->flight, sender->flight.count - back)->index == first;
+    if (!known || count == 0 || count > sender->sent_index - first)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "%" PRIu64 " chunks from %" PRIu64 " on came back as not taken, but only %" PRIu64 " to %" PRIu64
                        " are under way",
-                       count, first, sender->base, end);
-    for (uint64_t index = first; index < end; index++) {
-        struct tv_chunk *chunk = *slot(sender, index);
+                       count, first, sender->base, sender->sent_index);
+    struct tv_chunk *chunk = NULL;
+    while (back-- > 0) {
+        chunk = pop_back(sender, &sender->flight);
         add_credit(sender, chunk->bytes);
         sender->unsent_bytes += chunk->bytes;
         chunk->sent_bytes = 0;
         sender->resent_chunks++;
+        push_front(sender, &sender->queue, chunk);
     }
-    sender->cursor = first;
+    sender->sent_index = chunk->index;
+    sender->sent_offset = chunk->offset;
     return TROVE_OK;
+}
+
+void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generation) {
+    TV_ASSERT(offset <= OFFSET_MAX);
+    for (uint32_t i = 0; i < sender->flight.count; i++)
+        add_credit(sender, ring_at(sender, &sender->flight, i)->bytes);
+    abandon_window(sender);
+    sender->base = sender->next = sender->sent_index = 0;
+    sender->next_offset = sender->sent_offset = offset;
+    sender->generation = generation;
+    sender->final_pushed = false;
 }

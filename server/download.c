@@ -16,8 +16,10 @@
 
 /* ---- chunks; under the session's lock ---- */
 
-static void keep_chunk(struct tv_chunk *chunk) {
-    (void)chunk; /* it is a place in stream->chunks, for a later one */
+/* The window lets go of a chunk: always under the lock. */
+static void spare_chunk(struct tv_chunk *chunk) {
+    struct tvs_stream *stream = chunk->owner;
+    stream->spare_chunks[stream->spare_chunk_count++] = chunk;
 }
 
 /* Where the chunk at `at` ends: chunk_bytes further at most, and on a block where it can, so that later ones are cheap. */
@@ -34,13 +36,14 @@ static void push_chunks(struct tvs_stream *stream) {
     struct tv_sender *sender = &stream->sender;
     bool empty = stream->range_offset == stream->read_end;
     while (!tv_sender_full(sender) && !sender->final_pushed && (empty || sender->next_offset < stream->ahead.end)) {
-        struct tv_chunk *chunk = &stream->chunks[sender->next % stream->channel_chunks];
+        struct tv_chunk *chunk = stream->spare_chunks[--stream->spare_chunk_count];
         uint64_t end = chunk_end(stream, sender->next_offset);
         *chunk = (struct tv_chunk){
             .bytes = end - sender->next_offset,
             .final = end == stream->read_end,
             .written_ns = tv_now_ns(),
-            .release = keep_chunk,
+            .release = spare_chunk,
+            .owner = stream,
         };
         atomic_init(&chunk->references, 1);
         tv_sender_push(sender, chunk);
@@ -183,11 +186,18 @@ static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
         status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)
         return status;
-    stream->chunks = calloc(stream->channel_chunks, sizeof *stream->chunks);
-    if (stream->chunks != NULL)
-        return TROVE_OK;
-    tv_sender_fini(&stream->sender);
-    return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a window of %u chunks", stream->channel_chunks);
+    size_t count = stream->channel_chunks;
+    stream->chunks = calloc(count, sizeof *stream->chunks + sizeof *stream->spare_chunks);
+    if (stream->chunks == NULL) {
+        tv_sender_fini(&stream->sender);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a window of %zu chunks", count);
+    }
+    stream->spare_chunks = (struct tv_chunk **)(stream->chunks + count);
+    while (stream->spare_chunk_count < count) {
+        stream->spare_chunks[stream->spare_chunk_count] = &stream->chunks[stream->spare_chunk_count];
+        stream->spare_chunk_count++;
+    }
+    return TROVE_OK;
 }
 
 static void begin(struct tvs_stream *stream) {

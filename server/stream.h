@@ -100,10 +100,12 @@ struct tvs_stream {
     uint64_t early_credit; /* came before the sender was there */
     uint64_t early_expired;
     struct tvs_read_ahead ahead;
-    struct tv_chunk *chunks; /* the window's, without memory: chunk number i is chunks[i % channel_chunks] */
-    uint64_t read_end;       /* where the range ends in the object; constant once begun */
-    bool parked;             /* its read-ahead was dropped for others: no reading until the transport asks for data */
-    uint64_t pulled_ns;      /* when the transport last did */
+    struct tv_chunk *chunks;        /* for the window, without memory: channel_chunks of them */
+    struct tv_chunk **spare_chunks; /* those that aren't in the window */
+    uint32_t spare_chunk_count;
+    uint64_t read_end;  /* where the range ends in the object; constant once begun */
+    bool parked;        /* its read-ahead was dropped for others: no reading until the transport asks for data */
+    uint64_t pulled_ns; /* when the transport last did */
     bool complete_sent;
 
     struct tvs_claim claim;

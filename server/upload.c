@@ -426,10 +426,10 @@ static trove_status check_size(const struct tvs_stream *stream, trove_error *err
     if (said != size && (stream->complete_size != size || stream->declared_size != TROVE_SIZE_UNKNOWN))
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu bytes were announced, but %llu came", stream->bucket,
                        stream->key, (unsigned long long)said, (unsigned long long)size);
-    if (stream->complete_chunks != stream->receiver.received_chunks)
+    if (stream->complete_chunks != stream->receiver.expected_index)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu chunks were announced, but %llu came", stream->bucket,
                        stream->key, (unsigned long long)stream->complete_chunks,
-                       (unsigned long long)stream->receiver.received_chunks);
+                       (unsigned long long)stream->receiver.expected_index);
     return TROVE_OK;
 }
 

@@ -224,7 +224,7 @@ static void fill_direction(const trove_stream *stream, trove_stream_metrics *met
         metrics->chunks_sent = upload->chunks_sent;
         metrics->bytes_acknowledged = upload->bytes_acknowledged;
         metrics->chunks_acknowledged = upload->chunks_acknowledged;
-        metrics->chunks_resent = upload->chunks_resent + upload->sender.resent_chunks;
+        metrics->chunks_resent = upload->sender.resent_chunks;
         metrics->credit_bytes = upload->sender.credit_bytes;
         return;
     }

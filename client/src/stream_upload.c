@@ -361,6 +361,5 @@ void tvc_upload_end(trove_stream *stream) {
     struct tvc_upload *upload = &stream->upload;
     if (stream->state == TROVE_STREAM_COMPLETED) /* an object that is stored needs no acknowledgements any more */
         upload->bytes_acknowledged = upload->next_offset;
-    upload->chunks_resent = upload->sender.resent_chunks;
     tv_sender_fini(&upload->sender);
 }

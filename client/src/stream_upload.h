@@ -27,7 +27,6 @@ struct tvc_upload {
     uint64_t chunks_sent;
     uint64_t bytes_acknowledged;
     uint64_t chunks_acknowledged;
-    uint64_t chunks_resent;
 };
 
 extern const struct tv_flow_ops tvc_upload_flow;

@@ -333,6 +333,93 @@ static void an_aborted_chunk_that_was_drained(void **state) {
     assert_int_equal(feed(0, 0, 900, 0, 300), TV_RECEIVE_TAKE);
 }
 
+/* ---- gaps and seeks ------------------------------------------------------------------------------------------------------------- */
+
+static enum tv_receive gap(uint64_t first_index, uint64_t count, uint64_t offset, uint64_t length) {
+    const struct tv_gap_in in = {.first_index = first_index, .count = count, .offset = offset, .length = length};
+    return tv_receiver_gap(&receiver, &in, &error);
+}
+
+static void judges_gaps(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        enum place place;
+        uint64_t first_index, count, offset, length;
+        enum tv_receive verdict;
+    } gaps[] = {
+        {"at the beginning", START, 0, 3, 0, 30, TV_RECEIVE_TAKE},
+        {"in order", SECOND, 1, 1, 100, 1000, TV_RECEIVE_TAKE},
+        {"none", SECOND, 1, 0, 100, 0, TV_RECEIVE_FAIL},
+        {"chunks without bytes", SECOND, 1, 2, 100, 1, TV_RECEIVE_FAIL},
+        {"more bytes than the chunks can have", SECOND, 1, 1, 100, 1001, TV_RECEIVE_FAIL},
+        {"at another index", SECOND, 2, 1, 100, 10, TV_RECEIVE_FAIL},
+        {"at another offset", SECOND, 1, 1, 101, 10, TV_RECEIVE_FAIL},
+        {"the same again", SECOND, 0, 1, 0, 100, TV_RECEIVE_FAIL},
+        {"2^64 - 1 chunks", SECOND, 1, UINT64_MAX, 100, UINT64_MAX, TV_RECEIVE_FAIL},
+        {"beyond any object", START, 0, UINT64_MAX / 1000, 0, INT64_MAX + UINT64_C(1), TV_RECEIVE_FAIL},
+        {"within a chunk", IN_CHUNK, 1, 1, 900, 10, TV_RECEIVE_FAIL},
+        {"among late copies, within one", DRAINING, 1, 1, 900, 10, TV_RECEIVE_FAIL},
+    };
+    for (size_t i = 0; i < sizeof gaps / sizeof gaps[0]; i++) {
+        unit_row(gaps[i].name);
+        go_to(gaps[i].place);
+        assert_int_equal(gap(gaps[i].first_index, gaps[i].count, gaps[i].offset, gaps[i].length), gaps[i].verdict);
+        if (gaps[i].verdict == TV_RECEIVE_FAIL)
+            assert_int_equal(error.status, TROVE_INVALID_ARGUMENT);
+    }
+}
+
+static void a_gap_is_acknowledged_with_its_neighbours(void **state) {
+    (void)state;
+    fresh(1000);
+    assert_int_equal(feed_whole(0, 0, 100), TV_RECEIVE_TAKE);
+    assert_int_equal(gap(1, 2, 100, 50), TV_RECEIVE_TAKE);
+    assert_int_equal(feed_whole(3, 150, 100), TV_RECEIVE_TAKE);
+    assert_int_equal(receiver.outstanding_bytes, 800); /* it takes no credit */
+    tv_receiver_taken(&receiver, 100, true);
+    tv_receiver_gap_taken(&receiver, 2, 50);
+    tv_receiver_taken(&receiver, 100, true);
+    expect_ack(0, 4, false);
+    expect_no_ack();
+    assert_int_equal(receiver.taken_offset, 250);
+    assert_int_equal(receiver.lost_bytes, 50);
+}
+
+static void gaps_among_late_copies_are_passed_over(void **state) {
+    (void)state;
+    fresh(100);
+    (void)tv_receiver_expire(&receiver);
+    assert_int_equal(feed_whole(0, 0, 50), TV_RECEIVE_DRAIN);
+    assert_int_equal(gap(1, 1, 50, 10), TV_RECEIVE_DRAIN);
+    assert_int_equal(feed_whole(2, 60, 50), TV_RECEIVE_DRAIN);
+    expect_ack(0, 1, true);
+    assert_int_equal(gap(3, 1, 110, 10), TV_RECEIVE_DRAIN);
+    tv_receiver_grant(&receiver, 100);
+    assert_int_equal(gap(0, 2, 0, 60), TV_RECEIVE_TAKE); /* the sender has lost the one that was asked for */
+    assert_int_equal(feed_whole(2, 60, 50), TV_RECEIVE_TAKE);
+}
+
+static void a_seek_forgets_what_was_not_acknowledged(void **state) {
+    (void)state;
+    fresh(1000);
+    assert_int_equal(feed_whole(0, 0, 100), TV_RECEIVE_TAKE);
+    assert_int_equal(feed_whole(1, 100, 100), TV_RECEIVE_TAKE);
+    tv_receiver_taken(&receiver, 100, true);
+    expect_ack(0, 1, false);
+    tv_receiver_taken(&receiver, 100, true); /* taken, and the sender doesn't know */
+    assert_int_equal(feed(2, 200, 500, 0, 200), TV_RECEIVE_TAKE);
+    assert_int_equal(tv_receiver_seek(&receiver, 5000, 1), 100);
+    expect_no_ack();
+    assert_int_equal(receiver.outstanding_bytes, 800);
+    assert_int_equal(receiver.held_bytes, 0);
+    assert_int_equal(feed(2, 400, 500, 200, 300), TV_RECEIVE_DRAIN); /* from before it */
+    struct tv_fragment_in first = piece(0, 5000, 100, 0, 100);
+    first.generation = 1;
+    assert_int_equal(tv_receiver_fragment(&receiver, &first, &error), TV_RECEIVE_TAKE);
+    assert_int_equal(receiver.outstanding_bytes, 700);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_fragments),
@@ -346,6 +433,10 @@ int main(void) {
         cmocka_unit_test(a_late_copy_is_broken_off),
         cmocka_unit_test(an_aborted_chunk_goes_on_as_another),
         cmocka_unit_test(an_aborted_chunk_that_was_drained),
+        cmocka_unit_test(judges_gaps),
+        cmocka_unit_test(a_gap_is_acknowledged_with_its_neighbours),
+        cmocka_unit_test(gaps_among_late_copies_are_passed_over),
+        cmocka_unit_test(a_seek_forgets_what_was_not_acknowledged),
     };
     return cmocka_run_group_tests_name("receiver", tests, NULL, NULL);
 }
