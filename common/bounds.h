@@ -27,6 +27,7 @@
 #define TV_METADATA_BYTES_MAX     (8 * TV_KIB) /* all keys and values of one object */
 #define TV_DELIMITER_BYTES_MAX    64
 #define TV_LIST_LIMIT_MAX         1000
+#define TV_GAPS_MAX               1000 /* gaps of one object that are listed one by one */
 
 /* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)

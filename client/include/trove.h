@@ -174,6 +174,14 @@ typedef struct trove_metadata {
     const char *value;
 } trove_metadata;
 
+/* A range of an object whose bytes were never stored: a lossy stream dropped them. */
+typedef struct trove_gap {
+    uint64_t offset;
+    uint64_t length; /* at least 1 */
+} trove_gap;
+
+#define TROVE_GAPS_MAX 1000 /* of one object are listed one by one */
+
 /* One block of memory; release with trove_object_info_free, which takes NULL. */
 typedef struct trove_object_info {
     const char *bucket;
