@@ -158,8 +158,6 @@ struct tvs_wire_object {
 void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct tvs_wire_object *wire);
 /* Fills `list` (room for TV_METADATA_COUNT_MAX) with borrowed strings. Errors: INVALID_ARGUMENT. */
 trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error);
-/* A copy of its own, for tvs_object_fini. Errors: RESOURCE_EXHAUSTED. */
-trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error);
 void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
 
 #endif

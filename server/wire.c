@@ -40,28 +40,3 @@ void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_cond
     conditions->if_none = wire->if_none_match;
     conditions->if_generation = wire->if_generation;
 }
-
-static char *take_text(char **at, const char *text) {
-    size_t bytes = strlen(text) + 1;
-    char *copy = memcpy(*at, text, bytes);
-    *at += bytes;
-    return copy;
-}
-
-trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error) {
-    size_t bytes = strlen(from->key) + strlen(from->content_type) + 2;
-    for (size_t i = 0; i < from->metadata_count; i++)
-        bytes += strlen(from->metadata[i].key) + strlen(from->metadata[i].value) + 2;
-    trove_metadata *metadata = malloc(from->metadata_count * sizeof *metadata + bytes);
-    if (metadata == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to describe %s", from->key);
-    char *at = (char *)(metadata + from->metadata_count);
-    *to = *from;
-    to->memory = metadata;
-    to->metadata = metadata;
-    to->key = take_text(&at, from->key);
-    to->content_type = take_text(&at, from->content_type);
-    for (size_t i = 0; i < from->metadata_count; i++)
-        metadata[i] = (trove_metadata){take_text(&at, from->metadata[i].key), take_text(&at, from->metadata[i].value)};
-    return TROVE_OK;
-}

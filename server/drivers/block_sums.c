@@ -4,7 +4,21 @@
 #include "object.h"
 #include "xxh3.h"
 
+#include <pthread.h>
 #include <string.h>
+
+static const char zeros[TV_BLOCK_BYTES];
+static uint64_t zero_block_sum;
+static pthread_once_t zero_block_once = PTHREAD_ONCE_INIT;
+
+static void hash_zero_block(void) {
+    zero_block_sum = tv_hash(zeros, sizeof zeros);
+}
+
+uint64_t tvs_zeros_sum(size_t bytes) {
+    pthread_once(&zero_block_once, hash_zero_block);
+    return bytes == TV_BLOCK_BYTES ? zero_block_sum : tv_hash(zeros, bytes);
+}
 
 static trove_status add(struct tvs_block_sums *sums, uint64_t sum, trove_error *error) {
     if (sums->count == sums->capacity) {
@@ -74,6 +88,23 @@ trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_
         sums->bytes += piece;
         if (left > 0)
             cursor_skip(&at, piece);
+    }
+    return TROVE_OK;
+}
+
+trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error) {
+    while (bytes > 0) {
+        uint64_t piece = TV_BLOCK_BYTES - sums->bytes % TV_BLOCK_BYTES;
+        if (piece > bytes)
+            piece = bytes;
+        const struct iovec iov = {.iov_base = (void *)(uintptr_t)zeros, .iov_len = (size_t)piece};
+        const struct cursor at = {.iov = &iov};
+        trove_status status =
+            piece == TV_BLOCK_BYTES ? add(sums, tvs_zeros_sum(TV_BLOCK_BYTES), error) : take_part(sums, &at, piece, error);
+        if (status != TROVE_OK)
+            return status;
+        bytes -= piece;
+        sums->bytes += piece;
     }
     return TROVE_OK;
 }

@@ -21,6 +21,8 @@ struct tvs_block_sums {
 /* Zeroed memory is an empty collection. */
 /* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory). */
 trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
+/* The same for `bytes` zeros. Costs the blocks, not the bytes. */
+trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error);
 /* Instead of appending: all sums of an object of `bytes` bytes at once, malloc'd. */
 void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *all_move, size_t count);
 /* Closes the last block; nothing may be appended afterwards. Computes the object's etag. Errors: RESOURCE_EXHAUSTED; DATA_LOSS where
@@ -28,5 +30,8 @@ void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *a
 trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
                                    trove_error *error);
 void tvs_block_sums_fini(struct tvs_block_sums *sums);
+
+/* The checksum of a block of so many zeros, at most TV_BLOCK_BYTES. That of a whole block is computed once. */
+uint64_t tvs_zeros_sum(size_t bytes);
 
 #endif

@@ -12,6 +12,7 @@
 #define TVS_DRIVER_H
 
 #include "data.h"
+#include "gaps.h"
 #include "status.h"
 
 #include <stdbool.h>
@@ -47,10 +48,17 @@ struct tvs_object {
     char *content_type; /* "" where none was given */
     trove_metadata *metadata;
     size_t metadata_count;
+    /* What a lossy stream lost of it; see gaps.h. Lost bytes count in `size` and read as zeros. */
+    uint64_t gap_count; /* 0: it is whole */
+    uint64_t gap_bytes;
+    trove_gap *gaps; /* in order */
+    uint32_t gaps_listed;
     void *memory; /* one block that holds all of the above pointers' targets */
 };
 
 void tvs_object_fini(struct tvs_object *object); /* zeroed and finished ones are allowed */
+/* A copy of its own, for tvs_object_fini. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error);
 
 /* What must hold for a put, delete or copy when it takes effect, and for a get when it begins. All unset: always. */
 struct tvs_conditions {
@@ -91,7 +99,7 @@ struct tvs_list_query {
 struct tvs_list_entry {
     const char *key; /* valid during the call; object keys and common prefixes */
     bool is_prefix;
-    const struct tvs_object *object; /* NULL for a prefix; content type and metadata need not be filled in */
+    const struct tvs_object *object; /* NULL for a prefix; content type, metadata and the list of gaps need not be filled in */
 };
 
 /* Returns false to end the page early (the entry counts as not taken). */
@@ -119,7 +127,7 @@ struct tvs_driver_ops {
      * anything follows the last entry taken. */
     trove_status (*list)(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
                          void *context, bool *more, trove_error *error);
-    /* Block until durable. */
+    /* Block until durable. A copy has the gaps of its source. */
     trove_status (*delete)(struct tvs_driver *driver, const char *bucket, const char *key,
                            const struct tvs_conditions *conditions, trove_error *error);
     trove_status (*copy)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
@@ -136,6 +144,10 @@ struct tvs_driver_ops {
     /* Blocks. Appends: data->offset equals what was written so far. The memory is the caller's again on return. After an error
      * the put can only be aborted. */
     trove_status (*put_write)(struct tvs_put *put, const struct tv_data *data, trove_error *error);
+    /* Blocks. Appends `length` bytes that were lost: they read as zeros, have the checksums of zeros, take next to no space, and the
+     * object tells of them. `offset` equals what was written so far. After an error the put can only be aborted.
+     * Errors: RESOURCE_EXHAUSTED, OUT_OF_RANGE (larger than an object may be). */
+    trove_status (*put_gap)(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
      * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
      * are DATA_LOSS and aren't published. */
@@ -153,7 +165,8 @@ struct tvs_driver_ops {
                               trove_error *error);
     /* Blocks. Reads whole blocks: data->offset is a multiple of TV_BLOCK_BYTES, data->bytes a multiple of it too or what is left of
      * the object, data->iov[i] is one block each (the last one shorter at the object's end). Fills piece_sums and piece_count,
-     * verified against what the store keeps: a block that doesn't match is DATA_LOSS naming object and range. */
+     * verified against what the store keeps: a block that doesn't match is DATA_LOSS naming object and range. Gaps are read like
+     * anything else, as zeros: whether the reader may have them is for the engine to say, which knows object->gaps. */
     trove_status (*get_read)(struct tvs_get *get, struct tv_data *data, trove_error *error);
     void (*get_end)(struct tvs_get *get_move); /* NULL is allowed */
 };

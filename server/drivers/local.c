@@ -189,6 +189,7 @@ const struct tvs_driver_ops tvs_local_driver = {
     .block_sums = local_block_sums,
     .put_begin = tvs_local_put_begin,
     .put_write = tvs_local_put_write,
+    .put_gap = tvs_local_put_gap,
     .put_commit = tvs_local_put_commit,
     .put_abort = tvs_local_put_abort,
     .put_small = tvs_local_put_small,

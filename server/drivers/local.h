@@ -28,6 +28,8 @@ struct tvs_local {
     struct tvs_file_store files;
     struct tvs_janitor janitor;
     struct tvs_committer committer;
+    /* atomic */
+    atomic_ullong gap_sums_bytes; /* checksums that unfinished puts hold for what they lost */
 };
 
 static inline struct tvs_local *tvs_local_of(struct tvs_driver *driver) {
@@ -46,6 +48,7 @@ trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed
 trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                                  const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error);
+trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
 void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
 void tvs_local_put_abort(struct tvs_put *put_move);
 void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
@@ -53,10 +56,13 @@ void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const ch
 
 /* Instead of writing: the put takes over what a get of a file has, bytes shared on disk. UNIMPLEMENTED where that can't be. */
 trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove_error *error);
+/* For copies: zeros that the put doesn't take for lost, and what its source has lost. */
+trove_status tvs_local_put_zeros(struct tvs_put *put, uint64_t bytes, trove_error *error);
+trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_object *source, trove_error *error);
 
 /* local_get.c */
 struct tvs_get {
-    struct tvs_record record; /* without its strings */
+    struct tvs_record record; /* without its strings and gaps */
     struct tvs_row inlined;   /* place inline: the bytes, pinned in RocksDB's memory */
     struct tvs_file_reader file;
     char bucket[TV_BUCKET_BYTES_MAX + 1];

@@ -17,13 +17,21 @@ trove_status tvs_commit_create_put(const struct tvs_commit_put *put, struct tvs_
         .metadata_count = (uint16_t)put->metadata_count,
         .strings = put->strings,
         .strings_bytes = put->strings != NULL ? put->strings_bytes : tvs_strings_bytes(put->options),
+        .gaps = put->gaps,
     };
     tvs_etag_to_raw(put->etag, record.etag);
     if (put->file != NULL)
         record.file = *put->file;
     size_t key_bytes = strlen(put->key);
     size_t data_bytes = record.place == TVS_PLACE_INLINE ? (size_t)put->size : 0;
-    size_t block_bytes = aligned(tvs_object_block_bytes(key_bytes, record.strings_bytes, record.metadata_count));
+    struct tvs_object_facts facts = {.key = put->key,
+                                     .key_bytes = key_bytes,
+                                     .size = put->size,
+                                     .etag = put->etag,
+                                     .strings_bytes = record.strings_bytes,
+                                     .metadata_count = record.metadata_count,
+                                     .gaps = put->gaps};
+    size_t block_bytes = aligned(tvs_object_block_bytes(&facts));
     size_t row_bytes = tvs_record_bytes(&record);
     size_t all = aligned(sizeof **commit) + block_bytes + aligned(row_bytes) + aligned(TVS_OBJECT_KEY_PREFIX_BYTES + key_bytes) +
                  data_bytes;
@@ -53,13 +61,7 @@ trove_status tvs_commit_create_put(const struct tvs_commit_put *put, struct tvs_
         tvs_strings_write(put->options, strings);
         record.strings = strings;
     }
-    struct tvs_object_facts facts = {.key = put->key,
-                                     .key_bytes = key_bytes,
-                                     .size = put->size,
-                                     .etag = put->etag,
-                                     .strings = record.strings,
-                                     .strings_bytes = record.strings_bytes,
-                                     .metadata_count = record.metadata_count};
+    facts.strings = record.strings;
     tvs_object_place(&facts, block, &made->object);
     made->name = made->object.key;
     record.strings = made->object.content_type;

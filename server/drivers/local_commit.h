@@ -59,6 +59,7 @@ struct tvs_commit_put {
     size_t strings_bytes;
     size_t metadata_count;
     const struct tvs_put_options *options;
+    struct tv_packed_gaps gaps;     /* copied */
     const struct tvs_file_id *file; /* NULL: inline */
     uint64_t inline_sum;
     const struct iovec *data; /* of an inline object; copied */

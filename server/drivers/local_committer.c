@@ -272,11 +272,11 @@ static bool is_bucket_change(const struct tvs_commit *commit) {
 /* Cuts the next batch off the backlog. */
 static struct tvs_commit *next_batch(struct tvs_committer *committer) {
     struct tvs_commit *first = committer->backlog, *last = first;
-    size_t number = 1, bytes = first->data_bytes;
+    size_t number = 1, bytes = first->data_bytes + first->row_bytes;
     while (last->next != NULL && number < TVS_COMMIT_BATCH_COUNT_MAX && bytes < TVS_COMMIT_BATCH_BYTES_MAX &&
            !is_bucket_change(first) && !is_bucket_change(last->next)) {
         last = last->next;
-        bytes += last->data_bytes;
+        bytes += last->data_bytes + last->row_bytes;
         number++;
     }
     committer->backlog = last->next;

@@ -11,11 +11,31 @@ struct copy {
     uint8_t *buffer;
 };
 
+/* How many bytes from `offset`, a block's beginning, on are zeros without a look at them: whole blocks, or up to the object's end,
+ * inside one gap. The last entry of a list that isn't complete covers other bytes as well. */
+static uint64_t zeros_at(const struct tvs_object *source, uint64_t offset) {
+    uint32_t exact = source->gaps_listed - (source->gap_count > source->gaps_listed);
+    const trove_gap *gap = tv_gaps_find(source->gaps, exact, offset, 1);
+    if (gap == NULL)
+        return 0;
+    uint64_t left = gap->offset + gap->length - offset;
+    return offset + left == source->size ? left : left - left % TV_BLOCK_BYTES;
+}
+
 /* A put like any other, fed from a get. */
-static trove_status copy_bytes(struct copy *copy, uint64_t size, trove_error *error) {
+static trove_status copy_bytes(struct copy *copy, const struct tvs_object *source, trove_error *error) {
+    uint64_t size = source->size;
     if (size > 0 && (copy->buffer = aligned_alloc(4096, COPY_STEP_BYTES)) == NULL)
         return tvs_fail_no_memory("a copy's buffer", error);
     for (uint64_t offset = 0; offset < size;) {
+        uint64_t zeros = zeros_at(source, offset);
+        if (zeros > 0) {
+            trove_status status = tvs_local_put_zeros(copy->put, zeros, error);
+            if (status != TROVE_OK)
+                return status;
+            offset += zeros;
+            continue;
+        }
         struct tv_data data = {.offset = offset};
         while (offset < size && data.bytes < COPY_STEP_BYTES) {
             uint64_t block = size - offset < TV_BLOCK_BYTES ? size - offset : TV_BLOCK_BYTES;
@@ -45,7 +65,9 @@ static trove_status copy_object(struct copy *copy, const struct tvs_object *sour
     if (status != TROVE_OK)
         return status;
     status = tvs_local_put_clone(copy->put, copy->get, error);
-    return status == TROVE_UNIMPLEMENTED ? copy_bytes(copy, source->size, error) : status;
+    if (status == TROVE_UNIMPLEMENTED)
+        status = copy_bytes(copy, source, error);
+    return status == TROVE_OK ? tvs_local_put_take_gaps(copy->put, source, error) : status;
 }
 
 trove_status tvs_local_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,

@@ -70,7 +70,7 @@ struct tvs_file_writer {
     int fd; /* -1: not created yet */
     bool direct;
     uint64_t bytes;      /* taken */
-    uint64_t file_bytes; /* of them in the file */
+    uint64_t file_bytes; /* of them in the file, or a hole in it */
     uint8_t *tail;       /* what isn't yet: up to TV_BLOCK_BYTES, aligned; NULL until needed */
     size_t tail_bytes;
 };
@@ -79,6 +79,8 @@ struct tvs_file_writer {
 void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store *store);
 /* Blocks. After an error the writer can only be abandoned. */
 trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error);
+/* Blocks. Appends zeros: a hole in the file, as far as whole pages go. Else as above. */
+trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error);
 /* Blocks: writes what is left and the checksums, makes the file and its directory entry durable, closes it. The file must be
  * claimed by the index or removed afterwards. */
 trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64_t *sums, size_t sum_count, trove_error *error);

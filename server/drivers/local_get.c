@@ -22,7 +22,8 @@ trove_status tvs_local_describe(const char *key, const struct tvs_record *record
                                      .etag = etag,
                                      .strings = record->strings,
                                      .strings_bytes = record->strings_bytes,
-                                     .metadata_count = record->metadata_count};
+                                     .metadata_count = record->metadata_count,
+                                     .gaps = record->gaps};
     return tvs_object_build(&facts, object, error);
 }
 
@@ -75,6 +76,7 @@ static trove_status attempt(struct tvs_local *local, const struct tvs_local_buck
     status = tvs_local_describe(get->key, &get->record, &described, error);
     tvs_row_fini(&row);
     get->record.strings = NULL;
+    get->record.gaps = (struct tv_packed_gaps){0};
     if (status == TROVE_OK)
         status = tvs_conditions_check(conditions, described.etag, described.generation, bucket->name, get->key, error);
     if (status == TROVE_OK) {

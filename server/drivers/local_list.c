@@ -46,6 +46,8 @@ static trove_status rows_object(void *context, struct tvs_object *object, trove_
     object->size = record.size;
     object->generation = record.generation;
     object->modified_ns = record.modified_ns;
+    object->gap_count = record.gaps.count;
+    object->gap_bytes = record.gaps.bytes;
     tvs_etag_from_raw(record.etag, object->etag);
     return TROVE_OK;
 }

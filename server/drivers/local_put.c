@@ -4,11 +4,17 @@
 
 #include <string.h>
 
+/* A gap costs its sender nothing, and here eight bytes a block until the put is finished: so much for all of a store's, 2 TiB of
+ * gaps. */
+#define GAP_SUMS_BYTES_MAX (64 * TV_MIB)
+
 struct tvs_put {
     struct tvs_local *local;
     struct tvs_local_bucket *bucket; /* a reference */
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
+    struct tv_gaps gaps;
+    uint64_t gap_sums_bytes; /* of the store's */
     struct tvs_file_writer writer;
     size_t metadata_count;
     size_t strings_bytes;
@@ -68,16 +74,52 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
     return TROVE_OK;
 }
 
+/* Says which object it was. */
+static trove_status name_object(const struct tvs_put *put, trove_status status, trove_error *error) {
+    if (status == TROVE_OK || error == NULL)
+        return status;
+    char name[TVS_NAME_BYTES];
+    trove_error inner = *error;
+    return tv_error_set(error, status, "storing %s: %s", tvs_object_name(put->bucket->name, put->key, name), inner.message);
+}
+
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
     trove_status status = tvs_block_sums_append(&put->sums, data, error);
     if (status == TROVE_OK)
         status = tvs_file_writer_append(&put->writer, data, error);
-    if (status != TROVE_OK && error != NULL) {
-        char name[TVS_NAME_BYTES];
-        trove_error inner = *error;
-        return tv_error_set(error, status, "storing %s: %s", tvs_object_name(put->bucket->name, put->key, name), inner.message);
+    return name_object(put, status, error);
+}
+
+trove_status tvs_local_put_zeros(struct tvs_put *put, uint64_t bytes, trove_error *error) {
+    trove_status status = tvs_file_writer_skip(&put->writer, bytes, error);
+    return status == TROVE_OK ? tvs_block_sums_append_zeros(&put->sums, bytes, error) : status;
+}
+
+static trove_status charge_gap(struct tvs_put *put, uint64_t length, trove_error *error) {
+    uint64_t bytes = length / TV_BLOCK_BYTES * sizeof(uint64_t);
+    uint64_t before = atomic_fetch_add_explicit(&put->local->gap_sums_bytes, bytes, memory_order_relaxed);
+    if (bytes <= GAP_SUMS_BYTES_MAX && before <= GAP_SUMS_BYTES_MAX - bytes) {
+        put->gap_sums_bytes += bytes;
+        return TROVE_OK;
     }
-    return status;
+    atomic_fetch_sub_explicit(&put->local->gap_sums_bytes, bytes, memory_order_relaxed);
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "a gap of %llu bytes: all unfinished uploads together may have lost at most %llu; finish some first",
+                   (unsigned long long)length, (unsigned long long)(GAP_SUMS_BYTES_MAX / sizeof(uint64_t) * TV_BLOCK_BYTES));
+}
+
+trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
+    TV_ASSERT(offset == put->sums.bytes);
+    trove_status status = charge_gap(put, length, error);
+    if (status == TROVE_OK)
+        status = tvs_local_put_zeros(put, length, error);
+    if (status == TROVE_OK)
+        status = tv_gaps_append(&put->gaps, offset, length, error);
+    return name_object(put, status, error);
+}
+
+trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_object *source, trove_error *error) {
+    return tv_gaps_copy(&put->gaps, source->gaps, source->gaps_listed, source->gap_count, source->gap_bytes, error);
 }
 
 trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove_error *error) {
@@ -102,15 +144,15 @@ void tvs_local_put_abort(struct tvs_put *put_move) {
         return;
     tvs_file_writer_abandon(&put_move->writer);
     tvs_block_sums_fini(&put_move->sums);
+    tv_gaps_fini(&put_move->gaps);
+    atomic_fetch_sub_explicit(&put_move->local->gap_sums_bytes, put_move->gap_sums_bytes, memory_order_relaxed);
     tvs_local_bucket_release(put_move->bucket);
     free(put_move);
 }
 
-static trove_status make_commit(struct tvs_put *put, const char *expected, struct tvs_commit **commit, trove_error *error) {
-    char etag[TROVE_ETAG_BYTES];
-    trove_status status = tvs_block_sums_finish(&put->sums, expected, etag, error);
-    if (status != TROVE_OK)
-        return status;
+static trove_status make_commit(struct tvs_put *put, const char *etag, const struct tv_packed_gaps *gaps,
+                                struct tvs_commit **commit, trove_error *error) {
+    trove_status status;
     struct iovec inlined = {.iov_base = put->writer.tail, .iov_len = put->writer.tail_bytes};
     struct tvs_commit_put change = {
         .bucket = put->bucket,
@@ -121,6 +163,7 @@ static trove_status make_commit(struct tvs_put *put, const char *expected, struc
         .strings = put->strings,
         .strings_bytes = put->strings_bytes,
         .metadata_count = put->metadata_count,
+        .gaps = *gaps,
         .inline_sum = put->sums.count > 0 ? put->sums.sums[0] : 0,
         .data = &inlined,
         .data_count = 1,
@@ -140,11 +183,24 @@ static trove_status make_commit(struct tvs_put *put, const char *expected, struc
     return status;
 }
 
+static trove_status finish(struct tvs_put *put, const char *expected, struct tvs_commit **commit, trove_error *error) {
+    char etag[TROVE_ETAG_BYTES];
+    uint8_t *packed = NULL;
+    struct tv_packed_gaps gaps;
+    trove_status status = tvs_block_sums_finish(&put->sums, expected, etag, error);
+    if (status == TROVE_OK)
+        status = tvs_gaps_keep(&put->gaps, &packed, &gaps, error);
+    if (status == TROVE_OK)
+        status = make_commit(put, etag, &gaps, commit, error);
+    free(packed);
+    return status;
+}
+
 void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context) {
     struct tvs_local *local = put_move->local;
     struct tvs_commit *commit;
     trove_error error = {0};
-    trove_status status = make_commit(put_move, etag, &commit, &error);
+    trove_status status = finish(put_move, etag, &commit, &error);
     tvs_local_put_abort(put_move);
     if (status == TROVE_OK)
         tvs_committer_submit(&local->committer, commit, done, context);

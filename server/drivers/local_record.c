@@ -4,10 +4,11 @@
 #include <endian.h>
 #include <string.h>
 
-#define VERSION 1
+#define VERSION           1
+#define VERSION_WITH_GAPS 2 /* of an object's row */
 
 /* An object's row: version 1, place 1, size 8, generation 8, modified 8, etag 16, [file id 16 | checksum 8], metadata count 2,
- * strings. */
+ * [packed gaps (gaps.h)], strings. */
 #define FIXED_BYTES (1 + 1 + 8 + 8 + 8 + TVS_ETAG_RAW_BYTES)
 
 uint64_t tvs_read_u64(const uint8_t *from) {
@@ -26,7 +27,7 @@ static size_t place_bytes(enum tvs_record_place place) {
 }
 
 size_t tvs_record_bytes(const struct tvs_record *record) {
-    return FIXED_BYTES + place_bytes(record->place) + 2 + record->strings_bytes;
+    return FIXED_BYTES + place_bytes(record->place) + 2 + record->gaps.packed_bytes + record->strings_bytes;
 }
 
 void tvs_record_stamp(uint8_t *row, uint64_t generation, uint64_t modified_ns) {
@@ -35,7 +36,7 @@ void tvs_record_stamp(uint8_t *row, uint64_t generation, uint64_t modified_ns) {
 }
 
 void tvs_record_encode(const struct tvs_record *record, uint8_t *to) {
-    to[0] = VERSION;
+    to[0] = record->gaps.listed > 0 ? VERSION_WITH_GAPS : VERSION;
     to[1] = (uint8_t)record->place;
     tvs_write_u64(to + 2, record->size);
     tvs_record_stamp(to, record->generation, record->modified_ns);
@@ -48,15 +49,18 @@ void tvs_record_encode(const struct tvs_record *record, uint8_t *to) {
     to += place_bytes(record->place);
     to[0] = (uint8_t)(record->metadata_count & 0xFF);
     to[1] = (uint8_t)(record->metadata_count >> 8);
-    memcpy(to + 2, record->strings, record->strings_bytes);
+    to += 2;
+    if (record->gaps.packed_bytes > 0)
+        memcpy(to, record->gaps.packed, record->gaps.packed_bytes);
+    memcpy(to + record->gaps.packed_bytes, record->strings, record->strings_bytes);
 }
 
-static trove_status check_version(const uint8_t *from, size_t count, const char *what, trove_error *error) {
+static trove_status check_version(const uint8_t *from, size_t count, int newest, const char *what, trove_error *error) {
     if (count < 1)
         return TV_FAIL(error, DATA_LOSS, "an index row of %s is empty", what);
-    if (from[0] > VERSION)
+    if (from[0] > newest)
         return TV_FAIL(error, FAILED_PRECONDITION, "an index row of %s has version %u, I know %d: use a newer troved", what,
-                       from[0], VERSION);
+                       from[0], newest);
     if (from[0] < VERSION)
         return TV_FAIL(error, DATA_LOSS, "an index row of %s has version %u, which never was", what, from[0]);
     return TROVE_OK;
@@ -76,7 +80,7 @@ static bool size_fits_place(const struct tvs_record *record) {
 
 trove_status tvs_record_decode(const void *bytes, size_t count, struct tvs_record *record, trove_error *error) {
     const uint8_t *from = bytes;
-    trove_status status = check_version(from, count, "an object", error);
+    trove_status status = check_version(from, count, VERSION_WITH_GAPS, "an object", error);
     if (status != TROVE_OK)
         return status;
     if (count < FIXED_BYTES || from[1] > TVS_PLACE_FILE)
@@ -98,6 +102,13 @@ trove_status tvs_record_decode(const void *bytes, size_t count, struct tvs_recor
     else if (read.place == TVS_PLACE_INLINE)
         read.inline_sum = tvs_read_u64(from + FIXED_BYTES);
     read.metadata_count = (uint16_t)(from[header - 2] | from[header - 1] << 8);
+    if (from[0] == VERSION_WITH_GAPS) {
+        trove_error inner;
+        status = tv_gaps_read(from + header, count - header, read.size, &read.gaps, &inner);
+        if (status != TROVE_OK)
+            return tv_error_set(error, status, "an index row of an object is damaged: %s", inner.message);
+        header += read.gaps.packed_bytes;
+    }
     read.strings = (const char *)from + header;
     read.strings_bytes = count - header;
     if (read.metadata_count > TV_METADATA_COUNT_MAX || !tvs_strings_valid(read.strings, read.strings_bytes, read.metadata_count))
@@ -135,7 +146,7 @@ void tvs_bucket_record_encode(const struct tvs_bucket_record *record, uint8_t to
 
 trove_status tvs_bucket_record_decode(const void *bytes, size_t count, struct tvs_bucket_record *record, trove_error *error) {
     const uint8_t *from = bytes;
-    trove_status status = check_version(from, count, "a bucket", error);
+    trove_status status = check_version(from, count, VERSION, "a bucket", error);
     if (status != TROVE_OK)
         return status;
     if (count != TVS_BUCKET_RECORD_BYTES)
@@ -156,7 +167,7 @@ size_t tvs_owner_record_encode(const struct tvs_owner_record *record, uint8_t *t
 
 trove_status tvs_owner_record_decode(const void *bytes, size_t count, struct tvs_owner_record *record, trove_error *error) {
     const uint8_t *from = bytes;
-    trove_status status = check_version(from, count, "a file", error);
+    trove_status status = check_version(from, count, VERSION, "a file", error);
     if (status != TROVE_OK)
         return status;
     if (count < 9 || count > TVS_OWNER_RECORD_BYTES_MAX)

@@ -1,6 +1,7 @@
 /* local_record.h - the rows of the local driver's index as bytes. Pure; any thread.
  *
- * Every row begins with its format's version. Numbers are little-endian and have fixed widths. A decoder trusts nothing: it takes
+ * Every row begins with its format's version: 1, or 2 for an object that has gaps (so a store that never saw a lossy stream is
+ * one that an older troved can read, too). Numbers are little-endian and have fixed widths. A decoder trusts nothing: it takes
  * bytes from a disk, checks every length against what is there, and refuses what has a byte too many. RocksDB checksums its
  * blocks and its log, so rows carry none of their own.
  *
@@ -12,7 +13,9 @@
  * and in "inline": GENERATION(8, big-endian), the bytes of a small object.
  *
  * Why small objects' bytes aren't in their row: a listing reads rows, a thousand a page, and would read 64 MiB of bytes along.
- * Their family's keys only grow, so its tables never overlap and compaction moves them without rewriting them.
+ * Their family's keys only grow, so its tables never overlap and compaction moves them without rewriting them. Gaps are in the
+ * row, though a full list has 16 KiB: it changes with the row and never without, objects with so many gaps are few, and a row of its
+ * own would have to be fetched by every get.
  */
 #ifndef TVS_LOCAL_RECORD_H
 #define TVS_LOCAL_RECORD_H
@@ -44,12 +47,13 @@ struct tvs_record {
     uint16_t metadata_count;
     const char *strings;
     size_t strings_bytes;
+    struct tv_packed_gaps gaps; /* points into the row, too */
 };
 
 /* Where an encoded row has what is only known when it is committed. */
 #define TVS_RECORD_GENERATION_OFFSET 10
 #define TVS_RECORD_MODIFIED_OFFSET   18
-#define TVS_RECORD_BYTES_MAX         (1 + 1 + 8 + 8 + 8 + 16 + 16 + 2 + TVS_STRINGS_BYTES_MAX)
+#define TVS_RECORD_BYTES_MAX         (1 + 1 + 8 + 8 + 8 + 16 + 16 + 2 + TV_GAPS_PACKED_BYTES_MAX + TVS_STRINGS_BYTES_MAX)
 
 size_t tvs_record_bytes(const struct tvs_record *record);
 void tvs_record_encode(const struct tvs_record *record, uint8_t *to);

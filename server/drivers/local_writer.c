@@ -149,16 +149,49 @@ static trove_status append_to_file(struct tvs_file_writer *writer, const struct 
     return status;
 }
 
-trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
-    if (data->bytes > TVS_FILE_OBJECT_BYTES_MAX - writer->bytes)
+/* Counts `bytes` more, and makes the file when it is time to. */
+static trove_status grow(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error) {
+    if (bytes > TVS_FILE_OBJECT_BYTES_MAX - writer->bytes)
         return TV_FAIL(error, OUT_OF_RANGE, "an object may have at most %llu bytes",
                        (unsigned long long)TVS_FILE_OBJECT_BYTES_MAX);
-    writer->bytes += data->bytes;
-    if (writer->fd < 0 && writer->bytes > TV_INLINE_BYTES_MAX) {
-        trove_status status = create_file(writer, error);
-        if (status != TROVE_OK)
-            return status;
+    writer->bytes += bytes;
+    return writer->fd < 0 && writer->bytes > TV_INLINE_BYTES_MAX ? create_file(writer, error) : TROVE_OK;
+}
+
+static trove_status gather_zeros(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error) {
+    static const char zeros[DIRECT_ALIGNMENT];
+    trove_status status = TROVE_OK;
+    while (bytes > 0 && status == TROVE_OK) {
+        size_t here = bytes < sizeof zeros ? (size_t)bytes : sizeof zeros;
+        status = gather(writer, zeros, here, error);
+        bytes -= here;
     }
+    return status;
+}
+
+trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error) {
+    trove_status status = grow(writer, bytes, error);
+    if (status != TROVE_OK)
+        return status;
+    /* The hole begins and ends on the alignment, so that what comes behind it is written as directly as ever. */
+    uint64_t at = writer->file_bytes + writer->tail_bytes;
+    uint64_t before = (DIRECT_ALIGNMENT - at % DIRECT_ALIGNMENT) % DIRECT_ALIGNMENT;
+    if (writer->fd < 0 || bytes < before + DIRECT_ALIGNMENT)
+        return gather_zeros(writer, bytes, error);
+    status = gather_zeros(writer, before, error);
+    if (status == TROVE_OK && writer->tail_bytes > 0)
+        status = flush_tail(writer, error);
+    if (status != TROVE_OK)
+        return status;
+    bytes -= before;
+    writer->file_bytes += bytes - bytes % DIRECT_ALIGNMENT;
+    return gather_zeros(writer, bytes % DIRECT_ALIGNMENT, error);
+}
+
+trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
+    trove_status grown = grow(writer, data->bytes, error);
+    if (grown != TROVE_OK)
+        return grown;
     if (writer->fd >= 0)
         return append_to_file(writer, data, error);
     /* Not more than fits the buffer: TV_INLINE_BYTES_MAX is less than a block. */

@@ -14,6 +14,8 @@
 #define MEM_BYTES_DEFAULT (256 * TV_MIB)
 /* What an object costs besides its bytes and names: block table, allocator's overhead. */
 #define MEM_OBJECT_OVERHEAD_BYTES 256
+/* What a block costs that lies in a gap: its places in the tables. Those of others are small change beside their bytes. */
+#define MEM_HOLE_BYTES (sizeof(void *) + sizeof(uint64_t))
 
 struct tvs_put {
     struct tvs_mem *mem;
@@ -21,6 +23,7 @@ struct tvs_put {
     char bucket[TV_BUCKET_BYTES_MAX + 1];
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
+    struct tv_gaps gaps;
     struct tvs_mem_object *object; /* being built */
     size_t block_capacity;         /* of its table of blocks */
     size_t last_capacity;          /* of its last block, in bytes */
@@ -96,7 +99,8 @@ static trove_status describe(const struct tvs_mem_object *from, struct tvs_objec
                                      .etag = from->etag,
                                      .strings = from->strings,
                                      .strings_bytes = from->strings_bytes,
-                                     .metadata_count = from->metadata_count};
+                                     .metadata_count = from->metadata_count,
+                                     .gaps = from->gaps};
     return tvs_object_build(&facts, object, error);
 }
 
@@ -164,8 +168,12 @@ static trove_status mem_get_read(struct tvs_get *get, struct tv_data *data, trov
                        (unsigned long long)(data->offset + data->bytes), tvs_object_name(get->bucket, object->key, name),
                        (unsigned long long)object->size);
     size_t first = (size_t)(data->offset / TV_BLOCK_BYTES);
-    for (uint32_t i = 0; i < data->iov_count; i++)
-        memcpy(data->iov[i].iov_base, object->blocks[first + i], data->iov[i].iov_len);
+    for (uint32_t i = 0; i < data->iov_count; i++) {
+        if (object->blocks[first + i] != NULL)
+            memcpy(data->iov[i].iov_base, object->blocks[first + i], data->iov[i].iov_len);
+        else
+            memset(data->iov[i].iov_base, 0, data->iov[i].iov_len);
+    }
     tv_data_hash(data);
     for (uint32_t i = 0; i < data->piece_count; i++) {
         if (data->piece_sums[i] == object->sums[first + i])
@@ -258,6 +266,7 @@ static void mem_put_abort(struct tvs_put *put_move) {
         return;
     tvs_mem_object_release(put_move->object);
     tvs_block_sums_fini(&put_move->sums);
+    tv_gaps_fini(&put_move->gaps);
     free(put_move);
 }
 
@@ -361,9 +370,50 @@ static trove_status mem_put_write(struct tvs_put *put, const struct tv_data *dat
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
+/* Zeros in a block that has other bytes, too. */
+static trove_status write_zeros(struct tvs_put *put, size_t used, size_t bytes, trove_error *error) {
+    trove_status status = make_room(put, used, bytes, error);
+    if (status == TROVE_OK)
+        memset((char *)put->object->blocks[put->object->block_count - 1] + used, 0, bytes);
+    return status;
+}
+
+static trove_status mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    TV_ASSERT(offset == object->size);
+    uint64_t tables = length / TV_BLOCK_BYTES * MEM_HOLE_BYTES;
+    trove_status status = charge(put->mem, tables, error);
+    if (status != TROVE_OK)
+        return status;
+    object->charged_bytes += tables;
+    for (uint64_t left = length; left > 0;) {
+        size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+        size_t here = TV_BLOCK_BYTES - used < left ? TV_BLOCK_BYTES - used : (size_t)left;
+        status = here == TV_BLOCK_BYTES ? add_block(put, error) : write_zeros(put, used, here, error);
+        if (status != TROVE_OK)
+            return status;
+        object->size += here;
+        left -= here;
+    }
+    status = tvs_block_sums_append_zeros(&put->sums, length, error);
+    return status == TROVE_OK ? tv_gaps_append(&put->gaps, offset, length, error) : status;
+}
+
+static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    size_t bytes = tv_gaps_packed_bytes(&put->gaps);
+    trove_status status = charge(put->mem, bytes, error);
+    if (status != TROVE_OK)
+        return status;
+    object->charged_bytes += bytes;
+    return tvs_gaps_keep(&put->gaps, &object->packed_gaps, &object->gaps, error);
+}
+
 static trove_status put_finish(struct tvs_put *put, const char *expected, struct tvs_object *described, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     trove_status status = tvs_block_sums_finish(&put->sums, expected, object->etag, error);
+    if (status == TROVE_OK)
+        status = keep_gaps(put, error);
     if (status != TROVE_OK)
         return status;
     size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
@@ -411,22 +461,45 @@ static trove_status mem_delete(struct tvs_driver *driver, const char *bucket, co
     return publish_and_release(tvs_mem_of(driver), bucket, 0, key, &wanted, NULL, error);
 }
 
+/* What copying it takes: bytes, tables of holes, gaps. */
+static uint64_t clone_bytes(const struct tvs_mem_object *from) {
+    uint64_t bytes = from->size + from->gaps.packed_bytes;
+    for (size_t i = 0; i < from->block_count; i++)
+        if (from->blocks[i] == NULL)
+            bytes = bytes - TV_BLOCK_BYTES + MEM_HOLE_BYTES;
+    return bytes;
+}
+
+static trove_status clone_gaps(const struct tvs_mem_object *from, struct tvs_mem_object *to, trove_error *error) {
+    if (from->packed_gaps == NULL)
+        return TROVE_OK;
+    to->packed_gaps = malloc(from->gaps.packed_bytes);
+    if (to->packed_gaps == NULL)
+        return tvs_fail_no_memory("a copy", error);
+    memcpy(to->packed_gaps, from->packed_gaps, from->gaps.packed_bytes);
+    to->gaps = from->gaps;
+    to->gaps.packed = to->packed_gaps;
+    return TROVE_OK;
+}
+
 /* Copies the bytes of each block, for an object owns its blocks. */
 static trove_status clone_blocks(struct tvs_mem *mem, const struct tvs_mem_object *from, struct tvs_mem_object *to,
                                  trove_error *error) {
-    trove_status status = charge(mem, from->size, error);
+    uint64_t bytes = clone_bytes(from);
+    trove_status status = charge(mem, bytes, error);
     if (status != TROVE_OK)
         return status;
-    to->charged_bytes += from->size;
+    to->charged_bytes += bytes;
     to->blocks = calloc(from->block_count + 1, sizeof *to->blocks);
     to->sums = calloc(from->block_count + 1, sizeof *to->sums);
     for (size_t i = 0; to->blocks != NULL && to->sums != NULL && i < from->block_count; i++) {
         size_t left =
             (size_t)(from->size - i * TV_BLOCK_BYTES < TV_BLOCK_BYTES ? from->size - i * TV_BLOCK_BYTES : TV_BLOCK_BYTES);
-        to->blocks[i] = malloc(left);
-        if (to->blocks[i] == NULL)
+        to->blocks[i] = from->blocks[i] != NULL ? malloc(left) : NULL;
+        if (from->blocks[i] != NULL && to->blocks[i] == NULL)
             break;
-        memcpy(to->blocks[i], from->blocks[i], left);
+        if (from->blocks[i] != NULL)
+            memcpy(to->blocks[i], from->blocks[i], left);
         to->sums[i] = from->sums[i];
         to->block_count++;
     }
@@ -434,7 +507,7 @@ static trove_status clone_blocks(struct tvs_mem *mem, const struct tvs_mem_objec
         return tvs_fail_no_memory("a copy", error);
     to->size = from->size;
     memcpy(to->etag, from->etag, sizeof to->etag);
-    return TROVE_OK;
+    return clone_gaps(from, to, error);
 }
 
 static trove_status mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
@@ -483,6 +556,7 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .block_sums = mem_block_sums,
     .put_begin = mem_put_begin,
     .put_write = mem_put_write,
+    .put_gap = mem_put_gap,
     .put_commit = mem_put_commit,
     .put_abort = mem_put_abort,
     .put_small = mem_put_small,

@@ -69,7 +69,9 @@ static void page_visit(struct page *page, tvs_list_visit visit, void *context, b
             object = (struct tvs_object){.key = entry->object->key,
                                          .size = entry->object->size,
                                          .generation = entry->object->generation,
-                                         .modified_ns = entry->object->modified_ns};
+                                         .modified_ns = entry->object->modified_ns,
+                                         .gap_count = entry->object->gaps.count,
+                                         .gap_bytes = entry->object->gaps.bytes};
             memcpy(object.etag, entry->object->etag, sizeof object.etag);
         }
         struct tvs_list_entry shown = {.key = entry->prefix != NULL ? entry->prefix : object.key,

@@ -14,6 +14,7 @@ void tvs_mem_object_release(struct tvs_mem_object *object) {
         free(object->blocks[i]);
     free(object->blocks);
     free(object->sums);
+    free(object->packed_gaps);
     atomic_fetch_sub_explicit(object->charge, object->charged_bytes, memory_order_relaxed);
     free(object);
 }

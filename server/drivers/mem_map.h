@@ -22,9 +22,11 @@ struct tvs_mem_object {
     char etag[TROVE_ETAG_BYTES];
     size_t charged_bytes;  /* of the store's memory */
     atomic_ullong *charge; /* where they are given back to */
-    void **blocks;
+    void **blocks;         /* NULL: one that lies in a gap, all zeros */
     uint64_t *sums;
     size_t block_count;
+    uint8_t *packed_gaps;
+    struct tv_packed_gaps gaps; /* in packed_gaps */
     size_t key_bytes;
     size_t strings_bytes;
     size_t metadata_count;

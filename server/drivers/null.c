@@ -14,13 +14,13 @@
 #include "block_sums.h"
 #include "object.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #define NULL_OBJECT_BYTES_MAX (64 * TV_GIB)
 
 struct tvs_put {
     struct tvs_block_sums sums;
+    struct tv_gaps gaps;
     size_t key_bytes;
     size_t strings_bytes;
     size_t metadata_count;
@@ -33,18 +33,10 @@ struct tvs_get {
 
 static struct tvs_driver null_driver = {.ops = &tvs_null_driver};
 static const char empty_strings[1] = "";
-static const char zeros[TV_BLOCK_BYTES];
-static uint64_t zero_block_sum;
-static pthread_once_t zero_block_once = PTHREAD_ONCE_INIT;
-
-static void hash_zero_block(void) {
-    zero_block_sum = tv_hash(zeros, sizeof zeros);
-}
 
 static trove_status null_open(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error) {
     (void)config;
     (void)error;
-    pthread_once(&zero_block_once, hash_zero_block);
     *driver = &null_driver;
     return TROVE_OK;
 }
@@ -102,9 +94,9 @@ static trove_status describe(const char *bucket, const char *key, struct tvs_obj
     if (all == NULL)
         return tvs_fail_no_memory("block checksums", error);
     for (size_t i = 0; i < blocks; i++)
-        all[i] = zero_block_sum;
+        all[i] = tvs_zeros_sum(TV_BLOCK_BYTES);
     if (size % TV_BLOCK_BYTES != 0)
-        all[blocks - 1] = tv_hash(zeros, size % TV_BLOCK_BYTES);
+        all[blocks - 1] = tvs_zeros_sum(size % TV_BLOCK_BYTES);
     char etag[TROVE_ETAG_BYTES];
     tv_etag(size, all, blocks, etag);
     struct tvs_object_facts facts = {.key = key,
@@ -191,10 +183,21 @@ static trove_status null_put_write(struct tvs_put *put, const struct tv_data *da
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
+/* Gaps cost no bytes to send, but eight a block here: they are bounded as what is made up is. */
+static trove_status null_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
+    if (length > NULL_OBJECT_BYTES_MAX - put->gaps.bytes)
+        return TV_FAIL(error, OUT_OF_RANGE, "the null store takes at most %llu bytes of gaps in an object",
+                       (unsigned long long)NULL_OBJECT_BYTES_MAX);
+    TV_ASSERT(offset == put->sums.bytes);
+    trove_status status = tvs_block_sums_append_zeros(&put->sums, length, error);
+    return status == TROVE_OK ? tv_gaps_append(&put->gaps, offset, length, error) : status;
+}
+
 static void null_put_abort(struct tvs_put *put_move) {
     if (put_move == NULL)
         return;
     tvs_block_sums_fini(&put_move->sums);
+    tv_gaps_fini(&put_move->gaps);
     free(put_move);
 }
 
@@ -202,7 +205,11 @@ static void null_put_commit(struct tvs_put *put_move, const char *expected, tvs_
     trove_error error = {0};
     struct tvs_object object = {0};
     char etag[TROVE_ETAG_BYTES];
+    uint8_t *packed = NULL;
+    struct tv_packed_gaps gaps = {0};
     trove_status status = tvs_block_sums_finish(&put_move->sums, expected, etag, &error);
+    if (status == TROVE_OK)
+        status = tvs_gaps_keep(&put_move->gaps, &packed, &gaps, &error);
     if (status == TROVE_OK) {
         struct tvs_object_facts facts = {.key = put_move->text,
                                          .key_bytes = put_move->key_bytes,
@@ -212,11 +219,13 @@ static void null_put_commit(struct tvs_put *put_move, const char *expected, tvs_
                                          .etag = etag,
                                          .strings = put_move->text + put_move->key_bytes,
                                          .strings_bytes = put_move->strings_bytes,
-                                         .metadata_count = put_move->metadata_count};
+                                         .metadata_count = put_move->metadata_count,
+                                         .gaps = gaps};
         status = tvs_object_build(&facts, &object, &error);
     }
     done(context, status, status == TROVE_OK ? &object : NULL, &error);
     tvs_object_fini(&object);
+    free(packed);
     null_put_abort(put_move);
 }
 
@@ -264,7 +273,7 @@ static trove_status null_get_read(struct tvs_get *get, struct tv_data *data, tro
     data->piece_count = data->iov_count;
     for (uint32_t i = 0; i < data->iov_count; i++) {
         memset(data->iov[i].iov_base, 0, data->iov[i].iov_len);
-        data->piece_sums[i] = data->iov[i].iov_len == TV_BLOCK_BYTES ? zero_block_sum : tv_hash(zeros, data->iov[i].iov_len);
+        data->piece_sums[i] = tvs_zeros_sum(data->iov[i].iov_len);
     }
     return TROVE_OK;
 }
@@ -288,6 +297,7 @@ const struct tvs_driver_ops tvs_null_driver = {
     .block_sums = null_block_sums,
     .put_begin = null_put_begin,
     .put_write = null_put_write,
+    .put_gap = null_put_gap,
     .put_commit = null_put_commit,
     .put_abort = null_put_abort,
     .put_small = null_put_small,

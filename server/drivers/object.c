@@ -26,13 +26,16 @@ bool tvs_strings_valid(const char *strings, size_t bytes, size_t metadata_count)
     return texts == 1 + 2 * metadata_count && bytes > 0 && strings[bytes - 1] == '\0';
 }
 
-size_t tvs_object_block_bytes(size_t key_bytes, size_t strings_bytes, size_t metadata_count) {
-    return metadata_count * sizeof(trove_metadata) + key_bytes + 1 + strings_bytes;
+size_t tvs_object_block_bytes(const struct tvs_object_facts *facts) {
+    return facts->metadata_count * sizeof(trove_metadata) + facts->gaps.listed * sizeof(trove_gap) + facts->key_bytes + 1 +
+           facts->strings_bytes;
 }
 
 void tvs_object_place(const struct tvs_object_facts *facts, void *memory, struct tvs_object *object) {
     trove_metadata *metadata = memory;
-    char *key = (char *)(metadata + facts->metadata_count);
+    trove_gap *gaps = (trove_gap *)(metadata + facts->metadata_count);
+    char *key = (char *)(gaps + facts->gaps.listed);
+    tv_gaps_unpack(&facts->gaps, gaps);
     memcpy(key, facts->key, facts->key_bytes);
     key[facts->key_bytes] = '\0';
     char *text = key + facts->key_bytes + 1;
@@ -45,6 +48,10 @@ void tvs_object_place(const struct tvs_object_facts *facts, void *memory, struct
         .content_type = text,
         .metadata = metadata,
         .metadata_count = facts->metadata_count,
+        .gap_count = facts->gaps.count,
+        .gap_bytes = facts->gaps.bytes,
+        .gaps = gaps,
+        .gaps_listed = facts->gaps.listed,
     };
     memcpy(object->etag, facts->etag, sizeof object->etag);
     for (size_t i = 0; i < facts->metadata_count; i++) {
@@ -54,7 +61,7 @@ void tvs_object_place(const struct tvs_object_facts *facts, void *memory, struct
 }
 
 trove_status tvs_object_build(const struct tvs_object_facts *facts, struct tvs_object *object, trove_error *error) {
-    void *memory = malloc(tvs_object_block_bytes(facts->key_bytes, facts->strings_bytes, facts->metadata_count));
+    void *memory = malloc(tvs_object_block_bytes(facts));
     if (memory == NULL)
         return tvs_fail_no_memory("an object's description", error);
     tvs_object_place(facts, memory, object);
@@ -65,6 +72,47 @@ trove_status tvs_object_build(const struct tvs_object_facts *facts, struct tvs_o
 void tvs_object_fini(struct tvs_object *object) {
     free(object->memory);
     *object = (struct tvs_object){0};
+}
+
+static char *take_text(char **at, const char *text) {
+    char *copy = *at;
+    *at = stpcpy(copy, text) + 1;
+    return copy;
+}
+
+trove_status tvs_object_copy(struct tvs_object *to, const struct tvs_object *from, trove_error *error) {
+    size_t bytes = from->metadata_count * sizeof(trove_metadata) + from->gaps_listed * sizeof(trove_gap);
+    bytes += strlen(from->key) + strlen(from->content_type) + 2;
+    for (size_t i = 0; i < from->metadata_count; i++)
+        bytes += strlen(from->metadata[i].key) + strlen(from->metadata[i].value) + 2;
+    trove_metadata *metadata = malloc(bytes);
+    if (metadata == NULL)
+        return tvs_fail_no_memory("an object's description", error);
+    trove_gap *gaps = (trove_gap *)(metadata + from->metadata_count);
+    char *at = (char *)(gaps + from->gaps_listed);
+    *to = *from;
+    to->memory = metadata;
+    to->metadata = metadata;
+    to->gaps = gaps;
+    if (from->gaps_listed > 0)
+        memcpy(gaps, from->gaps, from->gaps_listed * sizeof *gaps);
+    to->key = take_text(&at, from->key);
+    to->content_type = take_text(&at, from->content_type);
+    for (size_t i = 0; i < from->metadata_count; i++) {
+        metadata[i].key = take_text(&at, from->metadata[i].key);
+        metadata[i].value = take_text(&at, from->metadata[i].value);
+    }
+    return TROVE_OK;
+}
+
+trove_status tvs_gaps_keep(const struct tv_gaps *gaps, uint8_t **memory, struct tv_packed_gaps *packed, trove_error *error) {
+    size_t bytes = tv_gaps_packed_bytes(gaps);
+    uint8_t *made = bytes > 0 ? malloc(bytes) : NULL;
+    if (bytes > 0 && made == NULL)
+        return tvs_fail_no_memory("a list of gaps", error);
+    *packed = tv_gaps_pack(gaps, made);
+    *memory = made;
+    return TROVE_OK;
 }
 
 void tvs_conditions_keep(const struct tvs_conditions *conditions, struct tvs_conditions_copy *copy) {

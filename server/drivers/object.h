@@ -27,14 +27,18 @@ struct tvs_object_facts {
     const char *strings;
     size_t strings_bytes;
     size_t metadata_count;
+    struct tv_packed_gaps gaps;
 };
 
 /* Builds *object in `memory`, which is aligned for pointers and has room for tvs_object_block_bytes. object->memory is NULL: the
  * block stays the caller's. */
-size_t tvs_object_block_bytes(size_t key_bytes, size_t strings_bytes, size_t metadata_count);
+size_t tvs_object_block_bytes(const struct tvs_object_facts *facts);
 void tvs_object_place(const struct tvs_object_facts *facts, void *memory, struct tvs_object *object);
 /* The same on the heap, for tvs_object_fini. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_object_build(const struct tvs_object_facts *facts, struct tvs_object *object, trove_error *error);
+
+/* A list of gaps as all drivers keep it: packed. *memory is malloc'd; NULL where there are no gaps. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvs_gaps_keep(const struct tv_gaps *gaps, uint8_t **memory, struct tv_packed_gaps *packed, trove_error *error);
 
 /* Conditions that outlive their call. */
 struct tvs_conditions_copy {

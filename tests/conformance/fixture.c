@@ -85,14 +85,32 @@ static size_t or_default(size_t value, size_t otherwise) {
     return value != 0 ? value : otherwise;
 }
 
+/* The gap that begins at `offset`, or else where the next one does: data may be written up to there. */
+static const trove_gap *next_gap(const struct put_how *how, size_t offset, size_t *end) {
+    for (size_t i = 0; i < how->gap_count; i++) {
+        if (how->gaps[i].offset == offset)
+            return &how->gaps[i];
+        if (how->gaps[i].offset > offset && how->gaps[i].offset < *end)
+            *end = (size_t)how->gaps[i].offset;
+    }
+    return NULL;
+}
+
 static trove_status write_all(struct store *store, struct tvs_put *put, const char *bytes, size_t size, const struct put_how *how,
                               trove_error *error) {
     char *area = aligned_alloc(4096, TV_PAYLOAD_BYTES_MAX + 4096);
     trove_status status = TROVE_OK;
     for (size_t offset = 0; offset < size && status == TROVE_OK;) {
+        size_t end = size;
+        const trove_gap *gap = next_gap(how, offset, &end);
+        if (gap != NULL) {
+            status = store->ops->put_gap(put, offset, gap->length, error);
+            offset += (size_t)gap->length;
+            continue;
+        }
         size_t here = or_default(how->write_bytes, TV_PAYLOAD_BYTES_MAX);
-        if (here > size - offset)
-            here = size - offset;
+        if (here > end - offset)
+            here = end - offset;
         memcpy(area + how->shift, bytes + offset, here);
         struct tv_data data = {.offset = offset, .bytes = here};
         for (size_t at = 0; at < here;) {

@@ -34,10 +34,12 @@ char *bytes_make(size_t size, uint64_t seed);
 
 /* How an object is written. Zeroed: in one go, plain. */
 struct put_how {
-    size_t write_bytes; /* each put_write has so many (the last one fewer); 0: TV_PAYLOAD_BYTES_MAX */
-    size_t iov_bytes;   /* each iov so many; 0: TV_SEGMENT_BYTES */
-    size_t shift;       /* the memory lies so many bytes behind an aligned address */
-    bool small;         /* put_small */
+    size_t write_bytes;    /* each put_write has so many (the last one fewer); 0: TV_PAYLOAD_BYTES_MAX */
+    size_t iov_bytes;      /* each iov so many; 0: TV_SEGMENT_BYTES */
+    size_t shift;          /* the memory lies so many bytes behind an aligned address */
+    bool small;            /* put_small */
+    const trove_gap *gaps; /* in order; bytes in them aren't written but declared lost */
+    size_t gap_count;
     struct tvs_put_options options;
     const char *etag;          /* what the sender says it is; NULL: nothing */
     struct tvs_object *object; /* filled in if not NULL */

@@ -26,13 +26,39 @@ static struct tvs_record sample(enum tvs_record_place place) {
     return record;
 }
 
+/* The same with two gaps, where the object has room for them. */
+static struct tvs_record sample_with_gaps(enum tvs_record_place place) {
+    static uint8_t packed[TV_GAPS_HEADER_BYTES + 2 * TV_GAPS_ENTRY_BYTES];
+    trove_gap list[2] = {{10, 20}, {100, 900}};
+    struct tv_gaps gaps = {.list = list, .listed = 2, .count = 2, .bytes = 920};
+    struct tvs_record record = sample(place);
+    record.gaps = tv_gaps_pack(&gaps, packed);
+    return record;
+}
+
+static const struct {
+    enum tvs_record_place place;
+    bool gaps;
+} kinds[] = {{TVS_PLACE_NONE, false},
+             {TVS_PLACE_INLINE, false},
+             {TVS_PLACE_FILE, false},
+             {TVS_PLACE_INLINE, true},
+             {TVS_PLACE_FILE, true}};
+
+#define KIND_COUNT (sizeof kinds / sizeof *kinds)
+
+static struct tvs_record sample_of(size_t kind) {
+    return kinds[kind].gaps ? sample_with_gaps(kinds[kind].place) : sample(kinds[kind].place);
+}
+
 static void test_record_round_trip(void **state) {
     (void)state;
-    for (int place = TVS_PLACE_NONE; place <= TVS_PLACE_FILE; place++) {
-        struct tvs_record record = sample((enum tvs_record_place)place), back;
+    for (size_t kind = 0; kind < KIND_COUNT; kind++) {
+        struct tvs_record record = sample_of(kind), back;
         uint8_t row[TVS_RECORD_BYTES_MAX];
         size_t bytes = tvs_record_bytes(&record);
         tvs_record_encode(&record, row);
+        assert_int_equal(row[0], kinds[kind].gaps ? 2 : 1);
         trove_error error = {0};
         must(tvs_record_decode(row, bytes, &back, &error), &error);
         assert_int_equal(back.place, record.place);
@@ -45,6 +71,11 @@ static void test_record_round_trip(void **state) {
         assert_memory_equal(back.file.bytes, record.file.bytes, sizeof record.file.bytes);
         assert_int_equal(back.strings_bytes, record.strings_bytes);
         assert_memory_equal(back.strings, record.strings, record.strings_bytes);
+        assert_int_equal(back.gaps.packed_bytes, record.gaps.packed_bytes);
+        assert_int_equal(back.gaps.count, kinds[kind].gaps ? 2 : 0);
+        assert_int_equal(back.gaps.bytes, kinds[kind].gaps ? 920 : 0);
+        if (kinds[kind].gaps)
+            assert_memory_equal(back.gaps.packed, record.gaps.packed, record.gaps.packed_bytes);
         tvs_record_stamp(row, 77, 88);
         must(tvs_record_decode(row, bytes, &back, &error), &error);
         assert_int_equal(back.generation, 77);
@@ -52,11 +83,36 @@ static void test_record_round_trip(void **state) {
     }
 }
 
+/* A row as every troved has written it so far: it is read, and written again to the byte. */
+static void test_rows_without_gaps_stay_as_they_were(void **state) {
+    (void)state;
+    static const uint8_t row[] = {
+        1,    1,                                                                                /* version, inline */
+        0xE8, 0x03, 0,    0,    0,    0,    0,    0,                                            /* size */
+        42,   0,    0,    0,    0,    0,    0,    0,                                            /* generation */
+        1,    2,    3,    4,    5,    6,    7,    0,                                            /* modified */
+        0,    17,   34,   51,   68,   85,   102,  119,  136, 153, 170, 187, 204, 221, 238, 255, /* etag */
+        0xEF, 0xCD, 0xAB, 0x89, 0x67, 0x45, 0x23, 0x01,                                         /* checksum */
+        1,    0,    't',  '/',  'p',  0,    'k',  0,    'v', 0,                                 /* metadata count, strings */
+    };
+    struct tvs_record record;
+    uint8_t again[sizeof row];
+    trove_error error = {0};
+    must(tvs_record_decode(row, sizeof row, &record, &error), &error);
+    assert_int_equal(record.size, 1000);
+    assert_int_equal(record.generation, 42);
+    assert_true(record.inline_sum == 0x0123456789ABCDEFu);
+    assert_int_equal(record.gaps.count, 0);
+    assert_int_equal(tvs_record_bytes(&record), sizeof row);
+    tvs_record_encode(&record, again);
+    assert_memory_equal(again, row, sizeof row);
+}
+
 /* Every row that is cut short, and every row with a byte too many, on the heap so that a sanitizer sees the byte behind. */
 static void test_record_of_any_length(void **state) {
     (void)state;
-    for (int place = TVS_PLACE_NONE; place <= TVS_PLACE_FILE; place++) {
-        struct tvs_record record = sample((enum tvs_record_place)place), back;
+    for (size_t kind = 0; kind < KIND_COUNT; kind++) {
+        struct tvs_record record = sample_of(kind), back;
         uint8_t row[TVS_RECORD_BYTES_MAX];
         size_t bytes = tvs_record_bytes(&record);
         tvs_record_encode(&record, row);
@@ -75,37 +131,64 @@ static void test_record_of_any_length(void **state) {
     }
 }
 
-/* Any byte may have any value: a status, never a read outside. What decodes stays within its limits. */
-static void test_record_of_any_bytes(void **state) {
+static void test_a_list_of_gaps_that_cannot_be(void **state) {
     (void)state;
-    struct tvs_record record = sample(TVS_PLACE_FILE), back;
+    struct tvs_record record = sample_with_gaps(TVS_PLACE_INLINE), back;
     uint8_t row[TVS_RECORD_BYTES_MAX];
     size_t bytes = tvs_record_bytes(&record);
     tvs_record_encode(&record, row);
-    for (size_t at = 0; at < bytes; at++) {
-        for (unsigned value = 0; value < 256; value++) {
-            uint8_t *changed = malloc(bytes);
-            memcpy(changed, row, bytes);
-            changed[at] = (uint8_t)value;
-            if (tvs_record_decode(changed, bytes, &back, NULL) == TROVE_OK) {
-                struct tvs_object object;
-                char etag[TROVE_ETAG_BYTES];
-                tvs_etag_from_raw(back.etag, etag);
-                struct tvs_object_facts facts = {.key = "k",
-                                                 .key_bytes = 1,
-                                                 .etag = etag,
-                                                 .strings = back.strings,
-                                                 .strings_bytes = back.strings_bytes,
-                                                 .metadata_count = back.metadata_count};
-                must(tvs_object_build(&facts, &object, NULL), NULL);
-                tvs_object_fini(&object);
-            }
-            free(changed);
-        }
-    }
-    row[0] = 2;
     trove_error error = {0};
-    must_fail(tvs_record_decode(row, bytes, &back, &error), TROVE_FAILED_PRECONDITION, &error, "newer troved");
+    tvs_write_u64(row + 2, 999); /* the object ends inside its last gap */
+    must_fail(tvs_record_decode(row, bytes, &back, &error), TROVE_DATA_LOSS, &error, "gaps");
+    tvs_record_encode(&record, row);
+    row[0] = 1; /* what stands where the strings are then isn't any */
+    must_fail(tvs_record_decode(row, bytes, &back, &error), TROVE_DATA_LOSS, &error, "damaged");
+    record = sample(TVS_PLACE_INLINE);
+    tvs_record_encode(&record, row);
+    row[0] = 2;
+    must_fail(tvs_record_decode(row, tvs_record_bytes(&record), &back, &error), TROVE_DATA_LOSS, &error, "gaps");
+}
+
+static void decode_any(const uint8_t *changed, size_t bytes) {
+    struct tvs_record back;
+    if (tvs_record_decode(changed, bytes, &back, NULL) != TROVE_OK)
+        return;
+    struct tvs_object object;
+    char etag[TROVE_ETAG_BYTES];
+    tvs_etag_from_raw(back.etag, etag);
+    struct tvs_object_facts facts = {.key = "k",
+                                     .key_bytes = 1,
+                                     .etag = etag,
+                                     .strings = back.strings,
+                                     .strings_bytes = back.strings_bytes,
+                                     .metadata_count = back.metadata_count,
+                                     .gaps = back.gaps};
+    must(tvs_object_build(&facts, &object, NULL), NULL);
+    tvs_object_fini(&object);
+}
+
+/* Any byte may have any value: a status, never a read outside. What decodes stays within its limits. */
+static void test_record_of_any_bytes(void **state) {
+    (void)state;
+    uint8_t row[TVS_RECORD_BYTES_MAX];
+    for (size_t kind = 2; kind < KIND_COUNT; kind++) {
+        struct tvs_record record = sample_of(kind);
+        size_t bytes = tvs_record_bytes(&record);
+        tvs_record_encode(&record, row);
+        for (size_t at = 0; at < bytes; at++) {
+            for (unsigned value = 0; value < 256; value++) {
+                uint8_t *changed = malloc(bytes);
+                memcpy(changed, row, bytes);
+                changed[at] = (uint8_t)value;
+                decode_any(changed, bytes);
+                free(changed);
+            }
+        }
+        row[0] = 3;
+        struct tvs_record back;
+        trove_error error = {0};
+        must_fail(tvs_record_decode(row, bytes, &back, &error), TROVE_FAILED_PRECONDITION, &error, "newer troved");
+    }
 }
 
 static void test_other_rows(void **state) {
@@ -177,9 +260,14 @@ static void test_file_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_record_round_trip),   cmocka_unit_test(test_record_of_any_length),
-        cmocka_unit_test(test_record_of_any_bytes), cmocka_unit_test(test_other_rows),
-        cmocka_unit_test(test_etag_text),           cmocka_unit_test(test_index_keys_keep_order),
+        cmocka_unit_test(test_record_round_trip),
+        cmocka_unit_test(test_rows_without_gaps_stay_as_they_were),
+        cmocka_unit_test(test_record_of_any_length),
+        cmocka_unit_test(test_a_list_of_gaps_that_cannot_be),
+        cmocka_unit_test(test_record_of_any_bytes),
+        cmocka_unit_test(test_other_rows),
+        cmocka_unit_test(test_etag_text),
+        cmocka_unit_test(test_index_keys_keep_order),
         cmocka_unit_test(test_file_names),
     };
     return cmocka_run_group_tests_name("rows of the local index", tests, NULL, NULL);

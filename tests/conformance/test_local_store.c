@@ -364,14 +364,17 @@ static void test_relaxed_has_no_syncs(void **state) {
 /* ---- faults ---------------------------------------------------------------------------------------------------------- */
 
 /* One call after the other fails while an object is replaced: the right status, the old object, no file too many. */
-static void test_faults_of_a_put(void **state) {
-    struct store *store = *state;
+static void faults_of_a_put(struct store *store, bool lossy) {
     const enum fault_call calls[] = {FAULT_OPEN, FAULT_WRITE, FAULT_SYNC, FAULT_SYNC_DIRECTORY};
     const struct {
         int number;
         trove_status status;
     } errors[] = {{ENOSPC, TROVE_RESOURCE_EXHAUSTED}, {EIO, TROVE_DATA_LOSS}, {EMFILE, TROVE_RESOURCE_EXHAUSTED}};
+    /* One that cuts what waits to be written, one between writes, one that reaches to the end. */
+    static const trove_gap gaps[] = {{70000, 300000}, {900000, 5000}, {1400000, 100000}};
     char *old = bytes_make(400000, 1), *new = bytes_make(1500000, 2);
+    for (size_t i = 0; i < 3 && lossy; i++)
+        memset(new + gaps[i].offset, 0, (size_t)gaps[i].length);
     must_put(store, "bucket", "object", old, 400000);
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
         for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
@@ -379,7 +382,7 @@ static void test_faults_of_a_put(void **state) {
             do {
                 fault_plan_set((struct fault_plan){.call = calls[c], .nth = ++nth, .error_number = errors[e].number});
                 trove_error error = {0};
-                struct put_how how = {.write_bytes = 500001};
+                struct put_how how = {.write_bytes = 500001, .gaps = gaps, .gap_count = lossy ? 3 : 0};
                 trove_status status = put_object(store, "bucket", "object", new, 1500000, &how, &error);
                 if (atomic_load(&fault_hits) == 0) {
                     must(status, &error);
@@ -401,6 +404,14 @@ static void test_faults_of_a_put(void **state) {
     assert_int_equal(count_files(store, NULL), 1);
     free(old);
     free(new);
+}
+
+static void test_faults_of_a_put(void **state) {
+    faults_of_a_put(*state, false);
+}
+
+static void test_faults_of_a_put_with_gaps(void **state) {
+    faults_of_a_put(*state, true);
 }
 
 static void test_full_disk_is_said_early(void **state) {
@@ -425,7 +436,9 @@ static void test_full_disk_is_said_early(void **state) {
 
 static void test_what_file_systems_refuse(void **state) {
     struct store *store = *state;
-    char *bytes = bytes_make(3000000, 1);
+    static const trove_gap gap = {1000001, 600000};
+    char *bytes = bytes_make(3000000, 1), *zeroed = bytes_make(3000000, 1);
+    memset(zeroed + gap.offset, 0, (size_t)gap.length);
     const struct fault_plan plans[] = {
         {.refuse_alignment = true}, {.short_moves = true}, {.refuse_direct = true}, {.refuse_direct = true, .short_moves = true}};
     const struct put_how ways[] = {{.write_bytes = 0}, {.write_bytes = 300001}, {.write_bytes = 262144, .shift = 8}};
@@ -435,8 +448,14 @@ static void test_what_file_systems_refuse(void **state) {
             trove_error error = {0};
             must(put_object(store, "bucket", "object", bytes, 3000000, &ways[w], &error), &error);
             must_hold(store, "bucket", "object", bytes, 3000000);
+            struct put_how lossy = ways[w];
+            lossy.gaps = &gap;
+            lossy.gap_count = 1;
+            must(put_object(store, "bucket", "object", bytes, 3000000, &lossy, &error), &error);
+            must_hold(store, "bucket", "object", zeroed, 3000000);
         }
     }
+    free(zeroed);
     free(bytes);
 }
 
@@ -454,14 +473,51 @@ static void test_failing_reads(void **state) {
     free(bytes);
 }
 
+static uint64_t disk_bytes(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return (uint64_t)info.st_blocks * 512;
+}
+
+/* What was lost takes no space, in a copy neither; and where something stands in a hole, that is damage as anywhere. */
+static void test_gaps_are_holes(void **state) {
+    struct store *store = *state;
+    static const trove_gap gap = {300000, 50000000};
+    char *bytes = bytes_make(50400000, 1), path[400], *got;
+    memset(bytes + gap.offset, 0, (size_t)gap.length);
+    struct put_how how = {.gaps = &gap, .gap_count = 1};
+    trove_error error = {0};
+    struct tvs_object object;
+    must(put_object(store, "bucket", "object", bytes, 50400000, &how, &error), &error);
+    assert_int_equal(count_files(store, path), 1);
+    assert_true(disk_bytes(path) < 1000000);
+    must(store->ops->copy(store->driver, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
+    assert_int_equal(object.gap_bytes, gap.length);
+    tvs_object_fini(&object);
+    must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
+    reopen(store);
+    assert_int_equal(count_files(store, path), 1);
+    assert_true(disk_bytes(path) < 2000000);
+    must_hold(store, "bucket", "copy", bytes, 50400000);
+    flip_byte(path, 25000000);
+    size_t size;
+    must_fail(get_object(store, "bucket", "copy", 0, &got, &size, &error), TROVE_DATA_LOSS, &error, "bytes from 24903680");
+    free(bytes);
+}
+
 static void test_copy_by_clone(void **state) {
     struct store *store = *state;
+    static const trove_gap gap = {5, 700000};
     char *bytes = bytes_make(1000000, 1);
-    must_put(store, "bucket", "object", bytes, 1000000);
+    memset(bytes + gap.offset, 0, (size_t)gap.length);
+    struct put_how how = {.gaps = &gap, .gap_count = 1};
+    must(put_object(store, "bucket", "object", bytes, 1000000, &how, NULL), NULL);
     fault_plan_set((struct fault_plan){.clone = true});
     trove_error error = {0};
     struct tvs_object object;
     must(store->ops->copy(store->driver, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
+    assert_int_equal(object.gap_count, 1);
+    assert_memory_equal(object.gaps, &gap, sizeof gap);
     tvs_object_fini(&object);
     must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
     must_hold(store, "bucket", "copy", bytes, 1000000);
@@ -552,6 +608,8 @@ int main(int count, char **arguments) {
         TEST(test_64_threads_few_syncs),
         TEST(test_relaxed_has_no_syncs),
         TEST(test_faults_of_a_put),
+        TEST(test_faults_of_a_put_with_gaps),
+        TEST(test_gaps_are_holes),
         TEST(test_full_disk_is_said_early),
         TEST(test_what_file_systems_refuse),
         TEST(test_failing_reads),
