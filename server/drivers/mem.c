@@ -14,8 +14,6 @@
 #define MEM_BYTES_DEFAULT (256 * TV_MIB)
 /* What an object costs besides its bytes and names: block table, allocator's overhead. */
 #define MEM_OBJECT_OVERHEAD_BYTES 256
-/* What a block costs that lies in a gap: its places in the tables. Those of others are small change beside their bytes. */
-#define MEM_HOLE_BYTES (sizeof(void *) + sizeof(uint64_t))
 
 struct tvs_put {
     struct tvs_mem *mem;
@@ -34,7 +32,7 @@ struct tvs_get {
     char bucket[TV_BUCKET_BYTES_MAX + 1];
 };
 
-static trove_status charge(struct tvs_mem *mem, uint64_t bytes, trove_error *error) {
+trove_status tvs_mem_charge(struct tvs_mem *mem, uint64_t bytes, trove_error *error) {
     uint64_t before = atomic_fetch_add_explicit(&mem->bytes, bytes, memory_order_relaxed);
     if (bytes <= mem->bytes_max && before <= mem->bytes_max - bytes)
         return TROVE_OK;
@@ -74,8 +72,8 @@ static void mem_close(struct tvs_driver *driver) {
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
-static trove_status object_acquire(struct tvs_mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
-                                   trove_error *error) {
+trove_status tvs_mem_object_open(struct tvs_mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
+                                 trove_error *error) {
     pthread_mutex_lock(&mem->lock);
     struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
     struct tvs_mem_object *found = in == NULL ? NULL : tvs_mem_map_find(&in->map, key);
@@ -90,7 +88,7 @@ static trove_status object_acquire(struct tvs_mem *mem, const char *bucket, cons
     return TROVE_OK;
 }
 
-static trove_status describe(const struct tvs_mem_object *from, struct tvs_object *object, trove_error *error) {
+trove_status tvs_mem_describe(const struct tvs_mem_object *from, struct tvs_object *object, trove_error *error) {
     struct tvs_object_facts facts = {.key = from->key,
                                      .key_bytes = from->key_bytes,
                                      .size = from->size,
@@ -107,9 +105,9 @@ static trove_status describe(const struct tvs_mem_object *from, struct tvs_objec
 static trove_status mem_head(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                              trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
+    trove_status status = tvs_mem_object_open(tvs_mem_of(driver), bucket, key, &found, error);
     if (status == TROVE_OK)
-        status = describe(found, object, error);
+        status = tvs_mem_describe(found, object, error);
     tvs_mem_object_release(found);
     return status;
 }
@@ -117,11 +115,11 @@ static trove_status mem_head(struct tvs_driver *driver, const char *bucket, cons
 static trove_status mem_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                                    uint64_t **sums, size_t *count, trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
+    trove_status status = tvs_mem_object_open(tvs_mem_of(driver), bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
     uint64_t *copy = malloc((found->block_count + 1) * sizeof *copy);
-    status = copy == NULL ? tvs_fail_no_memory("block checksums", error) : describe(found, object, error);
+    status = copy == NULL ? tvs_fail_no_memory("block checksums", error) : tvs_mem_describe(found, object, error);
     if (status == TROVE_OK) {
         if (found->block_count > 0)
             memcpy(copy, found->sums, found->block_count * sizeof *copy);
@@ -138,7 +136,7 @@ static trove_status mem_get_begin(struct tvs_driver *driver, const char *bucket,
                                   const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
                                   trove_error *error) {
     struct tvs_mem_object *found = NULL;
-    trove_status status = object_acquire(tvs_mem_of(driver), bucket, key, &found, error);
+    trove_status status = tvs_mem_object_open(tvs_mem_of(driver), bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
     struct tvs_conditions_copy wanted;
@@ -148,7 +146,7 @@ static trove_status mem_get_begin(struct tvs_driver *driver, const char *bucket,
     if (status == TROVE_OK && (made = malloc(sizeof *made)) == NULL)
         status = tvs_fail_no_memory("a get", error);
     if (status == TROVE_OK)
-        status = describe(found, object, error);
+        status = tvs_mem_describe(found, object, error);
     if (status != TROVE_OK) {
         free(made);
         tvs_mem_object_release(found);
@@ -226,9 +224,8 @@ static trove_status publish(struct tvs_mem *mem, const char *bucket, uint64_t bu
     return TROVE_OK;
 }
 
-static trove_status publish_and_release(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
-                                        const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
-                                        trove_error *error) {
+trove_status tvs_mem_publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+                             const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object, trove_error *error) {
     struct tvs_mem_object *old = NULL;
     pthread_mutex_lock(&mem->lock);
     trove_status status = publish(mem, bucket, bucket_id, key, conditions, object, &old, error);
@@ -237,11 +234,11 @@ static trove_status publish_and_release(struct tvs_mem *mem, const char *bucket,
     return status;
 }
 
-static trove_status object_create(struct tvs_mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
-                                  struct tvs_mem_object **object, trove_error *error) {
+trove_status tvs_mem_object_create(struct tvs_mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
+                                   struct tvs_mem_object **object, trove_error *error) {
     size_t key_bytes = strlen(key);
     size_t bytes = sizeof **object + key_bytes + 1 + strings_bytes;
-    trove_status status = charge(mem, bytes + MEM_OBJECT_OVERHEAD_BYTES, error);
+    trove_status status = tvs_mem_charge(mem, bytes + MEM_OBJECT_OVERHEAD_BYTES, error);
     if (status != TROVE_OK)
         return status;
     struct tvs_mem_object *made = calloc(1, bytes);
@@ -292,7 +289,7 @@ static trove_status mem_put_begin(struct tvs_driver *driver, const char *bucket,
     }
     pthread_mutex_unlock(&mem->lock);
     if (status == TROVE_OK)
-        status = object_create(mem, key, tvs_strings_bytes(options), options->metadata_count, &made->object, error);
+        status = tvs_mem_object_create(mem, key, tvs_strings_bytes(options), options->metadata_count, &made->object, error);
     if (status != TROVE_OK) {
         mem_put_abort(made);
         return status;
@@ -321,7 +318,7 @@ static trove_status add_block(struct tvs_put *put, trove_error *error) {
 static trove_status resize_last_block(struct tvs_put *put, size_t capacity, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     if (capacity > put->last_capacity) {
-        trove_status status = charge(put->mem, capacity - put->last_capacity, error);
+        trove_status status = tvs_mem_charge(put->mem, capacity - put->last_capacity, error);
         if (status != TROVE_OK)
             return status;
     }
@@ -381,8 +378,8 @@ static trove_status write_zeros(struct tvs_put *put, size_t used, size_t bytes, 
 static trove_status mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     TV_ASSERT(offset == object->size);
-    uint64_t tables = length / TV_BLOCK_BYTES * MEM_HOLE_BYTES;
-    trove_status status = charge(put->mem, tables, error);
+    uint64_t tables = length / TV_BLOCK_BYTES * TVS_MEM_HOLE_BYTES;
+    trove_status status = tvs_mem_charge(put->mem, tables, error);
     if (status != TROVE_OK)
         return status;
     object->charged_bytes += tables;
@@ -402,7 +399,7 @@ static trove_status mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t l
 static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     size_t bytes = tv_gaps_packed_bytes(&put->gaps);
-    trove_status status = charge(put->mem, bytes, error);
+    trove_status status = tvs_mem_charge(put->mem, bytes, error);
     if (status != TROVE_OK)
         return status;
     object->charged_bytes += bytes;
@@ -422,9 +419,9 @@ static trove_status put_finish(struct tvs_put *put, const char *expected, struct
     object->sums = put->sums.sums;
     put->sums.sums = NULL;
     /* Described before it is published: afterwards nothing may fail. */
-    status = describe(object, described, error);
+    status = tvs_mem_describe(object, described, error);
     if (status == TROVE_OK)
-        status = publish_and_release(put->mem, put->bucket, put->bucket_id, object->key, &put->conditions, object, error);
+        status = tvs_mem_publish(put->mem, put->bucket, put->bucket_id, object->key, &put->conditions, object, error);
     described->generation = object->generation;
     described->modified_ns = object->modified_ns;
     return status;
@@ -458,87 +455,7 @@ static trove_status mem_delete(struct tvs_driver *driver, const char *bucket, co
                                const struct tvs_conditions *conditions, trove_error *error) {
     struct tvs_conditions_copy wanted;
     tvs_conditions_keep(conditions, &wanted);
-    return publish_and_release(tvs_mem_of(driver), bucket, 0, key, &wanted, NULL, error);
-}
-
-/* What copying it takes: bytes, tables of holes, gaps. */
-static uint64_t clone_bytes(const struct tvs_mem_object *from) {
-    uint64_t bytes = from->size + from->gaps.packed_bytes;
-    for (size_t i = 0; i < from->block_count; i++)
-        if (from->blocks[i] == NULL)
-            bytes = bytes - TV_BLOCK_BYTES + MEM_HOLE_BYTES;
-    return bytes;
-}
-
-static trove_status clone_gaps(const struct tvs_mem_object *from, struct tvs_mem_object *to, trove_error *error) {
-    if (from->packed_gaps == NULL)
-        return TROVE_OK;
-    to->packed_gaps = malloc(from->gaps.packed_bytes);
-    if (to->packed_gaps == NULL)
-        return tvs_fail_no_memory("a copy", error);
-    memcpy(to->packed_gaps, from->packed_gaps, from->gaps.packed_bytes);
-    to->gaps = from->gaps;
-    to->gaps.packed = to->packed_gaps;
-    return TROVE_OK;
-}
-
-/* Copies the bytes of each block, for an object owns its blocks. */
-static trove_status clone_blocks(struct tvs_mem *mem, const struct tvs_mem_object *from, struct tvs_mem_object *to,
-                                 trove_error *error) {
-    uint64_t bytes = clone_bytes(from);
-    trove_status status = charge(mem, bytes, error);
-    if (status != TROVE_OK)
-        return status;
-    to->charged_bytes += bytes;
-    to->blocks = calloc(from->block_count + 1, sizeof *to->blocks);
-    to->sums = calloc(from->block_count + 1, sizeof *to->sums);
-    for (size_t i = 0; to->blocks != NULL && to->sums != NULL && i < from->block_count; i++) {
-        size_t left =
-            (size_t)(from->size - i * TV_BLOCK_BYTES < TV_BLOCK_BYTES ? from->size - i * TV_BLOCK_BYTES : TV_BLOCK_BYTES);
-        to->blocks[i] = from->blocks[i] != NULL ? malloc(left) : NULL;
-        if (from->blocks[i] != NULL && to->blocks[i] == NULL)
-            break;
-        if (from->blocks[i] != NULL)
-            memcpy(to->blocks[i], from->blocks[i], left);
-        to->sums[i] = from->sums[i];
-        to->block_count++;
-    }
-    if (to->blocks == NULL || to->sums == NULL || to->block_count != from->block_count)
-        return tvs_fail_no_memory("a copy", error);
-    to->size = from->size;
-    memcpy(to->etag, from->etag, sizeof to->etag);
-    return clone_gaps(from, to, error);
-}
-
-static trove_status mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
-                             const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
-                             trove_error *error) {
-    struct tvs_mem *mem = tvs_mem_of(driver);
-    struct tvs_mem_object *from = NULL, *to = NULL;
-    struct tvs_object described = {0};
-    struct tvs_conditions_copy wanted;
-    tvs_conditions_keep(conditions, &wanted);
-    trove_status status = object_acquire(mem, from_bucket, from_key, &from, error);
-    if (status == TROVE_OK)
-        status = object_create(mem, to_key, from->strings_bytes, from->metadata_count, &to, error);
-    if (status == TROVE_OK) {
-        memcpy(to->key + to->key_bytes + 1, from->strings, from->strings_bytes);
-        status = clone_blocks(mem, from, to, error);
-    }
-    if (status == TROVE_OK)
-        status = describe(to, &described, error);
-    if (status == TROVE_OK)
-        status = publish_and_release(mem, to_bucket, 0, to_key, &wanted, to, error);
-    if (status == TROVE_OK) {
-        described.generation = to->generation;
-        described.modified_ns = to->modified_ns;
-        *object = described;
-    } else {
-        tvs_object_fini(&described);
-    }
-    tvs_mem_object_release(from);
-    tvs_mem_object_release(to);
-    return status;
+    return tvs_mem_publish(tvs_mem_of(driver), bucket, 0, key, &wanted, NULL, error);
 }
 
 const struct tvs_driver_ops tvs_mem_driver = {
@@ -552,7 +469,7 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .head = mem_head,
     .list = tvs_mem_list,
     .delete = mem_delete,
-    .copy = mem_copy,
+    .copy = tvs_mem_copy,
     .block_sums = mem_block_sums,
     .put_begin = mem_put_begin,
     .put_write = mem_put_write,

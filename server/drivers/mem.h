@@ -1,8 +1,9 @@
-/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c and mem_list.c share. */
+/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c and mem_list.c share. */
 #ifndef TVS_MEM_H
 #define TVS_MEM_H
 
 #include "mem_map.h"
+#include "object.h"
 
 #include <pthread.h>
 
@@ -37,10 +38,30 @@ static inline struct tvs_mem *tvs_mem_of(struct tvs_driver *driver) {
 /* Under the lock. NULL: none. */
 struct tvs_mem_bucket *tvs_mem_bucket_find(const struct tvs_mem *mem, const char *name);
 
+/* What a block costs that lies in a gap: its places in the tables. Those of others are small change beside their bytes. */
+#define TVS_MEM_HOLE_BYTES (sizeof(void *) + sizeof(uint64_t))
+
+/* Takes `bytes` of the store's memory. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvs_mem_charge(struct tvs_mem *mem, uint64_t bytes, trove_error *error);
+/* A reference to a published object. Errors: NOT_FOUND. */
+trove_status tvs_mem_object_open(struct tvs_mem *mem, const char *bucket, const char *key, struct tvs_mem_object **object,
+                                 trove_error *error);
+/* A new one: empty, charged, its strings unset. */
+trove_status tvs_mem_object_create(struct tvs_mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
+                                   struct tvs_mem_object **object, trove_error *error);
+trove_status tvs_mem_describe(const struct tvs_mem_object *from, struct tvs_object *object, trove_error *error);
+/* Puts an object in place under its conditions, or, with `object` NULL, takes the one that is there away. `bucket_id` 0: whichever
+ * bucket has the name. */
+trove_status tvs_mem_publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
+                             const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object, trove_error *error);
+
 /* Of the driver's table. */
 trove_status tvs_mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error);
+trove_status tvs_mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                          const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                          trove_error *error);
 trove_status tvs_mem_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
                           void *context, bool *more, trove_error *error);
 
