@@ -75,8 +75,8 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     struct tvs_wire_object wire;
     tvs_wire_object(put->bucket, object, &wire);
     tv_frame frame = TROVE__V1__FRAME__INIT;
-    Trove__V1__Completed completed = TROVE__V1__COMPLETED__INIT;
-    completed.object = &wire.info;
+    Trove__V1__Completed completed;
+    tvs_wire_completed(&wire, NULL, &completed);
     frame.call_id = put->call_id;
     frame.body_case = TV_BODY(COMPLETED);
     frame.completed = &completed;

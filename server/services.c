@@ -90,11 +90,17 @@ static void objects_head(Trove__V1__Objects_Service *service, const Trove__V1__O
     if (check_names(request->bucket, request->key, &rpc->error) != TROVE_OK ||
         rpc->server->ops->head(rpc->server->driver, request->bucket, request->key, &object, &rpc->error) != TROVE_OK)
         return;
-    struct tvs_wire_object wire;
-    tvs_wire_object(request->bucket, &object, &wire);
-    Trove__V1__ObjectHeadResponse response = TROVE__V1__OBJECT_HEAD_RESPONSE__INIT;
-    response.object = &wire.info;
-    respond(&response, closure_data);
+    struct tvs_wire_gaps gaps;
+    if (tvs_wire_gaps_init(&gaps, &object, &rpc->error) == TROVE_OK) {
+        struct tvs_wire_object wire;
+        tvs_wire_object(request->bucket, &object, &wire);
+        Trove__V1__ObjectHeadResponse response = TROVE__V1__OBJECT_HEAD_RESPONSE__INIT;
+        response.object = &wire.info;
+        response.gaps = gaps.list;
+        response.n_gaps = gaps.count;
+        respond(&response, closure_data);
+        tvs_wire_gaps_fini(&gaps);
+    }
     tvs_object_fini(&object);
 }
 
@@ -128,6 +134,7 @@ static bool add_entry(void *context, const struct tvs_list_entry *entry) {
         wire->etag = keep(&page->arena, entry->object->etag);
         wire->modified_ns = entry->object->modified_ns;
         wire->generation = entry->object->generation;
+        wire->gap_bytes = entry->object->gap_bytes;
     }
     page->failed = wire->key == NULL || wire->etag == NULL;
     if (page->failed)

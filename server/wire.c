@@ -14,6 +14,9 @@ void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct
     wire->info.content_type = object->content_type;
     wire->info.modified_ns = object->modified_ns;
     wire->info.generation = object->generation;
+    wire->info.has_gaps = object->gap_count > 0;
+    wire->info.gap_count = object->gap_count;
+    wire->info.gap_bytes = object->gap_bytes;
     wire->info.n_metadata = object->metadata_count;
     wire->info.metadata = wire->entry_list;
     for (size_t i = 0; i < object->metadata_count; i++) {
@@ -22,6 +25,41 @@ void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct
         wire->entries[i].value = (char *)object->metadata[i].value;
         wire->entry_list[i] = &wire->entries[i];
     }
+}
+
+trove_status tvs_wire_gaps_init(struct tvs_wire_gaps *gaps, const struct tvs_object *object, trove_error *error) {
+    *gaps = (struct tvs_wire_gaps){0};
+    size_t count = object->gaps_listed;
+    if (count == 0)
+        return TROVE_OK;
+    Trove__V1__GapInfo *infos = malloc(count * (sizeof *infos + sizeof *gaps->list));
+    if (infos == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to tell %zu gaps of %.200s", count, object->key);
+    gaps->memory = infos;
+    gaps->list = (Trove__V1__GapInfo **)(infos + count);
+    gaps->count = count;
+    for (size_t i = 0; i < count; i++) {
+        trove__v1__gap_info__init(&infos[i]);
+        infos[i].offset = object->gaps[i].offset;
+        infos[i].length = object->gaps[i].length;
+        gaps->list[i] = &infos[i];
+    }
+    return TROVE_OK;
+}
+
+void tvs_wire_gaps_fini(struct tvs_wire_gaps *gaps) {
+    free(gaps->memory);
+    *gaps = (struct tvs_wire_gaps){0};
+}
+
+void tvs_wire_completed(struct tvs_wire_object *wire, const struct tvs_wire_gaps *gaps, Trove__V1__Completed *completed) {
+    trove__v1__completed__init(completed);
+    completed->object = &wire->info;
+    completed->gap_count = wire->info.gap_count;
+    if (gaps == NULL)
+        return;
+    completed->gaps = gaps->list;
+    completed->n_gaps = gaps->count;
 }
 
 trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error) {
