@@ -302,15 +302,28 @@ typedef struct trove_chunk_ack {
     uint64_t latency_ns;      /* from write to acknowledgement */
 } trove_chunk_ack;
 
+/* Chunks that drop backpressure has lost, neighbours put together. */
+typedef struct trove_drop {
+    uint64_t first_index;
+    uint64_t count;        /* chunks */
+    uint64_t offset;       /* of their first byte */
+    uint64_t length;       /* bytes */
+    uint64_t total_chunks; /* dropped by this stream so far, these included */
+    uint64_t total_bytes;
+} trove_drop;
+
 /* Called from the client's one hook thread, one after the other, never while a lock is held; any function but trove_close may be
- * called from them. What they are given is valid during the call. on_progress is called some ten times a second at most, and
- * once at the end. on_complete or on_error is called exactly once, and nothing after it. */
+ * called from them (see trove_stream_hooks_add). What they are given is valid during the call.
+ * on_progress is called some ten times a second at most, and once at the end. on_chunk is called once for every chunk that is
+ * acknowledged, in the order of their indexes; on_drop for every chunk that is dropped, in that order as well. on_complete or
+ * on_error is called exactly once, and nothing after it. */
 typedef struct trove_stream_hooks {
     void *context; /* handed to each */
     void (*on_progress)(void *context, const trove_progress *progress);
     void (*on_chunk)(void *context, const trove_chunk_ack *ack);
     void (*on_complete)(void *context, const trove_object_info *info);
     void (*on_error)(void *context, const trove_error *error);
+    void (*on_drop)(void *context, const trove_drop *drop);
 } trove_stream_hooks;
 
 typedef struct trove_stream_options {
@@ -351,7 +364,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *st
 TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 
 /* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks
- * while the channel is full, or while on_chunk doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in a chunk
+ * while the channel is full, or while on_chunk or on_drop doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in a chunk
  * that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
@@ -382,22 +395,45 @@ TROVE_API void trove_stream_fail(trove_stream *stream, trove_status status, cons
  * in a function of this stream comes back with its end. */
 TROVE_API void trove_stream_release(trove_stream *stream);
 
+/* A snapshot. At any moment, and after any end, in bytes and in chunks:
+ *     accepted = acknowledged + dropped + queued + in_flight + abandoned
+ * A chunk is accepted when trove_stream_write takes it (upload) or when it was received from the server (download; what the
+ * server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by the program (download), in
+ * flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put (download). What was queued or in flight
+ * when the stream ended is abandoned, unless it has completed. The chunk that the library adds to end an upload counts as one, of 0
+ * bytes. */
 typedef struct trove_stream_metrics {
     trove_stream_state state;
     trove_direction direction;
-    uint64_t bytes_sent;     /* payload */
+    uint64_t bytes_sent;     /* payload, what was sent again included */
     uint64_t bytes_received; /* payload */
     uint64_t bytes_acknowledged;
-    uint64_t chunks_sent;
+    uint64_t chunks_sent; /* those sent again included */
     uint64_t chunks_received;
     uint64_t chunks_acknowledged;
-    uint64_t chunks_resent;     /* not taken by the receiver and sent again */
+    uint64_t chunks_resent;     /* retries: not taken by the receiver and sent again */
     uint64_t credit_bytes;      /* what may be sent now (upload), what the server may send now (download) */
     uint64_t buffers_allocated; /* chunk pool: memory ever allocated */
     uint64_t buffers_in_use;
     uint64_t buffers_high_water;
     double bytes_per_second; /* rolling average */
     uint64_t elapsed_ns;     /* since start */
+    uint64_t bytes_accepted;
+    uint64_t chunks_accepted;
+    uint64_t bytes_dropped;
+    uint64_t chunks_dropped;
+    uint64_t bytes_queued;
+    uint64_t chunks_queued;
+    uint64_t bytes_in_flight;
+    uint64_t chunks_in_flight;
+    uint64_t bytes_abandoned;
+    uint64_t chunks_abandoned;
+    uint64_t bytes_waiting; /* queued and in flight */
+    uint64_t bytes_spilled; /* went through the overflow of TROVE_BACKPRESSURE_BUFFER, once each */
+    uint64_t chunks_spilled;
+    uint64_t latency_p50_ns; /* as trove_chunk_ack.latency_ns, within 1/16; 0 while no chunk was acknowledged */
+    uint64_t latency_p90_ns;
+    uint64_t latency_p99_ns;
 } trove_stream_metrics;
 
 TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write or read */
@@ -407,8 +443,38 @@ TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as a
 TROVE_API uint64_t trove_stream_id(const trove_stream *stream);          /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
 
+/* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. */
+typedef struct trove_chunk_stats {
+    uint64_t chunk_bytes;
+    uint64_t chunks;     /* that there are */
+    uint64_t allocated;  /* taken since the stream was opened */
+    uint64_t released;   /* given back since then */
+    uint64_t in_use;     /* allocated - released */
+    uint64_t high_water; /* most that were in use at once */
+    uint64_t buffers;    /* buffers of memory ever made; stands still in the steady state */
+} trove_chunk_stats;
+
+TROVE_API void trove_stream_chunk_stats(const trove_stream *stream, trove_chunk_stats *stats);
+
 /* The object's description: on a download from the opening on, else NULL until completed. Belongs to the stream. */
 TROVE_API const trove_object_info *trove_stream_object(const trove_stream *stream);
+
+/* ---- hooks ---------------------------------------------------------------------------------------------------------------- */
+
+#define TROVE_HOOKS_MAX 8 /* sets of hooks that a stream may have, that of its options included */
+
+/* Adds a set of hooks, which is copied, beside those that the stream has; there is no taking it away again. From any thread, a hook
+ * included, and at any time until the stream's end. A set is told what happens from then on, after the sets that were there
+ * before it: chunks that are acknowledged or dropped, the next progress, and the end, exactly once.
+ * Errors: INVALID_ARGUMENT (a set without a function), FAILED_PRECONDITION (the stream has ended: nothing comes any more),
+ * RESOURCE_EXHAUSTED (TROVE_HOOKS_MAX sets, or no memory).
+ *
+ * What a hook may do: everything but trove_close. It keeps all other hooks of its client waiting meanwhile, so it should be quick.
+ * What would wait for another hook fails there with RESOURCE_EXHAUSTED instead of waiting for ever: writing to, or reading from, a
+ * stream whose own hooks don't keep up, and taking a stream of a pool that is full. trove_stream_release and trove_pool_close don't
+ * wait in a hook. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_hooks_add(trove_stream *stream, const trove_stream_hooks *hooks,
+                                                                trove_error *error);
 
 /* ---- whole objects -------------------------------------------------------------------------------------------------------- */
 

@@ -70,6 +70,7 @@ static struct tvc_chunk *take(struct tvc_chunks *chunks) {
     }
     chunks->free = chunk->next;
     chunks->out++;
+    chunks->taken++;
     if (chunks->out > chunks->high_water)
         chunks->high_water = chunks->out;
     return chunk;
@@ -170,6 +171,7 @@ void tvc_chunks_reset(struct tvc_chunks *chunks) {
     pthread_mutex_lock(&chunks->lock);
     TV_ASSERT(chunks->out == 0);
     chunks->high_water = 0;
+    chunks->taken = 0;
     chunks->ended = false;
     pthread_mutex_unlock(&chunks->lock);
 }
@@ -181,9 +183,16 @@ uint64_t tvc_chunks_created(const struct tvc_chunks *chunks) {
     return stats.created;
 }
 
-void tvc_chunks_usage(struct tvc_chunks *chunks, size_t *out, size_t *high_water) {
+void tvc_chunks_stats(struct tvc_chunks *chunks, trove_chunk_stats *stats) {
     pthread_mutex_lock(&chunks->lock);
-    *out = chunks->out;
-    *high_water = chunks->high_water;
+    *stats = (trove_chunk_stats){
+        .chunk_bytes = chunks->chunk_bytes,
+        .chunks = chunks->count,
+        .allocated = chunks->taken,
+        .released = chunks->taken - chunks->out,
+        .in_use = chunks->out,
+        .high_water = chunks->high_water,
+    };
     pthread_mutex_unlock(&chunks->lock);
+    stats->buffers = tvc_chunks_created(chunks);
 }

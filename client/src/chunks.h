@@ -34,6 +34,7 @@ struct tvc_chunks {
     struct tvc_chunk *free; /* last used first */
     size_t out;
     size_t high_water; /* most that were out at once */
+    uint64_t taken;    /* in all */
     bool ended;
     trove_error why;
 };
@@ -95,8 +96,8 @@ static inline uint64_t tvc_chunks_bytes(const struct tvc_chunks *chunks) {
 }
 /* Blocks that were ever touched. */
 uint64_t tvc_chunks_created(const struct tvc_chunks *chunks);
-/* How many are out, and how many were at once. */
-void tvc_chunks_usage(struct tvc_chunks *chunks, size_t *out, size_t *high_water);
+/* All of it since the stream has the pool, but for the buffers. */
+void tvc_chunks_stats(struct tvc_chunks *chunks, trove_chunk_stats *stats);
 
 static inline struct tvc_chunk *tvc_chunk_of_handle(trove_chunk *handle) {
     return (struct tvc_chunk *)handle;

@@ -41,6 +41,7 @@ static void destroy(trove_stream *stream) {
         tvc_block_sums_fini(&stream->download.sums);
     tvc_chunks_destroy(stream->chunks);
     tvc_stream_hooks_fini(&stream->hooks);
+    free(stream->counts.latency);
     trove_object_info_free(stream->object);
     pthread_cond_destroy(&stream->changed);
     free(stream->bucket);
@@ -75,6 +76,7 @@ void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trov
     else
         TV_FAIL(&stream->error, FAILED_PRECONDITION, "%s/%.200s: the stream has completed", stream->bucket, stream->key);
     stream->ended_ns = tv_now_ns();
+    tvc_stream_abandon(stream);
     if (stream->direction == TROVE_DIRECTION_UPLOAD)
         tvc_upload_end(stream);
     else
@@ -181,7 +183,7 @@ void tvc_stream_frame(trove_stream *stream, const tv_frame *frame) {
 /* ---- what the program sees ---- */
 
 uint64_t tvc_stream_bytes_done(const trove_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.bytes_acknowledged
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.sender.acknowledged_bytes
                                                        : stream->download.receiver.received_bytes;
 }
 
@@ -214,45 +216,4 @@ const trove_object_info *trove_stream_object(const trove_stream *stream) {
     const trove_object_info *object = stream->object;
     pthread_mutex_unlock(&stream->client->lock);
     return object;
-}
-
-/* What the two directions count differently. Under the lock. */
-static void fill_direction(const trove_stream *stream, trove_stream_metrics *metrics) {
-    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
-        const struct tvc_upload *upload = &stream->upload;
-        metrics->bytes_sent = upload->bytes_sent;
-        metrics->chunks_sent = upload->chunks_sent;
-        metrics->bytes_acknowledged = upload->bytes_acknowledged;
-        metrics->chunks_acknowledged = upload->chunks_acknowledged;
-        metrics->chunks_resent = upload->sender.resent_chunks;
-        metrics->credit_bytes = upload->sender.credit_bytes;
-        return;
-    }
-    const struct tv_receiver *receiver = &stream->download.receiver;
-    metrics->bytes_received = receiver->received_bytes;
-    metrics->chunks_received = receiver->received_chunks;
-    metrics->bytes_acknowledged = receiver->taken_offset - stream->download.range_offset;
-    metrics->chunks_acknowledged = receiver->taken_index;
-    metrics->credit_bytes = receiver->outstanding_bytes;
-}
-
-void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics) {
-    trove_stream *self = (trove_stream *)stream; /* the rolling average is brought up to date by looking at it */
-    size_t out = 0;
-    size_t high_water = 0;
-    tvc_chunks_usage(stream->chunks, &out, &high_water);
-    *metrics = (trove_stream_metrics){
-        .direction = stream->direction,
-        .buffers_allocated = tvc_chunks_created(stream->chunks),
-        .buffers_in_use = out,
-        .buffers_high_water = high_water,
-    };
-    pthread_mutex_lock(&stream->client->lock);
-    uint64_t now_ns = stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns();
-    tvc_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));
-    metrics->state = stream->state;
-    metrics->bytes_per_second = stream->rate.bytes_per_second;
-    metrics->elapsed_ns = stream->rate.begun_ns != 0 ? now_ns - stream->rate.begun_ns : 0;
-    fill_direction(stream, metrics);
-    pthread_mutex_unlock(&stream->client->lock);
 }

@@ -15,6 +15,7 @@
 #include "rate.h"
 #include "stream_download.h"
 #include "stream_hooks.h"
+#include "stream_metrics.h"
 #include "stream_state.h"
 #include "stream_upload.h"
 
@@ -60,6 +61,7 @@ struct trove_stream {
     struct tvc_control_wait *control_waits;
     struct tvc_rate rate;
     uint64_t ended_ns;
+    struct tvc_counts counts;
     struct tvc_stream_hooks hooks;
     union {
         struct tvc_upload upload;

@@ -76,8 +76,7 @@ static void make_ready(trove_stream *stream) {
     else
         download->ready_first = chunk;
     download->ready_last = chunk;
-    tvc_rate_add(&stream->rate, chunk->arrived_ns, download->receiver.received_bytes);
-    tvc_stream_hooks_progress(stream, chunk->arrived_ns);
+    tvc_stream_moved(stream, chunk->arrived_ns);
     pthread_cond_broadcast(&stream->changed);
 }
 
@@ -181,6 +180,7 @@ static void take_empty(struct tvc_download *download) {
         return;
     download->ready_first = download->ready_last = NULL;
     tv_receiver_taken(&download->receiver, 0, true);
+    download->given_back.chunks++;
     tv_chunk_release(&chunk->wire);
 }
 
@@ -189,7 +189,7 @@ bool tvc_download_finish(trove_stream *stream, bool asked) {
     if (stream->state == TROVE_STREAM_COMPLETING)
         take_empty(download);
     bool read = download->complete_seen && download->ready_first == NULL && download->verified_bytes == stream->size;
-    if (stream->state != TROVE_STREAM_COMPLETING || !read || (download->out > 0 && !asked))
+    if (stream->state != TROVE_STREAM_COMPLETING || !read || (download->out.chunks > 0 && !asked))
         return false;
     download->completed_due = true;
     tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);

@@ -9,6 +9,7 @@
 #include "block_sums.h"
 #include "conn.h"
 #include "receiver.h"
+#include "stream_metrics.h"
 
 struct tvc_chunk;
 
@@ -31,7 +32,9 @@ struct tvc_download {
     bool landing;               /* the transport is putting bytes into `incoming` */
     struct tvc_chunk *ready_first;
     struct tvc_chunk *ready_last;
-    uint32_t out; /* chunks that the program has */
+    struct tvc_sum out;        /* what the program has */
+    struct tvc_sum given_back; /* by the program */
+    struct tvc_sum abandoned;  /* it had them not read, or not given back, when the stream ended or sought */
     uint64_t verified_bytes;
     uint64_t credit_due; /* to be given with the next acknowledgement */
     bool complete_seen;

@@ -6,31 +6,107 @@
 
 #define PROGRESS_NS (UINT64_C(100) * 1000000)
 #define ACK_BATCH   32
+#define DROP_BATCH  8
 
 static void run(struct tvc_hook_job *job);
 
+/* ---- sets ---- */
+
+static bool is_empty(const trove_stream_hooks *program) {
+    return program->on_progress == NULL && program->on_chunk == NULL && program->on_complete == NULL &&
+           program->on_error == NULL && program->on_drop == NULL;
+}
+
+static const struct tvc_hook_set *set_at(const struct tvc_stream_hooks *hooks, unsigned at) {
+    return at == 0 ? &hooks->first_set : &hooks->more_sets[at - 1];
+}
+
+/* There is room for it. */
+static void append(struct tvc_stream_hooks *hooks, const trove_stream_hooks *program) {
+    struct tvc_hook_set *set = hooks->set_count == 0 ? &hooks->first_set : &hooks->more_sets[hooks->set_count - 1];
+    *set = (struct tvc_hook_set){
+        .program = *program,
+        .first_ack = hooks->ack_ring.number + hooks->ack_ring.count,
+        .first_drop = hooks->drop_ring.number + hooks->drop_ring.count,
+    };
+    hooks->drop_merge_from = set->first_drop;
+    hooks->set_count++;
+    hooks->wants_progress |= program->on_progress != NULL;
+    hooks->wants_chunks |= program->on_chunk != NULL;
+    hooks->wants_drops |= program->on_drop != NULL;
+}
+
 void tvc_stream_hooks_init(trove_stream *stream, const trove_stream_hooks *program) {
-    struct tvc_stream_hooks *hooks = &stream->hooks;
-    hooks->program = *program;
-    hooks->any =
-        program->on_progress != NULL || program->on_chunk != NULL || program->on_complete != NULL || program->on_error != NULL;
-    hooks->job.run = run;
+    if (!is_empty(program))
+        append(&stream->hooks, program);
+    stream->hooks.job.run = run;
+}
+
+static trove_status no_memory(trove_error *error) {
+    return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the hooks of a stream");
 }
 
 trove_status tvc_stream_hooks_size(trove_stream *stream, uint32_t channel_chunks, trove_error *error) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    if (hooks->program.on_chunk == NULL)
-        return TROVE_OK;
-    hooks->acks = calloc(2 * (size_t)channel_chunks, sizeof *hooks->acks);
-    if (hooks->acks == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the hooks of a stream");
-    hooks->ack_capacity = 2 * channel_chunks;
+    uint32_t capacity = 2 * (channel_chunks + 1);
+    if (hooks->wants_chunks && hooks->acks == NULL) {
+        hooks->acks = calloc(capacity, sizeof *hooks->acks);
+        if (hooks->acks == NULL)
+            return no_memory(error);
+        hooks->ack_ring.capacity = capacity;
+    }
+    if (hooks->wants_drops && hooks->drops == NULL) {
+        hooks->drops = calloc(capacity, sizeof *hooks->drops);
+        if (hooks->drops == NULL)
+            return no_memory(error);
+        hooks->drop_ring.capacity = capacity;
+    }
     return TROVE_OK;
 }
 
 void tvc_stream_hooks_fini(struct tvc_stream_hooks *hooks) {
     free(hooks->acks);
+    free(hooks->drops);
+    free(hooks->more_sets);
 }
+
+/* Under the lock. */
+static trove_status add(trove_stream *stream, const trove_stream_hooks *program, trove_error *error) {
+    struct tvc_stream_hooks *hooks = &stream->hooks;
+    if (tv_stream_state_terminal(stream->state))
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is %s; no hook is called any more", stream->bucket,
+                       stream->key, trove_stream_state_name(stream->state));
+    if (hooks->set_count == TROVE_HOOKS_MAX)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s/%.200s: the stream has %d sets of hooks, and may have no more",
+                       stream->bucket, stream->key, TROVE_HOOKS_MAX);
+    if (hooks->set_count > 0 && hooks->more_sets == NULL)
+        hooks->more_sets = calloc(TROVE_HOOKS_MAX - 1, sizeof *hooks->more_sets);
+    if (hooks->set_count > 0 && hooks->more_sets == NULL)
+        return no_memory(error);
+    struct tvc_stream_hooks before = *hooks;
+    append(hooks, program);
+    trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
+    if (status != TROVE_OK) {
+        hooks->set_count = before.set_count;
+        hooks->wants_progress = before.wants_progress;
+        hooks->wants_chunks = before.wants_chunks;
+        hooks->wants_drops = before.wants_drops;
+    }
+    return status;
+}
+
+trove_status trove_stream_hooks_add(trove_stream *stream, const trove_stream_hooks *hooks, trove_error *error) {
+    if (stream == NULL || hooks == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the %s NULL", stream == NULL ? "stream is" : "hooks are");
+    if (is_empty(hooks))
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: a set of hooks without a function", stream->bucket, stream->key);
+    pthread_mutex_lock(&stream->client->lock);
+    trove_status status = add(stream, hooks, error);
+    pthread_mutex_unlock(&stream->client->lock);
+    return status;
+}
+
+/* ---- what happens; under the lock ---- */
 
 /* The queued job keeps the stream. */
 static void post(trove_stream *stream) {
@@ -39,20 +115,60 @@ static void post(trove_stream *stream) {
         tvc_stream_release(stream); /* not the last: the caller has one */
 }
 
+/* The place of a new last entry. */
+static uint32_t push(struct tvc_ring *ring) {
+    TV_ASSERT(ring->count < ring->capacity);
+    return (ring->first + ring->count++) % ring->capacity;
+}
+
+/* The place of the first entry, which leaves. */
+static uint32_t pop(struct tvc_ring *ring) {
+    uint32_t place = ring->first;
+    ring->first = (ring->first + 1) % ring->capacity;
+    ring->count--;
+    ring->number++;
+    return place;
+}
+
 void tvc_stream_hooks_chunk(trove_stream *stream, const trove_chunk_ack *ack) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    if (hooks->program.on_chunk == NULL)
+    if (!hooks->wants_chunks)
         return;
-    TV_ASSERT(hooks->ack_count < hooks->ack_capacity);
-    hooks->acks[(hooks->ack_first + hooks->ack_count) % hooks->ack_capacity] = *ack;
-    hooks->ack_count++;
+    hooks->acks[push(&hooks->ack_ring)] = *ack;
+    post(stream);
+}
+
+/* The last entry of the ring, if these are its neighbours and all who are to be told of them are told of it. */
+static trove_drop *neighbour(struct tvc_stream_hooks *hooks, uint64_t first_index, uint64_t offset) {
+    const struct tvc_ring *ring = &hooks->drop_ring;
+    if (ring->count == 0 || ring->number + ring->count - 1 < hooks->drop_merge_from)
+        return NULL;
+    trove_drop *last = &hooks->drops[(ring->first + ring->count - 1) % ring->capacity];
+    return last->first_index + last->count == first_index && last->offset + last->length == offset ? last : NULL;
+}
+
+void tvc_stream_hooks_drop(trove_stream *stream, uint64_t first_index, uint64_t count, uint64_t offset, uint64_t bytes) {
+    struct tvc_stream_hooks *hooks = &stream->hooks;
+    stream->counts.dropped.chunks += count;
+    stream->counts.dropped.bytes += bytes;
+    if (!hooks->wants_drops)
+        return;
+    trove_drop *drop = neighbour(hooks, first_index, offset);
+    if (drop == NULL) {
+        drop = &hooks->drops[push(&hooks->drop_ring)];
+        *drop = (trove_drop){.first_index = first_index, .offset = offset};
+    }
+    drop->count += count;
+    drop->length += bytes;
+    drop->total_chunks = stream->counts.dropped.chunks;
+    drop->total_bytes = stream->counts.dropped.bytes;
     post(stream);
 }
 
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
     hooks->progress_late = now_ns < hooks->progress_next_ns;
-    if (hooks->program.on_progress == NULL || hooks->progress_late)
+    if (!hooks->wants_progress || hooks->progress_late)
         return;
     hooks->progress_next_ns = now_ns + PROGRESS_NS;
     hooks->progress_due = true;
@@ -66,7 +182,7 @@ void tvc_stream_hooks_tick(trove_stream *stream, uint64_t now_ns) {
 
 void tvc_stream_hooks_ended(trove_stream *stream) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    if (!hooks->any || !stream->opened) { /* a stream that the program was never given has no end for it */
+    if (hooks->set_count == 0 || !stream->opened) { /* a stream that the program was never given has no end for it */
         hooks->end_done = true;
         return;
     }
@@ -74,8 +190,22 @@ void tvc_stream_hooks_ended(trove_stream *stream) {
     post(stream);
 }
 
+static bool half_full(const struct tvc_ring *ring) {
+    return ring->count > ring->capacity / 2;
+}
+
 bool tvc_stream_hooks_keep_up(const trove_stream *stream) {
-    return stream->hooks.ack_count <= stream->hooks.ack_capacity / 2;
+    return !half_full(&stream->hooks.ack_ring) && !half_full(&stream->hooks.drop_ring);
+}
+
+trove_status tvc_stream_hooks_may_wait(const trove_stream *stream, trove_error *error) {
+    if (tvc_stream_hooks_keep_up(stream) || !tvc_hooks_here(&stream->client->hooks))
+        return TROVE_OK;
+    return TV_FAIL(
+        error, RESOURCE_EXHAUSTED,
+        "%s/%.200s: the stream's hooks don't keep up, and this hook can't wait for them; go on in a later hook or in a "
+        "thread of your own",
+        stream->bucket, stream->key);
 }
 
 void tvc_stream_hooks_wait(trove_stream *stream) {
@@ -87,16 +217,20 @@ void tvc_stream_hooks_wait(trove_stream *stream) {
 
 /* ---- on the hook thread ---- */
 
-/* Takes up to ACK_BATCH acknowledgements out of the ring. Under the lock. */
-static unsigned take_acks(struct tvc_stream_hooks *hooks, trove_chunk_ack *batch) {
-    unsigned count = 0;
-    while (count < ACK_BATCH && hooks->ack_count > 0) {
-        batch[count++] = hooks->acks[hooks->ack_first];
-        hooks->ack_first = (hooks->ack_first + 1) % hooks->ack_capacity;
-        hooks->ack_count--;
-    }
-    return count;
-}
+/* What one run of the job tells. */
+struct due {
+    unsigned sets;
+    unsigned acks;
+    unsigned drops;
+    uint64_t first_ack; /* its number */
+    uint64_t first_drop;
+    bool report;
+    bool end;
+    bool more;
+    trove_chunk_ack ack_batch[ACK_BATCH];
+    trove_drop drop_batch[DROP_BATCH];
+    trove_progress progress;
+};
 
 static void fill_progress(trove_stream *stream, trove_progress *progress) {
     uint64_t bytes = tvc_stream_bytes_done(stream);
@@ -118,8 +252,26 @@ static void fill_progress(trove_stream *stream, trove_progress *progress) {
     };
 }
 
-static void tell_end(const trove_stream *stream) {
-    const trove_stream_hooks *program = &stream->hooks.program;
+/* Under the lock. */
+static void take(trove_stream *stream, struct due *due) {
+    struct tvc_stream_hooks *hooks = &stream->hooks;
+    due->sets = hooks->set_count;
+    due->first_ack = hooks->ack_ring.number;
+    due->first_drop = hooks->drop_ring.number;
+    for (due->acks = 0; due->acks < ACK_BATCH && hooks->ack_ring.count > 0; due->acks++)
+        due->ack_batch[due->acks] = hooks->acks[pop(&hooks->ack_ring)];
+    for (due->drops = 0; due->drops < DROP_BATCH && hooks->drop_ring.count > 0; due->drops++)
+        due->drop_batch[due->drops] = hooks->drops[pop(&hooks->drop_ring)];
+    due->more = hooks->ack_ring.count > 0 || hooks->drop_ring.count > 0;
+    due->end = hooks->end_due && !hooks->end_done && !due->more;
+    due->report = hooks->wants_progress && (hooks->progress_due || due->end);
+    hooks->progress_due = false;
+    if (due->report)
+        fill_progress(stream, &due->progress);
+}
+
+/* What stands at the end doesn't change any more: state, error and object may be read without the lock. */
+static void tell_end(const trove_stream *stream, const trove_stream_hooks *program) {
     if (stream->state == TROVE_STREAM_COMPLETED) {
         if (program->on_complete != NULL)
             program->on_complete(program->context, stream->object);
@@ -128,41 +280,42 @@ static void tell_end(const trove_stream *stream) {
     }
 }
 
-/* What stands at the end doesn't change any more: state, error and object may be read without the lock. */
+static void tell_set(const trove_stream *stream, const struct tvc_hook_set *set, const struct due *due) {
+    const trove_stream_hooks *program = &set->program;
+    for (unsigned i = 0; i < due->acks && program->on_chunk != NULL; i++)
+        if (due->first_ack + i >= set->first_ack)
+            program->on_chunk(program->context, &due->ack_batch[i]);
+    for (unsigned i = 0; i < due->drops && program->on_drop != NULL; i++)
+        if (due->first_drop + i >= set->first_drop)
+            program->on_drop(program->context, &due->drop_batch[i]);
+    if (due->report && program->on_progress != NULL)
+        program->on_progress(program->context, &due->progress);
+    if (due->end)
+        tell_end(stream, program);
+}
+
 static void run(struct tvc_hook_job *job) {
     trove_stream *stream = (trove_stream *)((char *)job - offsetof(trove_stream, hooks.job));
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    const trove_stream_hooks *program = &hooks->program;
     pthread_mutex_t *lock = &stream->client->lock;
-    trove_chunk_ack batch[ACK_BATCH];
-    trove_progress progress;
+    struct due due;
 
     pthread_mutex_lock(lock);
     bool full = !tvc_stream_hooks_keep_up(stream);
-    unsigned acks = take_acks(hooks, batch);
-    bool more = hooks->ack_count > 0;
-    bool end = hooks->end_due && !hooks->end_done && !more;
-    bool report = program->on_progress != NULL && (hooks->progress_due || end);
-    hooks->progress_due = false;
-    if (report)
-        fill_progress(stream, &progress);
+    take(stream, &due);
     if (full)
         pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(lock);
 
-    for (unsigned i = 0; i < acks; i++)
-        program->on_chunk(program->context, &batch[i]);
-    if (report)
-        program->on_progress(program->context, &progress);
-    if (end)
-        tell_end(stream);
+    for (unsigned i = 0; i < due.sets; i++)
+        tell_set(stream, set_at(hooks, i), &due);
 
     pthread_mutex_lock(lock);
-    if (end) {
+    if (due.end) {
         hooks->end_done = true;
         pthread_cond_broadcast(&stream->changed);
     }
-    if (more)
+    if (due.more)
         post(stream);
     pthread_mutex_unlock(lock);
     tvc_stream_release(stream);

@@ -78,7 +78,8 @@ static struct tvc_chunk *pop_ready(struct tvc_download *download) {
     if (download->ready_first == NULL)
         download->ready_last = NULL;
     chunk->next = NULL;
-    download->out++;
+    download->out.chunks++;
+    download->out.bytes += chunk->handle.size;
     return chunk;
 }
 
@@ -95,6 +96,8 @@ static enum step step(trove_stream *stream, struct tvc_chunk **chunk, trove_erro
         TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
         return STEP_FAILED;
     }
+    if (tvc_stream_hooks_may_wait(stream, error) != TROVE_OK)
+        return STEP_FAILED;
     if (download->ready_first == NULL || !tvc_stream_hooks_keep_up(stream))
         return STEP_WAIT;
     *chunk = pop_ready(download);
@@ -163,6 +166,8 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
 static void taken(trove_stream *stream, const struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
     tv_receiver_taken(&download->receiver, chunk->handle.size, true);
+    download->given_back.chunks++;
+    download->given_back.bytes += chunk->handle.size;
     download->credit_due += chunk->handle.size;
     trove_chunk_ack ack = {
         .index = chunk->handle.index,
@@ -172,14 +177,15 @@ static void taken(trove_stream *stream, const struct tvc_chunk *chunk) {
         .latency_ns = tv_now_ns() - chunk->arrived_ns,
     };
     if (chunk->handle.size > 0)
-        tvc_stream_hooks_chunk(stream, &ack);
+        tvc_stream_acked(stream, &ack);
 }
 
 void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
     bool wake = false;
     pthread_mutex_lock(&stream->client->lock);
-    download->out--;
+    download->out.chunks--;
+    download->out.bytes -= chunk->handle.size;
     if (!tv_stream_state_terminal(stream->state)) {
         taken(stream, chunk);
         wake =

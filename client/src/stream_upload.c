@@ -34,6 +34,9 @@ static trove_status may_write(const trove_stream *stream, uint64_t bytes, bool *
     if (stream->size != TROVE_SIZE_UNKNOWN && bytes > stream->size - upload->next_offset)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
                        stream->bucket, stream->key, (unsigned long long)stream->size);
+    trove_status status = tvc_stream_hooks_may_wait(stream, error);
+    if (status != TROVE_OK)
+        return status;
     *wait = stream->state == TROVE_STREAM_PAUSED || tv_sender_full(&upload->sender) || !tvc_stream_hooks_keep_up(stream);
     return TROVE_OK;
 }
@@ -279,8 +282,6 @@ struct acked {
 static void chunk_acked(void *context, const struct tv_chunk *chunk) {
     const struct acked *acked = context;
     struct tvc_upload *upload = &acked->stream->upload;
-    upload->bytes_acknowledged += chunk->bytes;
-    upload->chunks_acknowledged++;
     trove_chunk_ack ack = {
         .index = chunk->index,
         .offset = chunk->offset,
@@ -290,7 +291,7 @@ static void chunk_acked(void *context, const struct tv_chunk *chunk) {
         .latency_ns = acked->now_ns - chunk->written_ns,
     };
     if (chunk->bytes > 0 || tvc_chunk_of_wire(chunk)->handle.final) /* not the library's own, which only ends the stream */
-        tvc_stream_hooks_chunk(acked->stream, &ack);
+        tvc_stream_acked(acked->stream, &ack);
 }
 
 /* Under the lock. */
@@ -311,8 +312,7 @@ static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, tr
             status = tv_sender_ack(&upload->sender, range->first, range->count, chunk_acked, &acked, error);
     }
     tv_sender_credit(&upload->sender, ack->credit, 0);
-    tvc_rate_add(&stream->rate, acked.now_ns, upload->bytes_acknowledged);
-    tvc_stream_hooks_progress(stream, acked.now_ns);
+    tvc_stream_moved(stream, acked.now_ns);
     pthread_cond_broadcast(&stream->changed);
     return status;
 }
@@ -359,7 +359,5 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
 
 void tvc_upload_end(trove_stream *stream) {
     struct tvc_upload *upload = &stream->upload;
-    if (stream->state == TROVE_STREAM_COMPLETED) /* an object that is stored needs no acknowledgements any more */
-        upload->bytes_acknowledged = upload->next_offset;
     tv_sender_fini(&upload->sender);
 }

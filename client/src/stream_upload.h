@@ -25,8 +25,6 @@ struct tvc_upload {
     uint64_t durable_offset;
     uint64_t bytes_sent;
     uint64_t chunks_sent;
-    uint64_t bytes_acknowledged;
-    uint64_t chunks_acknowledged;
 };
 
 extern const struct tv_flow_ops tvc_upload_flow;

@@ -59,7 +59,11 @@ static void options_with_hooks(trove_stream_options *options, struct record *rec
     trove_stream_options_init(options);
     options->chunk_bytes = 100 * KIB;
     options->channel_chunks = 4;
-    options->hooks = (trove_stream_hooks){record, on_progress, on_chunk, on_complete, on_error};
+    options->hooks = (trove_stream_hooks){.context = record,
+                                          .on_progress = on_progress,
+                                          .on_chunk = on_chunk,
+                                          .on_complete = on_complete,
+                                          .on_error = on_error};
 }
 
 static void check_completed(const struct record *record, unsigned chunks, uint64_t size) {

@@ -1,0 +1,10 @@
+# Unit tests of the client library's inside: they see its headers.
+function(trove_client_unit_test name)
+    add_executable(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.c)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client/src)
+    target_link_libraries(${name} PRIVATE trove_client trove_common PkgConfig::CMOCKA trove_flags)
+    add_test(NAME unit/${name} COMMAND ${name})
+    set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120)
+endfunction()
+
+trove_client_unit_test(test_stream_hooks)

@@ -1,0 +1,387 @@
+/* test_stream_hooks.c - a stream's hooks without a server: sets, drops put together, rings that can't overflow, the one end.
+ *
+ * The hook thread is a real one. What must happen before it runs is done under the client's lock, which it takes first; ending it
+ * runs everything that was queued.
+ */
+#include "unit.h"
+
+#include "stream.h"
+#include "wait.h"
+
+#define CHANNEL_CHUNKS 4
+#define EVENTS_MAX     4096
+
+enum event {
+    EVENT_CHUNK,
+    EVENT_DROP,
+    EVENT_PROGRESS,
+    EVENT_COMPLETE,
+    EVENT_ERROR,
+};
+
+struct fixture;
+
+/* What one set of hooks was told. */
+struct told {
+    struct fixture *fixture;
+    unsigned count;
+    enum event events[EVENTS_MAX];
+    uint64_t indexes[EVENTS_MAX]; /* of chunks */
+    trove_drop drops[EVENTS_MAX];
+    unsigned locked; /* calls that found the lock taken */
+};
+
+struct fixture {
+    struct trove_client client;
+    trove_stream *stream;
+    struct told told[TROVE_HOOKS_MAX + 1];
+    bool ended;
+};
+
+static void note(struct told *told, enum event event) {
+    assert_true(told->count < EVENTS_MAX);
+    told->events[told->count++] = event;
+    if (pthread_mutex_trylock(&told->fixture->client.lock) != 0)
+        told->locked++;
+    else
+        pthread_mutex_unlock(&told->fixture->client.lock);
+}
+
+static void on_chunk(void *context, const trove_chunk_ack *ack) {
+    struct told *told = context;
+    told->indexes[told->count] = ack->index;
+    note(told, EVENT_CHUNK);
+}
+
+static void on_drop(void *context, const trove_drop *drop) {
+    struct told *told = context;
+    told->drops[told->count] = *drop;
+    note(told, EVENT_DROP);
+}
+
+static void on_progress(void *context, const trove_progress *progress) {
+    (void)progress;
+    note(context, EVENT_PROGRESS);
+}
+
+static void on_complete(void *context, const trove_object_info *info) {
+    (void)info;
+    note(context, EVENT_COMPLETE);
+}
+
+static void on_error(void *context, const trove_error *error) {
+    assert_int_equal(error->status, TROVE_ABORTED);
+    note(context, EVENT_ERROR);
+}
+
+static trove_stream_hooks all_hooks(struct told *told) {
+    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, on_drop};
+}
+
+static int begin(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    trove_stream *stream = calloc(1, sizeof *stream);
+    trove_error error;
+    assert_non_null(fixture);
+    assert_non_null(stream);
+    pthread_mutex_init(&fixture->client.lock, NULL);
+    assert_int_equal(tvc_hooks_init(&fixture->client.hooks, &error), TROVE_OK);
+    stream->client = &fixture->client;
+    stream->direction = TROVE_DIRECTION_UPLOAD;
+    stream->state = TROVE_STREAM_ACTIVE;
+    stream->bucket = strdup("media");
+    stream->key = strdup("film");
+    stream->opened = true;
+    stream->channel_chunks = CHANNEL_CHUNKS;
+    stream->size = TROVE_SIZE_UNKNOWN;
+    tvc_cond_init(&stream->changed);
+    atomic_init(&stream->references, 1);
+    for (unsigned i = 0; i <= TROVE_HOOKS_MAX; i++)
+        fixture->told[i].fixture = fixture;
+    fixture->stream = stream;
+    *state = fixture;
+    return 0;
+}
+
+/* Runs what is queued. */
+static void run_hooks(struct fixture *fixture) {
+    if (!fixture->ended)
+        tvc_hooks_end(&fixture->client.hooks);
+    fixture->ended = true;
+    for (unsigned i = 0; i <= TROVE_HOOKS_MAX; i++)
+        assert_int_equal(fixture->told[i].locked, 0);
+}
+
+static int end(void **state) {
+    struct fixture *fixture = *state;
+    trove_stream *stream = fixture->stream;
+    run_hooks(fixture);
+    assert_int_equal(atomic_load(&stream->references), 1); /* each queued job has given its own back */
+    tvc_stream_hooks_fini(&stream->hooks);
+    tvc_hooks_fini(&fixture->client.hooks);
+    pthread_cond_destroy(&stream->changed);
+    pthread_mutex_destroy(&fixture->client.lock);
+    free(stream->bucket);
+    free(stream->key);
+    free(stream);
+    free(fixture);
+    return 0;
+}
+
+/* The set of the stream's options. */
+static void set_up(struct fixture *fixture) {
+    const trove_stream_hooks hooks = all_hooks(&fixture->told[0]);
+    trove_error error;
+    tvc_stream_hooks_init(fixture->stream, &hooks);
+    assert_int_equal(tvc_stream_hooks_size(fixture->stream, CHANNEL_CHUNKS, &error), TROVE_OK);
+}
+
+static void add_set(struct fixture *fixture, unsigned at) {
+    const trove_stream_hooks hooks = all_hooks(&fixture->told[at]);
+    trove_error error;
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, &hooks, &error), TROVE_OK);
+}
+
+static void lock(struct fixture *fixture) {
+    pthread_mutex_lock(&fixture->client.lock);
+}
+
+static void unlock(struct fixture *fixture) {
+    pthread_mutex_unlock(&fixture->client.lock);
+}
+
+/* Under the lock. */
+static void fail_stream(struct fixture *fixture) {
+    fixture->stream->state = TROVE_STREAM_FAILED;
+    TV_FAIL(&fixture->stream->error, ABORTED, "as the test wants it");
+    tvc_stream_hooks_ended(fixture->stream);
+}
+
+static void check_drop(const trove_drop *drop, uint64_t index, uint64_t count, uint64_t total) {
+    assert_int_equal(drop->first_index, index);
+    assert_int_equal(drop->count, count);
+    assert_int_equal(drop->offset, index * 10);
+    assert_int_equal(drop->length, count * 10);
+    assert_int_equal(drop->total_chunks, total);
+    assert_int_equal(drop->total_bytes, total * 10);
+}
+
+/* ---- drops ---- */
+
+static void test_neighbours_merge(void **state) {
+    struct fixture *fixture = *state;
+    struct told *told = &fixture->told[0];
+    set_up(fixture);
+    lock(fixture);
+    tvc_stream_hooks_drop(fixture->stream, 3, 1, 30, 10);
+    tvc_stream_hooks_drop(fixture->stream, 4, 2, 40, 20);
+    tvc_stream_hooks_drop(fixture->stream, 7, 1, 70, 10); /* chunk 6 was sent */
+    tvc_stream_hooks_drop(fixture->stream, 8, 1, 80, 10);
+    unlock(fixture);
+    run_hooks(fixture);
+    assert_int_equal(told->count, 2);
+    check_drop(&told->drops[0], 3, 3, 3);
+    check_drop(&told->drops[1], 7, 2, 5);
+    assert_int_equal(fixture->stream->counts.dropped.chunks, 5);
+    assert_int_equal(fixture->stream->counts.dropped.bytes, 50);
+}
+
+/* Drops are counted where nobody wants to be told, too, and cost no memory then. */
+static void test_drop_without_hook(void **state) {
+    struct fixture *fixture = *state;
+    trove_stream_hooks hooks = {.context = &fixture->told[0], .on_chunk = on_chunk};
+    trove_error error;
+    tvc_stream_hooks_init(fixture->stream, &hooks);
+    assert_int_equal(tvc_stream_hooks_size(fixture->stream, CHANNEL_CHUNKS, &error), TROVE_OK);
+    lock(fixture);
+    for (uint64_t i = 0; i < 1000; i++)
+        tvc_stream_hooks_drop(fixture->stream, 2 * i, 1, 20 * i, 10);
+    assert_true(tvc_stream_hooks_keep_up(fixture->stream));
+    unlock(fixture);
+    assert_null(fixture->stream->hooks.drops);
+    assert_int_equal(fixture->stream->counts.dropped.chunks, 1000);
+}
+
+/* A writer that asks before each write, as it must, may go on for ever: nothing is lost, and all comes in order. */
+static void test_random_drops(void **state) {
+    struct fixture *fixture = *state;
+    const struct told *told = &fixture->told[0];
+    uint64_t random = unit_seed();
+    uint64_t index = 0;
+    uint64_t dropped = 0;
+    set_up(fixture);
+    lock(fixture);
+    for (int i = 0; i < 2000; i++) {
+        while (!tvc_stream_hooks_keep_up(fixture->stream))
+            pthread_cond_wait(&fixture->stream->changed, &fixture->client.lock);
+        uint64_t count = 1 + unit_random(&random) % 3;
+        index += unit_random(&random) % 2;
+        tvc_stream_hooks_drop(fixture->stream, index, count, index * 10, count * 10);
+        index += count;
+        dropped += count;
+    }
+    fail_stream(fixture);
+    unlock(fixture);
+    run_hooks(fixture);
+    uint64_t seen = 0;
+    uint64_t next = 0;
+    for (unsigned i = 0; i < told->count; i++) {
+        if (told->events[i] != EVENT_DROP)
+            continue;
+        assert_true(told->drops[i].first_index >= next);
+        next = told->drops[i].first_index + told->drops[i].count;
+        seen += told->drops[i].count;
+        check_drop(&told->drops[i], told->drops[i].first_index, told->drops[i].count, seen);
+    }
+    assert_int_equal(seen, dropped);
+    assert_int_equal(told->events[told->count - 1], EVENT_ERROR);
+}
+
+/* ---- several sets ---- */
+
+static void acknowledge(struct fixture *fixture, uint64_t index) {
+    const trove_chunk_ack ack = {.index = index};
+    tvc_stream_hooks_chunk(fixture->stream, &ack);
+}
+
+/* A set is told of what comes after it was added, drops that would have been put together included. */
+static void test_late_set(void **state) {
+    struct fixture *fixture = *state;
+    trove_stream *stream = fixture->stream;
+    set_up(fixture);
+    lock(fixture);
+    acknowledge(fixture, 0);
+    tvc_stream_hooks_drop(stream, 1, 1, 10, 10);
+    unlock(fixture); /* the hook thread may or may not run in between: the late set must not see the difference */
+    add_set(fixture, 1);
+    lock(fixture);
+    tvc_stream_hooks_drop(stream, 2, 1, 20, 10);
+    tvc_stream_hooks_drop(stream, 3, 1, 30, 10);
+    acknowledge(fixture, 4);
+    fail_stream(fixture);
+    unlock(fixture);
+    run_hooks(fixture);
+    const struct told *late = &fixture->told[1];
+    assert_int_equal(late->count, 4); /* a chunk, a drop, the last progress, the end */
+    assert_int_equal(late->events[0], EVENT_CHUNK);
+    assert_int_equal(late->indexes[0], 4);
+    assert_int_equal(late->events[1], EVENT_DROP);
+    check_drop(&late->drops[1], 2, 2, 3);
+    assert_int_equal(late->events[2], EVENT_PROGRESS);
+    assert_int_equal(late->events[3], EVENT_ERROR);
+    const struct told *first = &fixture->told[0];
+    unsigned chunks = 0;
+    for (unsigned i = 0; i < first->count; i++)
+        chunks += first->events[i] == EVENT_CHUNK;
+    assert_int_equal(chunks, 2);
+}
+
+static void test_every_set_ends_once(void **state) {
+    struct fixture *fixture = *state;
+    trove_error error;
+    set_up(fixture);
+    for (unsigned i = 1; i < TROVE_HOOKS_MAX; i++)
+        add_set(fixture, i);
+    const trove_stream_hooks one_too_many = all_hooks(&fixture->told[TROVE_HOOKS_MAX]);
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, &one_too_many, &error), TROVE_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error.message, "8 sets"));
+    lock(fixture);
+    for (uint64_t i = 0; i < CHANNEL_CHUNKS; i++)
+        acknowledge(fixture, i);
+    fail_stream(fixture);
+    unlock(fixture);
+    run_hooks(fixture);
+    for (unsigned i = 0; i < TROVE_HOOKS_MAX; i++) {
+        const struct told *told = &fixture->told[i];
+        assert_int_equal(told->count, CHANNEL_CHUNKS + 2);
+        for (unsigned chunk = 0; chunk < CHANNEL_CHUNKS; chunk++)
+            assert_int_equal(told->indexes[chunk], chunk);
+        assert_int_equal(told->events[CHANNEL_CHUNKS], EVENT_PROGRESS);
+        assert_int_equal(told->events[CHANNEL_CHUNKS + 1], EVENT_ERROR);
+    }
+    assert_int_equal(fixture->told[TROVE_HOOKS_MAX].count, 0);
+}
+
+static void test_refused(void **state) {
+    struct fixture *fixture = *state;
+    const trove_stream_hooks good = all_hooks(&fixture->told[1]);
+    const trove_stream_hooks empty = {.context = fixture};
+    trove_error error;
+    assert_int_equal(trove_stream_hooks_add(NULL, &good, &error), TROVE_INVALID_ARGUMENT);
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, NULL, &error), TROVE_INVALID_ARGUMENT);
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, &empty, &error), TROVE_INVALID_ARGUMENT);
+    lock(fixture);
+    fail_stream(fixture);
+    unlock(fixture);
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, &good, &error), TROVE_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.message, "failed"));
+    run_hooks(fixture);
+    assert_int_equal(fixture->told[1].count, 0);
+}
+
+/* ---- keeping up ---- */
+
+static void test_half_full(void **state) {
+    struct fixture *fixture = *state;
+    set_up(fixture);
+    lock(fixture);
+    for (uint64_t i = 0; i <= CHANNEL_CHUNKS; i++) {
+        acknowledge(fixture, i);
+        assert_true(tvc_stream_hooks_keep_up(fixture->stream));
+    }
+    acknowledge(fixture, CHANNEL_CHUNKS + 1);
+    assert_false(tvc_stream_hooks_keep_up(fixture->stream));
+    for (uint64_t i = 0; i < CHANNEL_CHUNKS; i++) /* what was under way */
+        acknowledge(fixture, CHANNEL_CHUNKS + 2 + i);
+    trove_error error;
+    assert_int_equal(tvc_stream_hooks_may_wait(fixture->stream, &error), TROVE_OK); /* not the hook thread */
+    unlock(fixture);
+    run_hooks(fixture);
+    assert_true(tvc_stream_hooks_keep_up(fixture->stream));
+    assert_int_equal(fixture->told[0].count, 2 * CHANNEL_CHUNKS + 2);
+}
+
+struct asker {
+    struct fixture *fixture;
+    trove_status status;
+};
+
+static void ask_in_hook(void *context, const trove_drop *drop) {
+    struct asker *asker = context;
+    trove_error error;
+    (void)drop;
+    lock(asker->fixture);
+    for (uint64_t i = 0; i <= CHANNEL_CHUNKS + 1; i++)
+        acknowledge(asker->fixture, i);
+    asker->status = tvc_stream_hooks_may_wait(asker->fixture->stream, &error);
+    unlock(asker->fixture);
+}
+
+/* The hook thread can't wait for itself. */
+static void test_wait_in_hook(void **state) {
+    struct fixture *fixture = *state;
+    struct asker asker = {.fixture = fixture};
+    const trove_stream_hooks hooks = {.context = &asker, .on_drop = ask_in_hook};
+    trove_error error;
+    set_up(fixture);
+    assert_int_equal(trove_stream_hooks_add(fixture->stream, &hooks, &error), TROVE_OK);
+    lock(fixture);
+    tvc_stream_hooks_drop(fixture->stream, 0, 1, 0, 10);
+    unlock(fixture);
+    run_hooks(fixture);
+    assert_int_equal(asker.status, TROVE_RESOURCE_EXHAUSTED);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_neighbours_merge, begin, end),
+        cmocka_unit_test_setup_teardown(test_drop_without_hook, begin, end),
+        cmocka_unit_test_setup_teardown(test_random_drops, begin, end),
+        cmocka_unit_test_setup_teardown(test_late_set, begin, end),
+        cmocka_unit_test_setup_teardown(test_every_set_ends_once, begin, end),
+        cmocka_unit_test_setup_teardown(test_refused, begin, end),
+        cmocka_unit_test_setup_teardown(test_half_full, begin, end),
+        cmocka_unit_test_setup_teardown(test_wait_in_hook, begin, end),
+    };
+    return cmocka_run_group_tests_name("stream hooks", tests, NULL, NULL);
+}
