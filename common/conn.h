@@ -80,6 +80,7 @@ struct tv_pulled {
         Trove__V1__Complete complete;
         Trove__V1__Completed completed;
         Trove__V1__ChunkAbort chunk_abort;
+        Trove__V1__Gap gap;
         Trove__V1__Opened opened;
         Trove__V1__Open open;
         Trove__V1__Status status;

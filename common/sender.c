@@ -121,9 +121,13 @@ void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk) {
     sender->final_pushed = chunk->final;
 }
 
-struct tv_chunk *tv_sender_drop(struct tv_sender *sender) {
+bool tv_sender_may_drop(const struct tv_sender *sender) {
     const struct tv_chunk *oldest = ring_first(&sender->queue);
-    if (oldest == NULL || oldest->final)
+    return oldest != NULL && !oldest->final;
+}
+
+struct tv_chunk *tv_sender_drop(struct tv_sender *sender) {
+    if (!tv_sender_may_drop(sender))
         return NULL;
     struct tv_chunk *chunk = pop_front(sender, &sender->queue);
     sender->queued_bytes -= chunk->bytes;

@@ -72,6 +72,8 @@ bool tv_sender_full(const struct tv_sender *sender);
 /* Appends; takes the caller's reference; sets index, offset, generation and sent_bytes. There must be room, no final chunk before it,
  * and only the final chunk may be empty. The chunk's memory is the owner's business: nothing here looks at it. */
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk);
+/* Whether tv_sender_drop would lose one. */
+bool tv_sender_may_drop(const struct tv_sender *sender);
 /* Loses the oldest chunk that wasn't begun and isn't final, and returns it with its reference; NULL: there is none. */
 struct tv_chunk *tv_sender_drop(struct tv_sender *sender);
 

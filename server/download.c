@@ -7,6 +7,8 @@
  */
 #include "stream.h"
 
+#include "gap_check.h"
+
 #include <string.h>
 
 /* Read and not yet sent, at most: one run that is being sent from, one that is ready. More only costs the caches. */
@@ -31,11 +33,21 @@ static uint64_t chunk_end(const struct tvs_stream *stream, uint64_t at) {
     return end < stream->read_end ? end : stream->read_end;
 }
 
-/* Cuts chunks as far as there are bytes for them; an empty range is one empty chunk. */
+/* A lossy stream makes room by losing its oldest chunk, and the bytes read for it. */
+static bool make_room(struct tvs_stream *stream) {
+    struct tv_chunk *lost = tv_sender_full(&stream->sender) && stream->drops ? tv_sender_drop(&stream->sender) : NULL;
+    if (lost != NULL) {
+        tvs_read_ahead_discard(&stream->ahead, lost->offset, lost->offset + lost->bytes);
+        tv_chunk_release(lost);
+    }
+    return !tv_sender_full(&stream->sender);
+}
+
+/* Cuts chunks as far as there are bytes for them; where there are none to come, an empty one is the end. */
 static void push_chunks(struct tvs_stream *stream) {
     struct tv_sender *sender = &stream->sender;
-    bool empty = stream->range_offset == stream->read_end;
-    while (!tv_sender_full(sender) && !sender->final_pushed && (empty || sender->next_offset < stream->ahead.end)) {
+    while (!sender->final_pushed && (sender->next_offset == stream->read_end || sender->next_offset < stream->ahead.end) &&
+           make_room(stream)) {
         struct tv_chunk *chunk = stream->spare_chunks[--stream->spare_chunk_count];
         uint64_t end = chunk_end(stream, sender->next_offset);
         *chunk = (struct tv_chunk){
@@ -50,6 +62,10 @@ static void push_chunks(struct tvs_stream *stream) {
     }
 }
 
+bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap) {
+    return stream->drops && tv_sender_next_gap(&stream->sender, gap);
+}
+
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run_out) {
     struct tvs_server *server = stream->session->server;
@@ -57,9 +73,13 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     stream->pulled_ns = tv_now_ns();
     stream->parked = false;
     push_chunks(stream);
-    struct tvs_run *run = tvs_read_ahead_at(&stream->ahead, tv_sender_position(&stream->sender), &have_bytes);
-    if (run == NULL && stream->range_offset != stream->read_end)
+    uint64_t position = tv_sender_position(&stream->sender);
+    struct tvs_run *run = tvs_read_ahead_at(&stream->ahead, position, &have_bytes);
+    if (run == NULL && position < stream->read_end) {
+        if (position < stream->ahead.end) /* it came back as not taken, and isn't there any more */
+            tvs_read_ahead_move(&stream->ahead, position);
         return false;
+    }
     if (tvs_download_share(server) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
         payload_bytes_max =
             TV_STAGED_PAYLOAD_BYTES; /* copied by the connection: no memory of the budget is stuck in a transport */
@@ -73,12 +93,10 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     return true;
 }
 
-void tvs_download_moved_locked(struct tvs_stream *stream) {
-    uint64_t position = tv_sender_position(&stream->sender);
-    const struct tvs_read_ahead *ahead = &stream->ahead;
-    uint64_t begin = ahead->first != NULL ? ahead->first->offset : ahead->end;
-    if (position < begin || position > ahead->end)
-        tvs_read_ahead_move(&stream->ahead, position);
+void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
+    tv_sender_seek(&stream->sender, offset, generation);
+    tvs_read_ahead_move(&stream->ahead, offset);
+    stream->generation = generation;
 }
 
 /* ---- when to read; under the session's lock ---- */
@@ -107,6 +125,8 @@ static uint64_t wanted_bytes(const struct tvs_stream *stream) {
 static bool wants_more(const struct tvs_stream *stream) {
     if (stream->parked || stream->claiming || stream->ahead.end >= stream->read_end)
         return false;
+    if (stream->drops) /* reads on whether the client keeps up or not */
+        return true;
     uint64_t position = tv_sender_position(&stream->sender); /* inside the block that ahead.end begins, where nothing was read */
     uint64_t ahead_bytes = stream->ahead.end > position ? stream->ahead.end - position : 0;
     return ahead_bytes < wanted_bytes(stream);
@@ -182,6 +202,9 @@ static trove_status resolve_range(struct tvs_stream *stream, trove_error *error)
 
 static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
     trove_status status = resolve_range(stream, error);
+    if (status == TROVE_OK)
+        status = tvs_gaps_check(stream->bucket, &stream->object, stream->range_offset, stream->range_length, stream->allow_gaps,
+                                error);
     if (status == TROVE_OK)
         status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)
@@ -285,8 +308,10 @@ static void produce(struct tvs_stream *stream) {
     }
     pthread_mutex_lock(&session->lock);
     bool fits = reading.moves == stream->ahead.moves;
-    if (fits)
+    if (fits) {
         tvs_read_ahead_append(&stream->ahead, run);
+        push_chunks(stream);
+    }
     stream->progress_ns = tv_now_ns();
     pthread_mutex_unlock(&session->lock);
     if (!fits) /* the place to go on at has moved meanwhile */

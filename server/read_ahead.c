@@ -109,6 +109,22 @@ void tvs_read_ahead_append(struct tvs_read_ahead *ahead, struct tvs_run *run) {
     ahead->end += run->bytes;
 }
 
+void tvs_read_ahead_discard(struct tvs_read_ahead *ahead, uint64_t begin, uint64_t end) {
+    struct tvs_run *before = NULL;
+    for (struct tvs_run *run = ahead->first; run != NULL && run->offset < end;) {
+        struct tvs_run *next = run->next;
+        if (run->offset < begin || run->offset + run->bytes > end) {
+            before = run;
+        } else {
+            *(before != NULL ? &before->next : &ahead->first) = next;
+            if (ahead->last == run)
+                ahead->last = before;
+            tvs_run_release(run);
+        }
+        run = next;
+    }
+}
+
 struct tvs_run *tvs_read_ahead_at(struct tvs_read_ahead *ahead, uint64_t position, uint64_t *bytes) {
     while (ahead->first != NULL && position >= ahead->first->offset + ahead->first->bytes)
         pop(ahead);

@@ -1,4 +1,4 @@
-/* read_ahead.h - what a download has read and not yet sent: verified blocks of the object, in order, without a hole.
+/* read_ahead.h - what a download has read and not yet sent: verified blocks of the object, in order.
  *
  * A run is what one read brought: up to a frame's worth of whole blocks, one per segment of the pool. Fragments are slices of a run
  * and hold it until the transport is done with them; nothing is kept for an acknowledgement, for what comes back as not taken is
@@ -64,6 +64,8 @@ void tvs_run_slice(const struct tvs_run *run, uint64_t at, uint64_t bytes, struc
 void tvs_read_ahead_move(struct tvs_read_ahead *ahead, uint64_t position);
 /* Takes the reference. run->offset is ahead->end. */
 void tvs_read_ahead_append(struct tvs_read_ahead *ahead, struct tvs_run *run);
+/* Lets go of runs that lie in [begin, end) as a whole: nobody will want them. */
+void tvs_read_ahead_discard(struct tvs_read_ahead *ahead, uint64_t begin, uint64_t end);
 /* The run that holds `position`, letting go of those before it; NULL: it has to be read. *bytes is what it has from there on. */
 struct tvs_run *tvs_read_ahead_at(struct tvs_read_ahead *ahead, uint64_t position, uint64_t *bytes);
 

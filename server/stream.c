@@ -216,10 +216,6 @@ static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error
         what = "bidirectional streams";
     else if (open->resumable || open->upload_id.len > 0)
         what = "resumable uploads";
-    else if (open->lossy || open->backpressure == TROVE__V1__BACKPRESSURE__DROP)
-        what = "lossy streams";
-    else if (open->backpressure != TROVE__V1__BACKPRESSURE__BLOCK)
-        what = "backpressure other than block";
     else if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
         what = "declared digests";
     if (what != NULL)
@@ -231,6 +227,12 @@ static trove_status check_open(const struct tvs_server *server, const Trove__V1_
     trove_status status = check_unimplemented(open, error);
     if (status != TROVE_OK)
         return status;
+    if (open->lossy && open->resumable)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
+    if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "backpressure DROP loses chunks: the stream must be opened as lossy");
+    if ((unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
+        return TV_FAIL(error, INVALID_ARGUMENT, "backpressure %d is none", (int)open->backpressure);
     if (open->direction != TROVE__V1__DIRECTION__UPLOAD && open->direction != TROVE__V1__DIRECTION__DOWNLOAD)
         return TV_FAIL(error, INVALID_ARGUMENT, "direction %d is none", (int)open->direction);
     if (open->pool[0] != '\0' && strcmp(open->pool, "default") != 0)
@@ -302,6 +304,9 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     bool sized = open->size_given_case == TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
     stream->declared_size = sized ? open->size : TROVE_SIZE_UNKNOWN;
     stream->put_options.size_hint = stream->declared_size;
+    stream->lossy = open->lossy;
+    stream->drops = open->backpressure == TROVE__V1__BACKPRESSURE__DROP;
+    stream->allow_gaps = open->allow_gaps;
     stream->range_length = TROVE_SIZE_UNKNOWN;
     if (open->range != NULL) {
         stream->range_offset = open->range->offset;

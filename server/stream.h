@@ -26,6 +26,8 @@ struct tvs_fragment {
     struct tvs_fragment *next;
     struct tv_data data;
     uint64_t chunk_index;
+    uint64_t generation;
+    uint64_t lost_chunks; /* not 0: no fragment, but so many chunks, and data.bytes, that a lossy sender has lost */
     uint64_t checksum;
     bool has_checksum;
     bool ends_chunk;
@@ -55,6 +57,9 @@ struct tvs_stream {
     uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN */
     uint64_t range_offset;  /* download */
     uint64_t range_length;
+    bool lossy;
+    bool drops;                         /* download: a full queue loses its oldest chunk */
+    bool allow_gaps;                    /* download */
     struct tvs_put_options put_options; /* strings belong to `memory` */
     void *memory;
 
@@ -88,6 +93,8 @@ struct tvs_stream {
     uint64_t reserved_bytes; /* of the budget */
     void *segment;           /* the one that is being filled; one hold */
     size_t segment_used;
+    bool rewind_due; /* a seek: the strand is to bring the store back to `rewind_offset` */
+    uint64_t rewind_offset;
     bool complete_received;
     uint64_t complete_size;
     uint64_t complete_chunks;
@@ -172,6 +179,10 @@ extern const struct tv_flow_ops tvs_stream_flow_ops;
 /* Says where a chunk's payload goes; sets the session's landing. */
 void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
 void tvs_upload_chunk(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes);
+/* The sender has lost chunks. Errors end the stream. Under the lock; the caller lets the strand run. */
+trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__Gap *gap, trove_error *error);
+/* Goes on at `offset`, which is below what was taken. Under the lock; the caller lets the strand run. */
+void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 void tvs_upload_landing_lost(struct tvs_session *session);
 /* Gives credit as far as demand, window and memory go. True: the peer is to be told (wake control). */
 bool tvs_upload_grant_locked(struct tvs_stream *stream);
@@ -186,12 +197,14 @@ void tvs_upload_fini(struct tvs_stream *stream);
 
 /* download.c; likewise */
 void tvs_download_init(struct tvs_stream *stream);
+/* The loss to be told before the next fragment. Under the lock. */
+bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
 /* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
  * sent, or it has to be read first. Under the lock; the caller lets the strand run afterwards. */
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run);
-/* The place to go on sending at has moved. Under the lock. */
-void tvs_download_moved_locked(struct tvs_stream *stream);
+/* Goes on at `offset`. Under the lock. */
+void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 /* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */
 uint64_t tvs_download_share(struct tvs_server *server);
 /* Gives back what the transport doesn't ask for. Under the lock. */

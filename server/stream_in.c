@@ -58,6 +58,9 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
     trove_status status = TROVE_OK;
     if (!stream->sender_ready)
         status = TV_FAIL(&error, INVALID_ARGUMENT, "an acknowledgement before anything was sent");
+    else if (ack->generation != stream->generation)
+        status = TV_FAIL(&error, INVALID_ARGUMENT, "an acknowledgement of seek %llu, where seek %llu is the last",
+                         (unsigned long long)ack->generation, (unsigned long long)stream->generation);
     for (size_t i = 0; i < ack->n_ranges && status == TROVE_OK; i++) {
         const Trove__V1__IndexRange *range = ack->ranges[i];
         status = ack->not_taken
@@ -68,8 +71,6 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
         fail(stream, &error, after);
         return;
     }
-    if (ack->not_taken)
-        tvs_download_moved_locked(stream);
     tv_sender_credit(&stream->sender, ack->credit, 0);
     stream->progress_ns = tv_now_ns();
     after->wake |= TV_WANTS_DATA;
@@ -134,6 +135,12 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
     stream->progress_ns = tv_now_ns();
 }
 
+static void on_gap(struct tvs_stream *stream, const Trove__V1__Gap *gap, struct after *after) {
+    trove_error error;
+    if (tvs_upload_gap_locked(stream, gap, &error) != TROVE_OK)
+        fail(stream, &error, after);
+}
+
 static void on_chunk_abort(struct tvs_stream *stream, const Trove__V1__ChunkAbort *abort_chunk, struct after *after) {
     trove_error error;
     if (abort_chunk->generation != stream->generation)
@@ -178,6 +185,45 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
 
+/* Whether, and where, the stream can go on elsewhere. */
+static trove_status check_seek(const struct tvs_stream *stream, const Trove__V1__Control *control, trove_error *error) {
+    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_PAUSED;
+    uint64_t offset = control->offset;
+    if (!moving || !stream->opened_sent || stream->complete_received)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s stream %llu can't seek", trove_stream_state_name(stream->state),
+                       (unsigned long long)stream->id);
+    if (control->generation != stream->generation + 1)
+        return TV_FAIL(error, FAILED_PRECONDITION, "seek %llu, where seek %llu was the last",
+                       (unsigned long long)control->generation, (unsigned long long)stream->generation);
+    if (stream->direction == TROVE_DIRECTION_UPLOAD && offset > stream->receiver.taken_offset)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go on at %llu; it has received %llu bytes",
+                       stream->bucket, stream->key, (unsigned long long)offset,
+                       (unsigned long long)stream->receiver.taken_offset);
+    if (stream->direction == TROVE_DIRECTION_UPLOAD && stream->session->server->ops->put_rewind == NULL)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%s: this server's store can't go back in an upload", stream->bucket,
+                       stream->key);
+    if (stream->direction == TROVE_DIRECTION_DOWNLOAD && (offset < stream->range_offset || offset > stream->read_end))
+        return TV_FAIL(error, OUT_OF_RANGE, "%s/%s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
+                       stream->key, (unsigned long long)stream->range_offset, (unsigned long long)stream->read_end,
+                       (unsigned long long)offset);
+    return TROVE_OK;
+}
+
+static void control_seek(struct tvs_stream *stream, const Trove__V1__Control *control, struct tvs_control_answer *answer,
+                         struct after *after) {
+    trove_error error = {TROVE_OK, ""};
+    answer->status = check_seek(stream, control, &error);
+    snprintf(answer->message, sizeof answer->message, "%s", error.message);
+    if (answer->status != TROVE_OK)
+        return;
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvs_upload_seek_locked(stream, control->offset, control->generation);
+    else
+        tvs_download_seek_locked(stream, control->offset, control->generation);
+    stream->progress_ns = tv_now_ns();
+    after->wake |= TV_WANTS_DATA;
+}
+
 static void on_control(struct tvs_stream *stream, const Trove__V1__Control *control, struct after *after) {
     if (stream->answer_count == TVS_CONTROL_ANSWERS_MAX) {
         trove_error flood;
@@ -204,8 +250,7 @@ static void on_control(struct tvs_stream *stream, const Trove__V1__Control *cont
         control_event(stream, TV_EVENT_FAIL, control, answer, after);
         break;
     case TROVE__V1__CONTROL_TYPE__SEEK:
-        answer->status = TROVE_UNIMPLEMENTED;
-        snprintf(answer->message, sizeof answer->message, "seek isn't there yet in this version of the server");
+        control_seek(stream, control, answer, after);
         break;
     default:
         answer->status = TROVE_INVALID_ARGUMENT;
@@ -230,13 +275,12 @@ static bool fits_direction(const struct tvs_stream *stream, Trove__V1__Frame__Bo
     case TV_BODY(DEMAND):
     case TV_BODY(COMPLETE):
     case TV_BODY(CHUNK_ABORT):
+    case TV_BODY(GAP):
         return upload;
     case TV_BODY(ACK):
     case TV_BODY(CREDIT):
     case TV_BODY(COMPLETED):
         return !upload;
-    case TV_BODY(GAP):
-        return false; /* no stream is lossy yet */
     default:
         return true;
     }
@@ -270,6 +314,9 @@ static void dispatch(struct tvs_stream *stream, const tv_frame *frame, struct af
         break;
     case TV_BODY(CHUNK_ABORT):
         on_chunk_abort(stream, frame->chunk_abort, after);
+        break;
+    case TV_BODY(GAP):
+        on_gap(stream, frame->gap, after);
         break;
     case TV_BODY(CONTROL):
         on_control(stream, frame->control, after);

@@ -39,7 +39,8 @@ static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, str
     state->serial = kept->serial;
     state->state = (Trove__V1__StreamState)stream->state;
     state->generation = stream->generation;
-    state->offset = stream->direction == TROVE_DIRECTION_UPLOAD ? stream->receiver.taken_offset : stream->sender.next_offset;
+    state->offset =
+        stream->direction == TROVE_DIRECTION_UPLOAD ? stream->receiver.taken_offset : tv_sender_position(&stream->sender);
     if (kept->status != TROVE_OK) {
         trove__v1__status__init(status);
         status->code = (Trove__V1__Code)kept->status;
@@ -92,6 +93,8 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
     trove__v1__completed__init(completed);
     tvs_wire_object(stream->bucket, &stream->object, wire);
     completed->object = &wire->info;
+    completed->dropped_chunks = stream->receiver.lost_chunks;
+    completed->dropped_bytes = stream->receiver.lost_bytes;
     pulled->frame.completed = completed;
     stream->completed_due = false;
 }
@@ -166,6 +169,18 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     return pulled_one;
 }
 
+static void pull_gap(struct tvs_stream *stream, const struct tv_gap *lost, struct tv_pulled *pulled) {
+    Trove__V1__Gap *gap = &pulled->scratch.gap;
+    start(stream, pulled, TV_BODY(GAP));
+    trove__v1__gap__init(gap);
+    gap->first_index = lost->first_index;
+    gap->count = lost->count;
+    gap->offset = lost->offset;
+    gap->length = lost->length;
+    gap->generation = stream->generation;
+    pulled->frame.gap = gap;
+}
+
 /* What the window says about the fragment. Under the lock: later the chunk may be gone. */
 static void describe_fragment(struct tvs_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *from = fragment->chunk;
@@ -214,17 +229,21 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     struct tvs_session *session = stream->session;
     struct tv_fragment_out fragment;
     struct tvs_run *run = NULL;
+    struct tv_gap gap;
     bool sliced = false;
-    bool complete = false;
+    bool other = false;
     pthread_mutex_lock(&session->lock);
     bool active = stream->sender_ready && stream->opened_sent && stream->state == TROVE_STREAM_ACTIVE;
-    if (active && tvs_download_next(stream, payload_bytes_max, &fragment, &run)) {
+    if (active && tvs_download_next_gap(stream, &gap)) {
+        pull_gap(stream, &gap, pulled);
+        other = true;
+    } else if (active && tvs_download_next(stream, payload_bytes_max, &fragment, &run)) {
         sliced = true;
         describe_fragment(stream, &fragment, pulled);
         stream->progress_ns = tv_now_ns();
     } else if (active && !stream->complete_sent && tv_sender_drained(&stream->sender)) {
         pull_complete(stream, pulled);
-        complete = true;
+        other = true;
     }
     bool read = active && tvs_stream_schedule(stream);
     pthread_mutex_unlock(&session->lock);
@@ -232,7 +251,7 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
         fill_fragment(stream, run, pulled);
     if (read)
         tvs_stream_run(stream);
-    return sliced || complete;
+    return sliced || other;
 }
 
 static void sent(struct tv_flow *flow, void *cookie) {

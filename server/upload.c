@@ -21,6 +21,8 @@ static struct tvs_fragment *take_fragment(struct tvs_session *session) {
         return NULL;
     fragment->next = NULL;
     fragment->segment_count = 0;
+    fragment->lost_chunks = 0;
+    fragment->generation = 0;
     fragment->data.iov_count = 0;
     fragment->data.piece_count = 0;
     return fragment;
@@ -200,6 +202,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         stream->fragment_count++;
         fragment->data.offset = chunk->offset;
         fragment->chunk_index = chunk->index;
+        fragment->generation = chunk->generation;
         fragment->has_checksum = chunk->checksum_given_case == TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
         fragment->checksum = fragment->has_checksum ? chunk->checksum : 0;
         fragment->ends_chunk = chunk->fragment_offset + payload_bytes == chunk->chunk_bytes;
@@ -260,8 +263,9 @@ static void landed(struct tvs_session *session) {
     bool run = false;
     pthread_mutex_lock(&session->lock);
     stream->landing_segments = 0;
-    if (tv_stream_state_terminal(stream->state)) {
+    if (tv_stream_state_terminal(stream->state) || session->landing->generation != stream->generation) {
         give_fragment(session, session->landing);
+        stream->fragment_count--;
     } else {
         queue_fragment(stream, session->landing);
         run = tvs_stream_schedule(stream);
@@ -321,10 +325,50 @@ void tvs_upload_landing_lost(struct tvs_session *session) {
     session->landing_stream = NULL;
 }
 
+trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__Gap *gap, trove_error *error) {
+    const struct tv_gap_in in = {gap->first_index, gap->count, gap->offset, gap->length, gap->generation};
+    if (!stream->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a gap in %s/%s, which was not opened as lossy", stream->bucket, stream->key);
+    if (stream->complete_received)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a gap in %s/%s came after its complete", stream->bucket, stream->key);
+    enum tv_receive verdict = tv_receiver_gap(&stream->receiver, &in, error);
+    if (verdict != TV_RECEIVE_TAKE)
+        return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
+    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->window_bytes);
+    struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
+    if (fragment == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a gap in %s/%s", stream->bucket, stream->key);
+    fragment->data.offset = gap->offset;
+    fragment->data.bytes = gap->length;
+    fragment->lost_chunks = gap->count;
+    fragment->generation = gap->generation;
+    stream->fragment_count++;
+    queue_fragment(stream, fragment);
+    return TROVE_OK;
+}
+
+static void drop_fragments(struct tvs_stream *stream) {
+    while (stream->fragment_first != NULL) {
+        struct tvs_fragment *fragment = stream->fragment_first;
+        stream->fragment_first = fragment->next;
+        stream->fragment_count--;
+        give_fragment(stream->session, fragment);
+    }
+    stream->fragment_last = NULL;
+}
+
+void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
+    drop_fragments(stream);
+    stream->expired_due += tv_receiver_seek(&stream->receiver, offset, generation);
+    stream->generation = generation;
+    stream->rewind_due = true;
+    stream->rewind_offset = offset;
+}
+
 /* ---- the strand ---- */
 
 static bool ready_to_commit(const struct tvs_stream *stream) {
-    return stream->complete_received && !stream->commit_running && stream->fragment_first == NULL &&
+    return stream->complete_received && !stream->commit_running && stream->fragment_first == NULL && !stream->rewind_due &&
            stream->state == TROVE_STREAM_COMPLETING &&
            (tv_receiver_finished(&stream->receiver) || stream->receiver.expected_index == 0);
 }
@@ -332,7 +376,7 @@ static bool ready_to_commit(const struct tvs_stream *stream) {
 bool tvs_upload_work_locked(const struct tvs_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
         return !stream->cleaned;
-    return !stream->begun || stream->fragment_first != NULL || ready_to_commit(stream);
+    return !stream->begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
 }
 
 static void begin(struct tvs_stream *stream) {
@@ -363,11 +407,18 @@ static trove_status verify(struct tvs_stream *stream, struct tvs_fragment *fragm
                    (unsigned long long)fragment->data.offset, (unsigned long long)(fragment->data.offset + fragment->data.bytes));
 }
 
+/* The store has a fragment, or knows of a loss. */
 static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_server *server = stream->session->server;
+    stream->progress_ns = tv_now_ns();
+    if (fragment->generation != stream->generation || fragment->lost_chunks > 0) {
+        if (fragment->generation == stream->generation) /* else a seek came meanwhile, and the store is brought back next */
+            tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
+        give_fragment(stream->session, fragment);
+        return;
+    }
     tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
     give_fragment(stream->session, fragment);
-    stream->progress_ns = tv_now_ns();
     atomic_fetch_add_explicit(&server->bytes_total, fragment->data.bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->chunks_total, fragment->ends_chunk, memory_order_relaxed);
     if (tvs_budget_contended(server->budget) || stream->receiver.final_seen)
@@ -378,9 +429,14 @@ static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragmen
 static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_session *session = stream->session;
     trove_error error;
-    trove_status status = verify(stream, fragment, &error);
-    if (status == TROVE_OK && fragment->data.bytes > 0)
-        status = session->server->ops->put_write(stream->put, &fragment->data, &error);
+    trove_status status = TROVE_OK;
+    if (fragment->lost_chunks > 0) {
+        status = session->server->ops->put_gap(stream->put, fragment->data.offset, fragment->data.bytes, &error);
+    } else {
+        status = verify(stream, fragment, &error);
+        if (status == TROVE_OK && fragment->data.bytes > 0)
+            status = session->server->ops->put_write(stream->put, &fragment->data, &error);
+    }
     pthread_mutex_lock(&session->lock);
     if (status == TROVE_OK)
         taken_locked(stream, fragment);
@@ -391,6 +447,12 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
     else
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+static void rewind_store(struct tvs_stream *stream, uint64_t offset) {
+    trove_error error;
+    if (stream->session->server->ops->put_rewind(stream->put, offset, &error) != TROVE_OK)
+        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
 }
 
 /* On a thread of the driver's. */
@@ -460,12 +522,7 @@ static void clean(struct tvs_stream *stream) {
         session->server->ops->put_abort(stream->put);
     stream->put = NULL;
     pthread_mutex_lock(&session->lock);
-    while (stream->fragment_first != NULL) {
-        struct tvs_fragment *fragment = stream->fragment_first;
-        stream->fragment_first = fragment->next;
-        give_fragment(session, fragment);
-    }
-    stream->fragment_last = NULL;
+    drop_fragments(stream);
     drop_segment(stream);
     /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives this
      * back. */
@@ -480,19 +537,24 @@ void tvs_upload_step(struct tvs_stream *stream) {
     pthread_mutex_lock(&session->lock);
     bool ended = tv_stream_state_terminal(stream->state);
     bool begun = stream->begun;
-    if (!ended && begun && stream->fragment_first != NULL) {
+    bool rewinding = !ended && begun && stream->rewind_due;
+    uint64_t rewind_offset = stream->rewind_offset;
+    stream->rewind_due &= !rewinding;
+    if (!ended && begun && !rewinding && stream->fragment_first != NULL) {
         fragment = stream->fragment_first;
         stream->fragment_first = fragment->next;
         if (stream->fragment_first == NULL)
             stream->fragment_last = NULL;
         stream->fragment_count--;
     }
-    bool committing = !ended && begun && fragment == NULL && ready_to_commit(stream);
+    bool committing = !ended && begun && !rewinding && fragment == NULL && ready_to_commit(stream);
     pthread_mutex_unlock(&session->lock);
     if (ended)
         clean(stream);
     else if (!begun)
         begin(stream);
+    else if (rewinding)
+        rewind_store(stream, rewind_offset);
     else if (fragment != NULL)
         write_fragment(stream, fragment);
     else if (committing)

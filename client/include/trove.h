@@ -333,7 +333,7 @@ typedef struct trove_stream_options {
     const char *pool;        /* NULL: the server's default pool */
     trove_backpressure backpressure;
     bool resumable;
-    bool lossy;
+    bool lossy;    /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
     uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
     const char *content_type;
     const trove_metadata *metadata;
@@ -370,13 +370,23 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
 
+/* The same for a lossy stream with TROVE_BACKPRESSURE_DROP, and says what this write has lost: *dropped (may be NULL) is the chunk that
+ * had to go for this one; its `count` is 0 where none had to. Dropped are the oldest chunks that weren't begun to be sent, never the
+ * final one; where there is none, it blocks. A paused stream doesn't make it wait. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_move,
+                                                                  uint32_t timeout_ms, trove_drop *dropped, trove_error *error);
+
 /* Download: the next chunk in order, its bytes verified, for the caller to give back with trove_stream_chunk_put (that returns
- * the credit). At the end returns OK with *chunk NULL. */
+ * the credit). At the end returns OK with *chunk NULL. On a lossy stream a loss is a jump in index and offset. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                            trove_error *error);
 
-/* Pause, resume, cancel (seek: for offset). Waits for the server's word, which tells the state that it led to; *state may be
- * NULL. `offset` is read by seek alone. */
+/* Pause, resume, cancel, seek. Waits for the server's word, which tells the state that it led to; *state may be NULL.
+ * `offset` is read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any byte
+ * up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its range. What
+ * was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the program still has
+ * is to be given back as ever. One seek at a time, while no other thread writes or reads.
+ * Errors: FAILED_PRECONDITION naming the state, or where an upload can't go; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 

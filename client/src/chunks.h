@@ -66,6 +66,9 @@ struct tvc_chunk {
     struct tvc_fragment *fragments;
     uint32_t fragment_count;
     uint32_t fragment_capacity; /* kept from one use to the next */
+    uint64_t generation;        /* of the seek that it came after */
+    uint64_t lost_chunks;       /* that a lossy sender has lost right before it, and their bytes */
+    uint64_t lost_bytes;
     uint64_t arrived_ns;
 };
 

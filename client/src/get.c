@@ -3,6 +3,8 @@
 #include "stream.h"
 #include "transfer.h"
 
+#include <string.h>
+
 static trove_status read_all(const struct tvc_transfer *transfer, trove_stream *stream, tvc_consume consume, void *context,
                              trove_error *error) {
     for (;;) {
@@ -39,10 +41,20 @@ trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_m
 
 /* ---- memory ---- */
 
-/* The bytes are where they belong already. */
+struct memory_target {
+    char *data;
+    uint64_t range_offset;
+    uint64_t bytes; /* so far */
+};
+
+/* The bytes are where they belong already; what a lossy stream has lost reads as zeros. */
 static trove_status count_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
+    struct memory_target *target = context;
     (void)error;
-    *(size_t *)context += chunk->size;
+    uint64_t at = chunk->offset - target->range_offset;
+    if (at > target->bytes)
+        memset(target->data + target->bytes, 0, (size_t)(at - target->bytes));
+    target->bytes = at + chunk->size;
     return TROVE_OK;
 }
 
@@ -56,10 +68,10 @@ trove_status trove_get_memory(trove_client *client, const char *bucket, const ch
     if (status != TROVE_OK)
         return status;
     const struct tvc_own_memory own = {data, capacity};
-    size_t read = 0;
-    status = tvc_get(&transfer, &own, count_bytes, &read, info, error);
+    struct memory_target target = {data, transfer.options.range_offset, 0};
+    status = tvc_get(&transfer, &own, count_bytes, &target, info, error);
     if (status == TROVE_OK && size_read != NULL)
-        *size_read = read;
+        *size_read = (size_t)target.bytes;
     return status;
 }
 
@@ -68,11 +80,28 @@ trove_status trove_get_memory(trove_client *client, const char *bucket, const ch
 struct fd_target {
     const struct tvc_transfer *transfer;
     int fd;
+    uint64_t offset; /* of the object's next byte */
 };
 
+/* What a lossy stream has lost: zeros keep the rest in its place. */
+static trove_status write_zeros(const struct fd_target *target, uint64_t count, trove_error *error) {
+    static const char zeros[64 * TV_KIB];
+    trove_status status = TROVE_OK;
+    while (count > 0 && status == TROVE_OK) {
+        size_t step = count < sizeof zeros ? (size_t)count : sizeof zeros;
+        status = tvc_fd_write(target->transfer, target->fd, zeros, step, error);
+        count -= step;
+    }
+    return status;
+}
+
 static trove_status write_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
-    const struct fd_target *target = context;
-    return tvc_fd_write(target->transfer, target->fd, chunk->data, chunk->size, error);
+    struct fd_target *target = context;
+    trove_status status = write_zeros(target, chunk->offset - target->offset, error);
+    if (status == TROVE_OK)
+        status = tvc_fd_write(target->transfer, target->fd, chunk->data, chunk->size, error);
+    target->offset = chunk->offset + chunk->size;
+    return status;
 }
 
 trove_status trove_get_fd(trove_client *client, const char *bucket, const char *key, int fd, const trove_stream_options *options,
@@ -81,6 +110,6 @@ trove_status trove_get_fd(trove_client *client, const char *bucket, const char *
     trove_status status = tvc_transfer_begin(&transfer, client, bucket, key, TROVE_DIRECTION_DOWNLOAD, options, error);
     if (status != TROVE_OK)
         return status;
-    struct fd_target target = {&transfer, fd};
+    struct fd_target target = {&transfer, fd, transfer.options.range_offset};
     return tvc_get(&transfer, NULL, write_bytes, &target, info, error);
 }

@@ -18,6 +18,7 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
     open->chunk_bytes = options->chunk_bytes;
     open->channel_chunks = options->channel_chunks;
     open->backpressure = (Trove__V1__Backpressure)options->backpressure;
+    open->lossy = options->lossy;
     if (options->content_type != NULL)
         open->content_type = (char *)options->content_type;
     for (size_t i = 0; i < options->metadata_count; i++) {
@@ -59,6 +60,8 @@ trove_status tvc_inline_put_start(trove_client *client, struct tvc_call *call, c
     Trove__V1__Open open;
     struct tvc_open_parts parts;
     tvc_open_fill(&open, &parts, bucket, key, TROVE_DIRECTION_UPLOAD, options);
+    open.lossy = false; /* nothing is queued, so nothing is lost */
+    open.backpressure = TROVE__V1__BACKPRESSURE__BLOCK;
     open.size_given_case = TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
     open.size = size;
     open.inline_checksum_given_case = TROVE__V1__OPEN__INLINE_CHECKSUM_GIVEN_INLINE_CHECKSUM;

@@ -16,7 +16,7 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
         chunk->wire.bytes = bytes;
         at += bytes;
         chunk->wire.final = at == size;
-        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), error);
+        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
         if (status != TROVE_OK)
             tv_chunk_release(&chunk->wire);
     }

@@ -107,7 +107,7 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
         chunk->wire.bytes = bytes;
         chunk->wire.final = *end;
         *offset += bytes;
-        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), error);
+        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
     }
     if (status != TROVE_OK)
         tv_chunk_release(&chunk->wire);

@@ -152,6 +152,9 @@ static void download_frame(trove_stream *stream, const tv_frame *frame) {
     case TV_BODY(CHUNK_ABORT):
         tvc_download_on_abort(stream, frame->chunk_abort);
         return;
+    case TV_BODY(GAP):
+        tvc_download_on_gap(stream, frame->gap);
+        return;
     case TV_BODY(COMPLETE):
         tvc_download_on_complete(stream, frame->complete);
         return;

@@ -28,6 +28,13 @@ struct tvc_control_wait {
     trove_error error;        /* it was refused */
 };
 
+/* A seek that the server hasn't answered: the stream acknowledges (download) and sends (upload) nothing until it has. */
+struct tvc_seek {
+    uint64_t serial; /* of the control; 0: none */
+    uint64_t offset;
+    uint64_t generation;
+};
+
 struct trove_stream {
     /* constant once the stream is open */
     struct tvc_entry entry; /* first */
@@ -39,7 +46,9 @@ struct trove_stream {
     uint64_t stream_id;
     uint64_t chunk_bytes;
     uint32_t channel_chunks;
-    uint64_t size;  /* as the program declared it, or as the download's object and range have it; TROVE_SIZE_UNKNOWN */
+    uint64_t size; /* as the program declared it, or as the download's object and range have it; TROVE_SIZE_UNKNOWN */
+    bool lossy;
+    trove_backpressure backpressure;
     bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
     bool start_paused;
     uint64_t memory_claimed;
@@ -59,6 +68,7 @@ struct trove_stream {
     uint64_t answered_serial; /* the newest that the server has answered; it answers them in order */
     uint64_t pause_serial;    /* of the newest pause */
     struct tvc_control_wait *control_waits;
+    struct tvc_seek seek;
     struct tvc_rate rate;
     uint64_t ended_ns;
     struct tvc_counts counts;

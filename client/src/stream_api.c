@@ -57,6 +57,11 @@ void trove_stream_chunk_put(trove_stream *stream, trove_chunk *handle) {
 }
 
 trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms, trove_error *error) {
+    return trove_stream_write_lossy(stream, chunk_move, timeout_ms, NULL, error);
+}
+
+trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms, trove_drop *dropped,
+                                      trove_error *error) {
     trove_status status = check_direction(stream, TROVE_DIRECTION_UPLOAD, error);
     if (status != TROVE_OK)
         return status;
@@ -72,7 +77,7 @@ trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, 
     chunk->wire.final = handle->final;
     chunk->iov.iov_len = handle->size;
     tvc_stream_acquire(stream);
-    status = tvc_upload_write(stream, chunk, tvc_client_deadline(stream->client, timeout_ms), error);
+    status = tvc_upload_write(stream, chunk, tvc_client_deadline(stream->client, timeout_ms), dropped, error);
     if (status == TROVE_OK)
         *chunk_move = NULL;
     tvc_stream_release(stream);

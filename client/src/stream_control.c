@@ -9,8 +9,15 @@
 
 /* ---- out ---- */
 
-void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason) {
+static void send_control(trove_stream *stream, Trove__V1__Control *control) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
+    frame.call_id = stream->entry.node.id;
+    frame.body_case = TV_BODY(CONTROL);
+    frame.control = control;
+    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL); /* a lost connection ends the stream in another way */
+}
+
+void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason) {
     Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
     Trove__V1__Status status = TROVE__V1__STATUS__INIT;
     control.type = type;
@@ -19,10 +26,16 @@ void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, 
         tv_status_to_wire(reason, &status);
         control.reason = &status;
     }
-    frame.call_id = stream->entry.node.id;
-    frame.body_case = TV_BODY(CONTROL);
-    frame.control = &control;
-    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL); /* a lost connection ends the stream in another way */
+    send_control(stream, &control);
+}
+
+static void send_seek(trove_stream *stream, const struct tvc_seek *seek) {
+    Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
+    control.type = TROVE__V1__CONTROL_TYPE__SEEK;
+    control.serial = seek->serial;
+    control.offset = seek->offset;
+    control.generation = seek->generation;
+    send_control(stream, &control);
 }
 
 static void send_state(trove_stream *stream, trove_stream_state state, uint64_t serial, const trove_error *refusal) {
@@ -89,11 +102,26 @@ static void follow(trove_stream *stream, const Trove__V1__State *state) {
     }
 }
 
+/* The server has answered a seek: if it went well both ends go on at the same place in the order of frames. Under the lock. */
+static void follow_seek(trove_stream *stream, const Trove__V1__State *state) {
+    struct tvc_seek seek = stream->seek;
+    if (seek.serial == 0 || state->serial != seek.serial)
+        return;
+    stream->seek.serial = 0;
+    bool refused = state->status != NULL || tv_stream_state_terminal(stream->state);
+    if (!refused && stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvc_upload_seek(stream, seek.offset, seek.generation);
+    else if (!refused)
+        tvc_download_seek(stream, seek.offset, seek.generation);
+    pthread_cond_broadcast(&stream->changed);
+}
+
 void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
     pthread_mutex_lock(&stream->client->lock);
     if (state->serial != 0) {
         stream->answered_serial = state->serial;
         answer_wait(stream, state);
+        follow_seek(stream, state);
     }
     follow(stream, state);
     bool active = stream->state == TROVE_STREAM_ACTIVE;
@@ -164,6 +192,23 @@ static enum tv_stream_event event_of(trove_control control) {
     }
 }
 
+/* Whether the state lets the control happen. */
+static trove_status judge(const trove_stream *stream, trove_control control, trove_error *error) {
+    trove_stream_state state = stream->state;
+    if (control != TROVE_CONTROL_SEEK)
+        return tv_stream_state_apply(&state, event_of(control), error);
+    if (state != TROVE_STREAM_ACTIVE && state != TROVE_STREAM_PAUSED)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a stream that is %s can't seek", stream->bucket, stream->key,
+                       trove_stream_state_name(state));
+    if (stream->own_bytes || (stream->direction == TROVE_DIRECTION_UPLOAD && stream->upload.finishing))
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is being completed and can't seek", stream->bucket,
+                       stream->key);
+    if (stream->seek.serial != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the server has not answered the seek before this one",
+                       stream->bucket, stream->key);
+    return TROVE_OK;
+}
+
 static void remove_wait(trove_stream *stream, struct tvc_control_wait *wait) {
     struct tvc_control_wait **at = &stream->control_waits;
     while (*at != wait)
@@ -173,11 +218,10 @@ static void remove_wait(trove_stream *stream, struct tvc_control_wait *wait) {
 
 /* The outcome of a control whose stream has ended before an answer came. Under the lock. */
 static trove_status judge_end(const trove_stream *stream, trove_control control, struct tvc_control_wait *wait) {
-    trove_stream_state state = stream->state;
-    wait->state = state;
-    if (control == TROVE_CONTROL_CANCEL && state == TROVE_STREAM_CANCELLED)
+    wait->state = stream->state;
+    if (control == TROVE_CONTROL_CANCEL && stream->state == TROVE_STREAM_CANCELLED)
         return TROVE_OK;
-    return tv_stream_state_apply(&state, event_of(control), &wait->error);
+    return judge(stream, control, &wait->error);
 }
 
 static trove_status wait_for_answer(trove_stream *stream, trove_control control, struct tvc_control_wait *wait,
@@ -197,12 +241,19 @@ static trove_status wait_for_answer(trove_stream *stream, trove_control control,
 }
 
 /* Whether the control may be sent at all. Under the lock. */
-static trove_status begin_control(trove_stream *stream, trove_control control, struct tvc_control_wait *wait,
+static trove_status begin_control(trove_stream *stream, trove_control control, uint64_t offset, struct tvc_control_wait *wait,
                                   trove_error *error) {
-    trove_stream_state state = stream->state;
-    if (tv_stream_state_terminal(state))
-        return tv_stream_state_apply(&state, event_of(control), error);
+    if (tv_stream_state_terminal(stream->state) || control == TROVE_CONTROL_SEEK) {
+        trove_status status = judge(stream, control, error);
+        if (status != TROVE_OK)
+            return status;
+    }
     wait->serial = ++stream->last_serial;
+    if (control == TROVE_CONTROL_SEEK) {
+        bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+        uint64_t generation = upload ? stream->upload.sender.generation : stream->download.receiver.generation;
+        stream->seek = (struct tvc_seek){wait->serial, offset, generation + 1};
+    }
     if (control == TROVE_CONTROL_PAUSE)
         stream->pause_serial = wait->serial;
     wait->next = stream->control_waits;
@@ -212,7 +263,6 @@ static trove_status begin_control(trove_stream *stream, trove_control control, s
 
 trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset, uint32_t timeout_ms,
                                   trove_stream_state *state, trove_error *error) {
-    (void)offset;
     static const Trove__V1__ControlType types[] = {
         [TROVE_CONTROL_PAUSE] = TROVE__V1__CONTROL_TYPE__PAUSE,
         [TROVE_CONTROL_RESUME] = TROVE__V1__CONTROL_TYPE__RESUME,
@@ -220,16 +270,18 @@ trove_status trove_stream_control(trove_stream *stream, trove_control control, u
     };
     if (stream == NULL || control < TROVE_CONTROL_PAUSE || control > TROVE_CONTROL_SEEK)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s", stream == NULL ? "the stream is NULL" : "no such control");
-    if (control == TROVE_CONTROL_SEEK)
-        return TV_FAIL(error, UNIMPLEMENTED, "seeking is not implemented yet; open a stream with a range instead");
     struct tvc_control_wait wait = {.error = {TROVE_OK, ""}};
     pthread_mutex_lock(&stream->client->lock);
-    trove_status status = begin_control(stream, control, &wait, error);
+    trove_status status = begin_control(stream, control, offset, &wait, error);
+    struct tvc_seek seek = stream->seek;
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK)
         return status;
     tvc_stream_acquire(stream); /* a hook may release it meanwhile */
-    tvc_stream_send_control(stream, types[control], wait.serial, NULL);
+    if (control == TROVE_CONTROL_SEEK)
+        send_seek(stream, &seek);
+    else
+        tvc_stream_send_control(stream, types[control], wait.serial, NULL);
     status = wait_for_answer(stream, control, &wait, tvc_client_deadline(stream->client, timeout_ms));
     tvc_stream_release(stream);
     if (status != TROVE_OK)

@@ -26,6 +26,11 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
     if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
         return verdict;
+    if (chunk->chunk_bytes > download->range_offset + stream->size - chunk->offset) {
+        (void)TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent more than the %llu bytes of the range", stream->bucket,
+                      stream->key, (unsigned long long)stream->size);
+        return TV_RECEIVE_FAIL;
+    }
     download->incoming = tvc_chunks_get(stream->chunks, stream);
     if (download->incoming == NULL) { /* more and smaller chunks than were agreed on: they come again */
         tv_receiver_decline(&download->receiver, &fragment);
@@ -36,6 +41,10 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     incoming->handle.offset = chunk->offset;
     incoming->handle.size = chunk->chunk_bytes;
     incoming->handle.final = chunk->final;
+    incoming->generation = chunk->generation;
+    incoming->lost_chunks = download->lost_chunks;
+    incoming->lost_bytes = download->lost_bytes;
+    download->lost_chunks = download->lost_bytes = 0;
     if (download->target != NULL)
         incoming->handle.data = download->target + (chunk->offset - download->range_offset);
     return TV_RECEIVE_TAKE;
@@ -56,6 +65,34 @@ void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t pay
     }
     pthread_mutex_unlock(&stream->client->lock);
     if (verdict == TV_RECEIVE_FAIL)
+        tvc_stream_break(stream, &error);
+}
+
+/* Chunks that the server has lost come to the program with the chunk behind them: as a jump. Under the lock. */
+static trove_status take_gap(trove_stream *stream, const Trove__V1__Gap *gap, trove_error *error) {
+    struct tvc_download *download = &stream->download;
+    const struct tv_gap_in in = {gap->first_index, gap->count, gap->offset, gap->length, gap->generation};
+    if (!stream->lossy)
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server lost chunks of a stream that isn't lossy", stream->bucket,
+                       stream->key);
+    enum tv_receive verdict = tv_receiver_gap(&download->receiver, &in, error);
+    if (verdict != TV_RECEIVE_TAKE)
+        return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
+    download->lost_chunks += gap->count;
+    download->lost_bytes += gap->length;
+    download->check_etag = false;
+    tvc_stream_hooks_drop(stream, gap->first_index, gap->count, gap->offset, gap->length);
+    return TROVE_OK;
+}
+
+void tvc_download_on_gap(trove_stream *stream, const Trove__V1__Gap *gap) {
+    trove_error error;
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&stream->client->lock);
+    if (!tv_stream_state_terminal(stream->state))
+        status = take_gap(stream, gap, &error);
+    pthread_mutex_unlock(&stream->client->lock);
+    if (status != TROVE_OK)
         tvc_stream_break(stream, &error);
 }
 
@@ -103,8 +140,9 @@ void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t p
         download->verdict = judge(stream, frame->chunk, 0, &error);
     download->landing = false;
     bool over = tv_stream_state_terminal(stream->state);
+    bool sought = frame->chunk->generation != download->receiver.generation;
     bool declined = download->verdict == TV_RECEIVE_DRAIN && !over;
-    if (over)
+    if (over || sought)
         drop_incoming(download);
     else if (download->verdict == TV_RECEIVE_TAKE)
         (void)take_fragment(stream, frame->chunk, payload_bytes, &error);
@@ -179,6 +217,9 @@ static void take_empty(struct tvc_download *download) {
     if (chunk == NULL || chunk->handle.size > 0)
         return;
     download->ready_first = download->ready_last = NULL;
+    if (chunk->lost_chunks > 0)
+        tv_receiver_gap_taken(&download->receiver, chunk->lost_chunks, chunk->lost_bytes);
+    download->verified_bytes += chunk->lost_bytes;
     tv_receiver_taken(&download->receiver, 0, true);
     download->given_back.chunks++;
     tv_chunk_release(&chunk->wire);
@@ -196,8 +237,8 @@ bool tvc_download_finish(trove_stream *stream, bool asked) {
     return true;
 }
 
-void tvc_download_end(trove_stream *stream) {
-    struct tvc_download *download = &stream->download;
+/* What has come and was not read. Under the lock. */
+static void drop_unread(struct tvc_download *download) {
     while (download->ready_first != NULL) {
         struct tvc_chunk *chunk = download->ready_first;
         download->ready_first = chunk->next;
@@ -206,6 +247,24 @@ void tvc_download_end(trove_stream *stream) {
     download->ready_last = NULL;
     if (!download->landing) /* else the transport still writes into it */
         drop_incoming(download);
+}
+
+void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
+    struct tvc_download *download = &stream->download;
+    tvc_stream_abandon(stream);
+    drop_unread(download);
+    download->out = (struct tvc_sum){0}; /* what the program has isn't counted any more when it comes back */
+    uint64_t granted = tv_receiver_seek(&download->receiver, offset, generation);
+    TV_ASSERT(granted <= download->credit_due); /* given back by the program, and the server hadn't been told */
+    tv_receiver_grant(&download->receiver, granted);
+    download->credit_due -= granted;
+    download->lost_chunks = download->lost_bytes = 0;
+    download->verified_bytes = offset - download->range_offset;
+    download->check_etag = false;
+}
+
+void tvc_download_end(trove_stream *stream) {
+    drop_unread(&stream->download);
 }
 
 /* ---- frames out ---- */
@@ -253,6 +312,7 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
     pthread_mutex_lock(&stream->client->lock);
     bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
+    over |= stream->seek.serial != 0; /* what is acknowledged now would be of an older generation when it is heard */
     bool filled = !over;
     pulled->frame.call_id = stream->entry.node.id;
     if (over || fill_ack(stream, pulled)) {

@@ -35,6 +35,8 @@ struct tvc_download {
     struct tvc_sum out;        /* what the program has */
     struct tvc_sum given_back; /* by the program */
     struct tvc_sum abandoned;  /* it had them not read, or not given back, when the stream ended or sought */
+    uint64_t lost_chunks;      /* told by the server, and to be put before the next chunk */
+    uint64_t lost_bytes;
     uint64_t verified_bytes;
     uint64_t credit_due; /* to be given with the next acknowledgement */
     bool complete_seen;
@@ -56,11 +58,14 @@ void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t p
 /* The connection has ended while a payload was coming in. */
 void tvc_download_unland(trove_stream *stream);
 void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort);
+void tvc_download_on_gap(trove_stream *stream, const Trove__V1__Gap *gap);
 void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete);
 
 /* Completes the stream if everything has come, was read and was given back; `asked`: the reader wants to know no more of what
  * it still has. True: it is completed, and the control ring is to be woken. Under the lock. */
 bool tvc_download_finish(trove_stream *stream, bool asked);
+/* Goes on at the object's `offset`: what came before and was not read is forgotten. Under the lock. */
+void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
 /* The stream has ended: lets go of what was not read. Under the lock. */
 void tvc_download_end(trove_stream *stream);
 

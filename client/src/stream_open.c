@@ -45,6 +45,8 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     stream->direction = request->direction;
     stream->size = request->options.size;
     stream->own_bytes = request->own_bytes;
+    stream->lossy = request->options.lossy;
+    stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
     if (!upload) {
         stream->download.range_offset = request->options.range_offset;

@@ -144,19 +144,21 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
         }
         trove_error damage;
         status = verify(stream, chunk, &damage);
+        pthread_mutex_lock(&stream->client->lock);
+        bool current = chunk->generation == stream->download.receiver.generation;
+        if (status == TROVE_OK && current)
+            stream->download.verified_bytes += chunk->lost_bytes + chunk->handle.size;
+        pthread_mutex_unlock(&stream->client->lock);
         if (status != TROVE_OK) {
             tvc_stream_break(stream, &damage);
             tvc_download_put(stream, chunk);
             return tv_error_copy(error, &damage);
         }
-        pthread_mutex_lock(&stream->client->lock);
-        stream->download.verified_bytes += chunk->handle.size;
-        pthread_mutex_unlock(&stream->client->lock);
-        if (chunk->handle.size > 0) {
+        if (chunk->handle.size > 0 && current) {
             *chunk_out = chunk;
             return TROVE_OK;
         }
-        tvc_download_put(stream, chunk); /* only says that it is the last */
+        tvc_download_put(stream, chunk); /* only says that it is the last, or comes from before a seek */
     }
 }
 
@@ -165,6 +167,8 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
 /* Under the lock. */
 static void taken(trove_stream *stream, const struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
+    if (chunk->lost_chunks > 0)
+        tv_receiver_gap_taken(&download->receiver, chunk->lost_chunks, chunk->lost_bytes);
     tv_receiver_taken(&download->receiver, chunk->handle.size, true);
     download->given_back.chunks++;
     download->given_back.bytes += chunk->handle.size;
@@ -184,9 +188,12 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
     bool wake = false;
     pthread_mutex_lock(&stream->client->lock);
-    download->out.chunks--;
-    download->out.bytes -= chunk->handle.size;
-    if (!tv_stream_state_terminal(stream->state)) {
+    bool current = chunk->generation == download->receiver.generation; /* else it was counted as abandoned at the seek */
+    if (current) {
+        download->out.chunks--;
+        download->out.bytes -= chunk->handle.size;
+    }
+    if (current && !tv_stream_state_terminal(stream->state)) {
         taken(stream, chunk);
         wake =
             tvc_download_finish(stream, false) || download->credit_due >= CREDIT_AT_ONCE_BYTES || download->ready_first == NULL;

@@ -21,6 +21,16 @@ uint64_t tvc_upload_window(const trove_stream *stream) {
 
 /* ---- writing ---- */
 
+/* Whether writes go on while the stream is paused: who loses chunks keeps the newest. */
+static bool waits_for_resume(const trove_stream *stream) {
+    return stream->state == TROVE_STREAM_PAUSED && stream->backpressure != TROVE_BACKPRESSURE_DROP;
+}
+
+/* Whether a full window makes room by losing its oldest chunk. */
+static bool may_lose(const trove_stream *stream) {
+    return stream->backpressure == TROVE_BACKPRESSURE_DROP && tv_sender_may_drop(&stream->upload.sender);
+}
+
 /* Whether there is room now. *wait: there may be later. Under the lock. */
 static trove_status may_write(const trove_stream *stream, uint64_t bytes, bool *wait, trove_error *error) {
     const struct tvc_upload *upload = &stream->upload;
@@ -37,7 +47,8 @@ static trove_status may_write(const trove_stream *stream, uint64_t bytes, bool *
     trove_status status = tvc_stream_hooks_may_wait(stream, error);
     if (status != TROVE_OK)
         return status;
-    *wait = stream->state == TROVE_STREAM_PAUSED || tv_sender_full(&upload->sender) || !tvc_stream_hooks_keep_up(stream);
+    bool full = tv_sender_full(&upload->sender) && !may_lose(stream);
+    *wait = waits_for_resume(stream) || stream->seek.serial != 0 || full || !tvc_stream_hooks_keep_up(stream);
     return TROVE_OK;
 }
 
@@ -56,7 +67,25 @@ static trove_status wait_for_room(trove_stream *stream, uint64_t bytes, uint64_t
     return status;
 }
 
-trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error) {
+/* Makes room in a full window of a lossy stream. Under the lock. */
+static void lose_oldest(trove_stream *stream, trove_drop *lost) {
+    struct tv_sender *sender = &stream->upload.sender;
+    struct tv_chunk *chunk = tv_sender_drop(sender);
+    tvc_stream_hooks_drop(stream, chunk->index, 1, chunk->offset, chunk->bytes);
+    if (lost != NULL)
+        *lost = (trove_drop){
+            .first_index = chunk->index,
+            .count = 1,
+            .offset = chunk->offset,
+            .length = chunk->bytes,
+            .total_chunks = sender->dropped_chunks,
+            .total_bytes = sender->dropped_bytes,
+        };
+    tv_chunk_release(chunk);
+}
+
+trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
+                              trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
     struct tv_chunk *wire = &chunk->wire;
     wire->offset = upload->next_offset;
@@ -66,6 +95,10 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     pthread_mutex_lock(&stream->client->lock);
     trove_status status = wait_for_room(stream, wire->bytes, deadline_ns, error);
     if (status == TROVE_OK) {
+        if (lost != NULL)
+            *lost = (trove_drop){0};
+        if (tv_sender_full(&upload->sender))
+            lose_oldest(stream, lost);
         tv_chunk_acquire(wire); /* for the sums below: the server may have acknowledged it by then */
         tv_sender_push(&upload->sender, wire);
         upload->next_offset += wire->bytes;
@@ -94,7 +127,7 @@ static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trov
         return status;
     chunk->wire.bytes = 0;
     chunk->wire.final = true;
-    status = tvc_upload_write(stream, chunk, deadline_ns, error);
+    status = tvc_upload_write(stream, chunk, deadline_ns, NULL, error);
     if (status != TROVE_OK)
         tv_chunk_release(&chunk->wire);
     return status;
@@ -132,7 +165,8 @@ static trove_status finish(trove_stream *stream, uint64_t deadline_ns, trove_err
     (void)tvc_block_sums_etag(&upload->sums, etag);
     pthread_mutex_lock(&stream->client->lock);
     upload->finishing = true;
-    memcpy(upload->etag, etag, sizeof etag);
+    if (!upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
+        memcpy(upload->etag, etag, sizeof etag);
     pthread_mutex_unlock(&stream->client->lock);
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
     return TROVE_OK;
@@ -178,6 +212,7 @@ static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out 
     body->offset = data.offset;
     body->chunk_bytes = chunk->bytes;
     body->fragment_offset = fragment->fragment_offset;
+    body->generation = chunk->generation;
     body->final = chunk->final;
     body->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
     body->checksum = tv_chunk_checksum(stream->entry.node.id, chunk->index, &data);
@@ -188,6 +223,20 @@ static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out 
     pulled->iov_count = data.iov_count;
     memcpy(pulled->iov, data.iov, data.iov_count * sizeof *pulled->iov);
     pulled->cookie = fragment->chunk;
+}
+
+/* Under the lock. */
+static void fill_gap(const trove_stream *stream, const struct tv_gap *gap, struct tv_pulled *pulled) {
+    Trove__V1__Gap *body = &pulled->scratch.gap;
+    trove__v1__gap__init(body);
+    body->first_index = gap->first_index;
+    body->count = gap->count;
+    body->offset = gap->offset;
+    body->length = gap->length;
+    body->generation = stream->upload.sender.generation;
+    pulled->frame.call_id = stream->entry.node.id;
+    pulled->frame.body_case = TV_BODY(GAP);
+    pulled->frame.gap = body;
 }
 
 /* Under the lock. */
@@ -214,10 +263,12 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     trove_stream *stream = stream_of_flow(flow);
     struct tvc_upload *upload = &stream->upload;
     struct tv_fragment_out fragment;
+    struct tv_gap gap;
     pthread_mutex_lock(&stream->client->lock);
-    bool active = stream->state == TROVE_STREAM_ACTIVE;
-    bool chunk = active && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
-    bool complete = active && !chunk && complete_due(stream);
+    bool active = stream->state == TROVE_STREAM_ACTIVE && stream->seek.serial == 0;
+    bool lost = active && tv_sender_next_gap(&upload->sender, &gap);
+    bool chunk = active && !lost && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
+    bool complete = active && !lost && !chunk && complete_due(stream);
     if (chunk) {
         tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */
         upload->bytes_sent += fragment.bytes;
@@ -225,11 +276,13 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     } else if (complete) {
         (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
         fill_complete(stream, pulled);
+    } else if (lost) {
+        fill_gap(stream, &gap, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
     if (chunk)
         fill_chunk(stream, &fragment, pulled);
-    return chunk || complete;
+    return chunk || complete || lost;
 }
 
 /* Controls and demand are sent at once; there is nothing to be merged. */
@@ -355,6 +408,14 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
     trove_object_info_free(object);
     if (status != TROVE_OK)
         tvc_stream_break(stream, &error);
+}
+
+void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
+    struct tvc_upload *upload = &stream->upload;
+    tv_sender_seek(&upload->sender, offset, generation);
+    upload->next_offset = offset;
+    upload->received_offset = offset;
+    upload->sought = true;
 }
 
 void tvc_upload_end(trove_stream *stream) {

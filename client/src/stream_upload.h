@@ -18,6 +18,7 @@ struct tvc_upload {
     /* under the client's lock */
     struct tv_sender sender;     /* until the stream has ended */
     bool finishing;              /* the program will write no more */
+    bool sought;                 /* then `sums` are not those of the object */
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
     uint64_t demand_bytes;       /* as the server was told */
     uint64_t busy_ns;            /* last write or acknowledgement */
@@ -30,10 +31,14 @@ struct tvc_upload {
 extern const struct tv_flow_ops tvc_upload_flow;
 
 /* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
- * stream is paused. Without the lock. */
-trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error);
+ * stream is paused. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
+trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
+                              trove_error *error);
 /* No more chunks; waits for the server's word. Without the lock. */
 trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+
+/* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
+void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
 
 /* Bytes that the window may hold. */
 uint64_t tvc_upload_window(const trove_stream *stream);

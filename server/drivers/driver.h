@@ -148,6 +148,7 @@ struct tvs_driver_ops {
      * object tells of them. `offset` equals what was written so far. After an error the put can only be aborted.
      * Errors: RESOURCE_EXHAUSTED, OUT_OF_RANGE (larger than an object may be). */
     trove_status (*put_gap)(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
+    trove_status (*put_rewind)(struct tvs_put *put, uint64_t offset, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
      * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
      * are DATA_LOSS and aren't published. */
