@@ -7,18 +7,40 @@
 
 #include <unistd.h>
 
+enum {
+    KEY_ALLOW_GAPS = 0x1000 + 0x100
+};
+
+static const struct argp_option options[] = {
+    {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
+    (void)argument;
+    (void)state;
+    if (key != KEY_ALLOW_GAPS)
+        return ARGP_ERR_UNKNOWN;
+    *(bool *)input = true;
+    return 0;
+}
+
 enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY...",
         .doc = "Fetches objects to standard output, one after the other.\v`trove get' has more options.",
+        .options = options,
+        .parse = parse,
         .operands_min = 1,
     };
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
+    bool allow_gaps = false;
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &allow_gaps);
     struct cli_object_name *names = cli_operands_objects("cat", &operands, true);
     enum cli_exit worst = cli_connect(context, 0);
     for (int i = 0; i < operands.count && context->client != NULL; i++) {
         struct cli_fetch fetch = {.context = context, .action = "cat", .bucket = names[i].bucket, .key = names[i].key};
         trove_stream_options_init(&fetch.options);
+        fetch.options.allow_gaps = allow_gaps;
         struct cli_target target = {.fd = STDOUT_FILENO, .folder_fd = -1};
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);

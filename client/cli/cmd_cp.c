@@ -1,5 +1,6 @@
 /* cmd_cp.c - trove cp: a copy inside the server. */
 #include "commands.h"
+#include "condition_options.h"
 #include "object_name.h"
 #include "object_output.h"
 #include "options.h"
@@ -7,15 +8,36 @@
 
 #include <stdlib.h>
 
+static const struct argp_option options[] = {
+    {"if-match", CLI_KEY_IF_MATCH, "ETAG", 0, "Only if the target is there already and has this etag", 0},
+    {"if-generation", CLI_KEY_IF_GENERATION, "N", 0, "Only if the target is there already and has this generation", 0},
+    CLI_CREATE_OPTION,
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
+    return cli_conditions_parse(key, argument, state, input);
+}
+
+static char *hint_for(const trove_conditions *conditions, trove_status status, const char *from_bucket, const char *target) {
+    if (status == TROVE_NOT_FOUND)
+        return cli_format("see 'trove ls %s' and 'trove ls'", from_bucket);
+    return cli_conditions_hint(conditions, status, target);
+}
+
 enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY BUCKET/KEY",
-        .doc = "Copies an object inside the server, content type and metadata included.\v"
+        .doc = "Copies an object inside the server, content type, metadata and gaps included.\v"
                "A target that is a bucket or ends in '/' gets the last part of the source's key behind it.",
+        .options = options,
+        .parse = parse,
         .operands_min = 2,
         .operands_max = 2,
     };
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
+    trove_conditions conditions = {0};
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &conditions);
+    cli_conditions_check("cp", &conditions);
     struct cli_object_name from;
     struct cli_object_name to;
     if (!cli_object_name_parse(operands.texts[0], &from) || *from.key == 0)
@@ -32,9 +54,10 @@ enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     if (code == CLI_EXIT_OK) {
         trove_error error = {0};
         trove_object_info *info = NULL;
-        trove_status status = trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, 0, &info, &error);
+        trove_status status =
+            trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, &conditions, 0, &info, &error);
         if (status != TROVE_OK) {
-            char *hint = status == TROVE_NOT_FOUND ? cli_format("see 'trove ls %s' and 'trove ls'", from.bucket) : NULL;
+            char *hint = hint_for(&conditions, status, from.bucket, target);
             code = cli_fail(context, "cp", operands.texts[0], target, hint, &error);
             free(hint);
         } else if (context->output.json) {

@@ -22,6 +22,7 @@
 
 struct values {
     struct cli_transfer_values transfer;
+    bool allow_gaps;
     bool ranged;
     uint64_t range_offset;
     uint64_t range_length;
@@ -29,6 +30,7 @@ struct values {
 
 enum {
     KEY_RANGE = 0x1000 + 0x100,
+    KEY_ALLOW_GAPS,
 };
 
 static const struct argp_option options[] = {
@@ -38,12 +40,16 @@ static const struct argp_option options[] = {
      "works, "
      "too",
      0},
+    {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
     CLI_TRANSFER_OPTIONS,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
     struct values *values = input;
+    values->allow_gaps = values->allow_gaps || key == KEY_ALLOW_GAPS;
+    if (key == KEY_ALLOW_GAPS)
+        return 0;
     if (key != KEY_RANGE)
         return cli_transfer_parse(key, argument, state, &values->transfer);
     if (!cli_parse_range(argument, &values->range_offset, &values->range_length))
@@ -54,6 +60,7 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
 
 static trove_stream_options stream_options(const struct values *values) {
     trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer);
+    stream_options.allow_gaps = values->allow_gaps;
     if (values->ranged) {
         stream_options.range_offset = values->range_offset;
         stream_options.range_length = values->range_length;
@@ -242,8 +249,8 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
                         operands.texts[0]);
     if (recursive && (path == NULL || *path == 0 || strcmp(path, "-") == 0))
         cli_usage_error("get", "--recursive needs a folder to write to, such as '.'");
-    if (recursive && (values.ranged || values.transfer.if_match != NULL))
-        cli_usage_error("get", "--range and --if-match are for one object, not with --recursive");
+    if (recursive && (values.ranged || cli_conditions_are_for_one(&values.transfer.conditions)))
+        cli_usage_error("get", "--range, --if-match and --if-generation are for one object, not with --recursive");
 
     enum cli_exit code = cli_connect(context, 0);
     if (code == CLI_EXIT_OK)

@@ -13,12 +13,14 @@
 struct values {
     bool recursive;
     bool human;
+    bool details;
     uint64_t limit;
 };
 
 static const struct argp_option options[] = {
     {"recursive", 'r', NULL, 0, "All keys below the prefix, in full, instead of one level", 0},
     {"human", 'H', NULL, 0, "Sizes such as 1.5 MiB", 0},
+    {"long", 'l', NULL, 0, "Etag, generation and lost bytes as well, in front of the name", 0},
     {"limit", 'n', "N", 0, "At most N entries", 0},
     {NULL, 0, NULL, 0, NULL, 0},
 };
@@ -31,6 +33,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
         return 0;
     case 'H':
         values->human = true;
+        return 0;
+    case 'l':
+        values->details = true;
         return 0;
     case 'n':
         if (!cli_parse_count(argument, 1, UINT64_MAX, &values->limit))
@@ -63,8 +68,26 @@ static void show_json(struct cli_output *output, const trove_list_entry *entry) 
         json_object_set_new(object, "etag", cli_json_text(entry->etag));
         json_object_set_new(object, "generation", cli_json_number(entry->generation));
         json_object_set_new(object, "modified", cli_json_text(cli_human_time_utc(entry->modified_ns).text));
+        json_object_set_new(object, "gap_bytes", cli_json_number(entry->gap_bytes));
     }
     cli_output_json(output, object);
+}
+
+struct details {
+    char text[32 + 1 + 20 + 1 + sizeof(struct cli_human) + 2];
+};
+
+/* The columns of a long listing; "" where it isn't one. */
+static struct details details_text(const struct values *values, const trove_list_entry *entry) {
+    struct details text = {{0}};
+    if (!values->details)
+        return text;
+    if (entry->is_prefix)
+        snprintf(text.text, sizeof text.text, "%32s %10s %12s ", "", "", "");
+    else
+        snprintf(text.text, sizeof text.text, "%.32s %10" PRIu64 " %12s ", entry->etag, entry->generation,
+                 size_text(values, entry->gap_bytes).text);
+    return text;
 }
 
 static bool show_page(void *input, const trove_list_page *page) {
@@ -77,10 +100,10 @@ static bool show_page(void *input, const trove_list_page *page) {
         if (output->json)
             show_json(output, entry);
         else if (entry->is_prefix)
-            cli_output_line(output, "%19s %12s %s", "", "PRE", name);
+            cli_output_line(output, "%19s %12s %s%s", "", "PRE", details_text(listing->values, entry).text, name);
         else
-            cli_output_line(output, "%s %12s %s", cli_human_time(entry->modified_ns).text,
-                            size_text(listing->values, entry->size).text, name);
+            cli_output_line(output, "%s %12s %s%s", cli_human_time(entry->modified_ns).text,
+                            size_text(listing->values, entry->size).text, details_text(listing->values, entry).text, name);
     }
     return cli_output_works(output);
 }

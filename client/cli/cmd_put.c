@@ -37,6 +37,7 @@ static const struct argp_option options[] = {
     {"content-type", KEY_CONTENT_TYPE, "TYPE", 0, "The objects' content type, such as image/png", 0},
     {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
     CLI_TRANSFER_OPTIONS,
+    CLI_CREATE_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -111,10 +112,10 @@ static void say_stored(struct cli_output *output, const char *source, const char
 
 static enum cli_exit say_failed(const struct put *put, const char *source, const char *object, const trove_error *error) {
     char *hint = NULL;
-    if (error->status == TROVE_NOT_FOUND && put->values->transfer.if_match == NULL)
+    if (error->status == TROVE_NOT_FOUND)
         hint = cli_format("make it with 'trove mb %s'", put->bucket);
-    else if (error->status == TROVE_FAILED_PRECONDITION && put->values->transfer.if_match != NULL)
-        hint = cli_format("'trove stat %s' shows its etag now", object);
+    else
+        hint = cli_conditions_hint(&put->values->transfer.conditions, error->status, object);
     enum cli_exit code = cli_fail(put->context, "put", source, object, hint, error);
     free(hint);
     return code;
@@ -169,6 +170,9 @@ static enum cli_exit put_list(struct cli_context *context, const struct values *
 
 static void check_operands(const struct cli_operands *operands, const struct values *values, const struct cli_object_name *to) {
     bool many = operands->count > 2 || values->transfer.recursive;
+    cli_conditions_check("put", &values->transfer.conditions);
+    if (many && cli_conditions_are_for_one(&values->transfer.conditions))
+        cli_usage_error("put", "--if-match and --if-generation are for one object, not for many files");
     for (int i = 0; i + 1 < operands->count; i++) {
         if (strcmp(operands->texts[i], "-") != 0)
             continue;

@@ -1,5 +1,6 @@
 /* cmd_rm.c - trove rm: deletes objects, or all in a folder of keys. */
 #include "commands.h"
+#include "condition_options.h"
 #include "listing.h"
 #include "object_name.h"
 #include "options.h"
@@ -13,27 +14,34 @@ enum {
     DELETES_AT_ONCE = 16
 };
 
+struct values {
+    bool recursive;
+    trove_conditions conditions;
+};
+
 static const struct argp_option options[] = {
     {"recursive", 'r', NULL, 0, "All objects in the folders BUCKET/PREFIX; BUCKET alone is all that is in it", 0},
+    CLI_CONDITION_OPTIONS,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
-    (void)argument;
-    (void)state;
+    struct values *values = input;
     if (key != 'r')
-        return ARGP_ERR_UNKNOWN;
-    *(bool *)input = true;
+        return cli_conditions_parse(key, argument, state, &values->conditions);
+    values->recursive = true;
     return 0;
 }
 
-static enum cli_exit delete_object(struct cli_context *context, const char *bucket, const char *key) {
+static enum cli_exit delete_object(struct cli_context *context, const char *bucket, const char *key,
+                                   const trove_conditions *conditions) {
     char *object = cli_format("%s/%s", bucket, key);
     trove_error error = {0};
     enum cli_exit code = CLI_EXIT_OK;
-    trove_status status = trove_object_delete(context->client, bucket, key, 0, &error);
+    trove_status status = trove_object_delete(context->client, bucket, key, conditions, 0, &error);
     if (status != TROVE_OK) {
-        char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", bucket) : NULL;
+        char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", bucket)
+                                               : cli_conditions_hint(conditions, status, object);
         code = cli_fail(context, "rm", object, NULL, hint, &error);
         free(hint);
     } else if (context->output.json) {
@@ -59,7 +67,8 @@ struct deletion {
 
 static enum cli_exit delete_entry(void *input, size_t index) {
     const struct deletion *deletion = input;
-    return delete_object(deletion->context, deletion->bucket, deletion->page->entries[index].key);
+    static const trove_conditions always;
+    return delete_object(deletion->context, deletion->bucket, deletion->page->entries[index].key, &always);
 }
 
 static bool delete_page(void *input, const trove_list_page *page) {
@@ -100,14 +109,17 @@ enum cli_exit cmd_rm(struct cli_context *context, int argc, char **argv) {
         .parse = parse,
         .operands_min = 1,
     };
-    bool recursive = false;
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &recursive);
+    struct values values = {0};
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
+    bool recursive = values.recursive;
+    if ((recursive || operands.count > 1) && cli_conditions_are_for_one(&values.conditions))
+        cli_usage_error("rm", "--if-match and --if-generation are for one object");
     /* Nothing is deleted before all arguments are known to make sense. */
     struct cli_object_name *names = cli_operands_objects("rm", &operands, !recursive);
     enum cli_exit worst = cli_connect(context, 0);
     for (int i = 0; i < operands.count && context->client != NULL && worst != CLI_EXIT_UNAVAILABLE; i++) {
-        enum cli_exit code =
-            recursive ? delete_folder(context, &names[i]) : delete_object(context, names[i].bucket, names[i].key);
+        enum cli_exit code = recursive ? delete_folder(context, &names[i])
+                                       : delete_object(context, names[i].bucket, names[i].key, &values.conditions);
         worst = cli_exit_worst(worst, code);
     }
     cli_object_names_free(names, operands.count);

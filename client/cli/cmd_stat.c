@@ -9,6 +9,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* So many are shown to people; --json has all that the server tells. */
+#define GAPS_SHOWN_MAX 10
+
+static void show_gaps(struct cli_output *output, const trove_object_info *info) {
+    cli_output_line(output, "Gaps          %" PRIu64 ", %" PRIu64 " bytes lost (%s)", info->gap_count, info->gap_bytes,
+                    cli_human_size(info->gap_bytes).text);
+    size_t shown = info->gaps_listed < GAPS_SHOWN_MAX ? info->gaps_listed : GAPS_SHOWN_MAX;
+    for (size_t i = 0; i < shown; i++)
+        cli_output_line(output, "Lost          %" PRIu64 "-%" PRIu64, info->gaps[i].offset, info->gaps[i].length);
+    if (shown < info->gap_count)
+        cli_output_line(output, "              and %" PRIu64 " more", info->gap_count - shown);
+}
+
 static void show(struct cli_output *output, const trove_object_info *info) {
     if (output->json) {
         cli_output_json(output, cli_object_json(info));
@@ -23,6 +36,8 @@ static void show(struct cli_output *output, const trove_object_info *info) {
         cli_output_line(output, "Content type  %s", info->content_type);
     for (size_t i = 0; i < info->metadata_count; i++)
         cli_output_line(output, "Metadata      %s=%s", info->metadata[i].key, info->metadata[i].value);
+    if (info->gap_count > 0)
+        show_gaps(output, info);
 }
 
 static enum cli_exit stat_object(struct cli_context *context, const struct cli_object_name *name) {
@@ -45,7 +60,10 @@ static enum cli_exit stat_object(struct cli_context *context, const struct cli_o
 enum cli_exit cmd_stat(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY...",
-        .doc = "Shows size, time, etag, content type and metadata of objects.",
+        .doc = "Shows size, time, etag, content type and metadata of objects, and what lossy uploads lost of them.\v"
+               "What was lost is shown as OFFSET-LENGTH, as `trove get --range' takes it; `trove get --allow-gaps' reads zeros "
+               "there. "
+               "With --json up to 1000 gaps are told; of more, the last one covers the rest and what lies between them.",
         .operands_min = 1,
     };
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);

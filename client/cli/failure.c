@@ -101,7 +101,7 @@ const char *cli_hint_for_status(trove_status status) {
     case TROVE_DEADLINE_EXCEEDED:
         return "see how fast the server answers with 'trove ping', or allow more with --timeout SECONDS";
     case TROVE_DATA_LOSS:
-        return "the bytes are damaged; nothing of them was kept";
+        return "nothing of it was kept";
     default:
         return NULL;
     }

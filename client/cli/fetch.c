@@ -1,8 +1,10 @@
 /* fetch.c - see fetch.h. */
 #include "fetch.h"
 
+#include "condition_options.h"
 #include "text.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -17,8 +19,8 @@ static enum cli_exit fail(const struct cli_fetch *fetch, bool is_local, const tr
     char *hint = NULL;
     if (error->status == TROVE_NOT_FOUND && !is_local)
         hint = cli_format("'trove ls %s' lists what is there", fetch->bucket);
-    else if (error->status == TROVE_FAILED_PRECONDITION && !is_local && fetch->options.if_match != NULL)
-        hint = cli_format("'trove stat %s' shows its etag now", object);
+    else if (!is_local)
+        hint = cli_conditions_hint(&fetch->options.conditions, error->status, object);
     enum cli_exit code = cli_fail(fetch->context, fetch->action, object, fetch->to_text, hint, error);
     free(hint);
     free(object);
@@ -42,6 +44,11 @@ enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *ta
         trove_object_info_free(fetched);
         return fail(fetch, true, &error);
     }
+    if (fetched->gap_count > 0)
+        cli_output_note(&fetch->context->output,
+                        "%s/%s: %" PRIu64 " of its %" PRIu64 " bytes were lost when it was stored, and are zeros; 'trove stat' "
+                        "tells which",
+                        fetch->bucket, fetch->key, fetched->gap_bytes, fetched->size);
     *info = fetched;
     return CLI_EXIT_OK;
 }

@@ -8,6 +8,17 @@ json_t *cli_json_number(uint64_t number) {
     return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
 }
 
+static json_t *gaps_json(const trove_object_info *info) {
+    json_t *gaps = json_array();
+    for (size_t i = 0; i < info->gaps_listed; i++) {
+        json_t *gap = json_object();
+        json_object_set_new(gap, "offset", cli_json_number(info->gaps[i].offset));
+        json_object_set_new(gap, "length", cli_json_number(info->gaps[i].length));
+        json_array_append_new(gaps, gap);
+    }
+    return gaps;
+}
+
 json_t *cli_object_json(const trove_object_info *info) {
     json_t *object = json_object();
     json_object_set_new(object, "bucket", cli_json_text(info->bucket));
@@ -21,5 +32,9 @@ json_t *cli_object_json(const trove_object_info *info) {
     for (size_t i = 0; i < info->metadata_count; i++)
         json_object_set_new(metadata, info->metadata[i].key, cli_json_text(info->metadata[i].value));
     json_object_set_new(object, "metadata", metadata);
+    json_object_set_new(object, "gap_count", cli_json_number(info->gap_count));
+    json_object_set_new(object, "gap_bytes", cli_json_number(info->gap_bytes));
+    if (info->gaps_listed > 0)
+        json_object_set_new(object, "gaps", gaps_json(info));
     return object;
 }

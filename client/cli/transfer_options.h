@@ -2,7 +2,7 @@
 #ifndef CLI_TRANSFER_OPTIONS_H
 #define CLI_TRANSFER_OPTIONS_H
 
-#include "trove.h"
+#include "condition_options.h"
 
 #include <argp.h>
 
@@ -10,19 +10,16 @@ struct cli_transfer_values {
     bool recursive;
     uint64_t parallel; /* 0: not given */
     uint64_t chunk_bytes;
-    const char *if_match;
+    trove_conditions conditions;
 };
 
 enum {
     CLI_KEY_CHUNK_SIZE = 0x2000,
-    CLI_KEY_IF_MATCH,
 };
 
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
-        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, {                     \
-        "if-match", CLI_KEY_IF_MATCH, "ETAG", 0, "Only if the server's object has this etag", 0                                  \
-    }
+        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_CONDITION_OPTIONS
 
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);

@@ -174,13 +174,13 @@ typedef struct trove_metadata {
     const char *value;
 } trove_metadata;
 
-/* A range of an object whose bytes were never stored: a lossy stream dropped them. */
+/* A range of an object whose bytes were never stored: a lossy stream dropped them. They count in the object's size. */
 typedef struct trove_gap {
     uint64_t offset;
     uint64_t length; /* at least 1 */
 } trove_gap;
 
-#define TROVE_GAPS_MAX 1000 /* of one object are listed one by one */
+#define TROVE_GAPS_MAX 1000 /* so many gaps of an object are listed */
 
 /* One block of memory; release with trove_object_info_free, which takes NULL. */
 typedef struct trove_object_info {
@@ -193,6 +193,13 @@ typedef struct trove_object_info {
     const char *content_type;    /* "" where none was given */
     const trove_metadata *metadata;
     size_t metadata_count;
+    /* What was lost of it. Reading across a gap is DATA_LOSS unless trove_stream_options.allow_gaps has zeros for it. The list is in
+     * order and told by trove_object_head, by the end of an upload and by a download that allows gaps; elsewhere it is empty. Of more
+     * than TROVE_GAPS_MAX gaps the last entry covers the rest and what lies between them, which reads as it was written. */
+    uint64_t gap_count; /* 0: the object is whole */
+    uint64_t gap_bytes;
+    const trove_gap *gaps;
+    size_t gaps_listed;
 } trove_object_info;
 
 TROVE_API void trove_object_info_free(trove_object_info *info);
@@ -201,12 +208,25 @@ TROVE_API void trove_object_info_free(trove_object_info *info);
 TROVE_API TROVE_WARN_UNUSED trove_status trove_object_head(trove_client *client, const char *bucket, const char *key,
                                                            uint32_t timeout_ms, trove_object_info **info, trove_error *error);
 
-TROVE_API TROVE_WARN_UNUSED trove_status trove_object_delete(trove_client *client, const char *bucket, const char *key,
-                                                             uint32_t timeout_ms, trove_error *error);
+/* What must hold of an object at the moment when an operation takes effect (a download: when it is opened); otherwise nothing
+ * happens, and the operation fails with FAILED_PRECONDITION and a message that tells what the object has. All that are given must
+ * hold. Zeroed: always. Strings must live as long as the call that is given them. */
+typedef struct trove_conditions {
+    const char *if_match;   /* it exists and has this etag, 32 digits; NULL: any */
+    bool if_none_match;     /* it doesn't exist: an upload or a copy creates it, and replaces none. Alone, and not for others */
+    uint64_t if_generation; /* it exists and has this generation; 0: any */
+} trove_conditions;
 
-/* Copies inside the server, content type and metadata included. *info may be NULL. */
+/* `conditions` may be NULL. Errors: NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_object_delete(trove_client *client, const char *bucket, const char *key,
+                                                             const trove_conditions *conditions, uint32_t timeout_ms,
+                                                             trove_error *error);
+
+/* Copies inside the server: content type, metadata and gaps included. `conditions` are those of the target; they and *info may be
+ * NULL. Errors as above. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_object_copy(trove_client *client, const char *from_bucket, const char *from_key,
-                                                           const char *to_bucket, const char *to_key, uint32_t timeout_ms,
+                                                           const char *to_bucket, const char *to_key,
+                                                           const trove_conditions *conditions, uint32_t timeout_ms,
                                                            trove_object_info **info, trove_error *error);
 
 typedef struct trove_list_options {
@@ -227,6 +247,7 @@ typedef struct trove_list_entry {
     uint64_t generation;
     uint64_t modified_ns;
     char etag[TROVE_ETAG_BYTES];
+    uint64_t gap_bytes; /* of its size, lost; 0: the object is whole */
 } trove_list_entry;
 
 typedef struct trove_list_page {
@@ -338,10 +359,11 @@ typedef struct trove_stream_options {
     const char *content_type;
     const trove_metadata *metadata;
     size_t metadata_count;
-    uint64_t range_offset; /* download: from here */
-    uint64_t range_length; /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
-    const char *if_match;  /* etag the object must have; NULL for any */
-    uint32_t timeout_ms;   /* for opening */
+    uint64_t range_offset;       /* download: from here */
+    uint64_t range_length;       /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
+    bool allow_gaps;             /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
+    trove_conditions conditions; /* of the object that is replaced or read */
+    uint32_t timeout_ms;         /* for opening */
     trove_stream_hooks hooks;
 } trove_stream_options;
 

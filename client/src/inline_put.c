@@ -3,6 +3,7 @@
 
 #include "chunk.h"
 #include "client.h"
+#include "conditions.h"
 #include "object_info.h"
 
 #include <string.h>
@@ -29,11 +30,8 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
     }
     open->n_metadata = options->metadata_count;
     open->metadata = parts->entry_list;
-    if (options->if_match != NULL) {
-        trove__v1__conditions__init(&parts->conditions);
-        parts->conditions.if_match = (char *)options->if_match;
-        open->conditions = &parts->conditions;
-    }
+    open->conditions = tvc_conditions_to_wire(&options->conditions, &parts->conditions);
+    open->allow_gaps = options->allow_gaps;
     if (options->size != TROVE_SIZE_UNKNOWN) {
         open->size_given_case = TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
         open->size = options->size;

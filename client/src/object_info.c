@@ -32,6 +32,9 @@ struct parts {
     size_t metadata_count;
     const Trove__V1__Entry *const *entries; /* either these */
     const trove_metadata *metadata;         /* or these */
+    size_t gaps_listed;
+    Trove__V1__GapInfo *const *wire_gaps; /* either these */
+    const trove_gap *gaps;                /* or these */
 };
 
 static trove_metadata metadata_at(const struct parts *parts, size_t index) {
@@ -40,8 +43,15 @@ static trove_metadata metadata_at(const struct parts *parts, size_t index) {
     return (trove_metadata){.key = parts->entries[index]->key, .value = parts->entries[index]->value};
 }
 
+static trove_gap gap_at(const struct parts *parts, size_t index) {
+    if (parts->wire_gaps == NULL)
+        return parts->gaps[index];
+    return (trove_gap){.offset = parts->wire_gaps[index]->offset, .length = parts->wire_gaps[index]->length};
+}
+
 static size_t parts_bytes(const struct parts *parts) {
     size_t bytes = sizeof(trove_object_info) + parts->metadata_count * sizeof(trove_metadata);
+    bytes += parts->gaps_listed * sizeof(trove_gap);
     bytes += strlen(parts->bucket) + strlen(parts->key) + strlen(parts->content_type) + 3;
     for (size_t i = 0; i < parts->metadata_count; i++)
         bytes += strlen(metadata_at(parts, i).key) + strlen(metadata_at(parts, i).value) + 2;
@@ -53,7 +63,12 @@ static trove_object_info *build(const struct parts *parts) {
     if (info == NULL)
         return NULL;
     trove_metadata *metadata = (trove_metadata *)(info + 1);
-    struct block block = {(char *)(metadata + parts->metadata_count)};
+    trove_gap *gaps = (trove_gap *)(metadata + parts->metadata_count);
+    for (size_t i = 0; i < parts->gaps_listed; i++)
+        gaps[i] = gap_at(parts, i);
+    info->gaps = gaps;
+    info->gaps_listed = parts->gaps_listed;
+    struct block block = {(char *)(gaps + parts->gaps_listed)};
     info->bucket = put_string(&block, parts->bucket);
     info->key = put_string(&block, parts->key);
     info->content_type = put_string(&block, parts->content_type);
@@ -67,7 +82,13 @@ static trove_object_info *build(const struct parts *parts) {
 }
 
 trove_status tvc_object_info_create(const Trove__V1__ObjectInfo *wire, const char *bucket, const char *key,
-                                    trove_object_info **info_out, trove_error *error) {
+                                    trove_object_info **info, trove_error *error) {
+    return tvc_object_info_create_with_gaps(wire, NULL, 0, bucket, key, info, error);
+}
+
+trove_status tvc_object_info_create_with_gaps(const Trove__V1__ObjectInfo *wire, Trove__V1__GapInfo *const *gaps,
+                                              size_t gap_count, const char *bucket, const char *key, trove_object_info **info_out,
+                                              trove_error *error) {
     if (wire == NULL)
         return TV_FAIL(error, INTERNAL, "the server answered without describing the object %s/%.200s", bucket, key);
     struct parts parts = {
@@ -76,6 +97,8 @@ trove_status tvc_object_info_create(const Trove__V1__ObjectInfo *wire, const cha
         .content_type = wire->content_type,
         .metadata_count = wire->n_metadata,
         .entries = (const Trove__V1__Entry *const *)wire->metadata,
+        .gaps_listed = gap_count < TROVE_GAPS_MAX ? gap_count : TROVE_GAPS_MAX,
+        .wire_gaps = gaps,
     };
     trove_object_info *info = build(&parts);
     if (info == NULL)
@@ -83,6 +106,8 @@ trove_status tvc_object_info_create(const Trove__V1__ObjectInfo *wire, const cha
     info->size = wire->size;
     info->generation = wire->generation;
     info->modified_ns = wire->modified_ns;
+    info->gap_count = wire->gap_count;
+    info->gap_bytes = wire->gap_bytes;
     put_etag(info->etag, wire->etag);
     *info_out = info;
     return TROVE_OK;
@@ -95,6 +120,8 @@ trove_status tvc_object_info_copy(const trove_object_info *from, trove_object_in
         .content_type = from->content_type,
         .metadata_count = from->metadata_count,
         .metadata = from->metadata,
+        .gaps_listed = from->gaps_listed,
+        .gaps = from->gaps,
     };
     trove_object_info *info = build(&parts);
     if (info == NULL)
@@ -102,6 +129,8 @@ trove_status tvc_object_info_copy(const trove_object_info *from, trove_object_in
     info->size = from->size;
     info->generation = from->generation;
     info->modified_ns = from->modified_ns;
+    info->gap_count = from->gap_count;
+    info->gap_bytes = from->gap_bytes;
     put_etag(info->etag, from->etag);
     *info_out = info;
     return TROVE_OK;
@@ -129,6 +158,7 @@ trove_status tvc_list_page_create(const Trove__V1__ObjectListResponse *wire, tro
         entries[i].size = from->size;
         entries[i].generation = from->generation;
         entries[i].modified_ns = from->modified_ns;
+        entries[i].gap_bytes = from->gap_bytes;
         put_etag(entries[i].etag, from->etag);
     }
     page->entries = entries;

@@ -7,6 +7,10 @@
 /* From the wire. `bucket` and `key` stand in where the server left them out. Errors: RESOURCE_EXHAUSTED, INTERNAL (no answer). */
 trove_status tvc_object_info_create(const Trove__V1__ObjectInfo *wire, const char *bucket, const char *key,
                                     trove_object_info **info, trove_error *error);
+/* The same with a list of what was lost. */
+trove_status tvc_object_info_create_with_gaps(const Trove__V1__ObjectInfo *wire, Trove__V1__GapInfo *const *gaps,
+                                              size_t gap_count, const char *bucket, const char *key, trove_object_info **info,
+                                              trove_error *error);
 trove_status tvc_object_info_copy(const trove_object_info *from, trove_object_info **info, trove_error *error);
 
 /* The wire's cursor is any bytes; the program's is their hexadecimal digits. */

@@ -1,5 +1,6 @@
 /* objects.c - objects without their bytes: unary calls. See trove.h. */
 #include "call.h"
+#include "conditions.h"
 #include "names.h"
 #include "object_info.h"
 #include "options.h"
@@ -19,35 +20,45 @@ trove_status trove_object_head(trove_client *client, const char *bucket, const c
                       &answer, error);
     if (status != TROVE_OK)
         return status;
-    status = tvc_object_info_create(((Trove__V1__ObjectHeadResponse *)answer)->object, bucket, key, info, error);
+    const Trove__V1__ObjectHeadResponse *head = (const Trove__V1__ObjectHeadResponse *)answer;
+    status = tvc_object_info_create_with_gaps(head->object, head->gaps, head->n_gaps, bucket, key, info, error);
     tvc_answer_free(answer);
     return status;
 }
 
-trove_status trove_object_delete(trove_client *client, const char *bucket, const char *key, uint32_t timeout_ms,
-                                 trove_error *error) {
+trove_status trove_object_delete(trove_client *client, const char *bucket, const char *key, const trove_conditions *conditions,
+                                 uint32_t timeout_ms, trove_error *error) {
     trove_status status = tvc_names_check(bucket, key, error);
+    if (status == TROVE_OK)
+        status = tvc_conditions_check(conditions, false, error);
     if (status != TROVE_OK)
         return status;
     Trove__V1__ObjectDeleteRequest request = TROVE__V1__OBJECT_DELETE_REQUEST__INIT;
+    Trove__V1__Conditions wire;
     request.bucket = (char *)bucket;
     request.key = (char *)key;
+    request.conditions = tvc_conditions_to_wire(conditions, &wire);
     return tvc_call(client, "trove.v1.Objects/Delete", &request.base, &trove__v1__object_delete_response__descriptor, timeout_ms,
                     NULL, error);
 }
 
 trove_status trove_object_copy(trove_client *client, const char *from_bucket, const char *from_key, const char *to_bucket,
-                               const char *to_key, uint32_t timeout_ms, trove_object_info **info, trove_error *error) {
+                               const char *to_key, const trove_conditions *conditions, uint32_t timeout_ms,
+                               trove_object_info **info, trove_error *error) {
     trove_status status = tvc_names_check(from_bucket, from_key, error);
     if (status == TROVE_OK)
         status = tvc_names_check(to_bucket, to_key, error);
+    if (status == TROVE_OK)
+        status = tvc_conditions_check(conditions, true, error);
     if (status != TROVE_OK)
         return status;
     Trove__V1__ObjectCopyRequest request = TROVE__V1__OBJECT_COPY_REQUEST__INIT;
+    Trove__V1__Conditions wire;
     request.from_bucket = (char *)from_bucket;
     request.from_key = (char *)from_key;
     request.to_bucket = (char *)to_bucket;
     request.to_key = (char *)to_key;
+    request.conditions = tvc_conditions_to_wire(conditions, &wire);
     ProtobufCMessage *answer = NULL;
     status = tvc_call(client, "trove.v1.Objects/Copy", &request.base, &trove__v1__object_copy_response__descriptor, timeout_ms,
                       &answer, error);

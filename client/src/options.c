@@ -1,6 +1,7 @@
 /* options.c - see options.h. */
 #include "options.h"
 
+#include "conditions.h"
 #include "names.h"
 
 #include <string.h>
@@ -90,6 +91,8 @@ trove_status tvc_names_check(const char *bucket, const char *key, trove_error *e
 static trove_status check_upload(const trove_stream_options *options, trove_error *error) {
     if (options->range_offset != 0 || options->range_length != TROVE_SIZE_UNKNOWN)
         return TV_FAIL(error, INVALID_ARGUMENT, "a range is for downloads; an upload writes the whole object");
+    if (options->allow_gaps)
+        return TV_FAIL(error, INVALID_ARGUMENT, "allow_gaps is for downloads; an upload that may lose bytes is lossy");
     if (options->content_type != NULL) {
         trove_status status = tv_content_type_check(options->content_type, error);
         if (status != TROVE_OK)
@@ -139,9 +142,9 @@ trove_status tvc_stream_options_check(const trove_stream_options *options, trove
     if (options->pool != NULL &&
         (strlen(options->pool) > TV_BUCKET_BYTES_MAX || !tv_utf8_valid(options->pool, strlen(options->pool))))
         return TV_FAIL(error, INVALID_ARGUMENT, "the pool's name is not valid");
-    if (options->if_match != NULL && strlen(options->if_match) != TROVE_ETAG_BYTES - 1)
-        return TV_FAIL(error, INVALID_ARGUMENT, "if_match is no etag: those have %d digits", TROVE_ETAG_BYTES - 1);
-    trove_status status = check_implemented(options, direction, error);
+    trove_status status = tvc_conditions_check(&options->conditions, direction != TROVE_DIRECTION_DOWNLOAD, error);
+    if (status == TROVE_OK)
+        status = check_implemented(options, direction, error);
     if (status != TROVE_OK)
         return status;
     return direction == TROVE_DIRECTION_UPLOAD ? check_upload(options, error) : check_download(options, error);

@@ -195,7 +195,8 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->channel_chunks = opened->channel_chunks;
     status = make_chunks(stream, prepared, error);
     if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_DOWNLOAD)
-        status = tvc_object_info_create(opened->object, stream->bucket, stream->key, &prepared->object, error);
+        status = tvc_object_info_create_with_gaps(opened->object, opened->gaps, opened->n_gaps, stream->bucket, stream->key,
+                                                  &prepared->object, error);
     return status;
 }
 

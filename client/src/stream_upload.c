@@ -394,7 +394,8 @@ void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit)
 void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed) {
     trove_object_info *object = NULL;
     trove_error error;
-    trove_status status = tvc_object_info_create(completed->object, stream->bucket, stream->key, &object, &error);
+    trove_status status = tvc_object_info_create_with_gaps(completed->object, completed->gaps, completed->n_gaps, stream->bucket,
+                                                           stream->key, &object, &error);
     pthread_mutex_lock(&stream->client->lock);
     if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING) {
         stream->object = object;

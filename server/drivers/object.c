@@ -136,9 +136,9 @@ trove_status tvs_conditions_check(const struct tvs_conditions_copy *conditions, 
         return TROVE_OK;
     char name[TVS_NAME_BYTES];
     if (conditions->if_none && etag != NULL)
-        return TV_FAIL(error, FAILED_PRECONDITION, "object %s exists already (generation %llu), and it must not",
-                       tvs_object_name(bucket, key, name), (unsigned long long)generation);
-    if (conditions->if_none)
+        return TV_FAIL(error, FAILED_PRECONDITION, "object %s exists already (etag %s, generation %llu), and it must not",
+                       tvs_object_name(bucket, key, name), etag, (unsigned long long)generation);
+    if (etag == NULL && !conditions->has_etag && conditions->if_generation == 0)
         return TROVE_OK;
     if (etag == NULL)
         return TV_FAIL(error, FAILED_PRECONDITION, "object %s doesn't exist, and the condition asks for one",

@@ -353,6 +353,9 @@ static void test_put_conditions(void **state) {
                   TROVE_FAILED_PRECONDITION, &error, "bucket/conditional");
         must_fail(put_if(store, (struct tvs_conditions){.if_generation = 1}, small, &error), TROVE_FAILED_PRECONDITION, &error,
                   "bucket/conditional");
+        /* Both can't hold. */
+        must_fail(put_if(store, (struct tvs_conditions){.if_none = true, .if_generation = 1}, small, &error),
+                  TROVE_FAILED_PRECONDITION, &error, "bucket/conditional");
         must(put_if(store, (struct tvs_conditions){.if_none = true}, small, &error), &error);
         must_fail(put_if(store, (struct tvs_conditions){.if_none = true}, small, &error), TROVE_FAILED_PRECONDITION, &error,
                   "bucket/conditional");

@@ -288,7 +288,8 @@ static void test_description(void **state) {
     for (size_t i = 0; i < 2; i++) {
         CHECK_OK(trove_put_memory(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", test->bytes, few[i], &options, NULL, &error),
                  &error);
-        CHECK_OK(trove_object_copy(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", BUCKET, "copy", 0, NULL, &error), &error);
+        CHECK_OK(trove_object_copy(test->client, BUCKET, "a/../b \xF0\x9F\x90\x99", BUCKET, "copy", NULL, 0, NULL, &error),
+                 &error);
         CHECK_OK(trove_object_head(test->client, BUCKET, "copy", 0, &info, &error), &error);
         assert_string_equal(info->bucket, BUCKET);
         assert_string_equal(info->key, "copy");
@@ -301,8 +302,98 @@ static void test_description(void **state) {
         trove_object_info_free(info);
         check_object(test, "copy", test->bytes, few[i]);
     }
-    CHECK_OK(trove_object_delete(test->client, BUCKET, "copy", 0, &error), &error);
+    CHECK_OK(trove_object_delete(test->client, BUCKET, "copy", NULL, 0, &error), &error);
     CHECK_FAILS(trove_object_head(test->client, BUCKET, "copy", 0, &info, &error), NOT_FOUND, "copy", &error);
+}
+
+/* ---- conditions ---- */
+
+static trove_status put_if(const struct client_test *test, size_t size, trove_conditions conditions, trove_error *error) {
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.conditions = conditions;
+    return trove_put_memory(test->client, BUCKET, "conditional", test->bytes, size, &options, NULL, error);
+}
+
+static void test_conditions(void **state) {
+    const struct client_test *test = *state;
+    trove_object_info *info = NULL, *copied = NULL;
+    trove_error error;
+    static const size_t few[] = {100, 2 * MIB}; /* in one flight, and as a stream */
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_OK(put_if(test, few[i], (trove_conditions){.if_none_match = true}, &error), &error);
+        CHECK_OK(trove_object_head(test->client, BUCKET, "conditional", 0, &info, &error), &error);
+        const trove_conditions right = {.if_match = info->etag, .if_generation = info->generation};
+        const trove_conditions wrong[] = {{.if_none_match = true},
+                                          {.if_match = "00000000000000000000000000000000"},
+                                          {.if_match = info->etag, .if_generation = info->generation + 1}};
+        for (size_t w = 0; w < 3; w++) {
+            CHECK_FAILS(put_if(test, few[i], wrong[w], &error), FAILED_PRECONDITION, BUCKET "/conditional", &error);
+            CHECK_FAILS(trove_object_copy(test->client, BUCKET, "conditional", BUCKET, "conditional", &wrong[w], 0, NULL, &error),
+                        FAILED_PRECONDITION, BUCKET "/conditional", &error);
+            if (w > 0)
+                CHECK_FAILS(trove_object_delete(test->client, BUCKET, "conditional", &wrong[w], 0, &error), FAILED_PRECONDITION,
+                            BUCKET "/conditional", &error);
+        }
+        check_object(test, "conditional", test->bytes, few[i]);
+        CHECK_OK(put_if(test, few[i], right, &error), &error);
+        CHECK_FAILS(put_if(test, few[i], right, &error), FAILED_PRECONDITION, "generation", &error);
+        CHECK_OK(trove_object_copy(test->client, BUCKET, "conditional", BUCKET, "conditional",
+                                   &(trove_conditions){.if_match = info->etag}, 0, &copied, &error),
+                 &error);
+        CHECK_OK(trove_object_delete(test->client, BUCKET, "conditional",
+                                     &(trove_conditions){.if_generation = copied->generation}, 0, &error),
+                 &error);
+        trove_object_info_free(copied);
+        trove_object_info_free(info);
+    }
+}
+
+static void test_conditions_that_make_no_sense(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    static const struct {
+        trove_conditions conditions;
+        const char *text;
+    } rows[] = {{{.if_match = ""}, "no etag"},
+                {{.if_match = "0123"}, "no etag"},
+                {{.if_match = "0000000000000000000000000000000G"}, "no etag"},
+                {{.if_none_match = true, .if_generation = 1}, "if_generation"},
+                {{.if_none_match = true, .if_match = "00000000000000000000000000000000"}, "if_match"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        CHECK_FAILS(put_if(test, 1, rows[i].conditions, &error), INVALID_ARGUMENT, rows[i].text, &error);
+        CHECK_FAILS(trove_object_copy(test->client, BUCKET, "a", BUCKET, "b", &rows[i].conditions, 0, NULL, &error),
+                    INVALID_ARGUMENT, rows[i].text, &error);
+    }
+    const trove_conditions none = {.if_none_match = true};
+    CHECK_FAILS(trove_object_delete(test->client, BUCKET, "a", &none, 0, &error), INVALID_ARGUMENT, "creates", &error);
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.conditions = none;
+    char byte;
+    CHECK_FAILS(trove_get_memory(test->client, BUCKET, "a", &byte, 1, &options, NULL, NULL, &error), INVALID_ARGUMENT, "creates",
+                &error);
+}
+
+/* What is whole has no gaps, and uploads can't allow any. */
+static void test_no_gaps(void **state) {
+    const struct client_test *test = *state;
+    trove_stream_options options;
+    trove_object_info *info = NULL;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.allow_gaps = true;
+    CHECK_FAILS(trove_put_memory(test->client, BUCKET, "no-gaps", test->bytes, 100, &options, NULL, &error), INVALID_ARGUMENT,
+                "allow_gaps", &error);
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "no-gaps", test->bytes, 2 * MIB, NULL, &info, &error), &error);
+    assert_true(info->gap_count == 0 && info->gap_bytes == 0 && info->gaps_listed == 0);
+    trove_object_info_free(info);
+    uint8_t *got = malloc(2 * MIB);
+    CHECK_OK(trove_get_memory(test->client, BUCKET, "no-gaps", got, 2 * MIB, &options, NULL, &info, &error), &error);
+    assert_memory_equal(got, test->bytes, 2 * MIB);
+    assert_true(info->gap_count == 0 && info->gaps_listed == 0);
+    trove_object_info_free(info);
+    free(got);
 }
 
 static void test_list(void **state) {
@@ -470,10 +561,21 @@ static void test_async(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),       cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_resized_file), cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),
-        cmocka_unit_test(test_silent_pipe),  cmocka_unit_test(test_ranges),      cmocka_unit_test(test_description),
-        cmocka_unit_test(test_list),         cmocka_unit_test(test_buckets),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_resized_file),
+        cmocka_unit_test(test_odd_sources),
+        cmocka_unit_test(test_failed_get),
+        cmocka_unit_test(test_silent_pipe),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_description),
+        cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_conditions_that_make_no_sense),
+        cmocka_unit_test(test_no_gaps),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_async),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);

@@ -329,7 +329,9 @@ class JsonTest(ServerTest):
         self.assertEqual((copied["bucket"], copied["key"], copied["etag"]), (other, "key", stored["etag"]))
         self.assertEqual(run("ls", self.bucket), [{"prefix": "a/"}])
         listed = run("ls", "--recursive", self.bucket)[0]
-        self.assertEqual(listed, {key: stored[key] for key in ("key", "size", "etag", "generation", "modified")})
+        self.assertEqual(
+            listed, {key: stored[key] for key in ("key", "size", "etag", "generation", "modified", "gap_bytes")}
+        )
         bucket = next(entry for entry in run("ls") if entry["bucket"] == self.bucket)
         self.assertEqual((bucket["objects"], bucket["bytes"]), (1, 10))
         self.assertEqual(run("ping", "--count", "3")[0]["count"], 3)

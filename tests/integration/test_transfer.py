@@ -222,16 +222,6 @@ class TransferTest(ServerTest):
 
         run_together([write, read, read])
 
-    def test_if_match(self) -> None:
-        name = self.name("key")
-        self.trove("put", "-", name, data=b"first")
-        etag = self.stat(name)["etag"]
-        self.trove("put", "-", name, "--if-match", etag, data=b"second")
-        refused = self.trove("put", "-", name, "--if-match", etag, data=b"third", expect=CONFLICT)
-        self.assertIn("trove stat", refused.errors)
-        self.trove("get", name, "-", "--if-match", etag, expect=CONFLICT)
-        self.assertEqual(self.trove("cat", name).out, b"second")
-
     def test_ranges(self) -> None:
         size = MIB + 2 * BLOCK + 3
         data = content("ranges", size)

@@ -1,7 +1,7 @@
 """What the end-to-end tests share: a real troved in a temporary folder, the command trove, contents that can be made again.
 
 Environment (ctest sets the first two lines):
-  TROVED, TROVE         the programs; TROVE_MANY_OBJECTS is many_objects.c
+  TROVED, TROVE         the programs; TROVE_MANY_OBJECTS is many_objects.c, TROVE_LOSSY_OBJECT lossy_object.c
   TROVE_TEST_SANITIZE   the sanitizers they were built with, as in CMake's TROVE_SANITIZE; slower, and sizes are smaller
   TROVE_TEST_LONG       anything but empty: large sizes and long loops as well (tests/run.sh --long)
   TROVE_TEST_SEED       contents and moments of a run before, to see the same again

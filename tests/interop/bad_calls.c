@@ -308,6 +308,60 @@ static uint64_t get_if_match(struct raw_client *client) {
     return raw_open_stream(client, &open);
 }
 
+static uint64_t delete_if(struct raw_client *client, Trove__V1__Conditions *conditions) {
+    Trove__V1__ObjectDeleteRequest request = TROVE__V1__OBJECT_DELETE_REQUEST__INIT;
+    request.bucket = raw_text("bad");
+    request.key = raw_text("kept");
+    request.conditions = conditions;
+    return raw_call(client, "trove.v1.Objects/Delete", &request.base);
+}
+
+static uint64_t delete_if_match(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_match = raw_text("00000000000000000000000000000000");
+    return delete_if(client, &conditions);
+}
+
+static uint64_t delete_if_generation(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_generation = UINT64_MAX;
+    return delete_if(client, &conditions);
+}
+
+static uint64_t delete_if_none(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_none_match = true;
+    return delete_if(client, &conditions);
+}
+
+static uint64_t copy_if(struct raw_client *client, const char *to_key, Trove__V1__Conditions *conditions) {
+    Trove__V1__ObjectCopyRequest request = TROVE__V1__OBJECT_COPY_REQUEST__INIT;
+    request.from_bucket = request.to_bucket = raw_text("bad");
+    request.from_key = raw_text("kept");
+    request.to_key = raw_text(to_key);
+    request.conditions = conditions;
+    return raw_call(client, "trove.v1.Objects/Copy", &request.base);
+}
+
+static uint64_t copy_if_none(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_none_match = true;
+    return copy_if(client, "kept", &conditions);
+}
+
+/* An etag that is none matches nothing, however it begins. */
+static uint64_t copy_if_match(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_match = raw_text(key_of_1025());
+    return copy_if(client, "kept", &conditions);
+}
+
+static uint64_t copy_if_it_is_there(struct raw_client *client) {
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    conditions.if_generation = 1;
+    return copy_if(client, "not there", &conditions);
+}
+
 /* ---- inline objects ---- */
 
 static uint64_t put_inline(struct raw_client *client, Trove__V1__Open *open, size_t count, uint64_t damage) {
@@ -431,6 +485,12 @@ const struct bad_case bad_call_cases[] = {
     {"range beyond the end", BAD_WELCOMED, open_beyond_end, CODE(OUT_OF_RANGE), "1001"},
     {"upload if there is none", BAD_WELCOMED, open_if_none, CODE(FAILED_PRECONDITION), "kept"},
     {"download if it matches", BAD_WELCOMED, get_if_match, CODE(FAILED_PRECONDITION), "kept"},
+    {"delete if it matches", BAD_WELCOMED, delete_if_match, CODE(FAILED_PRECONDITION), "bad/kept has the etag"},
+    {"delete of a generation", BAD_WELCOMED, delete_if_generation, CODE(FAILED_PRECONDITION), "bad/kept has generation"},
+    {"delete if there is none", BAD_WELCOMED, delete_if_none, CODE(FAILED_PRECONDITION), "bad/kept exists"},
+    {"copy if there is none", BAD_WELCOMED, copy_if_none, CODE(FAILED_PRECONDITION), "bad/kept exists"},
+    {"copy if it matches", BAD_WELCOMED, copy_if_match, CODE(FAILED_PRECONDITION), "bad/kept has the etag"},
+    {"copy onto what isn't there", BAD_WELCOMED, copy_if_it_is_there, CODE(FAILED_PRECONDITION), "not there doesn't exist"},
     {"damaged inline object", BAD_WELCOMED, inline_damaged, CODE(DATA_LOSS), "checksum"},
     {"large inline object", BAD_WELCOMED, inline_too_large, CODE(INVALID_ARGUMENT), "65537"},
     {"inline object of another size", BAD_WELCOMED, inline_wrong_size, CODE(INVALID_ARGUMENT), "101"},
