@@ -29,6 +29,7 @@ void tvs_stream_release(struct tvs_stream *stream) {
     else
         tvs_download_fini(stream);
     tvs_object_fini(&stream->object);
+    tvs_wire_gaps_fini(&stream->gaps);
     free(stream->memory);
     free(stream);
     tvs_session_release(session);

@@ -126,6 +126,7 @@ struct tvs_stream {
 
     /* written by the strand (or the commit), then constant */
     struct tvs_object object;
+    struct tvs_wire_gaps gaps; /* upload: what the object has lost */
 };
 
 /* stream.c */

@@ -5,6 +5,13 @@
  */
 #include "stream.h"
 
+/* They share a header with the object's names and metadata: 24 bytes each at most. */
+#define COMPLETED_GAPS_MAX 500
+
+_Static_assert(COMPLETED_GAPS_MAX * 24 + TV_METADATA_BYTES_MAX + 64 * 8 + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX + TV_KIB <
+                   TV_HEADER_BYTES_MAX,
+               "a completed with the largest metadata and all its gaps fits a header");
+
 static void start(struct tvs_stream *stream, struct tv_pulled *pulled, Trove__V1__Frame__BodyCase body) {
     pulled->frame.call_id = stream->node.id;
     pulled->frame.body_case = body;
@@ -92,7 +99,9 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
     start(stream, pulled, TV_BODY(COMPLETED));
     trove__v1__completed__init(completed);
     tvs_wire_object(stream->bucket, &stream->object, wire);
-    completed->object = &wire->info;
+    tvs_wire_completed(wire, &stream->gaps, completed);
+    if (completed->n_gaps > COMPLETED_GAPS_MAX)
+        completed->n_gaps = COMPLETED_GAPS_MAX;
     completed->dropped_chunks = stream->receiver.lost_chunks;
     completed->dropped_bytes = stream->receiver.lost_bytes;
     pulled->frame.completed = completed;

@@ -460,9 +460,12 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     struct tvs_stream *stream = context;
     struct tvs_session *session = stream->session;
     struct tvs_object copy = {0};
+    struct tvs_wire_gaps gaps = {0};
     trove_error why = {TROVE_OK, ""};
     if (status == TROVE_OK)
         (void)tvs_object_copy(&copy, object, &why);
+    if (status == TROVE_OK && why.status == TROVE_OK)
+        (void)tvs_wire_gaps_init(&gaps, object, &why);
     else
         tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
     pthread_mutex_lock(&session->lock);
@@ -470,6 +473,7 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     bool run = false;
     if (status == TROVE_OK && why.status == TROVE_OK) {
         stream->object = copy;
+        stream->gaps = gaps;
         stream->completed_due = true;
         run = tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
     } else {

@@ -197,7 +197,7 @@ static void call_objects(struct call *call) {
     trove_list_options options;
     trove_list_page *page = NULL;
     OK_IN_HOOK(trove_put_memory(client, BUCKET, "hook/a", "abc", 3, NULL, NULL, &error), &error);
-    OK_IN_HOOK(trove_object_copy(client, BUCKET, "hook/a", BUCKET, "hook/b", 0, NULL, &error), &error);
+    OK_IN_HOOK(trove_object_copy(client, BUCKET, "hook/a", BUCKET, "hook/b", NULL, 0, NULL, &error), &error);
     OK_IN_HOOK(trove_object_head(client, BUCKET, "hook/b", 0, &info, &error), &error);
     IN_HOOK(info->size == 3);
     trove_object_info_free(info);
@@ -206,8 +206,8 @@ static void call_objects(struct call *call) {
     OK_IN_HOOK(trove_list(client, BUCKET, &options, &page, &error), &error);
     IN_HOOK(page->count == 2);
     trove_list_page_free(page);
-    OK_IN_HOOK(trove_object_delete(client, BUCKET, "hook/a", 0, &error), &error);
-    OK_IN_HOOK(trove_object_delete(client, BUCKET, "hook/b", 0, &error), &error);
+    OK_IN_HOOK(trove_object_delete(client, BUCKET, "hook/a", NULL, 0, &error), &error);
+    OK_IN_HOOK(trove_object_delete(client, BUCKET, "hook/b", NULL, 0, &error), &error);
 }
 
 /* Another stream, from its opening to its release: more chunks than its window has, so that it waits for acknowledgements. */
