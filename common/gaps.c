@@ -42,6 +42,10 @@ trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t leng
                        (unsigned long long)offset);
     bool touches = last != NULL && offset == end_of(last);
     if (touches || gaps->listed == TV_GAPS_MAX) {
+        if (!touches && gaps->count == gaps->listed) {
+            gaps->own_bytes = last->length;
+            gaps->beyond_offset = offset;
+        }
         last->length = offset + length - last->offset;
     } else {
         trove_status status = reserve(gaps, gaps->listed + 1, error);
@@ -52,6 +56,55 @@ trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t leng
     gaps->count += !touches;
     gaps->bytes += length;
     return TROVE_OK;
+}
+
+static uint64_t covered_bytes(const struct tv_gaps *gaps, uint32_t listed) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < listed; i++)
+        bytes += gaps->list[i].length;
+    return bytes;
+}
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* The truncation falls behind the first gap that the list doesn't know. Of what lies between the two all may be lost, and there
+ * are as many gaps as that leaves room for: each has at least a byte before it that isn't lost. */
+static void truncate_lengthened(struct tv_gaps *gaps, uint64_t offset) {
+    trove_gap *last = &gaps->list[gaps->listed - 1];
+    if (offset >= end_of(last))
+        return;
+    uint64_t others = covered_bytes(gaps, gaps->listed - 1);
+    uint64_t room = offset - gaps->beyond_offset; /* at least 1 */
+    uint64_t lost = least(gaps->bytes - others, gaps->own_bytes + room);
+    uint64_t beyond = least(gaps->count - gaps->listed, least((room + 1) / 2, gaps->own_bytes + room - lost + 1));
+    last->length = offset - last->offset;
+    gaps->count = gaps->listed + beyond;
+    gaps->bytes = others + lost;
+}
+
+void tv_gaps_truncate(struct tv_gaps *gaps, uint64_t offset) {
+    if (gaps->count > gaps->listed) {
+        TV_ASSERT(gaps->own_bytes > 0);
+        if (offset > gaps->beyond_offset) {
+            truncate_lengthened(gaps, offset);
+            return;
+        }
+        gaps->list[gaps->listed - 1].length = gaps->own_bytes;
+        gaps->count = gaps->listed;
+        gaps->bytes = covered_bytes(gaps, gaps->listed);
+    }
+    while (gaps->listed > 0 && end_of(&gaps->list[gaps->listed - 1]) > offset) {
+        trove_gap *last = &gaps->list[gaps->listed - 1];
+        uint64_t kept = offset > last->offset ? offset - last->offset : 0;
+        gaps->bytes -= last->length - kept;
+        last->length = kept;
+        if (kept == 0) {
+            gaps->listed--;
+            gaps->count--;
+        }
+    }
 }
 
 trove_status tv_gaps_copy(struct tv_gaps *gaps, const trove_gap *list, uint32_t listed, uint64_t count, uint64_t bytes,

@@ -6,6 +6,9 @@
  * lengthened entry covers and that is not lost still reads as it was written, so that the etag is that of the bytes as they read
  * and the sender's own etag can be checked. (Rejected: reading all of a lengthened entry as zeros, which destroys good bytes and
  * gives the object another etag than its sender computed. Rejected: a list without a bound; a gap a chunk for a day is one.)
+ *
+ * One case isn't exact: a truncation between two gaps of which the list doesn't know. `bytes` is then the most that can be lost
+ * below it, and `count` a number that fits to that. (Rejected: refusing it, which would end an upload for a figure.)
  */
 #ifndef TV_GAPS_H
 #define TV_GAPS_H
@@ -22,6 +25,9 @@ struct tv_gaps {
     uint32_t capacity;
     uint64_t count; /* of all gaps */
     uint64_t bytes; /* lost in all */
+    /* for a truncation, while the last entry is lengthened (count > listed) */
+    uint64_t own_bytes;     /* its length before that */
+    uint64_t beyond_offset; /* of the first gap that lengthened it */
 };
 
 void tv_gaps_init(struct tv_gaps *gaps);
@@ -30,6 +36,9 @@ void tv_gaps_fini(struct tv_gaps *gaps);
 /* Adds what was lost at `offset`, which is not below the last gap's end; a gap that begins there is merged with it. A length of 0 adds
  * nothing. Errors: RESOURCE_EXHAUSTED; OUT_OF_RANGE (it would end above 2^64). */
 trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t length, trove_error *error);
+
+/* Forgets what was lost from `offset` on; a gap that reaches across it ends there. Not for a list that was copied. */
+void tv_gaps_truncate(struct tv_gaps *gaps, uint64_t offset);
 
 /* Instead of appending: the gaps of another object. Errors: RESOURCE_EXHAUSTED. */
 trove_status tv_gaps_copy(struct tv_gaps *gaps, const trove_gap *list, uint32_t listed, uint64_t count, uint64_t bytes,

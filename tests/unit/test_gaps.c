@@ -1,4 +1,4 @@
-/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, finding, packing, and what a damaged disk may hold. */
+/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, truncating, finding, packing, and what a damaged disk may hold. */
 #include "gaps.h"
 
 #include "unit.h"
@@ -111,6 +111,160 @@ static void test_cap(void **state) {
         /* Nothing that is lost is missing from the list. */
         for (uint32_t g = 0; g < rows[i].count; g++)
             assert_non_null(tv_gaps_find(gaps.list, gaps.listed, 10 * (uint64_t)g + 2, 1));
+        tv_gaps_fini(&gaps);
+    }
+}
+
+/* ---- truncating ---- */
+
+static void test_truncating(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t offset;
+        trove_gap kept[3];
+    } rows[] = {
+        {"to nothing", 0, {{0}}},
+        {"before all", 9, {{0}}},
+        {"at the first one's beginning", 10, {{0}}},
+        {"a byte of it", 11, {{10, 1}}},
+        {"all but a byte of it", 14, {{10, 4}}},
+        {"at its end", 15, {{10, 5}}},
+        {"behind it", 16, {{10, 5}}},
+        {"at the second one's beginning", 20, {{10, 5}}},
+        {"inside the second one", 25, {{10, 5}, {20, 5}}},
+        {"at the third one's end", 130, {{10, 5}, {20, 10}, {100, 30}}},
+        {"behind all", 1000, {{10, 5}, {20, 10}, {100, 30}}},
+        {"at 2^64", UINT64_MAX, {{10, 5}, {20, 10}, {100, 30}}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unit_row(rows[i].name);
+        struct tv_gaps gaps;
+        tv_gaps_init(&gaps);
+        append(&gaps, 10, 5);
+        append(&gaps, 20, 10);
+        append(&gaps, 100, 30);
+        uint32_t kept = 0;
+        uint64_t lost = 0;
+        for (; kept < 3 && rows[i].kept[kept].length > 0; kept++)
+            lost += rows[i].kept[kept].length;
+        /* The second time there is nothing left to forget. */
+        for (int round = 0; round < 2; round++) {
+            tv_gaps_truncate(&gaps, rows[i].offset);
+            assert_int_equal(gaps.listed, kept);
+            assert_int_equal(gaps.count, kept);
+            assert_int_equal(gaps.bytes, lost);
+            if (kept > 0)
+                assert_memory_equal(gaps.list, rows[i].kept, kept * sizeof *gaps.list);
+        }
+        tv_gaps_fini(&gaps);
+    }
+    struct tv_gaps none;
+    tv_gaps_init(&none);
+    tv_gaps_truncate(&none, 0);
+    assert_int_equal(none.count, 0);
+    tv_gaps_fini(&none);
+}
+
+/* A shortened gap is lengthened again where the next one touches it. */
+static void test_appending_behind_a_truncation(void **state) {
+    (void)state;
+    struct tv_gaps gaps;
+    tv_gaps_init(&gaps);
+    append(&gaps, 10, 10);
+    append(&gaps, 30, 10);
+    tv_gaps_truncate(&gaps, 15);
+    append(&gaps, 15, 3);
+    append(&gaps, 40, 1);
+    const trove_gap kept[] = {{10, 8}, {40, 1}};
+    assert_int_equal(gaps.count, 2);
+    assert_int_equal(gaps.bytes, 9);
+    assert_memory_equal(gaps.list, kept, sizeof kept);
+    tv_gaps_fini(&gaps);
+}
+
+/* What a lengthened list becomes: gaps of 3 bytes, 10 apart, the last of which are known by their number alone. */
+static void test_truncating_a_lengthened_list(void **state) {
+    (void)state;
+    const uint64_t full = TV_GAPS_MAX, last = 10 * (full - 1);
+    const struct {
+        const char *name;
+        uint64_t offset, listed, count, bytes, last_length;
+    } rows[] = {
+        {"behind all", last + 33, full, full + 3, 3 * (full + 3), 33},
+        {"inside the third unknown one", last + 32, full, full + 3, 3 * (full + 3), 32},
+        {"right behind the first unknown one", last + 13, full, full + 1, 3 * full + 3, 13},
+        {"two bytes of the first unknown one", last + 12, full, full + 1, 3 * full + 2, 12},
+        {"a byte of the first unknown one", last + 11, full, full + 1, 3 * full + 1, 11},
+        {"before the first unknown one", last + 10, full, full, 3 * full, 3},
+        {"between", last + 5, full, full, 3 * full, 3},
+        {"inside the last entry's own", last + 1, full, full, 3 * full - 2, 1},
+        {"before the last entry", last, full - 1, full - 1, 3 * full - 3, 3},
+        {"far before", 11, 2, 2, 4, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unit_row(rows[i].name);
+        struct tv_gaps gaps;
+        fill(&gaps, TV_GAPS_MAX + 3);
+        tv_gaps_truncate(&gaps, rows[i].offset);
+        assert_int_equal(gaps.listed, rows[i].listed);
+        assert_int_equal(gaps.count, rows[i].count);
+        assert_int_equal(gaps.bytes, rows[i].bytes);
+        assert_int_equal(gaps.list[gaps.listed - 1].length, rows[i].last_length);
+        tv_gaps_fini(&gaps);
+    }
+}
+
+#define MODEL_BYTES 20000
+
+/* The list against a map of the lost bytes: exact where it says so, never with a lost byte missing, always one that can be read. */
+static void check_model(const struct tv_gaps *gaps, const bool *lost, uint64_t end, bool exact) {
+    uint64_t count = 0, bytes = 0;
+    for (uint64_t i = 0; i < end; i++) {
+        bytes += lost[i];
+        count += lost[i] && (i == 0 || !lost[i - 1]);
+        bool listed = tv_gaps_find(gaps->list, gaps->listed, i, 1) != NULL;
+        assert_true(listed || !lost[i]);
+        assert_true(lost[i] || !listed || (gaps->count > gaps->listed && i >= gaps->list[gaps->listed - 1].offset));
+    }
+    assert_true(gaps->bytes >= bytes);
+    if (exact || gaps->count == gaps->listed) {
+        assert_int_equal(gaps->bytes, bytes);
+        assert_int_equal(gaps->count, count);
+    }
+    uint8_t packed[TV_GAPS_PACKED_BYTES_MAX];
+    struct tv_packed_gaps made = tv_gaps_pack(gaps, packed), read;
+    if (made.packed_bytes > 0)
+        assert_int_equal(tv_gaps_read(packed, made.packed_bytes, end, &read, &error), TROVE_OK);
+}
+
+static void test_truncating_against_a_model(void **state) {
+    (void)state;
+    uint64_t random = unit_seed();
+    static bool lost[MODEL_BYTES];
+    for (int round = 0; round < 40; round++) {
+        memset(lost, 0, sizeof lost);
+        struct tv_gaps gaps;
+        tv_gaps_init(&gaps);
+        uint64_t end = 0;
+        bool exact = true;
+        for (int step = 0; step < 12; step++) {
+            uint64_t to = end + unit_random(&random) % (MODEL_BYTES - end);
+            while (end + 10 < to) {
+                uint64_t length = 1 + unit_random(&random) % 5;
+                end += unit_random(&random) % 6;
+                append(&gaps, end, length);
+                memset(lost + end, true, (size_t)length);
+                end += length;
+            }
+            check_model(&gaps, lost, end, exact);
+            uint64_t back = unit_random(&random) % 3 == 0 ? unit_random(&random) % (end + 1) : unit_random(&random) % 20;
+            end -= back < end ? back : end;
+            memset(lost + end, false, sizeof lost - (size_t)end);
+            tv_gaps_truncate(&gaps, end);
+            exact = gaps.count == gaps.listed;
+            check_model(&gaps, lost, end, exact);
+        }
         tv_gaps_fini(&gaps);
     }
 }
@@ -306,6 +460,10 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_no_gap),
         cmocka_unit_test(test_beyond_2_64_is_refused),
         cmocka_unit_test(test_cap),
+        cmocka_unit_test(test_truncating),
+        cmocka_unit_test(test_appending_behind_a_truncation),
+        cmocka_unit_test(test_truncating_a_lengthened_list),
+        cmocka_unit_test(test_truncating_against_a_model),
         cmocka_unit_test(test_finding),
         cmocka_unit_test(test_packing),
         cmocka_unit_test(test_an_empty_list_has_no_bytes),
