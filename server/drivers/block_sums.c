@@ -4,8 +4,11 @@
 #include "object.h"
 #include "xxh3.h"
 
-#include <pthread.h>
 #include <string.h>
+
+/* A rewound list that has more room than this many times what it holds gives it back. */
+#define SPARE_MAX    4
+#define CAPACITY_MIN 16
 
 static const char zeros[TV_BLOCK_BYTES];
 static uint64_t zero_block_sum;
@@ -20,15 +23,25 @@ uint64_t tvs_zeros_sum(size_t bytes) {
     return bytes == TV_BLOCK_BYTES ? zero_block_sum : tv_hash(zeros, bytes);
 }
 
-static trove_status add(struct tvs_block_sums *sums, uint64_t sum, trove_error *error) {
-    if (sums->count == sums->capacity) {
-        size_t capacity = sums->capacity == 0 ? 16 : sums->capacity * 2;
-        uint64_t *grown = realloc(sums->sums, capacity * sizeof *grown);
-        if (grown == NULL)
-            return tvs_fail_no_memory("block checksums", error);
-        sums->sums = grown;
+void tvs_block_sums_init(struct tvs_block_sums *sums) {
+    *sums = (struct tvs_block_sums){0};
+    pthread_mutex_init(&sums->lock, NULL);
+}
+
+static bool resize(struct tvs_block_sums *sums, size_t capacity) {
+    pthread_mutex_lock(&sums->lock);
+    uint64_t *resized = realloc(sums->sums, capacity * sizeof *resized);
+    if (resized != NULL)
+        sums->sums = resized;
+    pthread_mutex_unlock(&sums->lock);
+    if (resized != NULL)
         sums->capacity = capacity;
-    }
+    return resized != NULL;
+}
+
+static trove_status add(struct tvs_block_sums *sums, uint64_t sum, trove_error *error) {
+    if (sums->count == sums->capacity && !resize(sums, sums->capacity == 0 ? CAPACITY_MIN : sums->capacity * 2))
+        return tvs_fail_no_memory("block checksums", error);
     sums->sums[sums->count++] = sum;
     return TROVE_OK;
 }
@@ -60,9 +73,16 @@ static void hash_part(XXH3_state_t *state, struct cursor at, uint64_t bytes) {
     }
 }
 
-static trove_status take_part(struct tvs_block_sums *sums, const struct cursor *at, uint64_t bytes, trove_error *error) {
+static trove_status need_state(struct tvs_block_sums *sums, trove_error *error) {
     if (sums->state == NULL && (sums->state = XXH3_createState()) == NULL)
         return tvs_fail_no_memory("a checksum's state", error);
+    return TROVE_OK;
+}
+
+static trove_status take_part(struct tvs_block_sums *sums, const struct cursor *at, uint64_t bytes, trove_error *error) {
+    trove_status status = need_state(sums, error);
+    if (status != TROVE_OK)
+        return status;
     if (sums->bytes % TV_BLOCK_BYTES == 0)
         XXH3_64bits_reset(sums->state);
     hash_part(sums->state, *at, bytes);
@@ -117,6 +137,46 @@ void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *a
     sums->finished = true;
 }
 
+static trove_status fail_mismatch(uint64_t begin, uint64_t bytes, trove_error *error) {
+    return TV_FAIL(error, DATA_LOSS, "bytes from %llu to %llu don't match their checksum", (unsigned long long)begin,
+                   (unsigned long long)(begin + bytes));
+}
+
+trove_status tvs_block_sums_rewind(struct tvs_block_sums *sums, uint64_t bytes, const void *block, trove_error *error) {
+    TV_ASSERT(bytes <= sums->bytes && !sums->finished);
+    size_t index = (size_t)(bytes / TV_BLOCK_BYTES), kept = (size_t)(bytes % TV_BLOCK_BYTES);
+    if (bytes == sums->bytes)
+        return TROVE_OK;
+    if (kept > 0) {
+        trove_status status = need_state(sums, error);
+        if (status != TROVE_OK)
+            return status;
+        uint64_t begin = bytes - kept;
+        size_t seen = sums->bytes - begin < TV_BLOCK_BYTES ? (size_t)(sums->bytes - begin) : TV_BLOCK_BYTES;
+        const void *from = block != NULL ? block : zeros;
+        if (tv_hash(from, seen) != (index < sums->count ? sums->sums[index] : XXH3_64bits_digest(sums->state)))
+            return fail_mismatch(begin, seen, error);
+        XXH3_64bits_reset(sums->state);
+        XXH3_64bits_update(sums->state, from, kept);
+    }
+    sums->count = index;
+    sums->bytes = bytes;
+    size_t capacity = index > CAPACITY_MIN ? index : CAPACITY_MIN;
+    if (sums->capacity / SPARE_MAX > capacity)
+        (void)resize(sums, capacity); /* that a smaller one can't be had does no harm */
+    return TROVE_OK;
+}
+
+trove_status tvs_block_sums_verify(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error) {
+    TV_ASSERT(data->offset % TV_BLOCK_BYTES == 0);
+    size_t first = (size_t)(data->offset / TV_BLOCK_BYTES), whole = (size_t)(data->bytes / TV_BLOCK_BYTES), good = 0;
+    pthread_mutex_lock(&sums->lock);
+    while (good < whole && sums->sums[first + good] == data->piece_sums[good])
+        good++;
+    pthread_mutex_unlock(&sums->lock);
+    return good == whole ? TROVE_OK : fail_mismatch(data->offset + good * TV_BLOCK_BYTES, TV_BLOCK_BYTES, error);
+}
+
 trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
                                    trove_error *error) {
     if (!sums->finished && sums->bytes % TV_BLOCK_BYTES != 0) {
@@ -135,5 +195,6 @@ trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expe
 void tvs_block_sums_fini(struct tvs_block_sums *sums) {
     free(sums->sums);
     XXH3_freeState(sums->state);
+    pthread_mutex_destroy(&sums->lock);
     *sums = (struct tvs_block_sums){0};
 }

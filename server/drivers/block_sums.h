@@ -1,7 +1,11 @@
 /* block_sums.h - collects the block checksums of an object that is written front to back in pieces of any size.
  *
  * A piece that is a whole block brings its checksum along (data.h); only blocks that arrive in several pieces, and the object's
- * last one, are hashed here. Eight bytes a block are held: 32 KiB for each GiB of the object. One thread at a time.
+ * last one, are hashed here. Eight bytes a block are held: 32 KiB for each GiB of the object.
+ *
+ * Threads: one at a time, but for tvs_block_sums_verify. A sum is written once, before the call that appended it returns; the only
+ * thing that a reader of older sums must be kept from is the list moving as it grows, so that is what the lock is for: it is
+ * taken a few times for each doubling, not for each sum.
  */
 #ifndef TVS_BLOCK_SUMS_H
 #define TVS_BLOCK_SUMS_H
@@ -9,7 +13,10 @@
 #include "data.h"
 #include "status.h"
 
+#include <pthread.h>
+
 struct tvs_block_sums {
+    pthread_mutex_t lock; /* held where `sums` moves, and by other threads that read */
     uint64_t *sums;
     size_t count;
     size_t capacity;
@@ -18,13 +25,20 @@ struct tvs_block_sums {
     bool finished;
 };
 
-/* Zeroed memory is an empty collection. */
+void tvs_block_sums_init(struct tvs_block_sums *sums);
 /* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory). */
 trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
 /* The same for `bytes` zeros. Costs the blocks, not the bytes. */
 trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error);
 /* Instead of appending: all sums of an object of `bytes` bytes at once, malloc'd. */
 void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *all_move, size_t count);
+/* Forgets what came from `bytes` on, which is at most what was seen. `block`: all that was seen of the block that `bytes` lies
+ * inside of, NULL if that is zeros; not looked at where `bytes` is a block's end. Not while others verify.
+ * Errors: DATA_LOSS (the block isn't what was seen), RESOURCE_EXHAUSTED. */
+trove_status tvs_block_sums_rewind(struct tvs_block_sums *sums, uint64_t bytes, const void *block, trove_error *error);
+/* Any thread, while one other appends: compares the pieces of `data`, which begins at a block's beginning, that are whole blocks;
+ * the calls that appended them have returned. Errors: DATA_LOSS, naming the range. */
+trove_status tvs_block_sums_verify(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
 /* Closes the last block; nothing may be appended afterwards. Computes the object's etag. Errors: RESOURCE_EXHAUSTED; DATA_LOSS where
  * `expected` isn't NULL and another one. */
 trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],

@@ -148,7 +148,19 @@ struct tvs_driver_ops {
      * object tells of them. `offset` equals what was written so far. After an error the put can only be aborted.
      * Errors: RESOURCE_EXHAUSTED, OUT_OF_RANGE (larger than an object may be). */
     trove_status (*put_gap)(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
+    /* Blocks. Forgets everything from `offset` on, bytes and gaps (one that reaches across is shortened): the next put_write or
+     * put_gap goes on there. `offset` is at most what was written so far, and may lie inside a block, whose beginning is then read
+     * back and verified. Not while a put_read is under way. After an error the put can only be aborted.
+     * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block: it has no bytes to go back to). */
     trove_status (*put_rewind)(struct tvs_put *put, uint64_t offset, trove_error *error);
+    /* Blocks. Reads what was written so far, gaps as zeros: as get_read does, but data->bytes may end inside a block wherever a
+     * put_write or put_gap did. Fills piece_sums and piece_count over exactly these bytes; whole blocks are verified against the
+     * checksums kept (DATA_LOSS naming object and range), a part of one is only hashed. An error is the reader's alone: the put can
+     * go on.
+     * Threads: any number, also while one other writes the put. The range lies below what a put_write or put_gap covered that
+     * has returned before this call begins (the caller's locks or atomics order them), and the put isn't rewound, committed or
+     * aborted until this returns. */
+    trove_status (*put_read)(struct tvs_put *put, struct tv_data *data, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
      * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
      * are DATA_LOSS and aren't published. */

@@ -5,7 +5,8 @@
  *   local_put.c        puts; local_get.c gets; local_list.c listings
  *   local_committer.c  the one thread that changes the index, and THE ORDER OF SYNCS
  *   local_index.c      RocksDB; local_record.c its rows as bytes; local_buckets.c the buckets in memory
- *   local_file.c       files, local_writer.c writing them, local_janitor.c removing them
+ *   local_file.c       files, local_writer.c writing them, local_unfinished.c reading and cutting what is written so far,
+ *                      local_janitor.c removing them
  *
  * DIR/            0700
  *   LOCK          held while the store is open; has the holder's process id
@@ -49,6 +50,8 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
                                  const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error);
 trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
+trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error);
+trove_status tvs_local_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error);
 void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
 void tvs_local_put_abort(struct tvs_put *put_move);
 void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,

@@ -1,4 +1,4 @@
-/* local_file.c - names, directories and their syncs; reading. Writing is in local_writer.c. See local_file.h. */
+/* local_file.c - names, directories and their syncs; reading. Writing is in local_writer.c and local_unfinished.c. See local_file.h. */
 #include "local_file.h"
 
 #include "store_io.h"
@@ -122,8 +122,7 @@ trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs
     return TROVE_OK;
 }
 
-/* Reads to the last byte of the iov. */
-static trove_status read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error) {
+trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error) {
     struct iovec left[TV_DATA_PIECES_MAX + 1];
     TV_ASSERT(count <= TV_DATA_PIECES_MAX + 1);
     memcpy(left, iov, count * sizeof *iov);
@@ -160,7 +159,7 @@ static void drop_behind(struct tvs_file_reader *reader, uint64_t read_to) {
 }
 
 trove_status tvs_file_reader_read(struct tvs_file_reader *reader, const struct tv_data *data, trove_error *error) {
-    trove_status status = read_all(reader->fd, data->iov, data->iov_count, data->offset, error);
+    trove_status status = tvs_file_read_all(reader->fd, data->iov, data->iov_count, data->offset, error);
     if (data->offset < reader->kept_from)
         reader->kept_from = data->offset;
     if (status == TROVE_OK)
@@ -171,7 +170,7 @@ trove_status tvs_file_reader_read(struct tvs_file_reader *reader, const struct t
 trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t first, size_t count, uint64_t *sums,
                                   trove_error *error) {
     struct iovec iov = {.iov_base = sums, .iov_len = count * sizeof *sums};
-    trove_status status = read_all(reader->fd, &iov, 1, reader->size + first * sizeof *sums, error);
+    trove_status status = tvs_file_read_all(reader->fd, &iov, 1, reader->size + first * sizeof *sums, error);
     for (size_t i = 0; status == TROVE_OK && i < count; i++)
         sums[i] = le64toh(sums[i]);
     return status;

@@ -11,7 +11,7 @@
  * instead. Reading goes through the page cache: its read-ahead overlaps the disk with the network, which one thread with
  * O_DIRECT doesn't, and objects are often read more than once.
  *
- * A writer and a reader belong to one thread at a time; the store may be used by any.
+ * A writer and a reader belong to one thread at a time, but for tvs_file_writer_read; the store may be used by any.
  */
 #ifndef TVS_LOCAL_FILE_H
 #define TVS_LOCAL_FILE_H
@@ -70,9 +70,17 @@ struct tvs_file_writer {
     int fd; /* -1: not created yet */
     bool direct;
     uint64_t bytes;      /* taken */
-    uint64_t file_bytes; /* of them in the file, or a hole in it */
+    uint64_t file_bytes; /* of them in the file, or a hole in it: the file's length */
     uint8_t *tail;       /* what isn't yet: up to TV_BLOCK_BYTES, aligned; NULL until needed */
     size_t tail_bytes;
+    /* under `lock`: what other threads may read meanwhile; see local_unfinished.c */
+    pthread_mutex_t lock;
+    struct {
+        uint64_t file_bytes;
+        const uint8_t *tail;
+        size_t tail_bytes;
+    } shown;
+    int read_fd; /* -1: nobody has read yet */
 };
 
 /* No file is made until more than TV_INLINE_BYTES_MAX have come: an object that turns out to be small goes into the index. */
@@ -89,6 +97,22 @@ trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64
 trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, uint64_t size, trove_error *error);
 /* Closes, and removes the file if there is one. */
 void tvs_file_writer_abandon(struct tvs_file_writer *writer);
+void tvs_file_writer_fini(struct tvs_file_writer *writer); /* the same, at its end */
+
+/* local_unfinished.c */
+/* Makes what was written so far what tvs_file_writer_read sees: after an append or skip, before it is told to anybody. */
+void tvs_file_writer_show(struct tvs_file_writer *writer);
+/* Blocks. Fills data's memory from what was appended and shown. Any thread, while one other appends and shows. */
+trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error);
+/* Blocks. Goes back to `bytes`, which is at most what was taken. `block` has the beginning of the block that `bytes` lies inside of,
+ * at least up to there; not looked at where it is a block's end. Not while others read. After an error the writer can only be
+ * abandoned. */
+trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error);
+/* Blocks. Makes the file as long as file_bytes says: shorter, or longer by a hole. */
+trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, trove_error *error);
+
+/* Blocks: reads to the last byte of the iov. Errors: DATA_LOSS. */
+trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error);
 
 struct tvs_file_reader {
     int fd; /* -1: none */

@@ -64,6 +64,7 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
     memcpy(made->key, key, key_bytes);
     tvs_strings_write(options, made->strings);
     tvs_conditions_keep(&options->conditions, &made->conditions);
+    tvs_block_sums_init(&made->sums);
     tvs_file_writer_init(&made->writer, &local->files);
     status = check_conditions_early(local, in, key, &made->conditions, error);
     if (status != TROVE_OK) {
@@ -74,25 +75,30 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
     return TROVE_OK;
 }
 
-/* Says which object it was. */
-static trove_status name_object(const struct tvs_put *put, trove_status status, trove_error *error) {
+/* Says which object it was, and what was being done with it. */
+static trove_status name_object(const struct tvs_put *put, const char *what, trove_status status, trove_error *error) {
     if (status == TROVE_OK || error == NULL)
         return status;
     char name[TVS_NAME_BYTES];
     trove_error inner = *error;
-    return tv_error_set(error, status, "storing %s: %s", tvs_object_name(put->bucket->name, put->key, name), inner.message);
+    return tv_error_set(error, status, "%s %s: %s", what, tvs_object_name(put->bucket->name, put->key, name), inner.message);
 }
 
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
     trove_status status = tvs_block_sums_append(&put->sums, data, error);
     if (status == TROVE_OK)
         status = tvs_file_writer_append(&put->writer, data, error);
-    return name_object(put, status, error);
+    if (status == TROVE_OK)
+        tvs_file_writer_show(&put->writer);
+    return name_object(put, "storing", status, error);
 }
 
 trove_status tvs_local_put_zeros(struct tvs_put *put, uint64_t bytes, trove_error *error) {
     trove_status status = tvs_file_writer_skip(&put->writer, bytes, error);
-    return status == TROVE_OK ? tvs_block_sums_append_zeros(&put->sums, bytes, error) : status;
+    if (status != TROVE_OK)
+        return status;
+    tvs_file_writer_show(&put->writer);
+    return tvs_block_sums_append_zeros(&put->sums, bytes, error);
 }
 
 static trove_status charge_gap(struct tvs_put *put, uint64_t length, trove_error *error) {
@@ -115,7 +121,54 @@ trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t le
         status = tvs_local_put_zeros(put, length, error);
     if (status == TROVE_OK)
         status = tv_gaps_append(&put->gaps, offset, length, error);
-    return name_object(put, status, error);
+    return name_object(put, "storing", status, error);
+}
+
+/* The block that `offset` lies inside of, as far as it was written; malloc'd, aligned. */
+static trove_status read_block(struct tvs_put *put, uint64_t offset, void **block, trove_error *error) {
+    uint64_t begin = offset - offset % TV_BLOCK_BYTES, left = put->sums.bytes - begin;
+    size_t bytes = left < TV_BLOCK_BYTES ? (size_t)left : TV_BLOCK_BYTES;
+    if ((*block = aligned_alloc(4096, TV_BLOCK_BYTES)) == NULL)
+        return tvs_fail_no_memory("a block", error);
+    struct tv_data data = {.offset = begin, .bytes = bytes, .iov_count = 1, .iov[0] = {*block, bytes}};
+    return tvs_file_writer_read(&put->writer, &data, error);
+}
+
+/* Gaps aren't charged for one by one: a put needs no more than it has checksums. */
+static void give_back_gap_sums(struct tvs_put *put) {
+    uint64_t needed = put->sums.count * sizeof(uint64_t);
+    if (put->gap_sums_bytes <= needed)
+        return;
+    atomic_fetch_sub_explicit(&put->local->gap_sums_bytes, put->gap_sums_bytes - needed, memory_order_relaxed);
+    put->gap_sums_bytes = needed;
+}
+
+trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    TV_ASSERT(offset <= put->sums.bytes);
+    if (offset == put->sums.bytes)
+        return TROVE_OK;
+    void *block = NULL;
+    trove_status status = offset % TV_BLOCK_BYTES != 0 ? read_block(put, offset, &block, error) : TROVE_OK;
+    if (status == TROVE_OK)
+        status = tvs_block_sums_rewind(&put->sums, offset, block, error);
+    if (status == TROVE_OK)
+        status = tvs_file_writer_rewind(&put->writer, offset, block, error);
+    free(block);
+    if (status == TROVE_OK) {
+        tvs_file_writer_show(&put->writer);
+        tv_gaps_truncate(&put->gaps, offset);
+        give_back_gap_sums(put);
+    }
+    return name_object(put, "going back in", status, error);
+}
+
+trove_status tvs_local_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+    trove_status status = tvs_file_writer_read(&put->writer, data, error);
+    if (status == TROVE_OK) {
+        tv_data_hash(data);
+        status = tvs_block_sums_verify(&put->sums, data, error);
+    }
+    return name_object(put, "reading what was put so far of", status, error);
 }
 
 trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_object *source, trove_error *error) {
@@ -142,7 +195,7 @@ trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove
 void tvs_local_put_abort(struct tvs_put *put_move) {
     if (put_move == NULL)
         return;
-    tvs_file_writer_abandon(&put_move->writer);
+    tvs_file_writer_fini(&put_move->writer);
     tvs_block_sums_fini(&put_move->sums);
     tv_gaps_fini(&put_move->gaps);
     atomic_fetch_sub_explicit(&put_move->local->gap_sums_bytes, put_move->gap_sums_bytes, memory_order_relaxed);

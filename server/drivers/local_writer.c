@@ -14,7 +14,8 @@
 #define DIRECT_BYTES_MIN (64 * TV_KIB)
 
 void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store *store) {
-    *writer = (struct tvs_file_writer){.store = store, .fd = -1};
+    *writer = (struct tvs_file_writer){.store = store, .fd = -1, .read_fd = -1};
+    pthread_mutex_init(&writer->lock, NULL);
 }
 
 static trove_status create_file(struct tvs_file_writer *writer, trove_error *error) {
@@ -76,7 +77,10 @@ static trove_status write_all(struct tvs_file_writer *writer, struct iovec *iov,
 static trove_status flush_tail(struct tvs_file_writer *writer, trove_error *error) {
     struct iovec iov = {.iov_base = writer->tail, .iov_len = writer->tail_bytes};
     writer->tail_bytes = 0;
-    return write_all(writer, &iov, 1, error);
+    trove_status status = write_all(writer, &iov, 1, error);
+    if (status == TROVE_OK)
+        tvs_file_writer_show(writer); /* the buffer is used again from its beginning on */
+    return status;
 }
 
 static trove_status gather(struct tvs_file_writer *writer, const char *from, size_t bytes, trove_error *error) {
@@ -185,7 +189,8 @@ trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes
         return status;
     bytes -= before;
     writer->file_bytes += bytes - bytes % DIRECT_ALIGNMENT;
-    return gather_zeros(writer, bytes % DIRECT_ALIGNMENT, error);
+    status = tvs_file_writer_set_length(writer, error);
+    return status == TROVE_OK ? gather_zeros(writer, bytes % DIRECT_ALIGNMENT, error) : status;
 }
 
 trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
@@ -302,6 +307,9 @@ trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, 
 }
 
 void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
+    if (writer->read_fd >= 0)
+        tvs_store_io->close(writer->read_fd);
+    writer->read_fd = -1;
     if (writer->fd >= 0) {
         tvs_store_io->close(writer->fd);
         writer->fd = -1;
@@ -310,4 +318,9 @@ void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
     free(writer->tail);
     writer->tail = NULL;
     writer->tail_bytes = 0;
+}
+
+void tvs_file_writer_fini(struct tvs_file_writer *writer) {
+    tvs_file_writer_abandon(writer);
+    pthread_mutex_destroy(&writer->lock);
 }

@@ -1,4 +1,4 @@
-/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c and mem_list.c share. */
+/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c, mem_list.c and mem_put.c share. */
 #ifndef TVS_MEM_H
 #define TVS_MEM_H
 
@@ -55,6 +55,9 @@ trove_status tvs_mem_describe(const struct tvs_mem_object *from, struct tvs_obje
 trove_status tvs_mem_publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
                              const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object, trove_error *error);
 
+/* `block` NULL: zeros. */
+void tvs_mem_copy_piece(const struct iovec *to, const void *block);
+
 /* Of the driver's table. */
 trove_status tvs_mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error);
@@ -64,5 +67,15 @@ trove_status tvs_mem_copy(struct tvs_driver *driver, const char *from_bucket, co
                           trove_error *error);
 trove_status tvs_mem_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
                           void *context, bool *more, trove_error *error);
+trove_status tvs_mem_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                               const struct tvs_put_options *options, struct tvs_put **put, trove_error *error);
+trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error);
+trove_status tvs_mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
+trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error);
+trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error);
+void tvs_mem_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context);
+void tvs_mem_put_abort(struct tvs_put *put_move);
+void tvs_mem_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                       const struct tv_data *data, tvs_commit_done done, void *context);
 
 #endif

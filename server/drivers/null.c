@@ -2,7 +2,8 @@
  *
  * The rule: every bucket exists and is empty to a listing; a key that ends in "-" and a decimal number, such as
  * "zeros-1073741824", reads as an object of that many zero bytes (at most 64 GiB); no other key exists. A put is checksummed as
- * everywhere, so that it is answered with a true etag, and then forgotten.
+ * everywhere, so that it is answered with a true etag, and then forgotten: what is read of it while it is being written is zeros,
+ * too, and going back inside a block, whose beginning would have to be hashed once more, can't be.
  *
  * What a read costs: the segments that are handed in are reused and hold bytes of other objects, so they are really cleared: one
  * pass over the memory. In exchange no hash is computed: all whole blocks share one known checksum. One pass is also what a
@@ -173,6 +174,7 @@ static trove_status null_put_begin(struct tvs_driver *driver, const char *bucket
     if (made == NULL)
         return tvs_fail_no_memory("a put", error);
     *made = (struct tvs_put){.key_bytes = key_bytes, .strings_bytes = strings_bytes, .metadata_count = options->metadata_count};
+    tvs_block_sums_init(&made->sums);
     memcpy(made->text, key, key_bytes);
     tvs_strings_write(options, made->text + key_bytes);
     *put = made;
@@ -191,6 +193,30 @@ static trove_status null_put_gap(struct tvs_put *put, uint64_t offset, uint64_t 
     TV_ASSERT(offset == put->sums.bytes);
     trove_status status = tvs_block_sums_append_zeros(&put->sums, length, error);
     return status == TROVE_OK ? tv_gaps_append(&put->gaps, offset, length, error) : status;
+}
+
+static trove_status null_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    if (offset != put->sums.bytes && offset % TV_BLOCK_BYTES != 0)
+        return TV_FAIL(error, UNIMPLEMENTED,
+                       "the null store keeps no bytes: a put can go back to a multiple of %llu, not to %llu",
+                       (unsigned long long)TV_BLOCK_BYTES, (unsigned long long)offset);
+    tv_gaps_truncate(&put->gaps, offset);
+    return tvs_block_sums_rewind(&put->sums, offset, NULL, error);
+}
+
+static void make_zeros(struct tv_data *data) {
+    data->piece_count = data->iov_count;
+    for (uint32_t i = 0; i < data->iov_count; i++) {
+        memset(data->iov[i].iov_base, 0, data->iov[i].iov_len);
+        data->piece_sums[i] = tvs_zeros_sum(data->iov[i].iov_len);
+    }
+}
+
+static trove_status null_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+    (void)put;
+    (void)error;
+    make_zeros(data);
+    return TROVE_OK;
 }
 
 static void null_put_abort(struct tvs_put *put_move) {
@@ -270,11 +296,7 @@ static trove_status null_get_read(struct tvs_get *get, struct tv_data *data, tro
     if (data->offset > get->size || data->bytes > get->size - data->offset)
         return TV_FAIL(error, OUT_OF_RANGE, "bytes %llu to %llu of a null object of %llu", (unsigned long long)data->offset,
                        (unsigned long long)(data->offset + data->bytes), (unsigned long long)get->size);
-    data->piece_count = data->iov_count;
-    for (uint32_t i = 0; i < data->iov_count; i++) {
-        memset(data->iov[i].iov_base, 0, data->iov[i].iov_len);
-        data->piece_sums[i] = tvs_zeros_sum(data->iov[i].iov_len);
-    }
+    make_zeros(data);
     return TROVE_OK;
 }
 
@@ -298,6 +320,8 @@ const struct tvs_driver_ops tvs_null_driver = {
     .put_begin = null_put_begin,
     .put_write = null_put_write,
     .put_gap = null_put_gap,
+    .put_rewind = null_put_rewind,
+    .put_read = null_put_read,
     .put_commit = null_put_commit,
     .put_abort = null_put_abort,
     .put_small = null_put_small,

@@ -34,6 +34,7 @@ const struct tvs_store_io tvs_store_io_system = {
     .rename_at = renameat,
     .preadv = preadv,
     .pwritev = pwritev,
+    .set_length = ftruncate,
     .fdatasync = fdatasync,
     .sync_directory = fsync,
     .clone = system_clone,

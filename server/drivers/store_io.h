@@ -19,6 +19,7 @@ struct tvs_store_io {
     int (*rename_at)(int from_directory, const char *from, int to_directory, const char *to);
     ssize_t (*preadv)(int fd, const struct iovec *iov, int count, off_t offset);
     ssize_t (*pwritev)(int fd, const struct iovec *iov, int count, off_t offset);
+    int (*set_length)(int fd, off_t length);                     /* ftruncate: shorter, or longer by a hole */
     int (*fdatasync)(int fd);                                    /* a file's bytes and length */
     int (*sync_directory)(int fd);                               /* a directory's entries: fsync */
     int (*clone)(int from, int to);                              /* FICLONE: shares all blocks of a file */

@@ -1,4 +1,4 @@
-/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, truncating, finding, packing, and what a damaged disk may hold. */
+/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, cutting, finding, packing, and what a damaged disk may hold. */
 #include "gaps.h"
 
 #include "unit.h"

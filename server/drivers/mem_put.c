@@ -1,0 +1,298 @@
+/* mem_put.c - puts into the mem driver: an object that one thread builds, block by block, each charged before it is taken. */
+#include "block_sums.h"
+#include "mem.h"
+
+#include <string.h>
+
+/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and the bytes
+ * of any that are written don't change: only what moves must be kept from them. */
+struct tvs_put {
+    pthread_mutex_t lock; /* held where the table of blocks or the last block moves, and by other threads that read */
+    struct tvs_mem *mem;
+    uint64_t bucket_id;
+    char bucket[TV_BUCKET_BYTES_MAX + 1];
+    struct tvs_conditions_copy conditions;
+    struct tvs_block_sums sums;
+    struct tv_gaps gaps;
+    struct tvs_mem_object *object; /* being built */
+    size_t block_capacity;         /* of its table of blocks */
+    size_t last_capacity;          /* of its last block, in bytes */
+};
+
+void tvs_mem_put_abort(struct tvs_put *put_move) {
+    if (put_move == NULL)
+        return;
+    tvs_mem_object_release(put_move->object);
+    tvs_block_sums_fini(&put_move->sums);
+    tv_gaps_fini(&put_move->gaps);
+    pthread_mutex_destroy(&put_move->lock);
+    free(put_move);
+}
+
+trove_status tvs_mem_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                               const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
+    struct tvs_mem *mem = tvs_mem_of(driver);
+    struct tvs_put *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return tvs_fail_no_memory("a put", error);
+    made->mem = mem;
+    pthread_mutex_init(&made->lock, NULL);
+    tvs_block_sums_init(&made->sums);
+    memcpy(made->bucket, bucket, strlen(bucket) + 1);
+    tvs_conditions_keep(&options->conditions, &made->conditions);
+    pthread_mutex_lock(&mem->lock);
+    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
+    trove_status status = TROVE_OK;
+    if (in == NULL) {
+        status = tvs_fail_no_bucket(bucket, error);
+    } else {
+        made->bucket_id = in->id;
+        const struct tvs_mem_object *found = tvs_mem_map_find(&in->map, key);
+        status = tvs_conditions_check(&made->conditions, found == NULL ? NULL : found->etag,
+                                      found == NULL ? 0 : found->generation, bucket, key, error);
+    }
+    pthread_mutex_unlock(&mem->lock);
+    if (status == TROVE_OK)
+        status = tvs_mem_object_create(mem, key, tvs_strings_bytes(options), options->metadata_count, &made->object, error);
+    if (status != TROVE_OK) {
+        tvs_mem_put_abort(made);
+        return status;
+    }
+    tvs_strings_write(options, made->object->key + made->object->key_bytes + 1);
+    *put = made;
+    return TROVE_OK;
+}
+
+static bool resize_table(struct tvs_put *put, size_t capacity) {
+    pthread_mutex_lock(&put->lock);
+    void **resized = realloc(put->object->blocks, capacity * sizeof *resized);
+    if (resized != NULL)
+        put->object->blocks = resized;
+    pthread_mutex_unlock(&put->lock);
+    if (resized != NULL)
+        put->block_capacity = capacity;
+    return resized != NULL;
+}
+
+static trove_status add_block(struct tvs_put *put, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    if (object->block_count == put->block_capacity && !resize_table(put, put->block_capacity == 0 ? 1 : put->block_capacity * 2))
+        return tvs_fail_no_memory("an object's blocks", error);
+    object->blocks[object->block_count++] = NULL;
+    put->last_capacity = 0;
+    return TROVE_OK;
+}
+
+/* Makes the last block so large. What it costs is charged before it is taken. */
+static trove_status resize_last_block(struct tvs_put *put, size_t capacity, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    if (capacity > put->last_capacity) {
+        trove_status status = tvs_mem_charge(put->mem, capacity - put->last_capacity, error);
+        if (status != TROVE_OK)
+            return status;
+    }
+    pthread_mutex_lock(&put->lock);
+    void *resized = realloc(object->blocks[object->block_count - 1], capacity);
+    if (resized != NULL)
+        object->blocks[object->block_count - 1] = resized;
+    pthread_mutex_unlock(&put->lock);
+    if (resized == NULL && capacity > put->last_capacity)
+        atomic_fetch_sub(&put->mem->bytes, capacity - put->last_capacity);
+    if (resized == NULL)
+        return tvs_fail_no_memory("an object's block", error);
+    if (capacity < put->last_capacity)
+        atomic_fetch_sub(&put->mem->bytes, put->last_capacity - capacity);
+    object->charged_bytes = object->charged_bytes - put->last_capacity + capacity;
+    put->last_capacity = capacity;
+    return TROVE_OK;
+}
+
+/* Room for `bytes` more in the last block, which has `used`: exactly so many at first, twice as many when it has to grow. */
+static trove_status make_room(struct tvs_put *put, size_t used, size_t bytes, trove_error *error) {
+    if (used == 0) {
+        trove_status status = add_block(put, error);
+        return status != TROVE_OK ? status : resize_last_block(put, bytes, error);
+    }
+    if (used + bytes <= put->last_capacity)
+        return TROVE_OK;
+    size_t capacity = put->last_capacity * 2 > used + bytes ? put->last_capacity * 2 : used + bytes;
+    return resize_last_block(put, capacity < TV_BLOCK_BYTES ? capacity : TV_BLOCK_BYTES, error);
+}
+
+trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    for (uint32_t i = 0; i < data->iov_count; i++) {
+        const char *from = data->iov[i].iov_base;
+        size_t left = data->iov[i].iov_len;
+        while (left > 0) {
+            size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+            size_t here = TV_BLOCK_BYTES - used < left ? TV_BLOCK_BYTES - used : left;
+            trove_status status = make_room(put, used, here, error);
+            if (status != TROVE_OK)
+                return status;
+            memcpy((char *)object->blocks[object->block_count - 1] + used, from, here);
+            object->size += here;
+            from += here;
+            left -= here;
+        }
+    }
+    return tvs_block_sums_append(&put->sums, data, error);
+}
+
+/* Zeros in a block that has other bytes, too. */
+static trove_status write_zeros(struct tvs_put *put, size_t used, size_t bytes, trove_error *error) {
+    trove_status status = make_room(put, used, bytes, error);
+    if (status == TROVE_OK)
+        memset((char *)put->object->blocks[put->object->block_count - 1] + used, 0, bytes);
+    return status;
+}
+
+/* The blocks that lie wholly in this range. */
+static uint64_t holes_in(uint64_t offset, uint64_t length) {
+    uint64_t lead = (TV_BLOCK_BYTES - offset % TV_BLOCK_BYTES) % TV_BLOCK_BYTES;
+    return length > lead ? (length - lead) / TV_BLOCK_BYTES : 0;
+}
+
+trove_status tvs_mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    TV_ASSERT(offset == object->size);
+    uint64_t tables = holes_in(offset, length) * TVS_MEM_HOLE_BYTES;
+    trove_status status = tvs_mem_charge(put->mem, tables, error);
+    if (status != TROVE_OK)
+        return status;
+    object->charged_bytes += tables;
+    for (uint64_t left = length; left > 0;) {
+        size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+        size_t here = TV_BLOCK_BYTES - used < left ? TV_BLOCK_BYTES - used : (size_t)left;
+        status = here == TV_BLOCK_BYTES ? add_block(put, error) : write_zeros(put, used, here, error);
+        if (status != TROVE_OK)
+            return status;
+        object->size += here;
+        left -= here;
+    }
+    status = tvs_block_sums_append_zeros(&put->sums, length, error);
+    return status == TROVE_OK ? tv_gaps_append(&put->gaps, offset, length, error) : status;
+}
+
+static void give_back(struct tvs_put *put, size_t bytes) {
+    put->object->charged_bytes -= bytes;
+    atomic_fetch_sub_explicit(&put->mem->bytes, bytes, memory_order_relaxed);
+}
+
+static void drop_last_block(struct tvs_put *put) {
+    struct tvs_mem_object *object = put->object;
+    void *block = object->blocks[--object->block_count];
+    give_back(put, block != NULL ? put->last_capacity : TVS_MEM_HOLE_BYTES);
+    free(block);
+    put->last_capacity = TV_BLOCK_BYTES; /* of the one before it, which is whole */
+}
+
+/* A block that lay in a gap and isn't whole any more has its zeros for itself. */
+static trove_status rewind_blocks(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    size_t kept = (size_t)(offset % TV_BLOCK_BYTES);
+    while (object->block_count > (offset + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES)
+        drop_last_block(put);
+    object->size = offset;
+    bool is_hole = kept > 0 && object->blocks[object->block_count - 1] == NULL;
+    if (is_hole)
+        drop_last_block(put);
+    if (put->block_capacity > 4 * (object->block_count + 1))
+        (void)resize_table(put, object->block_count + 1); /* that a smaller one can't be had does no harm */
+    return is_hole ? write_zeros(put, 0, kept, error) : TROVE_OK;
+}
+
+trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    TV_ASSERT(offset <= object->size);
+    size_t index = (size_t)(offset / TV_BLOCK_BYTES);
+    trove_error inner = {0};
+    trove_status status =
+        tvs_block_sums_rewind(&put->sums, offset, index < object->block_count ? object->blocks[index] : NULL, &inner);
+    if (status != TROVE_OK) {
+        char name[TVS_NAME_BYTES];
+        return tv_error_set(error, status, "going back in %s: %s", tvs_object_name(put->bucket, object->key, name),
+                            inner.message);
+    }
+    tv_gaps_truncate(&put->gaps, offset);
+    return rewind_blocks(put, offset, error);
+}
+
+trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+    const void *blocks[TV_DATA_PIECES_MAX];
+    size_t first = (size_t)(data->offset / TV_BLOCK_BYTES);
+    TV_ASSERT(data->iov_count <= TV_DATA_PIECES_MAX);
+    pthread_mutex_lock(&put->lock);
+    for (uint32_t i = 0; i < data->iov_count; i++) {
+        blocks[i] = put->object->blocks[first + i];
+        if (data->iov[i].iov_len < TV_BLOCK_BYTES) /* it may be the last one, which moves */
+            tvs_mem_copy_piece(&data->iov[i], blocks[i]);
+    }
+    pthread_mutex_unlock(&put->lock);
+    for (uint32_t i = 0; i < data->iov_count; i++)
+        if (data->iov[i].iov_len == TV_BLOCK_BYTES)
+            tvs_mem_copy_piece(&data->iov[i], blocks[i]);
+    tv_data_hash(data);
+    trove_error inner = {0};
+    trove_status status = tvs_block_sums_verify(&put->sums, data, &inner);
+    if (status == TROVE_OK)
+        return TROVE_OK;
+    char name[TVS_NAME_BYTES];
+    return tv_error_set(error, status, "reading what was put so far of %s: %s",
+                        tvs_object_name(put->bucket, put->object->key, name), inner.message);
+}
+
+static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    size_t bytes = tv_gaps_packed_bytes(&put->gaps);
+    trove_status status = tvs_mem_charge(put->mem, bytes, error);
+    if (status != TROVE_OK)
+        return status;
+    object->charged_bytes += bytes;
+    return tvs_gaps_keep(&put->gaps, &object->packed_gaps, &object->gaps, error);
+}
+
+static trove_status put_finish(struct tvs_put *put, const char *expected, struct tvs_object *described, trove_error *error) {
+    struct tvs_mem_object *object = put->object;
+    trove_status status = tvs_block_sums_finish(&put->sums, expected, object->etag, error);
+    if (status == TROVE_OK)
+        status = keep_gaps(put, error);
+    if (status != TROVE_OK)
+        return status;
+    size_t used = (size_t)(object->size % TV_BLOCK_BYTES);
+    if (used != 0 && used < put->last_capacity)
+        (void)!resize_last_block(put, used, NULL); /* only gives back: that it fails does no harm */
+    object->sums = put->sums.sums;
+    put->sums.sums = NULL;
+    /* Described before it is published: afterwards nothing may fail. */
+    status = tvs_mem_describe(object, described, error);
+    if (status == TROVE_OK)
+        status = tvs_mem_publish(put->mem, put->bucket, put->bucket_id, object->key, &put->conditions, object, error);
+    described->generation = object->generation;
+    described->modified_ns = object->modified_ns;
+    return status;
+}
+
+void tvs_mem_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context) {
+    trove_error error = {0};
+    struct tvs_object object = {0};
+    trove_status status = put_finish(put_move, expected, &object, &error);
+    done(context, status, status == TROVE_OK ? &object : NULL, &error);
+    tvs_object_fini(&object);
+    tvs_mem_put_abort(put_move);
+}
+
+void tvs_mem_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
+                       const struct tv_data *data, tvs_commit_done done, void *context) {
+    struct tvs_put *put = NULL;
+    trove_error error = {0};
+    trove_status status = tvs_mem_put_begin(driver, bucket, key, options, &put, &error);
+    if (status == TROVE_OK)
+        status = tvs_mem_put_write(put, data, &error);
+    if (status == TROVE_OK) {
+        tvs_mem_put_commit(put, NULL, done, context);
+        return;
+    }
+    tvs_mem_put_abort(put);
+    done(context, status, NULL, &error);
+}
