@@ -205,6 +205,8 @@ static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
     if (status == TROVE_OK)
         status = tvs_gaps_check(stream->bucket, &stream->object, stream->range_offset, stream->range_length, stream->allow_gaps,
                                 error);
+    if (status == TROVE_OK && stream->allow_gaps)
+        status = tvs_wire_gaps_init(&stream->gaps, &stream->object, error);
     if (status == TROVE_OK)
         status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)

@@ -199,9 +199,6 @@ static trove_status check_seek(const struct tvs_stream *stream, const Trove__V1_
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go on at %llu; it has received %llu bytes",
                        stream->bucket, stream->key, (unsigned long long)offset,
                        (unsigned long long)stream->receiver.taken_offset);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD && stream->session->server->ops->put_rewind == NULL)
-        return TV_FAIL(error, UNIMPLEMENTED, "%s/%s: this server's store can't go back in an upload", stream->bucket,
-                       stream->key);
     if (stream->direction == TROVE_DIRECTION_DOWNLOAD && (offset < stream->range_offset || offset > stream->read_end))
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
                        stream->key, (unsigned long long)stream->range_offset, (unsigned long long)stream->read_end,
