@@ -225,13 +225,13 @@ static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error
 }
 
 static trove_status check_open(const struct tvs_server *server, const Trove__V1__Open *open, trove_error *error) {
-    trove_status status = check_unimplemented(open, error);
-    if (status != TROVE_OK)
-        return status;
     if (open->lossy && open->resumable)
         return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
     if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure DROP loses chunks: the stream must be opened as lossy");
+    trove_status status = check_unimplemented(open, error);
+    if (status != TROVE_OK)
+        return status;
     if ((unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure %d is none", (int)open->backpressure);
     if (open->direction != TROVE__V1__DIRECTION__UPLOAD && open->direction != TROVE__V1__DIRECTION__DOWNLOAD)

@@ -59,11 +59,8 @@ static void options_with_hooks(trove_stream_options *options, struct record *rec
     trove_stream_options_init(options);
     options->chunk_bytes = 100 * KIB;
     options->channel_chunks = 4;
-    options->hooks = (trove_stream_hooks){.context = record,
-                                          .on_progress = on_progress,
-                                          .on_chunk = on_chunk,
-                                          .on_complete = on_complete,
-                                          .on_error = on_error};
+    options->hooks = (trove_stream_hooks){
+        .context = record, .on_progress = on_progress, .on_chunk = on_chunk, .on_complete = on_complete, .on_error = on_error};
 }
 
 static void check_completed(const struct record *record, unsigned chunks, uint64_t size) {
@@ -268,7 +265,8 @@ static void test_misuse(void **state) {
     CHECK_FAILS(trove_stream_write(stream, &chunk, 0, &error), INVALID_ARGUMENT, "1048577", &error);
     trove_stream_chunk_put(stream, chunk);
     CHECK_FAILS(trove_stream_read(stream, 0, &chunk, &error), FAILED_PRECONDITION, "upload", &error);
-    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, 0, NULL, &error), UNIMPLEMENTED, "seek", &error);
+    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 1, 0, NULL, &error), FAILED_PRECONDITION, "received 0 bytes",
+                &error);
     trove_stream_release(stream);
 
     trove_stream_options_init(&options);

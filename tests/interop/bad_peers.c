@@ -527,7 +527,7 @@ static void test_controls(void **state) {
     raw_send_control(client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
     expect_refusal(client, id, 1, CODE(FAILED_PRECONDITION), "idle");
     raw_send_control(client, id, TROVE__V1__CONTROL_TYPE__SEEK, 2);
-    expect_refusal(client, id, 2, CODE(UNIMPLEMENTED), "seek");
+    expect_refusal(client, id, 2, CODE(FAILED_PRECONDITION), "seek");
     raw_send_control(client, id, (Trove__V1__ControlType)99, 3);
     expect_refusal(client, id, 3, CODE(INVALID_ARGUMENT), "99");
     raw_send_control(client, id, TROVE__V1__CONTROL_TYPE__CANCEL, 4);

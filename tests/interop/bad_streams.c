@@ -290,6 +290,63 @@ static uint64_t gap_for_upload(struct raw_client *client) {
     return id;
 }
 
+static uint64_t gap_of_lossy(struct raw_client *client, uint64_t first_index, uint64_t count, uint64_t offset, uint64_t length) {
+    Trove__V1__Open open;
+    Trove__V1__Gap gap = TROVE__V1__GAP__INIT;
+    raw_init_open(&open, "bad", "never stored", true);
+    open.lossy = true;
+    open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
+    uint64_t id = raw_opened_stream(client, &open);
+    gap.first_index = first_index;
+    gap.count = count;
+    gap.offset = offset;
+    gap.length = length;
+    send_body(client, RAW_BODY(GAP), &gap.base, id);
+    return id;
+}
+
+static uint64_t gap_elsewhere(struct raw_client *client) {
+    return gap_of_lossy(client, 1, 1, 0, 1000);
+}
+
+static uint64_t gap_at_another_offset(struct raw_client *client) {
+    return gap_of_lossy(client, 0, 1, 7, 1000);
+}
+
+static uint64_t gap_too_long(struct raw_client *client) {
+    return gap_of_lossy(client, 0, 1, 0, 1001);
+}
+
+static uint64_t gap_beyond_any_object(struct raw_client *client) {
+    return gap_of_lossy(client, 0, UINT64_MAX / 1000, 0, UINT64_MAX / 1000 * 1000);
+}
+
+static uint64_t jump_without_gap(struct raw_client *client) {
+    Trove__V1__Open open;
+    Trove__V1__Chunk chunk;
+    uint8_t bytes[1000] = {0};
+    raw_init_open(&open, "bad", "never stored", true);
+    open.lossy = true;
+    uint64_t id = raw_opened_stream(client, &open);
+    raw_init_chunk(&chunk, id, 1, 1000, bytes, sizeof bytes);
+    raw_send_chunk(client, id, &chunk, bytes, sizeof bytes);
+    return id;
+}
+
+static uint64_t drop_without_lossy(struct raw_client *client) {
+    Trove__V1__Open open;
+    raw_init_open(&open, "bad", "never stored", true);
+    open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
+    return raw_open_stream(client, &open);
+}
+
+static uint64_t lossy_and_resumable(struct raw_client *client) {
+    Trove__V1__Open open;
+    raw_init_open(&open, "bad", "never stored", true);
+    open.lossy = open.resumable = true;
+    return raw_open_stream(client, &open);
+}
+
 static uint64_t status_for_upload(struct raw_client *client) {
     Trove__V1__Status status = TROVE__V1__STATUS__INIT;
     uint64_t id = raw_upload(client);
@@ -453,7 +510,14 @@ const struct bad_case bad_stream_cases[] = {
     {"long etag", BAD_WELCOMED, complete_long_etag, CODE(INVALID_ARGUMENT), "33"},
     {"abort of no chunk", BAD_WELCOMED, abort_nothing, CODE(INVALID_ARGUMENT), "aborted"},
     {"acknowledgement for an upload", BAD_WELCOMED, ack_for_upload, CODE(INVALID_ARGUMENT), "direction"},
-    {"gap for an upload", BAD_WELCOMED, gap_for_upload, CODE(INVALID_ARGUMENT), "kind of stream"},
+    {"gap for an upload", BAD_WELCOMED, gap_for_upload, CODE(INVALID_ARGUMENT), "lossy"},
+    {"gap at another index", BAD_WELCOMED, gap_elsewhere, CODE(INVALID_ARGUMENT), "out of order"},
+    {"gap at another offset", BAD_WELCOMED, gap_at_another_offset, CODE(INVALID_ARGUMENT), "out of order"},
+    {"gap longer than its chunks", BAD_WELCOMED, gap_too_long, CODE(INVALID_ARGUMENT), "can't be"},
+    {"gap beyond any object", BAD_WELCOMED, gap_beyond_any_object, CODE(INVALID_ARGUMENT), "can't be"},
+    {"jump without a gap", BAD_WELCOMED, jump_without_gap, CODE(INVALID_ARGUMENT), "out of order"},
+    {"drop without lossy", BAD_WELCOMED, drop_without_lossy, CODE(INVALID_ARGUMENT), "lossy"},
+    {"lossy and resumable", BAD_WELCOMED, lossy_and_resumable, CODE(INVALID_ARGUMENT), "resumable"},
     {"unknown code", BAD_WELCOMED, status_for_upload, CODE(UNKNOWN), "enough"},
     {"acknowledgement for what was never sent", BAD_WELCOMED, ack_never_sent, CODE(INVALID_ARGUMENT), "acknowledged"},
     {"acknowledgement of too many", BAD_WELCOMED, ack_too_many, CODE(INVALID_ARGUMENT), "only 1 were sent"},
