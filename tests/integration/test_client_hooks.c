@@ -143,6 +143,7 @@ struct call {
     trove_stream *own; /* whose hook it is */
     void (*run)(struct call *call);
     atomic_bool began;
+    atomic_bool written; /* the write that the hook answers has returned */
     atomic_bool done;
     atomic_uint answers; /* of asynchronous calls */
 };
@@ -383,6 +384,8 @@ static void run_call(void *context, const trove_chunk_ack *ack) {
     (void)ack;
     if (atomic_exchange(&call->began, true))
         return;
+    while (!atomic_load(&call->written)) /* one thread at a time may write */
+        pause_ms(1);
     call->run(call);
     atomic_store(&call->done, true);
 }
@@ -400,6 +403,7 @@ static void test_calls(void **state) {
         options.hooks.on_chunk = run_call;
         call.own = open_stream(call.test, "caller", TROVE_DIRECTION_UPLOAD, &options);
         CHECK_OK(write_bytes(call.own, call.test->bytes, 4 * KIB, 0, &error), &error);
+        atomic_store(&call.written, true);
         while (!atomic_load(&call.done) || atomic_load(&call.answers) < rows[i].answers)
             pause_ms(1);
         CHECK_OK(trove_stream_complete(call.own, 0, NULL, &error), &error);
