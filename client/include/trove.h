@@ -264,6 +264,7 @@ TROVE_API void trove_list_page_free(trove_list_page *page);
 /* ---- streams -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct trove_stream trove_stream;
+typedef struct trove_pool trove_pool; /* of the client; see "pools" below */
 
 typedef enum trove_direction {
     TROVE_DIRECTION_UPLOAD = 1,
@@ -286,6 +287,7 @@ typedef enum trove_backpressure {
     TROVE_BACKPRESSURE_DROP = 1,
     TROVE_BACKPRESSURE_BUFFER = 2,
     TROVE_BACKPRESSURE_ADAPTIVE = 3,
+    TROVE_BACKPRESSURE_DEFAULT = 4, /* that of the client's pool (see trove_pool_options); BLOCK without one */
 } trove_backpressure;
 
 typedef enum trove_control {
@@ -349,10 +351,10 @@ typedef struct trove_stream_hooks {
 
 typedef struct trove_stream_options {
     size_t struct_bytes;
-    uint64_t chunk_bytes;    /* 1 to 64 MiB; 0: the pool's default. The server may answer with less */
-    uint32_t channel_chunks; /* chunks that may be queued and under way at once; 0: the pool's default (16) */
-    const char *pool;        /* NULL: the server's default pool */
-    trove_backpressure backpressure;
+    uint64_t chunk_bytes;            /* 1 to 64 MiB; 0: the pool's default. The server may answer with less */
+    uint32_t channel_chunks;         /* chunks that may be queued and under way at once; 0: the pool's default (16) */
+    const char *pool;                /* NULL: the server's default pool */
+    trove_backpressure backpressure; /* default TROVE_BACKPRESSURE_DEFAULT */
     bool resumable;
     bool lossy;    /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
     uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
@@ -364,6 +366,13 @@ typedef struct trove_stream_options {
     bool allow_gaps;             /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
     trove_conditions conditions; /* of the object that is replaced or read */
     uint32_t timeout_ms;         /* for opening */
+    /* At most so many bytes of chunks a second, on average; bursts last a sixteenth of a second. 0: no limit. Chunks are smaller
+     * then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to send. */
+    uint64_t bytes_per_second;
+    trove_pool *client_pool; /* opens the stream as one of this pool's, as trove_pool_acquire does; NULL: of none */
+    /* Whole objects: where the metrics of the stream go that moves the bytes, at its end, good or bad; all 0 where there was
+     * none. A small object that went up in one flight counts as a chunk. NULL: nowhere. */
+    struct trove_stream_metrics *metrics;
     trove_stream_hooks hooks;
 } trove_stream_options;
 
@@ -386,8 +395,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *st
 TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 
 /* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks
- * while the channel is full, or while on_chunk or on_drop doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in a chunk
- * that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
+ * while the channel is full, or while on_chunk or on_drop doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in
+ * a chunk that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
@@ -431,9 +440,9 @@ TROVE_API void trove_stream_release(trove_stream *stream);
  *     accepted = acknowledged + dropped + queued + in_flight + abandoned
  * A chunk is accepted when trove_stream_write takes it (upload) or when it was received from the server (download; what the
  * server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by the program (download), in
- * flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put (download). What was queued or in flight
- * when the stream ended is abandoned, unless it has completed. The chunk that the library adds to end an upload counts as one, of 0
- * bytes. */
+ * flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put (download). What was queued or in
+ * flight when the stream ended is abandoned, unless it has completed. The chunk that the library adds to end an upload counts as
+ * one, of 0 bytes. */
 typedef struct trove_stream_metrics {
     trove_stream_state state;
     trove_direction direction;
@@ -495,18 +504,109 @@ TROVE_API const trove_object_info *trove_stream_object(const trove_stream *strea
 
 #define TROVE_HOOKS_MAX 8 /* sets of hooks that a stream may have, that of its options included */
 
-/* Adds a set of hooks, which is copied, beside those that the stream has; there is no taking it away again. From any thread, a hook
- * included, and at any time until the stream's end. A set is told what happens from then on, after the sets that were there
+/* Adds a set of hooks, which is copied, beside those that the stream has; there is no taking it away again. From any thread, a
+ * hook included, and at any time until the stream's end. A set is told what happens from then on, after the sets that were there
  * before it: chunks that are acknowledged or dropped, the next progress, and the end, exactly once.
  * Errors: INVALID_ARGUMENT (a set without a function), FAILED_PRECONDITION (the stream has ended: nothing comes any more),
  * RESOURCE_EXHAUSTED (TROVE_HOOKS_MAX sets, or no memory).
  *
- * What a hook may do: everything but trove_close. It keeps all other hooks of its client waiting meanwhile, so it should be quick.
- * What would wait for another hook fails there with RESOURCE_EXHAUSTED instead of waiting for ever: writing to, or reading from, a
- * stream whose own hooks don't keep up, and taking a stream of a pool that is full. trove_stream_release and trove_pool_close don't
- * wait in a hook. */
+ * What a hook may do: everything but trove_close. It keeps all other hooks of its client waiting meanwhile, so it should be
+ * quick. A hook that writes or reads counts as the thread that does. What would wait for another hook fails there with
+ * RESOURCE_EXHAUSTED instead of waiting for ever: writing to, or reading from, a stream whose own hooks don't keep up, and taking
+ * a stream of a pool that is full. trove_stream_release and trove_pool_close don't wait in a hook. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_hooks_add(trove_stream *stream, const trove_stream_hooks *hooks,
                                                                 trove_error *error);
+
+/* ---- pools ---------------------------------------------------------------------------------------------------------------- */
+
+/* A pool of a client manages streams that share limits: how many there are at once, how fast they are together, how long one may
+ * take. (The server has pools of its own, for all its clients; see trove_pool_options.server_pool.)
+ * All functions may be called from any thread. A pool belongs to a client and must be closed by trove_pool_close, before or after
+ * trove_close, which ends its streams and its waiting acquires. */
+
+#define TROVE_POOL_STREAMS_MAX 16384
+#define TROVE_POOLS_MAX        256 /* of one client */
+
+typedef struct trove_pool_options {
+    size_t struct_bytes;
+    uint32_t max_streams;            /* at once, 1 to TROVE_POOL_STREAMS_MAX; default 8 */
+    uint64_t bytes_per_second;       /* of all its streams together, in both directions, in equal shares; 0: no limit */
+    uint64_t chunk_bytes;            /* of streams whose options don't say; 0: as without a pool */
+    uint32_t channel_chunks;         /* the same */
+    trove_backpressure backpressure; /* of streams that say TROVE_BACKPRESSURE_DEFAULT; DROP makes them lossy as well */
+    uint32_t stream_timeout_ms;      /* a stream that takes longer fails with DEADLINE_EXCEEDED; 0: none */
+    uint32_t idle_timeout_ms;        /* so does one of which no chunk came or went for so long; 0: none */
+    const char *server_pool;         /* the server's pool, of streams that don't name one; NULL: the server's default */
+} trove_pool_options;
+
+TROVE_API void trove_pool_options_init(trove_pool_options *options);
+
+/* Makes a pool. `name` is for messages, 1 to 63 bytes. `options` may be NULL. On success *pool is the caller's, to be given back
+ * by trove_pool_close. Doesn't wait. Both timeouts are held while a stream is paused.
+ * Errors: INVALID_ARGUMENT, UNIMPLEMENTED (a backpressure), RESOURCE_EXHAUSTED (TROVE_POOLS_MAX, memory), UNAVAILABLE. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_pool_create(trove_client *client, const char *name,
+                                                           const trove_pool_options *options, trove_pool **pool,
+                                                           trove_error *error);
+
+/* Opens a stream of the pool, idle, as trove_stream_open does. While the pool has all the streams that it may have, it waits
+ * until one is released, first come first served. `timeout_ms` is for that and for the opening together (that of the options
+ * isn't read).
+ * Errors besides those of trove_stream_open: DEADLINE_EXCEEDED (the pool was full all the time), UNAVAILABLE (it is being
+ * closed), RESOURCE_EXHAUSTED (it is full, and a hook can't wait). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_pool_acquire(trove_pool *pool, const char *bucket, const char *key,
+                                                            trove_direction direction, const trove_stream_options *options,
+                                                            uint32_t timeout_ms, trove_stream **stream, trove_error *error);
+
+/* Releases a stream of the pool, as trove_stream_release does (which will do as well), and lets in who waits longest. May come
+ * after trove_pool_close. NULL is allowed for the stream. */
+TROVE_API void trove_pool_release(trove_pool *pool, trove_stream *stream);
+
+/* Streams that were acquired and not released yet, those that are being opened included. */
+TROVE_API uint32_t trove_pool_active_count(const trove_pool *pool);
+
+/* What the pool does and has done: sums over all streams that it ever had. The names are those of trove_stream_metrics. */
+typedef struct trove_pool_metrics {
+    uint32_t max_streams;
+    uint32_t active_streams;   /* trove_pool_active_count */
+    uint32_t waiting_acquires; /* threads that wait for a stream now */
+    uint64_t total_streams;    /* acquired so far */
+    uint64_t completed_streams;
+    uint64_t failed_streams;
+    uint64_t cancelled_streams;
+    uint64_t total_bytes; /* acknowledged (uploads) and received (downloads) */
+    uint64_t total_chunks;
+    double bytes_per_second; /* rolling average */
+    uint64_t latency_p50_ns;
+    uint64_t latency_p90_ns;
+    uint64_t latency_p99_ns;
+    uint64_t chunks_resent;
+    uint64_t bytes_dropped;
+    uint64_t chunks_dropped;
+    uint64_t bytes_spilled;
+    uint64_t chunks_spilled;
+    uint64_t bytes_waiting; /* queued and in flight now */
+    uint64_t bytes_abandoned;
+    uint64_t chunks_abandoned;
+} trove_pool_metrics;
+
+TROVE_API void trove_pool_snapshot(const trove_pool *pool, trove_pool_metrics *metrics);
+
+/* Calls `visit` for each active stream, in the order they were acquired, until it returns false. No lock is held meanwhile, and
+ * the stream stays valid during the call: it may be observed and controlled, but not released, read or written, which is up to
+ * whoever has acquired it. Streams that are acquired meanwhile aren't visited. */
+typedef bool (*trove_pool_visit_fn)(void *context, trove_stream *stream);
+TROVE_API void trove_pool_walk(trove_pool *pool, trove_pool_visit_fn visit, void *context);
+
+/* The active stream that trove_stream_id tells as `stream_id`; NULL: none. It stays valid, also when it is released meanwhile
+ * (then it has ended), until it is given back with trove_pool_put; as to what may be done with it, see trove_pool_walk. */
+TROVE_API trove_stream *trove_pool_get(trove_pool *pool, uint64_t stream_id);
+TROVE_API void trove_pool_put(trove_pool *pool, trove_stream *stream);
+
+/* Closes the pool and gives it back. Acquires that wait, and new ones, fail with UNAVAILABLE. Waits up to `drain_ms` for the
+ * streams to end, then cancels those that haven't; returns how many these were. (From a hook it cancels at once: other hooks
+ * can't run.) Who has a stream must still release it: trove_pool_release and trove_pool_put of streams are all that may come
+ * after. NULL is allowed. */
+TROVE_API uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms);
 
 /* ---- whole objects -------------------------------------------------------------------------------------------------------- */
 

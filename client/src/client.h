@@ -14,6 +14,7 @@
 #ifndef TVC_CLIENT_H
 #define TVC_CLIENT_H
 
+#include "alarm.h"
 #include "call.h"
 #include "chunk_cache.h"
 #include "conn.h"
@@ -71,12 +72,17 @@ struct trove_client {
     trove_stream *streams; /* all that aren't freed yet */
     uint64_t memory_used;  /* claimed by streams, and by what is in `cache` */
     struct tvc_chunk_cache cache;
-    uint64_t buffers_gone; /* created by chunk pools that are no more */
+    uint64_t buffers_gone;     /* created by chunk pools that are no more */
+    struct tvc_limit *limited; /* those that somebody waits for */
+    trove_pool *pools;         /* all that aren't freed yet */
+    uint32_t pool_count;
+    uint64_t alarm_due_ns; /* UINT64_MAX: not set */
 
     /* the receiving thread's alone: the chunk whose payload is coming in */
     trove_stream *landing;
 
     struct tv_timer tick;
+    struct tv_timer alarm;
 };
 
 /* Whether calls may begin. Under the lock. A lost connection would be made again here. */

@@ -214,6 +214,7 @@ void tvc_client_lose(struct trove_client *client, const trove_error *lost, const
         client->phase = TVC_LOST;
         client->lost = *lost;
         client->reason = *reason;
+        tvc_pools_lost(client, lost);
         for (uint32_t i = 0; i < client->calls.made; i++) {
             struct tvc_call *call = &client->calls.slots[i];
             if (call->entry.listed)
@@ -284,6 +285,7 @@ void tvc_client_tick(struct tv_timer *timer) {
     while (withdraw_idle(client, now_ns) == IDLE_BATCH)
         continue;
     tell_progress(client, now_ns);
+    tvc_alarm_look(client, now_ns);
     tvc_client_trim(client, now_ns - TVC_CACHE_IDLE_NS);
     /* Without memory to arm it the connection goes on, only its keep-alive is late until the program is closed. */
     (void)tv_timer_arm(client->timers, timer, now_ns + UINT64_C(1000000000), NULL);

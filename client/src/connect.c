@@ -30,6 +30,8 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     client->memory_bytes = options->memory_bytes;
     client->next_id = 1;
     client->tick.fire = tvc_client_tick;
+    client->alarm.fire = tvc_alarm_fire;
+    client->alarm_due_ns = UINT64_MAX;
     client->url = strdup(url);
     client->agent = strndup(options->name, AGENT_BYTES_MAX);
     trove_status status = TROVE_OK;

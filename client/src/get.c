@@ -35,7 +35,7 @@ trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_m
     }
     if (own != NULL)
         tvc_transfer_take_back(stream);
-    trove_stream_release(stream);
+    tvc_transfer_release(transfer, stream);
     return status;
 }
 

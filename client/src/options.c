@@ -3,6 +3,7 @@
 
 #include "conditions.h"
 #include "names.h"
+#include "pool.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #define CALL_TIMEOUT_MS    30000
 #define KEEPALIVE_MS       15000
 #define MEMORY_BYTES       (256 * TV_MIB)
+#define POOL_STREAMS       8
 
 void trove_client_options_init(trove_client_options *options) {
     *options = (trove_client_options){
@@ -27,7 +29,12 @@ void trove_stream_options_init(trove_stream_options *options) {
         .struct_bytes = sizeof *options,
         .size = TROVE_SIZE_UNKNOWN,
         .range_length = TROVE_SIZE_UNKNOWN,
+        .backpressure = TROVE_BACKPRESSURE_DEFAULT,
     };
+}
+
+void trove_pool_options_init(trove_pool_options *options) {
+    *options = (trove_pool_options){.struct_bytes = sizeof *options, .max_streams = POOL_STREAMS};
 }
 
 void trove_list_options_init(trove_list_options *options) {
@@ -57,9 +64,26 @@ trove_status tvc_client_options_take(const trove_client_options *from, trove_cli
     return TROVE_OK;
 }
 
-trove_status tvc_stream_options_take(const trove_stream_options *from, trove_stream_options *to, trove_error *error) {
+trove_status tvc_stream_options_copy(const trove_stream_options *from, trove_stream_options *to, trove_error *error) {
     trove_stream_options_init(to);
     return take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_stream_options", error);
+}
+
+trove_status tvc_stream_options_take(const trove_stream_options *from, trove_stream_options *to, trove_error *error) {
+    trove_status status = tvc_stream_options_copy(from, to, error);
+    if (status == TROVE_OK && to->client_pool != NULL)
+        tvc_pool_fill(to->client_pool, to);
+    if (status == TROVE_OK && to->backpressure == TROVE_BACKPRESSURE_DEFAULT)
+        to->backpressure = TROVE_BACKPRESSURE_BLOCK;
+    return status;
+}
+
+trove_status tvc_pool_options_take(const trove_pool_options *from, trove_pool_options *to, trove_error *error) {
+    trove_pool_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_pool_options", error);
+    if (status == TROVE_OK && to->backpressure == TROVE_BACKPRESSURE_DEFAULT)
+        to->backpressure = TROVE_BACKPRESSURE_BLOCK;
+    return status;
 }
 
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error) {

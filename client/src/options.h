@@ -7,7 +7,10 @@
 
 /* Fills *to from what the program gave (NULL: the defaults). INVALID_ARGUMENT where struct_bytes was never set. */
 trove_status tvc_client_options_take(const trove_client_options *from, trove_client_options *to, trove_error *error);
+/* `copy` alone for options that are to be given on; `take` fills in what a client's pool says. */
+trove_status tvc_stream_options_copy(const trove_stream_options *from, trove_stream_options *to, trove_error *error);
 trove_status tvc_stream_options_take(const trove_stream_options *from, trove_stream_options *to, trove_error *error);
+trove_status tvc_pool_options_take(const trove_pool_options *from, trove_pool_options *to, trove_error *error);
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error);
 
 /* Bucket and key, neither NULL. */

@@ -3,7 +3,6 @@
  * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is
  * small shows when it ends, so its beginning is read before anything is opened.
  */
-#include "inline_put.h"
 #include "stream.h"
 #include "transfer.h"
 
@@ -54,7 +53,7 @@ static trove_status changed(const struct tvc_transfer *transfer, const struct so
 /* One byte more than may go in one flight, if there is as much: so a source that is small is at its end. */
 static trove_status read_head(const struct tvc_transfer *transfer, struct source *source, trove_error *error) {
     size_t limit = (size_t)transfer->client->limits.inline_bytes_max + 1;
-    if (source->is_file && !tvc_inline_put_fits(transfer->client, source->size))
+    if (source->is_file && !tvc_transfer_in_one_flight(transfer, source->size))
         return TROVE_OK;
     source->head = malloc(limit);
     if (source->head == NULL)
@@ -145,7 +144,7 @@ static trove_status put_stream(const struct tvc_transfer *transfer, const struct
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);
     }
-    trove_stream_release(stream);
+    tvc_transfer_release(transfer, stream);
     return status;
 }
 
@@ -156,7 +155,7 @@ static trove_status put_source(const struct tvc_transfer *transfer, struct sourc
     trove_status status = read_head(transfer, source, error);
     if (status != TROVE_OK)
         return status;
-    if (source->head_is_all && tvc_inline_put_fits(transfer->client, source->head_bytes)) {
+    if (source->head_is_all && tvc_transfer_in_one_flight(transfer, source->head_bytes)) {
         bool not_taken = false;
         status = tvc_put_small(transfer, source->head, source->head_bytes, info, &not_taken, error);
         if (!not_taken)

@@ -42,10 +42,13 @@ static void destroy(trove_stream *stream) {
     tvc_chunks_destroy(stream->chunks);
     tvc_stream_hooks_fini(&stream->hooks);
     free(stream->counts.latency);
+    tvc_stream_limit_fini(&stream->limit);
     trove_object_info_free(stream->object);
     pthread_cond_destroy(&stream->changed);
     free(stream->bucket);
     free(stream->key);
+    if (stream->member.pool != NULL)
+        tvc_pool_release(stream->member.pool);
     free(stream);
     tvc_client_release(client);
 }
@@ -58,9 +61,13 @@ void tvc_stream_release(trove_stream *stream) {
 /* ---- state ---- */
 
 trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, trove_error *error) {
+    bool was_paused = stream->state == TROVE_STREAM_PAUSED;
     trove_status status = tv_stream_state_apply(&stream->state, event, error);
     if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->rate.begun_ns == 0)
         tvc_rate_begin(&stream->rate, tv_now_ns());
+    bool is_paused = stream->state == TROVE_STREAM_PAUSED;
+    if (stream->member.pool != NULL && is_paused != was_paused)
+        tvc_pool_paused(stream, is_paused);
     if (status == TROVE_OK)
         pthread_cond_broadcast(&stream->changed);
     return status;
@@ -77,6 +84,7 @@ void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trov
         TV_FAIL(&stream->error, FAILED_PRECONDITION, "%s/%.200s: the stream has completed", stream->bucket, stream->key);
     stream->ended_ns = tv_now_ns();
     tvc_stream_abandon(stream);
+    tvc_stream_limit_leave(stream);
     if (stream->direction == TROVE_DIRECTION_UPLOAD)
         tvc_upload_end(stream);
     else
@@ -87,6 +95,8 @@ void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trov
         tvc_client_unlist(stream->client, &stream->entry);
         tvc_stream_release(stream); /* the table's */
     }
+    if (stream->member.pool != NULL)
+        tvc_pool_ended(stream);
     tvc_stream_hooks_ended(stream);
     pthread_cond_broadcast(&stream->changed);
 }

@@ -12,9 +12,11 @@
 
 #include "chunks.h"
 #include "client.h"
+#include "pool.h"
 #include "rate.h"
 #include "stream_download.h"
 #include "stream_hooks.h"
+#include "stream_limit.h"
 #include "stream_metrics.h"
 #include "stream_state.h"
 #include "stream_upload.h"
@@ -72,6 +74,8 @@ struct trove_stream {
     struct tvc_rate rate;
     uint64_t ended_ns;
     struct tvc_counts counts;
+    struct tvc_member member;
+    struct tvc_stream_limit limit;
     struct tvc_stream_hooks hooks;
     union {
         struct tvc_upload upload;

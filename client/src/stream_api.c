@@ -122,6 +122,7 @@ void trove_stream_release(trove_stream *stream) {
         tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
     pthread_mutex_lock(&stream->client->lock);
     tvc_stream_hooks_wait(stream);
+    tvc_pool_part(stream);
     pthread_mutex_unlock(&stream->client->lock);
     tvc_stream_release(stream);
 }

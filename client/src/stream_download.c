@@ -269,6 +269,15 @@ void tvc_download_end(trove_stream *stream) {
 
 /* ---- frames out ---- */
 
+/* Grants the credit that is due, as far as the limits of bandwidth allow. Under the lock. */
+static uint64_t grant(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    uint64_t bytes = download->credit_due > 0 ? tvc_stream_limit_grant(stream, download->credit_due) : 0;
+    tv_receiver_grant(&download->receiver, bytes);
+    download->credit_due -= bytes;
+    return bytes;
+}
+
 /* Under the lock. */
 static bool fill_ack(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
@@ -284,26 +293,24 @@ static bool fill_ack(trove_stream *stream, struct tv_pulled *pulled) {
     body->not_taken = not_taken;
     body->received_offset = download->receiver.taken_offset;
     body->generation = download->receiver.generation;
-    if (!not_taken) {
-        body->credit = download->credit_due;
-        tv_receiver_grant(&download->receiver, download->credit_due);
-        download->credit_due = 0;
-    }
+    if (!not_taken)
+        body->credit = grant(stream);
     pulled->frame.body_case = TV_BODY(ACK);
     pulled->frame.ack = body;
     return true;
 }
 
 /* Under the lock. */
-static void fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
-    struct tvc_download *download = &stream->download;
+static bool fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
+    uint64_t bytes = grant(stream);
+    if (bytes == 0)
+        return false;
     Trove__V1__Credit *body = &pulled->scratch.credit;
     trove__v1__credit__init(body);
-    body->bytes = download->credit_due;
-    tv_receiver_grant(&download->receiver, download->credit_due);
-    download->credit_due = 0;
+    body->bytes = bytes;
     pulled->frame.body_case = TV_BODY(CREDIT);
     pulled->frame.credit = body;
+    return true;
 }
 
 /* Acknowledgements, then the word that all is here. */
@@ -322,10 +329,8 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
         trove__v1__completed__init(&pulled->scratch.completed);
         pulled->frame.body_case = TV_BODY(COMPLETED);
         pulled->frame.completed = &pulled->scratch.completed;
-    } else if (download->credit_due > 0 && stream->state != TROVE_STREAM_COMPLETED) {
-        fill_credit(stream, pulled);
     } else {
-        filled = false;
+        filled = stream->state != TROVE_STREAM_COMPLETED && fill_credit(stream, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
     return filled;

@@ -2,11 +2,11 @@
  * once.
  *
  * A stream has up to TROVE_HOOKS_MAX sets of hooks; sets are only added, so what was counted under the lock may be called without
- * it. Entries of the rings are numbered, and a set is told of those that came after it was added.
- * The rings can't overflow. Each has room for all chunks that may be unacknowledged and as many again, and a stream one of whose
- * rings is half full takes no more chunks until the hook thread has caught up (tvc_stream_hooks_keep_up). Drops that lie side by
- * side are one entry while they wait, so a write adds at most one; and between two that don't a chunk was taken, so those that come
- * in with a download are as few as its chunks. The client's lock protects it all.
+ * it. Entries of the rings are numbered, and a set is told of those that came after it was added. The rings can't overflow. Each
+ * has room for all chunks that may be unacknowledged and as many again, and a stream one of whose rings is half full takes no
+ * more chunks until the hook thread has caught up (tvc_stream_hooks_keep_up). Drops that lie side by side are one entry while
+ * they wait, so a write adds at most one; and between two that don't a chunk was taken, so those that come in with a download are
+ * as few as its chunks. The client's lock protects it all.
  */
 #ifndef TVC_STREAM_HOOKS_H
 #define TVC_STREAM_HOOKS_H
@@ -49,7 +49,8 @@ struct tvc_stream_hooks {
 
 /* Before the stream is opened. */
 void tvc_stream_hooks_init(trove_stream *stream, const trove_stream_hooks *program);
-/* When the number of chunks is agreed on, and when hooks are added: makes the rings that are wanted. Errors: RESOURCE_EXHAUSTED. */
+/* When the number of chunks is agreed on, and when hooks are added: makes the rings that are wanted. Errors: RESOURCE_EXHAUSTED.
+ * */
 trove_status tvc_stream_hooks_size(trove_stream *stream, uint32_t channel_chunks, trove_error *error);
 void tvc_stream_hooks_fini(struct tvc_stream_hooks *hooks);
 

@@ -50,6 +50,10 @@ void tvc_stream_account(const trove_stream *stream, struct tvc_account *account)
         account_download(stream, account);
 }
 
+uint64_t tvc_stream_resent(const trove_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.sender.resent_chunks : 0;
+}
+
 void tvc_stream_abandon(trove_stream *stream) {
     struct tvc_sum queued = {0};
     struct tvc_sum in_flight = {0};
@@ -76,12 +80,16 @@ static void count_latency(struct tv_histogram **histogram, uint64_t latency_ns) 
 void tvc_stream_acked(trove_stream *stream, const trove_chunk_ack *ack) {
     stream->counts.moved_ns = tv_now_ns();
     count_latency(&stream->counts.latency, ack->latency_ns);
+    if (stream->member.pool != NULL)
+        tv_histogram_add(&stream->member.pool->latency, ack->latency_ns);
     tvc_stream_hooks_chunk(stream, ack);
 }
 
 void tvc_stream_moved(trove_stream *stream, uint64_t now_ns) {
     stream->counts.moved_ns = now_ns;
     tvc_rate_add(&stream->rate, now_ns, tvc_stream_bytes_done(stream));
+    if (stream->member.pool != NULL)
+        tvc_pool_moved(stream, now_ns);
     tvc_stream_hooks_progress(stream, now_ns);
 }
 
@@ -113,7 +121,7 @@ static void fill_direction(const trove_stream *stream, trove_stream_metrics *met
         const struct tvc_upload *upload = &stream->upload;
         metrics->bytes_sent = upload->bytes_sent;
         metrics->chunks_sent = upload->chunks_sent;
-        metrics->chunks_resent = upload->sender.resent_chunks;
+        metrics->chunks_resent = tvc_stream_resent(stream);
         metrics->credit_bytes = upload->sender.credit_bytes;
         return;
     }

@@ -1,8 +1,8 @@
 /* stream_metrics.h - what a stream counts, and how the counts hold together. See stream.h.
  *
  * The identity: accepted = acknowledged + dropped + queued + in flight + abandoned, in bytes and in chunks, at any moment and
- * after any end. tvc_stream_account is the one place that says what belongs where; whatever takes a chunk from one place to another
- * (dropping, spilling, ending) must leave it true.
+ * after any end. tvc_stream_account is the one place that says what belongs where; whatever takes a chunk from one place to
+ * another (dropping, spilling, ending) must leave it true.
  *
  *                 upload                                     download
  *   accepted      written by the program                     received from the server, and told to have been dropped
@@ -24,6 +24,11 @@ struct tvc_sum {
     uint64_t chunks;
 };
 
+static inline void tvc_sum_add(struct tvc_sum *sum, const struct tvc_sum *more) {
+    sum->bytes += more->bytes;
+    sum->chunks += more->chunks;
+}
+
 /* Under the client's lock. */
 struct tvc_counts {
     struct tv_histogram *latency; /* of acknowledged chunks; made with the first, so that idle streams have none */
@@ -43,6 +48,8 @@ struct tvc_account {
 
 /* All of these under the client's lock. */
 void tvc_stream_account(const trove_stream *stream, struct tvc_account *account);
+/* Chunks that were sent again. */
+uint64_t tvc_stream_resent(const trove_stream *stream);
 /* A download has ended, and what it still has is about to be let go of. (An upload's window counts that by itself.) */
 void tvc_stream_abandon(trove_stream *stream);
 /* A chunk was acknowledged (upload), or given back (download): counts its latency, and tells the hooks. */

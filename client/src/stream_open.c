@@ -48,6 +48,7 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     stream->lossy = request->options.lossy;
     stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
+    stream->member.pool = request->options.client_pool;
     if (!upload) {
         stream->download.range_offset = request->options.range_offset;
         stream->download.range_length = request->options.range_length;
@@ -58,6 +59,8 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     tvc_cond_init(&stream->changed);
     tvc_stream_hooks_init(stream, &request->options.hooks);
     tvc_client_acquire(client);
+    if (stream->member.pool != NULL)
+        tvc_pool_acquire(stream->member.pool);
     pthread_mutex_lock(&client->lock);
     link_stream(client, stream);
     pthread_mutex_unlock(&client->lock);
@@ -91,6 +94,8 @@ static bool take_left_chunks(trove_stream *stream, uint64_t chunk_bytes, size_t 
  * for fewer chunks at once; an upload just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
     const struct tvc_limits *limits = &stream->client->limits;
+    if (open->chunk_bytes == 0)
+        open->chunk_bytes = stream->limit.chunk_bytes;
     if (open->chunk_bytes > limits->chunk_bytes_max)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: chunks of %llu bytes; this server takes at most %llu", stream->bucket,
                        stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
@@ -109,7 +114,8 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
         }
     }
     if (download)
-        open->credit = stream->download.window_bytes = channel_chunks * chunk_bytes;
+        open->credit = stream->download.window_bytes =
+            tvc_stream_limited(&stream->limit) ? 0 : channel_chunks * chunk_bytes; /* limited: as it may move */
     else
         open->demand = stream->upload.demand_bytes = channel_chunks * chunk_bytes;
     return TROVE_OK;
@@ -322,13 +328,17 @@ static void discard(trove_stream *stream) {
     tvc_stream_release(stream);
 }
 
-trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
-                             trove_stream **stream_out, trove_error *error) {
+static trove_status open_stream(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                                trove_stream **stream_out, trove_error *error) {
     trove_stream *stream = NULL;
     trove_status status = make_stream(client, request, &stream, error);
     if (status != TROVE_OK)
         return status;
-    status = send_open(stream, request, error);
+    const struct trove_pool *pool = request->options.client_pool;
+    status = tvc_stream_limit_init(stream, request->options.bytes_per_second, pool != NULL ? pool->limit : NULL,
+                                   pool != NULL ? pool->options.max_streams : 1, error);
+    if (status == TROVE_OK)
+        status = send_open(stream, request, error);
     if (status == TROVE_OK)
         status = wait_for_opened(stream, deadline_ns, error);
     if (status != TROVE_OK) {
@@ -337,4 +347,34 @@ trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_reque
     }
     *stream_out = stream;
     return TROVE_OK;
+}
+
+/* With a place in its pool, which goes over to the stream. */
+static trove_status open_member(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                                trove_stream **stream_out, trove_error *error) {
+    struct trove_pool *pool = request->options.client_pool;
+    if (pool->client != client)
+        return TV_FAIL(error, INVALID_ARGUMENT, "pool %s belongs to another client", pool->name);
+    trove_stream *stream = NULL;
+    tvc_pool_acquire(pool);
+    trove_status status = tvc_pool_enter(pool, deadline_ns, error);
+    if (status == TROVE_OK) {
+        status = open_stream(client, request, deadline_ns, &stream, error);
+        if (status == TROVE_OK)
+            status = tvc_pool_join(stream, error);
+        if (status != TROVE_OK) {
+            trove_stream_release(stream);
+            tvc_pool_leave(pool);
+        }
+    }
+    tvc_pool_release(pool);
+    if (status == TROVE_OK)
+        *stream_out = stream;
+    return status;
+}
+
+trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                             trove_stream **stream_out, trove_error *error) {
+    bool member = request->options.client_pool != NULL;
+    return (member ? open_member : open_stream)(client, request, deadline_ns, stream_out, error);
 }

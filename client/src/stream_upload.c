@@ -259,6 +259,16 @@ static bool complete_due(const trove_stream *stream) {
     return upload->finishing && tv_sender_settled(&upload->sender) && stream->answered_serial >= stream->pause_serial;
 }
 
+/* The next piece of what may be sent, as large as the limits of bandwidth allow. Under the lock. */
+static bool next_fragment(trove_stream *stream, uint64_t bytes_max, struct tv_fragment_out *fragment) {
+    struct tv_sender *sender = &stream->upload.sender;
+    uint64_t bytes = tv_sender_ready(sender) ? tvc_stream_limit_ask(stream, bytes_max) : 0;
+    if (bytes == 0 || !tv_sender_next(sender, bytes, fragment))
+        return false;
+    tvc_stream_limit_moved(stream, fragment->bytes);
+    return true;
+}
+
 static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
     trove_stream *stream = stream_of_flow(flow);
     struct tvc_upload *upload = &stream->upload;
@@ -267,7 +277,7 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     pthread_mutex_lock(&stream->client->lock);
     bool active = stream->state == TROVE_STREAM_ACTIVE && stream->seek.serial == 0;
     bool lost = active && tv_sender_next_gap(&upload->sender, &gap);
-    bool chunk = active && !lost && tv_sender_next(&upload->sender, payload_bytes_max, &fragment);
+    bool chunk = active && !lost && next_fragment(stream, payload_bytes_max, &fragment);
     bool complete = active && !lost && !chunk && complete_due(stream);
     if (chunk) {
         tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */

@@ -1,6 +1,7 @@
 /* transfer.c - see transfer.h. */
 #include "transfer.h"
 
+#include "inline_put.h"
 #include "options.h"
 #include "stream.h"
 #include "wait.h"
@@ -16,6 +17,8 @@ trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *cli
     trove_status status = tvc_names_check(bucket, key, error);
     if (status == TROVE_OK)
         status = tvc_stream_options_take(options, &transfer->options, error);
+    if (transfer->options.metrics != NULL)
+        *transfer->options.metrics = (trove_stream_metrics){.direction = direction};
     if (status == TROVE_OK)
         status = tvc_stream_options_check(&transfer->options, direction, error);
     transfer->timeout_ms = transfer->options.timeout_ms;
@@ -38,6 +41,17 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
         .capacity = own != NULL ? own->capacity : 0,
     };
     return tvc_stream_open(transfer->client, &request, tvc_transfer_deadline(transfer), stream, error);
+}
+
+void tvc_transfer_release(const struct tvc_transfer *transfer, trove_stream *stream) {
+    if (transfer->options.metrics != NULL)
+        trove_stream_metrics_get(stream, transfer->options.metrics);
+    trove_stream_release(stream);
+}
+
+bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t size) {
+    const trove_stream_options *options = &transfer->options;
+    return options->bytes_per_second == 0 && options->client_pool == NULL && tvc_inline_put_fits(transfer->client, size);
 }
 
 void tvc_transfer_take_back(trove_stream *stream) {

@@ -25,6 +25,10 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
                                trove_stream **stream, trove_error *error);
 /* Waits until nothing refers to the program's memory any more; the stream has ended. The connection is cut if that takes long. */
 void tvc_transfer_take_back(trove_stream *stream);
+/* Gives the stream back, with its metrics where the program wants them. */
+void tvc_transfer_release(const struct tvc_transfer *transfer, trove_stream *stream);
+/* Whether an object of `size` goes in one flight. What is limited or in a pool goes by way of a stream. */
+bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t size);
 /* The deadline of a next step. */
 uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer);
 

@@ -1,5 +1,5 @@
-/* test_client_metrics.c - what streams count: that it adds up at any moment and after any end, and latencies against the ones that
- * on_chunk was told.
+/* test_client_metrics.c - what streams count: that it adds up at any moment and after any end, and latencies against the ones
+ * that on_chunk was told.
  */
 #include "client_test.h"
 
