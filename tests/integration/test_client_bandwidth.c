@@ -99,6 +99,30 @@ static void test_download(void **state) {
     }
 }
 
+/* What is read twice is credited twice. */
+static void test_seek(void **state) {
+    const struct client_test *test = *state;
+    trove_stream_options options = limited(1 * MIB);
+    trove_error error;
+    size_t read = 0;
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "sought", test->bytes, 300 * KIB, NULL, NULL, &error), &error);
+    uint64_t begun_ms = now_ms();
+    trove_stream *stream = open_stream(test, "sought", TROVE_DIRECTION_DOWNLOAD, &options);
+    for (trove_chunk *chunk = NULL;; trove_stream_chunk_put(stream, chunk)) {
+        if (read == 256 * KIB)
+            CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, 0, NULL, &error), &error);
+        CHECK_OK(trove_stream_read(stream, 0, &chunk, &error), &error);
+        if (chunk == NULL)
+            break;
+        assert_int_equal(chunk->offset, read < 256 * KIB ? read : read - 256 * KIB);
+        assert_true(memcmp(chunk->data, test->bytes + chunk->offset, chunk->size) == 0);
+        read += chunk->size;
+    }
+    assert_int_equal(read, 556 * KIB);
+    check_time(begun_ms, read, 1 * MIB);
+    trove_stream_release(stream);
+}
+
 /* Whole objects, small ones included, which else would go up in one flight. */
 static void test_whole(void **state) {
     const struct client_test *test = *state;
@@ -268,8 +292,9 @@ static void test_both_limits(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upload), cmocka_unit_test(test_download),     cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_shared), cmocka_unit_test(test_others_go_on), cmocka_unit_test(test_both_limits),
+        cmocka_unit_test(test_upload),      cmocka_unit_test(test_download), cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_whole),       cmocka_unit_test(test_shared),   cmocka_unit_test(test_others_go_on),
+        cmocka_unit_test(test_both_limits),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
