@@ -1,4 +1,5 @@
 /* cmd_cat.c - trove cat: objects to standard output, one after the other. */
+#include "bandwidth.h"
 #include "commands.h"
 #include "fetch.h"
 #include "object_name.h"
@@ -7,21 +8,26 @@
 
 #include <unistd.h>
 
+struct values {
+    bool allow_gaps;
+    struct cli_bandwidth bandwidth;
+};
+
 enum {
     KEY_ALLOW_GAPS = 0x1000 + 0x100
 };
 
 static const struct argp_option options[] = {
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
+    CLI_BWLIMIT_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
-    (void)argument;
-    (void)state;
+    struct values *values = input;
     if (key != KEY_ALLOW_GAPS)
-        return ARGP_ERR_UNKNOWN;
-    *(bool *)input = true;
+        return cli_bandwidth_parse(key, argument, state, &values->bandwidth);
+    values->allow_gaps = true;
     return 0;
 }
 
@@ -33,14 +39,17 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         .parse = parse,
         .operands_min = 1,
     };
-    bool allow_gaps = false;
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &allow_gaps);
+    struct values values = {0};
+    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
     struct cli_object_name *names = cli_operands_objects("cat", &operands, true);
     enum cli_exit worst = cli_connect(context, 0);
-    for (int i = 0; i < operands.count && context->client != NULL; i++) {
+    if (worst == CLI_EXIT_OK)
+        worst = cli_bandwidth_begin(&values.bandwidth, context, 1);
+    for (int i = 0, count = worst == CLI_EXIT_OK ? operands.count : 0; i < count; i++) {
         struct cli_fetch fetch = {.context = context, .action = "cat", .bucket = names[i].bucket, .key = names[i].key};
         trove_stream_options_init(&fetch.options);
-        fetch.options.allow_gaps = allow_gaps;
+        fetch.options.allow_gaps = values.allow_gaps;
+        fetch.options.client_pool = values.bandwidth.pool;
         struct cli_target target = {.fd = STDOUT_FILENO, .folder_fd = -1};
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);
@@ -49,6 +58,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         if (code == CLI_EXIT_PIPE || code == CLI_EXIT_UNAVAILABLE)
             break;
     }
+    cli_bandwidth_end(&values.bandwidth);
     cli_object_names_free(names, operands.count);
     return worst;
 }

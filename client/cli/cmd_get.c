@@ -68,13 +68,15 @@ static trove_stream_options stream_options(const struct values *values) {
     return stream_options;
 }
 
-static void say_fetched(struct cli_output *output, const char *file, const trove_object_info *info) {
+static void say_fetched(struct cli_output *output, const char *file, const trove_object_info *info,
+                        const trove_stream_metrics *metrics) {
     if (!output->json) {
         cli_output_done(output, "%s/%s -> %s (%s)", info->bucket, info->key, file, cli_human_size(info->size).text);
         return;
     }
     json_t *result = cli_object_json(info);
     json_object_set_new(result, "file", cli_json_text(file));
+    cli_object_json_add_metrics(result, metrics);
     cli_output_json(output, result);
 }
 
@@ -119,7 +121,9 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         .options = stream_options(values),
     };
     struct cli_target target;
+    trove_stream_metrics metrics;
     trove_error error = {0};
+    fetch.options.metrics = &metrics;
     if (open_target(&target, context, name->key, path, &error) != TROVE_OK) {
         enum cli_exit failed = cli_fetch_fail_local(&fetch, &error);
         free(shown);
@@ -141,7 +145,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         cli_progress_stop(&progress);
     }
     if (code == CLI_EXIT_OK && !to_stdout)
-        say_fetched(&context->output, shown, info);
+        say_fetched(&context->output, shown, info, &metrics);
     trove_object_info_free(info);
     free(shown);
     return code;
@@ -177,13 +181,15 @@ static enum cli_exit get_file(void *input, size_t index) {
     struct cli_target target;
     trove_error error = {0};
     trove_object_info *info = NULL;
+    trove_stream_metrics metrics;
     enum cli_exit code = CLI_EXIT_OK;
+    fetch.options.metrics = &metrics;
     if (cli_target_open_below(&target, &get->context->interrupt, get->folder_fd, relative, &error) == TROVE_OK)
         code = cli_fetch_run(&fetch, &target, &info);
     else
         code = cli_fetch_fail_local(&fetch, &error);
     if (code == CLI_EXIT_OK)
-        say_fetched(&get->context->output, file, info);
+        say_fetched(&get->context->output, file, info, &metrics);
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);
     free(file);
@@ -254,7 +260,10 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
 
     enum cli_exit code = cli_connect(context, 0);
     if (code == CLI_EXIT_OK)
+        code = cli_bandwidth_begin(&values.transfer.bandwidth, context, cli_transfer_threads(&values.transfer));
+    if (code == CLI_EXIT_OK)
         code = recursive ? get_many(context, &values, &name, path) : get_one(context, &values, &name, path);
+    cli_bandwidth_end(&values.transfer.bandwidth);
     cli_object_name_fini(&name);
     return code;
 }

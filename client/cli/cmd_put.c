@@ -100,13 +100,15 @@ static trove_status open_source(const struct cli_put_file *file, int *fd, trove_
     return TROVE_OK;
 }
 
-static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info) {
+static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info,
+                       const trove_stream_metrics *metrics) {
     if (!output->json) {
         cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
         return;
     }
     json_t *result = cli_object_json(info);
     json_object_set_new(result, "source", cli_json_text(source));
+    cli_object_json_add_metrics(result, metrics);
     cli_output_json(output, result);
 }
 
@@ -135,14 +137,16 @@ static enum cli_exit put_file(void *input, size_t index) {
     trove_error error = {0};
     int fd = -1;
     trove_object_info *info = NULL;
+    trove_stream_metrics metrics;
     if (open_source(file, &fd, &error) != TROVE_OK) {
         code = cli_fail(put->context, "put", source, object, NULL, &error);
     } else {
         stream_options.content_type = put->values->content_type;
         stream_options.metadata = put->values->metadata;
         stream_options.metadata_count = put->values->metadata_count;
+        stream_options.metrics = &metrics;
         if (trove_put_fd(put->context->client, put->bucket, file->key, fd, &stream_options, &info, &error) == TROVE_OK)
-            say_stored(&put->context->output, source, object, info);
+            say_stored(&put->context->output, source, object, info, &metrics);
         else
             code = say_failed(put, source, object, &error);
     }
@@ -206,6 +210,8 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
 
     struct cli_put_list list = {.worst = CLI_EXIT_OK};
     enum cli_exit code = cli_connect(context, 0);
+    if (code == CLI_EXIT_OK)
+        code = cli_bandwidth_begin(&values.transfer.bandwidth, context, cli_transfer_threads(&values.transfer));
     if (code == CLI_EXIT_OK) {
         size_t count = (size_t)operands.count - 1;
         if (count > 1 || values.transfer.recursive)
@@ -214,6 +220,7 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
             cli_put_list_one(&list, context, operands.texts[0], &to);
         code = cli_exit_worst(list.worst, put_list(context, &values, to.bucket, &list));
     }
+    cli_bandwidth_end(&values.transfer.bandwidth);
     cli_put_list_fini(&list);
     cli_object_name_fini(&to);
     free(values.metadata);

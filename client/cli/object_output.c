@@ -38,3 +38,12 @@ json_t *cli_object_json(const trove_object_info *info) {
         json_object_set_new(object, "gaps", gaps_json(info));
     return object;
 }
+
+void cli_object_json_add_metrics(json_t *object, const trove_stream_metrics *metrics) {
+    json_t *transfer = json_object();
+    json_object_set_new(transfer, "p50_ns", cli_json_number(metrics->latency_p50_ns));
+    json_object_set_new(transfer, "p90_ns", cli_json_number(metrics->latency_p90_ns));
+    json_object_set_new(transfer, "p99_ns", cli_json_number(metrics->latency_p99_ns));
+    json_object_set_new(transfer, "retries", cli_json_number(metrics->chunks_resent));
+    json_object_set_new(object, "transfer", transfer);
+}

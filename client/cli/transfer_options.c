@@ -19,6 +19,8 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
         if (!cli_parse_size(argument, &values->chunk_bytes) || values->chunk_bytes == 0 || values->chunk_bytes > CHUNK_BYTES_MAX)
             argp_error(state, "--chunk-size takes a size from 1 to 64MiB, such as 256K or 4MiB, not '%s'", argument);
         return 0;
+    case CLI_KEY_BWLIMIT:
+        return cli_bandwidth_parse(key, argument, state, &values->bandwidth);
     default:
         return cli_conditions_parse(key, argument, state, &values->conditions);
     }
@@ -29,6 +31,7 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     trove_stream_options_init(&options);
     options.chunk_bytes = values->chunk_bytes;
     options.conditions = values->conditions;
+    options.client_pool = values->bandwidth.pool;
     return options;
 }
 

@@ -2,6 +2,7 @@
 #ifndef CLI_TRANSFER_OPTIONS_H
 #define CLI_TRANSFER_OPTIONS_H
 
+#include "bandwidth.h"
 #include "condition_options.h"
 
 #include <argp.h>
@@ -11,6 +12,7 @@ struct cli_transfer_values {
     uint64_t parallel; /* 0: not given */
     uint64_t chunk_bytes;
     trove_conditions conditions;
+    struct cli_bandwidth bandwidth;
 };
 
 enum {
@@ -19,7 +21,8 @@ enum {
 
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
-        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_CONDITION_OPTIONS
+        {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_BWLIMIT_OPTION,   \
+        CLI_CONDITION_OPTIONS
 
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);

@@ -321,9 +321,14 @@ class JsonTest(ServerTest):
         })  # fmt: skip
         self.assertRegex(stored["etag"], "^[0-9a-f]{32}$")
         self.assertRegex(stored["modified"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$")
+        transfer = stored.pop("transfer")
+        self.assertEqual(list(transfer), ["p50_ns", "p90_ns", "p99_ns", "retries"])
+        self.assertGreater(transfer["p50_ns"], 0)
         info = run("stat", self.name("a/key"))[0]
         self.assertEqual({**info, "source": str(source)}, stored)
         fetched = run("get", self.name("a/key"), self.folder / "target")[0]
+        self.assertLessEqual(fetched["transfer"]["p50_ns"], fetched["transfer"]["p99_ns"])
+        self.assertEqual(fetched.pop("transfer")["retries"], 0)
         self.assertEqual(fetched, {**info, "file": str(self.folder / "target")})
         copied = run("cp", self.name("a/key"), f"{other}/")[0]
         self.assertEqual((copied["bucket"], copied["key"], copied["etag"]), (other, "key", stored["etag"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import subprocess
+import time
 import unittest
 
 from trove_test import (
@@ -141,6 +142,41 @@ class TransferTest(ServerTest):
                 refused = self.trove("put", "--chunk-size", chunk_size, source, self.name("key"), expect=USAGE)
                 self.assertIn("1 to 64MiB", refused.errors)
         self.assertEqual(self.keys(self.bucket), [])
+
+    def check_limited(self, size: int, rate: int, *arguments: str | Path, data: bytes | None = None) -> bytes:
+        """Runs a command that moves `size` bytes at `rate`: less time than that takes, but for the burst, it mustn't need."""
+        began = time.monotonic()
+        out = self.trove(*arguments, data=data).out
+        self.assertGreater(time.monotonic() - began, size / rate - 0.2)
+        return out
+
+    def test_bandwidth(self) -> None:
+        data = content("limited", MIB)
+        name = self.name("limited")
+        self.check_limited(MIB, 2 * MIB, "put", "--bwlimit", "2M", self.write("source", data), name)
+        self.check_limited(MIB, 2_000_000, "put", "--bwlimit", "2MB", "-", self.name("pipe"), data=data)
+        self.assertEqual(self.stat(name)["etag"], self.stat(self.name("pipe"))["etag"])
+        self.check_limited(MIB, 2 * MIB, "get", "--bwlimit", "2MiB", name, self.folder / "target")
+        self.check_content((self.folder / "target").read_bytes(), data, "got")
+        out = self.check_limited(2 * MIB, 3 * MIB, "cat", "--bwlimit", "3M", name, self.name("pipe"))
+        self.check_content(out, data + data, "two objects under one limit")
+
+    def test_bandwidth_of_many(self) -> None:
+        """Files that go at the same time keep the limit together, small ones included."""
+        paths = [self.write(f"file-{index}", content(f"limited-{index}", 50 * KIB * index)) for index in range(8)]
+        size = sum(path.stat().st_size for path in paths)
+        self.check_limited(size, MIB, "put", "--bwlimit", "1M", "--parallel", "8", *paths, self.name("many"))
+        self.check_limited(
+            size, MIB, "get", "--bwlimit", "1M", "--parallel", "3", "-r", self.name("many"), self.folder / "back"
+        )
+        for path in paths:
+            self.check_content((self.folder / "back" / path.name).read_bytes(), path.read_bytes(), path.name)
+
+    def test_bandwidths_that_are_none(self) -> None:
+        for rate in ("0", "-1", "fast", "1M/s"):
+            with self.subTest(rate=rate):
+                refused = self.trove("get", "--bwlimit", rate, self.name("key"), "-", expect=USAGE)
+                self.assertIn("bytes a second", refused.errors)
 
     def test_part_of_standard_input(self) -> None:
         """What was read before is not part of the object."""
