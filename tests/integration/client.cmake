@@ -13,7 +13,7 @@ foreach(test objects streams lossy hooks metrics pools bandwidth memory failures
 endforeach()
 
 find_program(BASH bash REQUIRED)
-set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download>)
+set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download> $<TARGET_FILE:example_pool>)
 if(TARGET example_roundtrip)
     list(APPEND examples $<TARGET_FILE:example_roundtrip>)
 endif()

@@ -1,12 +1,13 @@
 #!/bin/bash
 # Runs the examples of client/examples against a real troved: what goes up with one comes down with the other.
 #
-#   examples.sh TROVED UPLOAD DOWNLOAD [ROUNDTRIP]
+#   examples.sh TROVED UPLOAD DOWNLOAD POOL [ROUNDTRIP]
 set -euo pipefail
 troved=$1
 upload=$2
 download=$3
-roundtrip=${4:-}
+pool=$4
+roundtrip=${5:-}
 work=$(mktemp -d)
 trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
@@ -31,6 +32,19 @@ if "$download" "$url" media/missing >"$work/out" 2>"$work/said"; then
     exit 1
 fi
 grep -q 'NOT_FOUND: .*missing' "$work/said"
+
+for i in 1 2 3 4 5 6 7; do
+    head -c $((i * 700001)) /dev/urandom >"$work/file$i"
+done
+"$pool" "$url" pooled "$work"/file? >"$work/said" 2>/dev/null
+[[ $(grep -c '^stored: file' "$work/said") == 7 ]]
+grep -q '^total: 7 streams, 19600028 bytes' "$work/said"
+"$download" "$url" pooled/file7 >"$work/out" 2>/dev/null
+cmp "$work/file7" "$work/out"
+if "$pool" "$url" pooled "$work/missing" >"$work/said" 2>/dev/null; then
+    echo "a missing file was stored" >&2
+    exit 1
+fi
 
 if [[ -n $roundtrip ]]; then
     [[ $("$roundtrip" "$url" texts/hello 'from C++') == 'from C++' ]]
