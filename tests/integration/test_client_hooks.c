@@ -231,7 +231,9 @@ static void call_upload(struct call *call) {
         OK_IN_HOOK(trove_stream_chunk_get(stream, 0, &chunk, &error), &error);
         chunk->size = chunk->capacity;
         memcpy(chunk->data, call->test->bytes + (size_t)i * chunk->size, chunk->size);
-        OK_IN_HOOK(trove_stream_write(stream, &chunk, 0, &error), &error);
+        OK_IN_HOOK(i % 2 == 0 ? trove_stream_write(stream, &chunk, 0, &error)
+                              : trove_stream_write_lossy(stream, &chunk, 0, NULL, &error),
+                   &error);
     }
     IN_HOOK(trove_stream_offset(stream) == 1200 * KIB && trove_stream_chunk_bytes(stream) == 100 * KIB);
     OK_IN_HOOK(trove_stream_complete(stream, 0, NULL, &error), &error);
