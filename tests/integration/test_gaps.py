@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from trove_test import BLOCK, MIB, TroveTest, content, main, program
+from trove_test import BLOCK, DATA_LOSS, MIB, TroveTest, content, main, program
 
 BUCKET = "lossy"
 SMALL = [(0, 10), (100, 50)]
@@ -92,6 +92,22 @@ class GapsTest(TroveTest):
                 self.check_content(target.read_bytes(), zeroed(key), key)
         self.trove("get", "--allow-gaps", "--recursive", BUCKET, self.folder / "all")
         self.check_content((self.folder / "all" / "large").read_bytes(), zeroed("large"), "with all others")
+
+    def test_refused(self) -> None:
+        """Reading across a gap fails before a byte comes, says what is lost and what to do, and leaves no file."""
+        for key, first in [("small", "0 to 10"), ("large", f"1000 to {1000 + 2 * BLOCK}"), ("many", "5 to 305")]:
+            with self.subTest(key=key):
+                refused = self.trove("cat", f"{BUCKET}/{key}", expect=DATA_LOSS)
+                self.assertEqual(refused.out, b"")
+                for word in (f"{BUCKET}/{key}", f"bytes from {first} were lost", "--allow-gaps"):
+                    self.assertIn(word, refused.errors)
+                self.trove("get", f"{BUCKET}/{key}", self.folder / "target", expect=DATA_LOSS)
+                self.assertFalse((self.folder / "target").exists())
+        self.trove("get", f"{BUCKET}/small", "-", "--range", "149-1", expect=DATA_LOSS)
+        refused = self.trove("get", f"{BUCKET}/many", "-", "--range", "1298400-10", expect=DATA_LOSS)
+        self.assertIn("in part", refused.errors, "the list doesn't tell each of them any more")
+        self.trove("get", "--recursive", BUCKET, self.folder / "all", expect=DATA_LOSS)
+        self.assertEqual([path.name for path in (self.folder / "all").iterdir()], ["whole"], "the others are fetched")
 
     def test_ranges_outside(self) -> None:
         """What isn't lost is read like anything else, next to a gap and in a block with it."""
