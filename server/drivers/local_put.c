@@ -253,7 +253,7 @@ void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit
     struct tvs_local *local = put_move->local;
     struct tvs_commit *commit;
     trove_error error = {0};
-    trove_status status = finish(put_move, etag, &commit, &error);
+    trove_status status = name_object(put_move, "storing", finish(put_move, etag, &commit, &error), &error);
     tvs_local_put_abort(put_move);
     if (status == TROVE_OK)
         tvs_committer_submit(&local->committer, commit, done, context);

@@ -81,6 +81,10 @@ static ssize_t fault_pwritev(int fd, const struct iovec *iov, int count, off_t o
     return plan_now().short_moves ? move_half(true, fd, iov, offset) : pwritev(fd, iov, count, offset);
 }
 
+static int fault_set_length(int fd, off_t length) {
+    return hit(FAULT_SET_LENGTH) ? -1 : ftruncate(fd, length);
+}
+
 static int fault_fdatasync(int fd) {
     return hit(FAULT_SYNC) ? -1 : fdatasync(fd);
 }
@@ -129,6 +133,7 @@ void fault_io_install(void) {
     table.open_at = fault_open_at;
     table.preadv = fault_preadv;
     table.pwritev = fault_pwritev;
+    table.set_length = fault_set_length;
     table.fdatasync = fault_fdatasync;
     table.sync_directory = fault_sync_directory;
     table.unlink_at = fault_unlink_at;

@@ -11,6 +11,7 @@ enum fault_call {
     FAULT_OPEN,
     FAULT_READ,
     FAULT_WRITE,
+    FAULT_SET_LENGTH,
     FAULT_SYNC,
     FAULT_SYNC_DIRECTORY,
     FAULT_UNLINK,

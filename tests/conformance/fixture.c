@@ -96,12 +96,12 @@ static const trove_gap *next_gap(const struct put_how *how, size_t offset, size_
     return NULL;
 }
 
-static trove_status write_all(struct store *store, struct tvs_put *put, const char *bytes, size_t size, const struct put_how *how,
-                              trove_error *error) {
+trove_status put_more(struct store *store, struct tvs_put *put, const char *bytes, size_t from, size_t to,
+                      const struct put_how *how, trove_error *error) {
     char *area = aligned_alloc(4096, TV_PAYLOAD_BYTES_MAX + 4096);
     trove_status status = TROVE_OK;
-    for (size_t offset = 0; offset < size && status == TROVE_OK;) {
-        size_t end = size;
+    for (size_t offset = from; offset < to && status == TROVE_OK;) {
+        size_t end = to;
         const trove_gap *gap = next_gap(how, offset, &end);
         if (gap != NULL) {
             status = store->ops->put_gap(put, offset, gap->length, error);
@@ -149,7 +149,7 @@ trove_status put_uncommitted(struct store *store, const char *bucket, const char
     trove_status status = store->ops->put_begin(store->driver, bucket, key, &options, &made, error);
     if (status != TROVE_OK)
         return status;
-    status = write_all(store, made, bytes, size, how, error);
+    status = put_more(store, made, bytes, 0, size, how, error);
     if (status != TROVE_OK) {
         store->ops->put_abort(made);
         return status;
@@ -158,8 +158,8 @@ trove_status put_uncommitted(struct store *store, const char *bucket, const char
     return TROVE_OK;
 }
 
-static trove_status commit_as(struct store *store, struct tvs_put *put_move, const char *etag, struct tvs_object *object,
-                              trove_error *error) {
+trove_status put_commit_as(struct store *store, struct tvs_put *put_move, const char *etag, struct tvs_object *object,
+                           trove_error *error) {
     struct tvs_waiter waiter;
     tvs_waiter_init(&waiter, object, error);
     store->ops->put_commit(put_move, etag, tvs_waiter_done, &waiter);
@@ -167,7 +167,7 @@ static trove_status commit_as(struct store *store, struct tvs_put *put_move, con
 }
 
 trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error) {
-    return commit_as(store, put_move, NULL, object, error);
+    return put_commit_as(store, put_move, NULL, object, error);
 }
 
 static trove_status put_small(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
@@ -194,7 +194,7 @@ trove_status put_object(struct store *store, const char *bucket, const char *key
         return put_small(store, bucket, key, bytes, size, how, error);
     struct tvs_put *put;
     trove_status status = put_uncommitted(store, bucket, key, bytes, size, how, &put, error);
-    return status != TROVE_OK ? status : commit_as(store, put, how->etag, how->object, error);
+    return status != TROVE_OK ? status : put_commit_as(store, put, how->etag, how->object, error);
 }
 
 /* ---- getting --------------------------------------------------------------------------------------------------------- */
@@ -238,6 +238,28 @@ trove_status get_object(struct store *store, const char *bucket, const char *key
     return status;
 }
 
+void put_read_hold(struct store *store, struct tvs_put *put, const char *bytes, uint64_t from, uint64_t to) {
+    char *area = aligned_alloc(4096, TV_PAYLOAD_BYTES_MAX);
+    while (from < to) {
+        struct tv_data data = {.offset = from};
+        for (char *at = area; from < to && data.bytes < TV_PAYLOAD_BYTES_MAX; at += TV_BLOCK_BYTES) {
+            size_t block = (size_t)(to - from < TV_BLOCK_BYTES ? to - from : TV_BLOCK_BYTES);
+            data.iov[data.iov_count++] = (struct iovec){at, block};
+            data.bytes += block;
+            from += block;
+        }
+        memset(area, 0xEE, TV_PAYLOAD_BYTES_MAX);
+        trove_error error = {0};
+        must(store->ops->put_read(put, &data, &error), &error);
+        assert_memory_equal(area, bytes + data.offset, data.bytes);
+        struct tv_data again = data;
+        tv_data_hash(&again);
+        assert_int_equal(again.piece_count, data.piece_count);
+        assert_memory_equal(again.piece_sums, data.piece_sums, again.piece_count * sizeof(uint64_t));
+    }
+    free(area);
+}
+
 /* ---- asserts --------------------------------------------------------------------------------------------------------- */
 
 void must(trove_status status, const trove_error *error) {
@@ -279,6 +301,32 @@ void must_count(struct store *store, const char *bucket, uint64_t objects, uint6
     assert_int_equal(buckets[i].object_count, objects);
     assert_int_equal(buckets[i].object_bytes, bytes);
     free(buckets);
+}
+
+void must_have_sums(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size) {
+    trove_error error = {0};
+    struct tvs_object object;
+    uint64_t *sums;
+    size_t count;
+    must(store->ops->block_sums(store->driver, bucket, key, &object, &sums, &count, &error), &error);
+    assert_int_equal(count, (size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES);
+    for (size_t i = 0; i < count; i++) {
+        size_t left = size - i * TV_BLOCK_BYTES;
+        assert_true(sums[i] == tv_hash(bytes + i * TV_BLOCK_BYTES, left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES));
+    }
+    free(sums);
+    tvs_object_fini(&object);
+}
+
+void must_tell(const struct tvs_object *object, const trove_gap *gaps, size_t count) {
+    uint64_t lost = 0;
+    for (size_t i = 0; i < count; i++)
+        lost += gaps[i].length;
+    assert_int_equal(object->gap_count, count);
+    assert_int_equal(object->gap_bytes, lost);
+    assert_int_equal(object->gaps_listed, count);
+    if (count > 0)
+        assert_memory_equal(object->gaps, gaps, count * sizeof *gaps);
 }
 
 /* ---- listing --------------------------------------------------------------------------------------------------------- */

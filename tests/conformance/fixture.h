@@ -51,18 +51,28 @@ trove_status put_object(struct store *store, const char *bucket, const char *key
 /* Begun and written, for the caller to commit or abort. */
 trove_status put_uncommitted(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size,
                              const struct put_how *how, struct tvs_put **put, trove_error *error);
+/* Writes bytes[from, to) into a put that has `from` bytes, and loses the gaps that begin there. */
+trove_status put_more(struct store *store, struct tvs_put *put, const char *bytes, size_t from, size_t to,
+                      const struct put_how *how, trove_error *error);
 trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, struct tvs_object *object, trove_error *error);
+/* With what the sender says that the etag is. */
+trove_status put_commit_as(struct store *store, struct tvs_put *put_move, const char *etag, struct tvs_object *object,
+                           trove_error *error);
 
 /* Reads from `offset` (a block's) to the end. *bytes: free() them. */
 trove_status get_object(struct store *store, const char *bucket, const char *key, uint64_t offset, char **bytes, size_t *size,
                         trove_error *error);
 trove_status get_rest(struct store *store, struct tvs_get *get, uint64_t offset, uint64_t end, char *to, trove_error *error);
+/* Reads the put's bytes from `from` (a block's) to `to` and compares them with these of the whole object. */
+void put_read_hold(struct store *store, struct tvs_put *put, const char *bytes, uint64_t from, uint64_t to);
 
 /* Asserts. */
 void must(trove_status status, const trove_error *error);
 void must_fail(trove_status status, trove_status expected, const trove_error *error, const char *word);
 void must_hold(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);
 void must_put(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);
+void must_have_sums(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);
+void must_tell(const struct tvs_object *object, const trove_gap *gaps, size_t count);
 /* The counters of a bucket. */
 void must_count(struct store *store, const char *bucket, uint64_t objects, uint64_t bytes);
 

@@ -1,10 +1,8 @@
 /* test_local_store.c - what only the local driver promises: reopening, orphans, damage, the lock, full disks, few syncs. */
 #include "fault_io.h"
 #include "fixture.h"
+#include "local_disk.h"
 
-#include "local.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,41 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- the disk ------------------------------------------------------------------------------------------------------- */
-
-/* The files below objects/; `path` becomes the last one's. */
-static unsigned count_files(const struct store *store, char path[400]) {
-    unsigned count = 0;
-    for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
-        char folder[300];
-        snprintf(folder, sizeof folder, "%s/objects/%02x", store->path, shard);
-        DIR *entries = opendir(folder);
-        assert_non_null(entries);
-        for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-            if (entry->d_name[0] == '.')
-                continue;
-            count++;
-            if (path != NULL)
-                snprintf(path, 400, "%s/%.40s", folder, entry->d_name);
-        }
-        closedir(entries);
-    }
-    return count;
-}
-
 static void reopen(struct store *store) {
     store_close(store);
     store_open(store);
-}
-
-static void flip_byte(const char *path, off_t offset) {
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    char byte;
-    assert_int_equal(pread(fd, &byte, 1, offset), 1);
-    byte = (char)(byte ^ 0x10);
-    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
-    close(fd);
 }
 
 static void test_reopened_has_all(void **state) {
@@ -471,12 +437,6 @@ static void test_failing_reads(void **state) {
     must_fail(get_object(store, "bucket", "object", 0, &got, &size, &error), TROVE_RESOURCE_EXHAUSTED, &error, "open files");
     must_hold(store, "bucket", "object", bytes, 1000000);
     free(bytes);
-}
-
-static uint64_t disk_bytes(const char *path) {
-    struct stat info;
-    assert_int_equal(stat(path, &info), 0);
-    return (uint64_t)info.st_blocks * 512;
 }
 
 /* What was lost takes no space, in a copy neither; and where something stands in a hole, that is damage as anywhere. */

@@ -1,0 +1,16 @@
+/* local_disk.h - what the local driver's tests see and do behind its back: the files below objects/. */
+#ifndef CONFORMANCE_LOCAL_DISK_H
+#define CONFORMANCE_LOCAL_DISK_H
+
+#include "fixture.h"
+
+#include <sys/types.h>
+
+#define LOCAL_PATH_BYTES 400
+
+/* The files below objects/; `path` (may be NULL) becomes the last one's. */
+unsigned count_files(const struct store *store, char path[LOCAL_PATH_BYTES]);
+void flip_byte(const char *path, off_t offset);
+uint64_t disk_bytes(const char *path);
+
+#endif
