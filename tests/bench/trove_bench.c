@@ -4,16 +4,14 @@
  * up and down move chunks through streams, the payload being what happens to lie in the pool's buffers: like the peers' it is
  * hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window` calls under way.
  *
- * Threads: up and down one per connection; the call modes submit from one thread per connection, while completions come on the
- * library's hook threads.
+ * Threads: up and down one per connection; the call modes begin from one thread per connection and go on on the library's hook
+ * threads.
  */
 #include "bench_client.h"
 
 #include "trove.h"
 
 #include <pthread.h>
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +27,16 @@ struct connection {
     uint64_t bytes;
     uint64_t ops;
     struct bench_latency latency;
-    sem_t slots; /* call modes: calls that may still be begun */
-    atomic_uint failures;
+    /* the call modes; constant while they run */
+    bool puts;
+    bool timed;
+    char *data;
+    /* theirs under `lock`; bytes and ops are, too */
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct bench_budget budget;
+    uint32_t active; /* slots that are at work */
+    uint32_t failures;
     char failure[TROVE_ERROR_MESSAGE_BYTES];
 };
 
@@ -98,55 +104,102 @@ static bool run_down(struct connection *connection) {
 
 /* ---- calls ---- */
 
-static void on_done(void *context, const trove_error *error, const void *data, size_t size) {
-    struct connection *connection = context;
-    (void)data;
-    (void)size;
-    if (error != NULL && atomic_fetch_add(&connection->failures, 1) == 0)
-        snprintf(connection->failure, sizeof connection->failure, "%s", error->message);
-    sem_post(&connection->slots);
+/* One call at a time; each answer starts the next from its own `done`, as the gRPC peer's callbacks do, so that no thread is woken
+ * between calls. */
+struct slot {
+    struct connection *connection;
+    double begin_s;
+};
+
+static void leave(struct connection *connection) {
+    pthread_mutex_lock(&connection->lock);
+    if (--connection->active == 0)
+        pthread_cond_signal(&connection->idle);
+    pthread_mutex_unlock(&connection->lock);
 }
 
-static bool submit(struct connection *connection, const void *data, size_t bytes) {
+static void fail_call(struct connection *connection, const trove_error *error) {
+    pthread_mutex_lock(&connection->lock);
+    if (connection->failures++ == 0)
+        snprintf(connection->failure, sizeof connection->failure, "%s", error->message);
+    pthread_mutex_unlock(&connection->lock);
+}
+
+/* Draws the next call's number and bytes; false: enough. */
+static bool claim(struct connection *connection, uint64_t *number, size_t *bytes) {
+    pthread_mutex_lock(&connection->lock);
+    *bytes = connection->failures == 0 ? bench_budget_take(&connection->budget, connection->options->chunk_bytes) : 0;
+    *number = connection->ops;
+    connection->ops += *bytes > 0;
+    connection->bytes += *bytes;
+    pthread_mutex_unlock(&connection->lock);
+    return *bytes > 0;
+}
+
+static void on_done(void *context, const trove_error *error, const void *data, size_t size);
+
+static void next_call(struct slot *slot) {
+    struct connection *connection = slot->connection;
+    trove_client *client = connection->client;
+    uint64_t number;
+    size_t bytes;
+    if (!claim(connection, &number, &bytes)) {
+        leave(connection);
+        return;
+    }
+    slot->begin_s = connection->timed ? bench_now_s() : 0.0;
     trove_error error;
     trove_status status;
-    if (strcmp(connection->options->mode, "durable-put") == 0) {
+    if (connection->puts) {
         char key[32];
         /* Each object is a new one, which costs a store more than the one key that redis-benchmark writes again and again. */
-        snprintf(key, sizeof key, "%u-%llu", connection->index, (unsigned long long)connection->ops);
-        status = trove_put_async(connection->client, "bench", key, data, bytes, TIMEOUT_MS, on_done, connection, &error);
+        snprintf(key, sizeof key, "%u-%llu", connection->index, (unsigned long long)number);
+        status = trove_put_async(client, "bench", key, connection->data, bytes, TIMEOUT_MS, on_done, slot, &error);
     } else {
-        status = trove_echo_async(connection->client, data, bytes, TIMEOUT_MS, on_done, connection, &error);
+        status = trove_echo_async(client, connection->data, bytes, TIMEOUT_MS, on_done, slot, &error);
     }
-    return status == TROVE_OK || failed(connection, "a call", &error);
+    if (status == TROVE_OK)
+        return;
+    fail_call(connection, &error);
+    leave(connection);
+}
+
+static void on_done(void *context, const trove_error *error, const void *data, size_t size) {
+    struct slot *slot = context;
+    (void)data;
+    (void)size;
+    if (error != NULL)
+        fail_call(slot->connection, error);
+    if (slot->connection->timed)
+        bench_latency_add(&slot->connection->latency, bench_now_s() - slot->begin_s);
+    next_call(slot);
 }
 
 static bool run_calls(struct connection *connection) {
     const struct bench_options *options = connection->options;
-    struct bench_budget budget = bench_budget_share(options, connection->index);
     uint32_t window = strcmp(options->mode, "unary-one") == 0 ? 1 : options->window;
-    char *data = calloc(1, options->chunk_bytes);
-    bool good = data != NULL && sem_init(&connection->slots, 0, window) == 0;
-    for (size_t bytes; good && (bytes = bench_budget_take(&budget, options->chunk_bytes)) > 0;) {
-        double begin_s = bench_now_s();
-        sem_wait(&connection->slots);
-        good = submit(connection, data, bytes);
-        if (good && window == 1) { /* its completion gives the only slot back */
-            sem_wait(&connection->slots);
-            bench_latency_add(&connection->latency, bench_now_s() - begin_s);
-            sem_post(&connection->slots);
-        }
-        connection->bytes += bytes;
-        connection->ops += good;
-    }
-    for (uint32_t i = 0; good && i < window; i++)
-        sem_wait(&connection->slots);
-    free(data);
-    if (atomic_load(&connection->failures) > 0) {
-        fprintf(stderr, "trove_bench: %u calls failed, the first with: %s\n", connection->failures, connection->failure);
+    struct slot *slots = calloc(window, sizeof *slots);
+    connection->data = calloc(1, options->chunk_bytes);
+    if (slots == NULL || connection->data == NULL) {
+        free(slots);
         return false;
     }
-    return good;
+    connection->budget = bench_budget_share(options, connection->index);
+    connection->puts = strcmp(options->mode, "durable-put") == 0;
+    connection->timed = window == 1;
+    connection->active = window;
+    for (uint32_t i = 0; i < window; i++) {
+        slots[i].connection = connection;
+        next_call(&slots[i]);
+    }
+    pthread_mutex_lock(&connection->lock);
+    while (connection->active > 0)
+        pthread_cond_wait(&connection->idle, &connection->lock);
+    pthread_mutex_unlock(&connection->lock);
+    free(slots);
+    if (connection->failures > 0)
+        fprintf(stderr, "trove_bench: %u calls failed, the first with: %s\n", connection->failures, connection->failure);
+    return connection->failures == 0;
 }
 
 /* ---- all connections ---- */
@@ -168,6 +221,8 @@ static bool connect_all(struct connection *connections, const struct bench_optio
         struct connection *connection = &connections[i];
         connection->options = options;
         connection->index = i;
+        pthread_mutex_init(&connection->lock, NULL);
+        pthread_cond_init(&connection->idle, NULL);
         trove_error error;
         if (trove_connect(options->server, NULL, &connection->client, &error) != TROVE_OK)
             return failed(connection, "connecting", &error);
@@ -224,6 +279,7 @@ int main(int argc, char **argv) {
         trove_stream_release(connections[i].stream);
         trove_close(connections[i].client);
         bench_latency_fini(&connections[i].latency);
+        free(connections[i].data);
     }
     free(connections);
     return good ? 0 : 1;
