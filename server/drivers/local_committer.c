@@ -77,8 +77,7 @@ static void discard(struct tvs_committer *committer, const struct tvs_commit_sta
     case TVS_PLACE_NONE:
         break;
     case TVS_PLACE_INLINE:
-        tvs_index_key_inline(old->generation, key);
-        rocksdb_writebatch_delete_cf(committer->batch, committer->index->inlined, (const char *)key, 8);
+        committer->dead[committer->dead_count++] = old->generation;
         break;
     case TVS_PLACE_FILE:
         tvs_index_key_file(&old->file, key);
@@ -228,9 +227,27 @@ __attribute__((noreturn)) static void end_process(struct tvs_committer *committe
     abort();
 }
 
+static int compare_u64(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Inline bytes that nobody owns any more go behind all that the batch puts, in order. RocksDB's skip list remembers where it last
+ * inserted: bytes that are put come at its end and cost hardly anything as long as nothing is inserted elsewhere in between. */
+static void delete_dead(struct tvs_committer *committer) {
+    qsort(committer->dead, committer->dead_count, sizeof *committer->dead, compare_u64);
+    for (size_t i = 0; i < committer->dead_count; i++) {
+        uint8_t key[8];
+        tvs_index_key_inline(committer->dead[i], key);
+        rocksdb_writebatch_delete_cf(committer->batch, committer->index->inlined, (const char *)key, sizeof key);
+    }
+    committer->dead_count = 0;
+}
+
 static void write_batch(struct tvs_committer *committer) {
     if (rocksdb_writebatch_count(committer->batch) == 0)
         return;
+    delete_dead(committer);
     for (struct tvs_local_bucket *bucket = committer->dirty; bucket != NULL; bucket = bucket->next_dirty) {
         put_bucket_row(committer, bucket);
         bucket->dirty = false;
@@ -389,7 +406,8 @@ trove_status tvs_committer_start(struct tvs_committer *committer, const struct t
         return status;
     committer->pending = tvs_pending_create(TVS_COMMIT_BATCH_COUNT_MAX);
     committer->removals = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *committer->removals);
-    if (committer->pending == NULL || committer->removals == NULL) {
+    committer->dead = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *committer->dead);
+    if (committer->pending == NULL || committer->removals == NULL || committer->dead == NULL) {
         status = tvs_fail_no_memory("the committer", error);
         goto fail;
     }
@@ -407,6 +425,7 @@ trove_status tvs_committer_start(struct tvs_committer *committer, const struct t
 fail:
     tvs_pending_destroy(committer->pending);
     free(committer->removals);
+    free(committer->dead);
     return status;
 }
 
@@ -419,6 +438,7 @@ void tvs_committer_stop(struct tvs_committer *committer) {
     rocksdb_writebatch_destroy(committer->batch);
     tvs_pending_destroy(committer->pending);
     free(committer->removals);
+    free(committer->dead);
     pthread_cond_destroy(&committer->room);
     pthread_cond_destroy(&committer->work);
     pthread_mutex_destroy(&committer->lock);

@@ -41,6 +41,8 @@ struct tvs_committer {
     struct tvs_local_bucket *dirty;    /* buckets whose counters the batch changes */
     struct tvs_file_id *removals;      /* files that nobody owns once the batch is durable */
     size_t removal_count;
+    uint64_t *dead; /* generations whose inline bytes the batch deletes */
+    size_t dead_count;
     uint64_t last_number; /* generations and bucket ids */
     uint64_t batch_time_ns;
     bool no_space;
