@@ -3,7 +3,7 @@
  *   local.c            open, close, the table of functions, buckets, head, delete, copy
  *   local_recover.c    the directory: lock, format, orphans
  *   local_put.c        puts; local_get.c gets; local_list.c listings
- *   local_committer.c  the one thread that changes the index, and THE ORDER OF SYNCS
+ *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_batch.c what they write
  *   local_index.c      RocksDB; local_record.c its rows as bytes; local_buckets.c the buckets in memory
  *   local_file.c       files, local_writer.c writing them, local_unfinished.c reading and cutting what is written so far,
  *                      local_janitor.c removing them

@@ -1,5 +1,9 @@
 /* local_committer.c - group commit: everything that waits goes into one batch, the batch into the index with one sync.
  *
+ * Two threads: the committer judges requests, builds batches and tells the results; a second one does nothing but write them.
+ * While one batch is written and synced, the next is judged and built from what comes in meanwhile (local_batch.c), so that the
+ * disk waits for as little as possible. One batch is written at a time, and they are told in order.
+ *
  * THE ORDER OF SYNCS. An object exists from the moment its row is durable, so all that the row points at is durable before, and
  * what it no longer points at is removed after:
  *   1. the bytes and checksums of the object's file: fdatasync (local_writer.c, on the worker's thread)
@@ -17,203 +21,22 @@
  * then on. A start replays the log and knows again. So that a full disk isn't such a failure, puts are refused before: some
  * space is kept back for the index.
  *
- * Judging: each request sees the index plus what the batch's earlier requests do, so that of two puts with "must not exist" in
- * one batch one wins. One that fails leaves nothing in the batch and doesn't disturb its neighbours. A change of a bucket has
- * a batch of its own.
- *
  * (Rejected: many threads writing with RocksDB's own group commit. Conditions would need a lock on keys, counters a merge
- * operator, and 64 threads measured 41,000 puts/s where one with batches of 100 measured over 200,000.)
+ * operator, and 64 threads measured 41,000 puts/s where one with batches of 100 measured over 200,000.
+ * An own log, synced instead of RocksDB's: what a put costs is its way through RocksDB's memory and tables, not the log.)
  */
 #include "local_committer.h"
 
-#include "local_pending.h"
 #include "local_thread.h"
 #include "local_waiter.h"
 #include "store_io.h"
 
 #include <string.h>
 
-/* ---- building a batch ------------------------------------------------------------------------------------------------ */
+/* While a batch is being written the committer is woken for so many requests at once. */
+#define WAKE_COUNT 32
 
-static trove_status state_before(struct tvs_committer *committer, const struct tvs_commit *commit,
-                                 struct tvs_commit_state *before, trove_error *error) {
-    const struct tvs_commit *earlier = tvs_pending_find(committer->pending, commit);
-    if (earlier != NULL) {
-        *before = earlier->after;
-        return TROVE_OK;
-    }
-    struct tvs_row row;
-    struct tvs_record record;
-    bool found;
-    trove_status status =
-        tvs_index_get_object(committer->index, commit->index_key, commit->index_key_bytes, &row, &record, &found, error);
-    if (status != TROVE_OK)
-        return status;
-    *before = (struct tvs_commit_state){.exists = found};
-    if (found) {
-        before->place = record.place;
-        before->size = record.size;
-        before->generation = record.generation;
-        before->file = record.file;
-        memcpy(before->etag, record.etag, sizeof before->etag);
-    }
-    tvs_row_fini(&row);
-    return TROVE_OK;
-}
-
-static trove_status judge(const struct tvs_commit *commit, const struct tvs_commit_state *before, trove_error *error) {
-    if (!commit->conditions.any)
-        return TROVE_OK;
-    char etag[TROVE_ETAG_BYTES];
-    tvs_etag_from_raw(before->etag, etag);
-    return tvs_conditions_check(&commit->conditions, before->exists ? etag : NULL, before->generation, commit->bucket->name,
-                                commit->name, error);
-}
-
-/* What the old state has besides its row goes along with it. */
-static void discard(struct tvs_committer *committer, const struct tvs_commit_state *old) {
-    uint8_t key[1 + TVS_FILE_ID_BYTES];
-    switch (old->place) {
-    case TVS_PLACE_NONE:
-        break;
-    case TVS_PLACE_INLINE:
-        committer->dead[committer->dead_count++] = old->generation;
-        break;
-    case TVS_PLACE_FILE:
-        tvs_index_key_file(&old->file, key);
-        rocksdb_writebatch_delete_cf(committer->batch, committer->index->rows, (const char *)key, sizeof key);
-        committer->removals[committer->removal_count++] = old->file;
-        break;
-    }
-}
-
-/* Counters change in memory at once: if the batch can't be written there is no process left to show them. */
-static void count(struct tvs_committer *committer, struct tvs_local_bucket *bucket, const struct tvs_commit_state *before,
-                  const struct tvs_commit_state *after) {
-    /* Modulo 2^64: adding a negative difference takes it away. */
-    uint64_t objects = (uint64_t)after->exists - (uint64_t)before->exists;
-    uint64_t bytes = (after->exists ? after->size : 0) - (before->exists ? before->size : 0);
-    atomic_fetch_add_explicit(&bucket->object_count, objects, memory_order_relaxed);
-    atomic_fetch_add_explicit(&bucket->object_bytes, bytes, memory_order_relaxed);
-    if (!bucket->dirty) {
-        bucket->dirty = true;
-        bucket->next_dirty = committer->dirty;
-        committer->dirty = bucket;
-    }
-}
-
-static void put_rows(struct tvs_committer *committer, struct tvs_commit *commit) {
-    const struct tvs_index *index = committer->index;
-    uint64_t generation = ++committer->last_number;
-    commit->after.generation = generation;
-    commit->object.generation = generation;
-    commit->object.modified_ns = committer->batch_time_ns;
-    tvs_record_stamp(commit->row, generation, committer->batch_time_ns);
-    rocksdb_writebatch_put_cf(committer->batch, index->rows, (const char *)commit->index_key, commit->index_key_bytes,
-                              (const char *)commit->row, commit->row_bytes);
-    if (commit->after.place == TVS_PLACE_INLINE) {
-        uint8_t key[8];
-        tvs_index_key_inline(generation, key);
-        rocksdb_writebatch_put_cf(committer->batch, index->inlined, (const char *)key, sizeof key, commit->data,
-                                  commit->data_bytes);
-    } else if (commit->after.place == TVS_PLACE_FILE) {
-        uint8_t key[1 + TVS_FILE_ID_BYTES], value[TVS_OWNER_RECORD_BYTES_MAX];
-        struct tvs_owner_record owner = {.bucket_id = commit->bucket->id, .key = commit->name, .key_bytes = strlen(commit->name)};
-        size_t value_bytes = tvs_owner_record_encode(&owner, value);
-        rocksdb_writebatch_put_cf(committer->batch, index->rows, (const char *)key, tvs_index_key_file(&commit->after.file, key),
-                                  (const char *)value, value_bytes);
-    }
-}
-
-static trove_status apply_object(struct tvs_committer *committer, struct tvs_commit *commit, trove_error *error) {
-    struct tvs_local_bucket *bucket = commit->bucket;
-    if (atomic_load_explicit(&bucket->deleted, memory_order_relaxed))
-        return tvs_fail_no_bucket(bucket->name, error);
-    if (commit->kind == TVS_COMMIT_PUT && committer->no_space)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED,
-                       "the store's disk is nearly full, so %s can't be stored; delete something or give it more room",
-                       bucket->name);
-    struct tvs_commit_state before;
-    trove_status status = state_before(committer, commit, &before, error);
-    if (status != TROVE_OK)
-        return status;
-    if (commit->kind == TVS_COMMIT_DELETE && !before.exists)
-        return tvs_fail_no_object(bucket->name, commit->name, error);
-    status = judge(commit, &before, error);
-    if (status != TROVE_OK)
-        return status;
-    if (before.exists)
-        discard(committer, &before);
-    if (commit->kind == TVS_COMMIT_PUT)
-        put_rows(committer, commit);
-    else
-        rocksdb_writebatch_delete_cf(committer->batch, committer->index->rows, (const char *)commit->index_key,
-                                     commit->index_key_bytes);
-    count(committer, bucket, &before, &commit->after);
-    tvs_pending_insert(committer->pending, commit);
-    return TROVE_OK;
-}
-
-static void put_bucket_row(struct tvs_committer *committer, const struct tvs_local_bucket *bucket) {
-    uint8_t key[1 + TV_BUCKET_BYTES_MAX + 1], value[TVS_BUCKET_RECORD_BYTES];
-    struct tvs_bucket_record record = {
-        .id = bucket->id,
-        .created_ns = bucket->created_ns,
-        .object_count = atomic_load_explicit(&bucket->object_count, memory_order_relaxed),
-        .object_bytes = atomic_load_explicit(&bucket->object_bytes, memory_order_relaxed),
-    };
-    tvs_bucket_record_encode(&record, value);
-    rocksdb_writebatch_put_cf(committer->batch, committer->index->rows, (const char *)key,
-                              tvs_index_key_bucket(bucket->name, key), (const char *)value, sizeof value);
-}
-
-static trove_status apply_bucket_create(struct tvs_committer *committer, struct tvs_commit *commit, trove_error *error) {
-    struct tvs_local_bucket *bucket;
-    if (tvs_local_bucket_acquire(committer->buckets, commit->name, &bucket, NULL) == TROVE_OK) {
-        tvs_local_bucket_release(bucket);
-        return TV_FAIL(error, ALREADY_EXISTS, "bucket %s exists already", commit->name);
-    }
-    trove_status status = tvs_local_buckets_reserve(committer->buckets, error);
-    if (status != TROVE_OK)
-        return status;
-    struct tvs_bucket_record record = {.id = ++committer->last_number, .created_ns = committer->batch_time_ns};
-    status = tvs_local_bucket_create(commit->name, &record, &bucket, error);
-    if (status != TROVE_OK)
-        return status;
-    put_bucket_row(committer, bucket);
-    commit->bucket = bucket;
-    return TROVE_OK;
-}
-
-static trove_status apply_bucket_delete(struct tvs_committer *committer, struct tvs_commit *commit, trove_error *error) {
-    struct tvs_local_bucket *bucket = commit->bucket;
-    if (atomic_load_explicit(&bucket->deleted, memory_order_relaxed))
-        return tvs_fail_no_bucket(bucket->name, error);
-    uint64_t objects = atomic_load_explicit(&bucket->object_count, memory_order_relaxed);
-    if (objects > 0)
-        return TV_FAIL(error, FAILED_PRECONDITION, "bucket %s isn't empty: it has %llu objects; delete them first", bucket->name,
-                       (unsigned long long)objects);
-    rocksdb_writebatch_delete_cf(committer->batch, committer->index->rows, (const char *)commit->index_key,
-                                 commit->index_key_bytes);
-    return TROVE_OK;
-}
-
-static void apply(struct tvs_committer *committer, struct tvs_commit *commit) {
-    switch (commit->kind) {
-    case TVS_COMMIT_PUT:
-    case TVS_COMMIT_DELETE:
-        commit->status = apply_object(committer, commit, &commit->error);
-        break;
-    case TVS_COMMIT_BUCKET_CREATE:
-        commit->status = apply_bucket_create(committer, commit, &commit->error);
-        break;
-    case TVS_COMMIT_BUCKET_DELETE:
-        commit->status = apply_bucket_delete(committer, commit, &commit->error);
-        break;
-    }
-}
-
-/* ---- writing it ------------------------------------------------------------------------------------------------------ */
+/* ---- the writing thread ---------------------------------------------------------------------------------------------- */
 
 __attribute__((noreturn)) static void end_process(struct tvs_committer *committer, const char *reason) {
     char text[640];
@@ -227,41 +50,48 @@ __attribute__((noreturn)) static void end_process(struct tvs_committer *committe
     abort();
 }
 
-static int compare_u64(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-/* Inline bytes that nobody owns any more go behind all that the batch puts, in order. RocksDB's skip list remembers where it last
- * inserted: bytes that are put come at its end and cost hardly anything as long as nothing is inserted elsewhere in between. */
-static void delete_dead(struct tvs_committer *committer) {
-    qsort(committer->dead, committer->dead_count, sizeof *committer->dead, compare_u64);
-    for (size_t i = 0; i < committer->dead_count; i++) {
-        uint8_t key[8];
-        tvs_index_key_inline(committer->dead[i], key);
-        rocksdb_writebatch_delete_cf(committer->batch, committer->index->inlined, (const char *)key, sizeof key);
-    }
-    committer->dead_count = 0;
-}
-
-static void write_batch(struct tvs_committer *committer) {
-    if (rocksdb_writebatch_count(committer->batch) == 0)
-        return;
-    delete_dead(committer);
-    for (struct tvs_local_bucket *bucket = committer->dirty; bucket != NULL; bucket = bucket->next_dirty) {
-        put_bucket_row(committer, bucket);
-        bucket->dirty = false;
-    }
-    committer->dirty = NULL;
-    uint8_t number[8];
-    tvs_write_u64(number, committer->last_number);
-    rocksdb_writebatch_put_cf(committer->batch, committer->index->rows, "g", 1, (const char *)number, sizeof number);
+static void write_batch(struct tvs_committer *committer, const struct tvs_batch *batch) {
     char *failure = NULL;
-    tvs_store_io->index_write(committer->index->db, committer->index->write_options, committer->batch, &failure);
+    tvs_store_io->index_write(committer->index->db, committer->index->write_options, batch->writes, &failure);
     if (failure != NULL)
         end_process(committer, failure);
-    rocksdb_writebatch_clear(committer->batch);
     atomic_fetch_add_explicit(&committer->batches, 1, memory_order_relaxed);
+}
+
+/* Wakes the committer if it sleeps. Under the lock. */
+static void wake(struct tvs_committer *committer) {
+    if (!committer->sleeping)
+        return;
+    committer->sleeping = false;
+    pthread_cond_signal(&committer->work);
+}
+
+static void *writer_run(void *argument) {
+    struct tvs_committer *committer = argument;
+    tvs_index_thread_start();
+    pthread_mutex_lock(&committer->lock);
+    for (;;) {
+        while (committer->handed == NULL && !committer->ending)
+            pthread_cond_wait(&committer->handing, &committer->lock);
+        const struct tvs_batch *batch = committer->handed;
+        if (batch == NULL)
+            break;
+        committer->handed = NULL;
+        pthread_mutex_unlock(&committer->lock);
+        write_batch(committer, batch);
+        pthread_mutex_lock(&committer->lock);
+        atomic_store_explicit(&committer->written, true, memory_order_release);
+        wake(committer);
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return NULL;
+}
+
+/* ---- the committer's thread ------------------------------------------------------------------------------------------ */
+
+/* Whether the batch that was handed over is in the index. */
+static bool is_written(struct tvs_committer *committer) {
+    return committer->writing != NULL && atomic_load_explicit(&committer->written, memory_order_acquire);
 }
 
 /* What becomes visible besides the index. */
@@ -282,34 +112,10 @@ static void publish(struct tvs_committer *committer, struct tvs_commit *commit) 
     }
 }
 
-static bool is_bucket_change(const struct tvs_commit *commit) {
-    return commit->kind == TVS_COMMIT_BUCKET_CREATE || commit->kind == TVS_COMMIT_BUCKET_DELETE;
-}
-
-/* Cuts the next batch off the backlog. */
-static struct tvs_commit *next_batch(struct tvs_committer *committer) {
-    struct tvs_commit *first = committer->backlog, *last = first;
-    size_t number = 1, bytes = first->data_bytes + first->row_bytes;
-    while (last->next != NULL && number < TVS_COMMIT_BATCH_COUNT_MAX && bytes < TVS_COMMIT_BATCH_BYTES_MAX &&
-           !is_bucket_change(first) && !is_bucket_change(last->next)) {
-        last = last->next;
-        bytes += last->data_bytes + last->row_bytes;
-        number++;
-    }
-    committer->backlog = last->next;
-    last->next = NULL;
-    return first;
-}
-
-static void commit_batch(struct tvs_committer *committer, struct tvs_commit *first) {
-    committer->batch_time_ns = tvs_now_ns();
-    committer->no_space = tvs_file_space_is_low(committer->space_fd);
-    for (struct tvs_commit *commit = first; commit != NULL; commit = commit->next)
-        apply(committer, commit);
-    write_batch(committer);
-    tvs_pending_clear(committer->pending);
+/* Tells what became of a batch's requests, which ends them, and empties it. */
+static void tell(struct tvs_committer *committer, struct tvs_batch *batch) {
     size_t bytes = 0;
-    for (struct tvs_commit *commit = first, *next; commit != NULL; commit = next) {
+    for (struct tvs_commit *commit = batch->first, *next; commit != NULL; commit = next) {
         next = commit->next;
         bytes += commit->memory_bytes;
         publish(committer, commit);
@@ -318,9 +124,9 @@ static void commit_batch(struct tvs_committer *committer, struct tvs_commit *fir
                      commit->status == TROVE_OK ? NULL : &commit->error);
         tvs_commit_destroy(commit);
     }
-    for (size_t i = 0; i < committer->removal_count; i++)
-        tvs_janitor_remove(committer->janitor, &committer->removals[i]);
-    committer->removal_count = 0;
+    for (size_t i = 0; i < batch->removal_count; i++)
+        tvs_janitor_remove(committer->janitor, &batch->removals[i]);
+    tvs_batch_clear(batch);
     pthread_mutex_lock(&committer->lock);
     committer->queued_bytes -= bytes;
     if (committer->waiting_for_room > 0)
@@ -328,23 +134,68 @@ static void commit_batch(struct tvs_committer *committer, struct tvs_commit *fir
     pthread_mutex_unlock(&committer->lock);
 }
 
-static bool take_queue(struct tvs_committer *committer) {
+static void judge_backlog(struct tvs_committer *committer) {
+    while (committer->backlog != NULL && tvs_batch_takes(committer, committer->backlog) && !is_written(committer)) {
+        struct tvs_commit *commit = committer->backlog;
+        committer->backlog = commit->next;
+        tvs_batch_add(committer, commit);
+    }
+}
+
+/* What was built is written next; `building` is NULL then. */
+static void hand_over(struct tvs_committer *committer) {
+    struct tvs_batch *batch = committer->building;
+    if (batch->count == 0)
+        return;
+    bool write = tvs_batch_close(committer);
+    committer->building = NULL;
+    committer->writing = batch;
+    atomic_store_explicit(&committer->written, !write, memory_order_relaxed);
+    if (!write)
+        return;
     pthread_mutex_lock(&committer->lock);
-    while (committer->first == NULL && !committer->stopping)
-        pthread_cond_wait(&committer->work, &committer->lock);
-    committer->backlog = committer->first;
-    committer->first = NULL;
-    committer->last = &committer->first;
+    committer->handed = batch;
+    pthread_cond_signal(&committer->handing);
     pthread_mutex_unlock(&committer->lock);
-    return committer->backlog != NULL;
+}
+
+/* Waits until there is something to do, and takes over what is queued. False: it was stopped, and all is done. */
+static bool wait_for_work(struct tvs_committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    bool idle = committer->writing == NULL;
+    committer->wake_at = idle ? 1 : committer->backlog == NULL ? WAKE_COUNT : SIZE_MAX;
+    while (!(idle && (committer->backlog != NULL || committer->stopping)) && !is_written(committer) &&
+           committer->queued_count < committer->wake_at) {
+        committer->sleeping = true;
+        pthread_cond_wait(&committer->work, &committer->lock);
+    }
+    committer->sleeping = false;
+    if (committer->backlog == NULL) {
+        committer->backlog = committer->first;
+        committer->first = NULL;
+        committer->last = &committer->first;
+        committer->queued_count = 0;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return !idle || committer->backlog != NULL;
 }
 
 static void *committer_run(void *argument) {
     struct tvs_committer *committer = argument;
     tvs_index_thread_start();
-    while (take_queue(committer))
-        while (committer->backlog != NULL)
-            commit_batch(committer, next_batch(committer));
+    while (wait_for_work(committer)) {
+        judge_backlog(committer);
+        struct tvs_batch *spare = &committer->pair[committer->building == &committer->pair[0]];
+        if (is_written(committer)) {
+            committer->writing = NULL;
+            hand_over(committer); /* before anybody is told: the disk goes on meanwhile */
+            tell(committer, spare);
+        } else if (committer->writing == NULL) {
+            hand_over(committer);
+        }
+        if (committer->building == NULL)
+            committer->building = spare;
+    }
     return NULL;
 }
 
@@ -361,13 +212,12 @@ void tvs_committer_submit(struct tvs_committer *committer, struct tvs_commit *co
         pthread_cond_wait(&committer->room, &committer->lock);
         committer->waiting_for_room--;
     }
-    bool idle = committer->first == NULL;
     committer->queued_bytes += commit_move->memory_bytes;
     *committer->last = commit_move;
     committer->last = &commit_move->next;
+    if (++committer->queued_count >= committer->wake_at)
+        wake(committer);
     pthread_mutex_unlock(&committer->lock);
-    if (idle)
-        pthread_cond_signal(&committer->work);
 }
 
 trove_status tvs_committer_run(struct tvs_committer *committer, struct tvs_commit *commit_move, trove_error *error) {
@@ -390,6 +240,23 @@ static trove_status read_last_number(struct tvs_committer *committer, trove_erro
     return status;
 }
 
+static void end_writer(struct tvs_committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    committer->ending = true;
+    pthread_cond_signal(&committer->handing);
+    pthread_mutex_unlock(&committer->lock);
+    pthread_join(committer->writer, NULL);
+}
+
+static void fini(struct tvs_committer *committer) {
+    for (unsigned i = 0; i < 2; i++)
+        tvs_batch_fini(&committer->pair[i]);
+    pthread_cond_destroy(&committer->handing);
+    pthread_cond_destroy(&committer->room);
+    pthread_cond_destroy(&committer->work);
+    pthread_mutex_destroy(&committer->lock);
+}
+
 trove_status tvs_committer_start(struct tvs_committer *committer, const struct tvs_index *index,
                                  struct tvs_local_buckets *buckets, struct tvs_janitor *janitor, int space_fd,
                                  const struct tvs_driver_config *config, trove_error *error) {
@@ -404,42 +271,33 @@ trove_status tvs_committer_start(struct tvs_committer *committer, const struct t
     trove_status status = read_last_number(committer, error);
     if (status != TROVE_OK)
         return status;
-    committer->pending = tvs_pending_create(TVS_COMMIT_BATCH_COUNT_MAX);
-    committer->removals = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *committer->removals);
-    committer->dead = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *committer->dead);
-    if (committer->pending == NULL || committer->removals == NULL || committer->dead == NULL) {
-        status = tvs_fail_no_memory("the committer", error);
-        goto fail;
-    }
-    committer->batch = rocksdb_writebatch_create();
+    committer->building = &committer->pair[0];
     pthread_mutex_init(&committer->lock, NULL);
     pthread_cond_init(&committer->work, NULL);
     pthread_cond_init(&committer->room, NULL);
-    status = tvs_local_thread_start(&committer->thread, "trove-commit", committer_run, committer, error);
+    pthread_cond_init(&committer->handing, NULL);
+    if (!tvs_batch_init(&committer->pair[0]) || !tvs_batch_init(&committer->pair[1]))
+        status = tvs_fail_no_memory("the committer", error);
     if (status == TROVE_OK)
-        return TROVE_OK;
-    rocksdb_writebatch_destroy(committer->batch);
-    pthread_cond_destroy(&committer->room);
-    pthread_cond_destroy(&committer->work);
-    pthread_mutex_destroy(&committer->lock);
-fail:
-    tvs_pending_destroy(committer->pending);
-    free(committer->removals);
-    free(committer->dead);
+        status = tvs_local_thread_start(&committer->writer, "trove-sync", writer_run, committer, error);
+    if (status != TROVE_OK) {
+        fini(committer);
+        return status;
+    }
+    status = tvs_local_thread_start(&committer->thread, "trove-commit", committer_run, committer, error);
+    if (status != TROVE_OK) {
+        end_writer(committer);
+        fini(committer);
+    }
     return status;
 }
 
 void tvs_committer_stop(struct tvs_committer *committer) {
     pthread_mutex_lock(&committer->lock);
     committer->stopping = true;
-    pthread_cond_signal(&committer->work);
+    wake(committer);
     pthread_mutex_unlock(&committer->lock);
     pthread_join(committer->thread, NULL);
-    rocksdb_writebatch_destroy(committer->batch);
-    tvs_pending_destroy(committer->pending);
-    free(committer->removals);
-    free(committer->dead);
-    pthread_cond_destroy(&committer->room);
-    pthread_cond_destroy(&committer->work);
-    pthread_mutex_destroy(&committer->lock);
+    end_writer(committer);
+    fini(committer);
 }

@@ -1,18 +1,13 @@
-/* local_committer.h - the one thread that changes the index: group commit. The order of syncs is at the top of
- * local_committer.c.
+/* local_committer.h - all changes of the index: group commit. The order of syncs is at the top of local_committer.c.
  */
 #ifndef TVS_LOCAL_COMMITTER_H
 #define TVS_LOCAL_COMMITTER_H
 
-#include "local_commit.h"
+#include "local_batch.h"
 #include "local_janitor.h"
 
-#define TVS_COMMIT_BATCH_COUNT_MAX 1024
-#define TVS_COMMIT_BATCH_BYTES_MAX (8 * TV_MIB)
 /* Requests hold copies of small objects; who comes when this much is queued waits. */
 #define TVS_COMMIT_QUEUE_BYTES_MAX (32 * TV_MIB)
-
-struct tvs_pending_table;
 
 struct tvs_committer {
     /* constant */
@@ -23,29 +18,32 @@ struct tvs_committer {
     void (*log)(void *context, const char *message);
     void *log_context;
     pthread_t thread;
-    /* atomic counters; they only grow */
-    atomic_ullong batches; /* synced writes of the index */
-    atomic_ullong commits; /* requests that took effect */
+    pthread_t writer;
+    /* atomic */
+    atomic_ullong batches; /* synced writes of the index; only grows */
+    atomic_ullong commits; /* requests that took effect; only grows */
+    atomic_bool written;   /* `writing` is in the index, or had nothing to go there */
     /* under `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t work; /* for the committer */
-    pthread_cond_t room; /* for those who wait to queue */
+    pthread_cond_t work;    /* for the committer */
+    pthread_cond_t handing; /* for the writing thread */
+    pthread_cond_t room;    /* for those who wait to queue */
     struct tvs_commit *first, **last;
+    size_t queued_count; /* in that list */
     size_t queued_bytes; /* of requests that aren't done */
     unsigned waiting_for_room;
+    size_t wake_at; /* the queued_count that the committer waits for */
+    bool sleeping;  /* the committer, and nobody has woken it yet */
     bool stopping;
+    bool ending;                    /* the writing thread */
+    const struct tvs_batch *handed; /* to be written */
     /* the committer thread's */
-    struct tvs_commit *backlog; /* taken off the queue, not in a batch yet */
-    rocksdb_writebatch_t *batch;
-    struct tvs_pending_table *pending; /* what the batch being built does to which key */
-    struct tvs_local_bucket *dirty;    /* buckets whose counters the batch changes */
-    struct tvs_file_id *removals;      /* files that nobody owns once the batch is durable */
-    size_t removal_count;
-    uint64_t *dead; /* generations whose inline bytes the batch deletes */
-    size_t dead_count;
-    uint64_t last_number; /* generations and bucket ids */
-    uint64_t batch_time_ns;
-    bool no_space;
+    struct tvs_commit *backlog; /* taken off the queue, not judged yet */
+    struct tvs_batch pair[2];   /* they take turns */
+    struct tvs_batch *building;
+    struct tvs_batch *writing;      /* handed over and not told yet, or NULL */
+    struct tvs_local_bucket *dirty; /* buckets whose counters `building` changes */
+    uint64_t last_number;           /* generations and bucket ids */
 };
 
 /* Blocks: reads the last number. */

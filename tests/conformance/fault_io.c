@@ -14,8 +14,9 @@ atomic_uint fault_hits;
 
 /* The driver's own threads ask as well, at any time. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct fault_plan present; /* under `lock` */
-static unsigned calls;            /* of present.call since it was set; under `lock` */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* `present` */
+static struct fault_plan present;                         /* under `lock` */
+static unsigned calls;                                    /* of present.call since it was set; under `lock` */
 
 static struct fault_plan plan_now(void) {
     pthread_mutex_lock(&lock);
@@ -28,6 +29,7 @@ void fault_plan_set(struct fault_plan plan) {
     pthread_mutex_lock(&lock);
     present = plan;
     calls = 0;
+    pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
     atomic_store(&fault_hits, 0);
 }
@@ -121,7 +123,12 @@ static int fault_free_bytes(int fd, uint64_t *bytes, uint64_t *total) {
 }
 
 static void fault_index_write(rocksdb_t *db, const rocksdb_writeoptions_t *options, rocksdb_writebatch_t *batch, char **error) {
-    if (hit(FAULT_INDEX_WRITE))
+    bool fails = hit(FAULT_INDEX_WRITE);
+    pthread_mutex_lock(&lock);
+    while (present.hold_index)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    if (fails)
         *error = strdup("IO error: made to fail by the test");
     else
         rocksdb_write(db, options, batch, error);

@@ -1,0 +1,191 @@
+/* test_local_commits.c - what is asked of the local store while a batch is being written: it is judged as if that batch were in the
+ * index already, told after it, and written with few syncs. The write is held by fault_io.
+ */
+#include "fault_io.h"
+#include "fixture.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+/* More than the committer waits for while a batch is written (WAKE_COUNT), so that some are judged meanwhile. */
+#define MANY 100
+
+/* The results, in the order in which they were told. */
+struct told {
+    pthread_mutex_t lock;
+    unsigned count;
+    trove_status statuses[2 * MANY];
+    uint64_t generations[2 * MANY]; /* 0: none */
+};
+
+static void told_done(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
+    (void)error;
+    struct told *told = context;
+    pthread_mutex_lock(&told->lock);
+    told->statuses[told->count] = status;
+    told->generations[told->count++] = object != NULL ? object->generation : 0;
+    pthread_mutex_unlock(&told->lock);
+}
+
+static unsigned told_count(struct told *told) {
+    pthread_mutex_lock(&told->lock);
+    unsigned count = told->count;
+    pthread_mutex_unlock(&told->lock);
+    return count;
+}
+
+static void submit(struct store *store, const char *bucket, const char *key, const char *text, bool if_none, struct told *told) {
+    struct tv_data data = {.bytes = strlen(text), .iov_count = 1, .iov[0] = {(void *)(uintptr_t)text, strlen(text)}};
+    tv_data_hash(&data);
+    struct tvs_put_options options = {.content_type = "", .conditions = {.if_none = if_none}};
+    store->ops->put_small(store->driver, bucket, key, &options, &data, told_done, told);
+}
+
+static unsigned index_writes(void) {
+    return atomic_load(&fault_counts[FAULT_INDEX_WRITE]);
+}
+
+/* From now on the next write of the index doesn't come back. */
+static unsigned hold(void) {
+    fault_plan_set((struct fault_plan){.hold_index = true});
+    return index_writes();
+}
+
+static void wait_until_held(unsigned before) {
+    while (index_writes() == before)
+        usleep(100);
+}
+
+static void let_go(struct told *told, unsigned count) {
+    assert_int_equal(told_count(told), 0);
+    fault_plan_set((struct fault_plan){0});
+    while (told_count(told) < count)
+        usleep(100);
+}
+
+static void test_one_creator_wins(void **state) {
+    struct store *store = *state;
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    unsigned before = hold();
+    submit(store, "bucket", "object", "first", true, &told);
+    wait_until_held(before);
+    for (unsigned i = 0; i < MANY; i++)
+        submit(store, "bucket", "object", "later", true, &told);
+    let_go(&told, 1 + MANY);
+    assert_int_equal(told.statuses[0], TROVE_OK);
+    for (unsigned i = 1; i <= MANY; i++)
+        assert_int_equal(told.statuses[i], TROVE_FAILED_PRECONDITION);
+    must_hold(store, "bucket", "object", "first", 5);
+    must_count(store, "bucket", 1, 5);
+}
+
+static void test_overwritten_again_and_again(void **state) {
+    struct store *store = *state;
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    must_put(store, "bucket", "object", "before", 6);
+    unsigned before = hold();
+    submit(store, "bucket", "object", "held", false, &told);
+    wait_until_held(before);
+    for (unsigned i = 1; i < MANY; i++)
+        submit(store, "bucket", "object", i + 1 < MANY ? "later" : "last", false, &told);
+    let_go(&told, MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_int_equal(told.statuses[i], TROVE_OK);
+        assert_true(i == 0 || told.generations[i] == told.generations[i - 1] + 1);
+    }
+    must_hold(store, "bucket", "object", "last", 4);
+    must_count(store, "bucket", 1, 4);
+    store_close(store);
+    store_open(store);
+    must_hold(store, "bucket", "object", "last", 4);
+    must_count(store, "bucket", 1, 4);
+}
+
+/* What comes during one sync takes a few more, not one each. */
+static void test_few_syncs(void **state) {
+    struct store *store = *state;
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    unsigned before = hold();
+    for (unsigned i = 0; i < 2 * MANY; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "object-%u", i);
+        submit(store, "bucket", key, "text", false, &told);
+        if (i == 0)
+            wait_until_held(before);
+    }
+    let_go(&told, 2 * MANY);
+    print_message("%d puts, one of them held: %u synced batches\n", 2 * MANY, index_writes() - before);
+    assert_true(index_writes() - before <= 4);
+    must_count(store, "bucket", 2 * MANY, 8 * MANY);
+}
+
+struct change {
+    pthread_t thread;
+    struct store *store;
+    trove_status status;
+    trove_error error;
+};
+
+static void *delete_other(void *argument) {
+    struct change *change = argument;
+    change->status = change->store->ops->bucket_delete(change->store->driver, "other", &change->error);
+    return NULL;
+}
+
+static void begin_delete(struct change *change, struct store *store) {
+    *change = (struct change){.store = store};
+    assert_int_equal(pthread_create(&change->thread, NULL, delete_other, change), 0);
+}
+
+/* A bucket that is being put into isn't deleted, and one that is being deleted takes nothing more. */
+static void test_buckets(void **state) {
+    struct store *store = *state;
+    trove_error error = {0};
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct change change;
+    must(store->ops->bucket_create(store->driver, "other", &error), &error);
+    unsigned before = hold();
+    submit(store, "other", "object", "text", false, &told);
+    wait_until_held(before);
+    begin_delete(&change, store);
+    let_go(&told, 1);
+    pthread_join(change.thread, NULL);
+    must_fail(change.status, TROVE_FAILED_PRECONDITION, &change.error, "isn't empty");
+
+    must(store->ops->delete (store->driver, "other", "object", NULL, &error), &error);
+    told.count = 0;
+    before = hold();
+    begin_delete(&change, store);
+    wait_until_held(before);
+    for (unsigned i = 0; i < MANY; i++)
+        submit(store, "other", "object", "text", false, &told);
+    let_go(&told, MANY);
+    pthread_join(change.thread, NULL);
+    must(change.status, &change.error);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(told.statuses[i], TROVE_NOT_FOUND);
+    store_close(store);
+    store_open(store);
+    must(store->ops->bucket_create(store->driver, "other", &error), &error);
+    must_count(store, "other", 0, 0);
+}
+
+static int commits_setup(void **state) {
+    fault_plan_set((struct fault_plan){0});
+    return store_setup(state);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, commits_setup, store_teardown)
+
+int main(void) {
+    fault_io_install();
+    fixture_ops = &tvs_local_driver;
+    const struct CMUnitTest tests[] = {
+        TEST(test_one_creator_wins),
+        TEST(test_overwritten_again_and_again),
+        TEST(test_few_syncs),
+        TEST(test_buckets),
+    };
+    return cmocka_run_group_tests_name("commits while one is written", tests, NULL, NULL);
+}
