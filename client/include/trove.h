@@ -647,7 +647,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, co
 
 /* ---- many small calls at once --------------------------------------------------------------------------------------------- */
 
-/* Called from the hook thread, exactly once. `error` is NULL on success. `data` (an echo's answer) is valid during the call. */
+/* Called from the hook thread, exactly once. `error` is NULL on success. `data` (an echo's answer) is valid during the call.
+ * A `done` may begin next calls. Asynchronous ones go out together, when it has returned. */
 typedef void (*trove_done_fn)(void *context, const trove_error *error, const void *data, size_t size);
 
 /* Starts storing a small object and returns; `done` is called when it is durable or has failed. The bytes are copied.

@@ -121,9 +121,17 @@ trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint6
     while (status == TROVE_OK && (call = try_claim(client, early_bytes)) == NULL && in_time) {
         if (on_hook_thread && client->calls.in_use >= client->limits.calls_max)
             break;
+        if (on_hook_thread && client->calls.unsent) { /* what is waited for may be among what was only queued */
+            pthread_mutex_unlock(&client->lock);
+            tvc_calls_flush(client);
+            pthread_mutex_lock(&client->lock);
+            continue;
+        }
         client->calls.waiting++;
+        client->calls.hook_waits |= on_hook_thread;
         in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
         client->calls.waiting--;
+        client->calls.hook_waits &= !on_hook_thread;
         status = tvc_client_check(client, error);
     }
     if (status == TROVE_OK && call == NULL) {
@@ -146,6 +154,8 @@ trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint6
 static void return_early_data(struct trove_client *client, struct tvc_call *call) {
     client->calls.early_used -= call->early_bytes;
     call->early_bytes = 0;
+    if (client->calls.hook_waits) /* others are woken when the hook thread gives the slot back */
+        pthread_cond_broadcast(&client->changed);
 }
 
 void tvc_call_free(trove_client *client, struct tvc_call *call) {

@@ -82,6 +82,8 @@ struct tvc_calls {
     /* the hook thread's alone */
     struct tvc_done *batch;
     struct tv_arena arena;
+    bool telling; /* asynchronous calls that are begun now are only queued */
+    bool unsent;  /* there are some */
 
     /* under the client's lock */
     struct tvc_call *slots; /* TV_CALLS_PER_CONN_MAX */
@@ -89,6 +91,7 @@ struct tvc_calls {
     struct tvc_call *free;
     uint32_t in_use;
     uint32_t waiting; /* threads that wait for a slot */
+    bool hook_waits;  /* the hook thread is one of them */
     uint64_t early_used;
     struct tvc_call *done_first;
     struct tvc_call *done_last;
@@ -132,6 +135,8 @@ void tvc_calls_sweep(struct tv_timer *timer);
 
 /* Hands an answered asynchronous call over to the hook thread. Under the lock. */
 void tvc_call_hand_over(trove_client *client, struct tvc_call *call);
+/* Sends what a `done` has begun. On the hook thread, without the lock. */
+void tvc_calls_flush(trove_client *client);
 /* Calls `done` for what is answered. On the hook thread. */
 void tvc_calls_run_done(struct tvc_hook_job *job);
 

@@ -2,7 +2,8 @@
  *
  * Answers are linked up by the receiving thread; the hook thread takes up to TVC_CALL_BATCH of them in one step, exchanging
  * buffers instead of copying, and their slots are free again before the first `done` runs: from there a next call may be
- * started.
+ * started. Such calls are queued and go out together once all of the batch is told, or after a millisecond: sent one by one, each
+ * would cost a system call and wake a thread of nng's, at both ends.
  */
 #include "call.h"
 #include "client.h"
@@ -12,6 +13,9 @@
 #include "wait.h"
 
 #include <string.h>
+
+/* What a `done` begins is sent after this, however many of the batch are left. */
+#define TELLING_NS UINT64_C(1000000)
 
 /* ---- handing over ---- */
 
@@ -97,16 +101,32 @@ static void tell(struct trove_client *client, const struct tvc_done *done) {
         done->done(done->done_context, NULL, NULL, 0);
 }
 
+void tvc_calls_flush(trove_client *client) {
+    if (!client->calls.unsent)
+        return;
+    client->calls.unsent = false;
+    tv_conn_flush(client->conn); /* which is there until this thread has ended */
+}
+
 void tvc_calls_run_done(struct tvc_hook_job *job) {
     struct trove_client *client = (struct trove_client *)((char *)job - offsetof(struct trove_client, calls.job));
     bool more = false;
     unsigned count = take_batch(client, &more);
     if (more)
         tvc_hooks_post(&client->hooks, job);
+    uint64_t flush_ns = tv_now_ns() + TELLING_NS;
+    client->calls.telling = true;
     for (unsigned i = 0; i < count; i++) {
         tell(client, &client->calls.batch[i]);
         tvc_buffer_clear(&client->calls.batch[i].buffer);
+        uint64_t now_ns = tv_now_ns();
+        if (now_ns > flush_ns) {
+            tvc_calls_flush(client);
+            flush_ns = now_ns + TELLING_NS;
+        }
     }
+    client->calls.telling = false;
+    tvc_calls_flush(client);
 }
 
 /* ---- the program's side ---- */

@@ -50,6 +50,20 @@ trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame,
     return status;
 }
 
+/* An asynchronous call that is begun by the `done` of another goes out together with its neighbours. */
+static bool sent_later(const struct trove_client *client, const struct tvc_entry *entry) {
+    return entry->kind == TVC_ENTRY_CALL && ((const struct tvc_call *)entry)->kind != TVC_CALL_WAITED &&
+           tvc_hooks_here(&client->hooks) && client->calls.telling;
+}
+
+static trove_status send_first(struct trove_client *client, const struct tvc_entry *entry, const tv_frame *frame,
+                               const void *payload, uint64_t payload_bytes, trove_error *error) {
+    if (!sent_later(client, entry))
+        return tvc_client_send(client, frame, payload, payload_bytes, error);
+    client->calls.unsent = true;
+    return tv_conn_queue(client->conn, frame, payload, payload_bytes, error); /* this thread ends before the connection */
+}
+
 void tvc_client_wake(struct trove_client *client, struct tv_flow *flow, unsigned wants) {
     if (!conn_enter(client))
         return;
@@ -99,7 +113,7 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
     frame->call_id = id;
     if (prepare != NULL)
         prepare(context, frame);
-    status = tvc_client_send(client, frame, payload, payload_bytes, error);
+    status = send_first(client, entry, frame, payload, payload_bytes, error);
     if (status == TROVE_OK)
         return TROVE_OK;
     pthread_mutex_lock(&client->lock);

@@ -17,7 +17,7 @@ struct tvs_batch {
     struct tvs_pending_table *pending; /* what the batch does to which key */
     struct tvs_commit *first, **last;  /* its requests, those that failed included */
     size_t count;
-    size_t bytes; /* of rows and inline bytes */
+    size_t bytes;                 /* of rows and inline bytes */
     struct tvs_file_id *removals; /* files that nobody owns once the batch is durable */
     size_t removal_count;
     uint64_t *dead; /* generations whose inline bytes the batch deletes */

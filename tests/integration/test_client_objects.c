@@ -558,6 +558,46 @@ static void test_async(void **state) {
     assert_int_equal(atomic_load(&missing.failed), 1);
 }
 
+/* More than the connection's early data holds: while one of them waits for room, those before it must be under way. */
+#define FOLLOWERS 40
+
+struct follow {
+    const struct client_test *test;
+    struct counter puts;
+    atomic_int refused; /* -1: not begun yet */
+};
+
+static void follow_up(void *context, const trove_error *error, const void *data, size_t size) {
+    struct follow *follow = context;
+    int refused = error != NULL;
+    (void)data, (void)size;
+    for (int i = 0; i < FOLLOWERS; i++) {
+        char key[64];
+        trove_error why;
+        snprintf(key, sizeof key, "follow/%d", i);
+        refused += trove_put_async(follow->test->client, BUCKET, key, follow->test->bytes + i, 65536, 10000, stored,
+                                   &follow->puts, &why) != TROVE_OK;
+    }
+    /* A call that is waited for isn't stuck behind them either. */
+    trove_object_info *info = NULL;
+    refused += trove_put_memory(follow->test->client, BUCKET, "follow/last", "x", 1, NULL, &info, NULL) != TROVE_OK;
+    trove_object_info_free(info);
+    atomic_store(&follow->refused, refused);
+}
+
+static void test_async_from_done(void **state) {
+    const struct client_test *test = *state;
+    struct follow follow = {.test = test, .refused = -1};
+    trove_error error;
+    CHECK_OK(trove_echo_async(test->client, "x", 1, 0, follow_up, &follow, &error), &error);
+    wait_for_done(&follow.puts, FOLLOWERS);
+    while (atomic_load(&follow.refused) < 0)
+        pause_ms(1);
+    assert_int_equal(atomic_load(&follow.refused), 0);
+    check_object(test, "follow/39", test->bytes + 39, 65536);
+    check_object(test, "follow/last", (const uint8_t *)"x", 1);
+}
+
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
@@ -577,6 +617,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_async),
+        cmocka_unit_test(test_async_from_done),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
