@@ -152,7 +152,8 @@ static void next_call(struct slot *slot) {
     trove_status status;
     if (connection->puts) {
         char key[32];
-        /* Each object is a new one, which costs a store more than the one key that redis-benchmark writes again and again. */
+        /* Each object of a run has its own key; the next run on the same store writes all of them again. Random keys of
+         * redis-benchmark's are likewise new at first and overwritten later. */
         snprintf(key, sizeof key, "%u-%llu", connection->index, (unsigned long long)number);
         status = trove_put_async(client, "bench", key, connection->data, bytes, TIMEOUT_MS, on_done, slot, &error);
     } else {
