@@ -83,10 +83,11 @@ static void put_again(struct trove_client *client, const struct tvc_done *done) 
     const char *data = key + strlen(key) + 1;
     size_t size = done->buffer.size - (size_t)(data - bucket);
     struct tvc_transfer transfer = {.client = client, .bucket = bucket, .key = key};
-    trove_stream_options_init(&transfer.options);
     transfer.timeout_ms = tvc_deadline_left_ms(done->deadline_ns);
     trove_error error;
-    trove_status status = tvc_put_memory_stream(&transfer, data, size, NULL, &error);
+    trove_status status = tvc_stream_options_take(NULL, &transfer.options, &error);
+    if (status == TROVE_OK)
+        status = tvc_put_memory_stream(&transfer, data, size, NULL, &error);
     done->done(done->done_context, status == TROVE_OK ? NULL : &error, NULL, 0);
 }
 
