@@ -37,7 +37,9 @@ static uint64_t chunk_end(const struct tvs_stream *stream, uint64_t at) {
 static bool make_room(struct tvs_stream *stream) {
     struct tv_chunk *lost = tv_sender_full(&stream->sender) && stream->drops ? tv_sender_drop(&stream->sender) : NULL;
     if (lost != NULL) {
-        tvs_read_ahead_discard(&stream->ahead, lost->offset, lost->offset + lost->bytes);
+        uint64_t begun_bytes = tv_sender_begun_bytes(&stream->sender);
+        uint64_t from = begun_bytes > 0 ? tv_sender_position(&stream->sender) + begun_bytes : 0;
+        tvs_read_ahead_discard(&stream->ahead, from, lost->offset + lost->bytes);
         tv_chunk_release(lost);
     }
     return !tv_sender_full(&stream->sender);
@@ -63,7 +65,8 @@ static void push_chunks(struct tvs_stream *stream) {
 }
 
 bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap) {
-    return stream->drops && tv_sender_next_gap(&stream->sender, gap);
+    push_chunks(stream); /* now, for it may lose what would be next */
+    return tv_sender_next_gap(&stream->sender, gap);
 }
 
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
@@ -72,7 +75,6 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     uint64_t have_bytes = 0;
     stream->pulled_ns = tv_now_ns();
     stream->parked = false;
-    push_chunks(stream);
     uint64_t position = tv_sender_position(&stream->sender);
     struct tvs_run *run = tvs_read_ahead_at(&stream->ahead, position, &have_bytes);
     if (run == NULL && position < stream->read_end) {

@@ -198,7 +198,7 @@ void tvs_upload_fini(struct tvs_stream *stream);
 
 /* download.c; likewise */
 void tvs_download_init(struct tvs_stream *stream);
-/* The loss to be told before the next fragment. Under the lock. */
+/* The loss to be told before the next fragment. Under the lock, and before tvs_download_next. */
 bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
 /* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
  * sent, or it has to be read first. Under the lock; the caller lets the strand run afterwards. */

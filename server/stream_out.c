@@ -169,11 +169,13 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     bool last = false;
     pthread_mutex_lock(&session->lock);
     bool opened_before = stream->opened_sent;
+    unsigned answers_before = stream->answer_count;
     bool pulled_one = pull_control_locked(stream, pulled, &last);
     bool release = last && tvs_stream_unlist_locked(stream);
     bool opened = stream->opened_sent && !opened_before;
+    bool answered = answers_before > 0 && stream->answer_count == 0;
     pthread_mutex_unlock(&session->lock);
-    if (opened) /* a chunk that was ready earlier was not pulled: data comes after the opened */
+    if (opened || answered) /* a chunk that was ready earlier was not pulled: data comes after them */
         tvs_stream_wake(stream, TV_WANTS_DATA);
     if (release)
         tvs_stream_release(stream); /* the connection still holds the flow */
@@ -244,7 +246,9 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     bool sliced = false;
     bool other = false;
     pthread_mutex_lock(&session->lock);
-    bool active = stream->sender_ready && stream->opened_sent && stream->state == TROVE_STREAM_ACTIVE;
+    /* The answer to a seek tells that what follows is of the new generation: it isn't overtaken. */
+    bool active =
+        stream->sender_ready && stream->opened_sent && stream->answer_count == 0 && stream->state == TROVE_STREAM_ACTIVE;
     if (active && tvs_download_next_gap(stream, &gap)) {
         pull_gap(stream, &gap, pulled);
         other = true;
