@@ -21,7 +21,9 @@ struct tvs_budget {
     bool serving; /* the task is submitted */
 
     atomic_uint waiting;
-    struct tvs_task task;
+    atomic_uint holds;
+    atomic_ullong read_ahead_bytes;
+    struct tvs_task task; /* holds the budget while it is submitted */
 };
 
 static void unlink_first(struct tvs_budget *budget) {
@@ -42,6 +44,7 @@ static void serve(struct tvs_task *task) {
         if (claim == NULL || !tv_block_pool_reserve(budget->pool, claim->bytes)) {
             budget->serving = false;
             pthread_mutex_unlock(&budget->lock);
+            tvs_budget_release(budget);
             return;
         }
         unlink_first(budget);
@@ -66,12 +69,18 @@ trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, void
     budget->pressed = pressed;
     budget->context = context;
     budget->task.run = serve;
+    atomic_init(&budget->holds, 1);
     *budget_out = budget;
     return TROVE_OK;
 }
 
-void tvs_budget_destroy(struct tvs_budget *budget) {
-    if (budget == NULL)
+struct tvs_budget *tvs_budget_acquire(struct tvs_budget *budget) {
+    atomic_fetch_add_explicit(&budget->holds, 1, memory_order_relaxed);
+    return budget;
+}
+
+void tvs_budget_release(struct tvs_budget *budget) {
+    if (budget == NULL || atomic_fetch_sub_explicit(&budget->holds, 1, memory_order_acq_rel) != 1)
         return;
     TV_ASSERT(budget->first == NULL);
     tv_block_pool_destroy(budget->pool);
@@ -87,6 +96,10 @@ uint64_t tvs_budget_bytes(const struct tvs_budget *budget) {
     return budget->bytes;
 }
 
+atomic_ullong *tvs_budget_read_ahead(struct tvs_budget *budget) {
+    return &budget->read_ahead_bytes;
+}
+
 bool tvs_budget_contended(struct tvs_budget *budget) {
     return atomic_load_explicit(&budget->waiting, memory_order_relaxed) > 0;
 }
@@ -100,6 +113,7 @@ static bool must_serve(struct tvs_budget *budget) {
     if (budget->first == NULL || budget->serving)
         return false;
     budget->serving = true;
+    (void)tvs_budget_acquire(budget);
     return true;
 }
 

@@ -1,6 +1,6 @@
-/* budget.h - the server's memory, shared out fairly.
+/* budget.h - memory for what moves, shared out fairly: the server's, or a stream pool's own.
  *
- * Everything that moves is charged to one pool of segments: credit that was granted, chunks that wait for the disk, read-ahead of
+ * Everything that moves is charged to a pool of segments: credit that was granted, chunks that wait for the disk, read-ahead of
  * downloads, small objects on their way. Whoever needs some takes it if it fits and nobody waits; otherwise it queues and is served
  * in turn, so that under pressure every stream gets one chunk's worth after the other.
  * Threads: any; one lock inside. `granted` is called on a worker with no lock held.
@@ -10,6 +10,8 @@
 
 #include "block_pool.h"
 #include "worker.h"
+
+#include <stdatomic.h>
 
 struct tvs_budget;
 
@@ -21,16 +23,20 @@ struct tvs_claim {
     void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it may be used again */
 };
 
-/* `pressed` is called whenever somebody begins to wait: those who hold what they don't use may be asked for it. It must not block, and
- * is called under the locks of the one who waits. */
+/* With one hold, the caller's. `pressed` is called whenever somebody begins to wait: those who hold what they don't use may be asked for
+ * it. It must not block, and is called under the locks of the one who waits. */
 trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, void (*pressed)(void *context), void *context,
                                struct tvs_budget **budget, trove_error *error);
-/* Nobody may wait any more, and the workers must have ended. NULL is allowed. */
-void tvs_budget_destroy(struct tvs_budget *budget);
+/* A pool's budget may be replaced while streams still use it: it lives as long as somebody holds it. */
+struct tvs_budget *tvs_budget_acquire(struct tvs_budget *budget);
+/* The last one frees it: nobody may wait any more, and all must have been given back. NULL is allowed. */
+void tvs_budget_release(struct tvs_budget *budget);
 
 /* Where the segments come from; claimed blocks are taken from and given back to it directly. */
 struct tv_block_pool *tvs_budget_pool(struct tvs_budget *budget);
 uint64_t tvs_budget_bytes(const struct tvs_budget *budget);
+/* For downloads to count what of it is in their hands. */
+atomic_ullong *tvs_budget_read_ahead(struct tvs_budget *budget);
 
 /* Reserves now or not at all. */
 bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes);

@@ -35,20 +35,21 @@ struct number {
     uint64_t max;
 };
 
-#define RAW(member)    offsetof(struct tvs_config_raw, member)
-#define OPTION(member) offsetof(struct tvs_config, server.member)
-#define SECONDS(count) ((uint64_t)(count)*1000)
-#define HOURS(count)   SECONDS((count)*3600)
+#define RAW(member)     offsetof(struct tvs_config_raw, member)
+#define OPTION(member)  offsetof(struct tvs_config, server.member)
+#define DEFAULT(member) offsetof(struct tvs_config, server.pools.pools[0].limits.member)
+#define SECONDS(count)  ((uint64_t)(count)*1000)
+#define HOURS(count)    SECONDS((count)*3600)
 
 static const struct number numbers[] = {
     {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB},
     {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB},
     {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, 256},
-    {"pool.streams", RAW(pool.streams), OPTION(streams_max), KIND_COUNT, 1, 1000000},
-    {"pool.chunk_size", RAW(pool.chunk_size), OPTION(chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX},
-    {"pool.channel_size", RAW(pool.channel_size), OPTION(channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX},
-    {"pool.idle_timeout", RAW(pool.idle_timeout), OPTION(idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24)},
-    {"pool.credit_expiry", RAW(pool.credit_expiry), OPTION(grant_expiry_ms), KIND_MS, 100, SECONDS(600)},
+    {"pool.streams", RAW(pool.streams), DEFAULT(streams_max), KIND_COUNT, 1, 1000000},
+    {"pool.chunk_size", RAW(pool.chunk_size), DEFAULT(chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX},
+    {"pool.channel_size", RAW(pool.channel_size), DEFAULT(channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX},
+    {"pool.idle_timeout", RAW(pool.idle_timeout), DEFAULT(idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24)},
+    {"pool.credit_expiry", RAW(pool.credit_expiry), DEFAULT(grant_expiry_ms), KIND_MS, 100, SECONDS(600)},
     {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000},
     {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1)},
     {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60)},
@@ -286,10 +287,10 @@ trove_status tvs_config_check(const struct tvs_config *config, trove_error *erro
                 url);
     }
     /* As for streams that ask for a size. A chunk that the memory can't carry would wait for it for ever, and all others behind it. */
-    if (config->server.chunk_bytes > config->server.memory_bytes / 4) {
+    if (config->server.pools.pools[0].limits.chunk_bytes > config->server.memory_bytes / 4) {
         char chunk[32];
         char memory[32];
-        tvs_format_bytes(config->server.chunk_bytes, chunk);
+        tvs_format_bytes(config->server.pools.pools[0].limits.chunk_bytes, chunk);
         tvs_format_bytes(config->server.memory_bytes, memory);
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "`pool.chunk_size` is %s and doesn't fit into a quarter of `memory`, %s; raise the latter", chunk, memory);

@@ -71,7 +71,6 @@ bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap) {
 
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run_out) {
-    struct tvs_server *server = stream->session->server;
     uint64_t have_bytes = 0;
     stream->pulled_ns = tv_now_ns();
     stream->parked = false;
@@ -82,7 +81,7 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
             tvs_read_ahead_move(&stream->ahead, position);
         return false;
     }
-    if (tvs_download_share(server) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
+    if (tvs_download_share(stream->budget) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
         payload_bytes_max =
             TV_STAGED_PAYLOAD_BYTES; /* copied by the connection: no memory of the budget is stuck in a transport */
     if (run != NULL && payload_bytes_max > have_bytes)
@@ -105,9 +104,9 @@ void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64
 
 /* Downloads in all may have half of the budget in their hands, for what a transport holds can't be taken back from it. The nearer they
  * come to that, the less is read at a time. */
-uint64_t tvs_download_share(struct tvs_server *server) {
-    uint64_t most = tvs_budget_bytes(server->budget) / 2;
-    uint64_t charged = atomic_load_explicit(&server->read_ahead_bytes, memory_order_relaxed);
+uint64_t tvs_download_share(struct tvs_budget *budget) {
+    uint64_t most = tvs_budget_bytes(budget) / 2;
+    uint64_t charged = atomic_load_explicit(tvs_budget_read_ahead(budget), memory_order_relaxed);
     return charged < most ? (most - charged) / 4 / TV_BLOCK_BYTES : 0;
 }
 
@@ -137,7 +136,7 @@ static bool wants_more(const struct tvs_stream *stream) {
 /* What was reserved and isn't in a run. */
 static void give_back(struct tvs_stream *stream) {
     if (stream->reserved_bytes > 0)
-        tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
+        tvs_budget_give(stream->budget, stream->reserved_bytes);
     stream->reserved_bytes = 0;
 }
 
@@ -148,7 +147,7 @@ static bool reserve(struct tvs_stream *stream, uint64_t bytes) {
         return true;
     }
     tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-    stream->claiming = !tvs_budget_take(stream->session->server->budget, &stream->claim, bytes);
+    stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, bytes);
     if (stream->claiming)
         return false;
     tvs_stream_release(stream);
@@ -264,7 +263,7 @@ static bool plan(struct tvs_stream *stream, struct reading *reading) {
     bool go = tvs_download_work_locked(stream);
     if (go) {
         uint64_t blocks = (stream->read_end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
-        uint64_t share = tvs_download_share(session->server);
+        uint64_t share = tvs_download_share(stream->budget);
         uint64_t most = share < TVS_RUN_BLOCKS_MAX ? share : TVS_RUN_BLOCKS_MAX;
         blocks = blocks < most ? blocks : most;
         *reading = (struct reading){stream->ahead.end, stream->ahead.moves, blocks > 0 ? (uint32_t)blocks : 1};
@@ -352,8 +351,7 @@ void tvs_download_step(struct tvs_stream *stream) {
 }
 
 void tvs_download_init(struct tvs_stream *stream) {
-    struct tvs_server *server = stream->session->server;
-    tvs_read_ahead_init(&stream->ahead, server->budget, &server->read_ahead_bytes);
+    tvs_read_ahead_init(&stream->ahead, stream->budget, tvs_budget_read_ahead(stream->budget));
 }
 
 void tvs_download_fini(struct tvs_stream *stream) {

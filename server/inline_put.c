@@ -17,6 +17,7 @@
 struct inline_put {
     struct tvs_task task;
     struct tvs_session *session;
+    struct tvs_pool *pool; /* with a reference */
     uint64_t call_id;
     const char *bucket;
     const char *key;
@@ -58,6 +59,7 @@ static void finish(struct inline_put *put) {
     struct tvs_session *session = put->session;
     struct tvs_server *server = session->server;
     uncharge(session, put->data.bytes);
+    tvs_pool_release_reference(put->pool);
     free(put);
     tvs_server_calmed(server);
     tvs_session_release(session);
@@ -72,6 +74,8 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
         finish(put);
         return;
     }
+    atomic_fetch_add_explicit(&put->pool->bytes, put->data.bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&put->pool->chunks, 1, memory_order_relaxed);
     struct tvs_wire_object wire;
     tvs_wire_object(put->bucket, object, &wire);
     tv_frame frame = TROVE__V1__FRAME__INIT;
@@ -178,7 +182,13 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
+    struct tvs_pool *pool = tvs_pools_find(server->pools, frame->open->pool, &error);
+    if (pool == NULL) {
+        tvs_session_send_status(session, frame->call_id, &error, false);
+        return;
+    }
     if (!charge(session, data.bytes)) {
+        tvs_pool_release_reference(pool);
         TV_FAIL(&error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", frame->open->bucket,
                 frame->open->key);
         tvs_session_send_status(session, frame->call_id, &error, true);
@@ -187,11 +197,12 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
     struct inline_put *put = create(session, frame, &data, &error);
     if (put == NULL) {
         uncharge(session, data.bytes);
+        tvs_pool_release_reference(pool);
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
+    put->pool = pool;
     tvs_session_acquire(session);
-    atomic_fetch_add_explicit(&server->bytes_total, data.bytes, memory_order_relaxed);
     if (server->ops->capabilities & (TVS_CAP_NONBLOCKING | TVS_CAP_SMALL_QUEUED))
         run(&put->task);
     else

@@ -9,7 +9,7 @@ static const struct {
 } services[] = {
     {&tvs_buckets_service.base, true},
     {&tvs_objects_service.base, true},
-    {&tvs_pools_service.base, false},
+    {&tvs_pools_service.base, true},
     {&tvs_server_service.base, false},
 };
 

@@ -36,7 +36,8 @@ void tvs_rpc_respond(const ProtobufCMessage *response, struct tvs_rpc *rpc);
 /* services.c */
 extern Trove__V1__Buckets_Service tvs_buckets_service;
 extern Trove__V1__Objects_Service tvs_objects_service;
-extern Trove__V1__Pools_Service tvs_pools_service;
 extern Trove__V1__Server_Service tvs_server_service;
+/* services_streams.c */
+extern Trove__V1__Pools_Service tvs_pools_service;
 
 #endif

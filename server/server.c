@@ -20,20 +20,33 @@
 void tvs_server_options_init(struct tvs_server_options *options) {
     *options = (struct tvs_server_options){
         .memory_bytes = 256 * TV_MIB,
-        .chunk_bytes = TV_CHUNK_BYTES_DEFAULT,
-        .channel_chunks = TV_CHANNEL_CHUNKS_DEFAULT,
-        .streams_max = 16384,
         .workers = 4,
         .connections_max = 4096,
         .keepalive_ms = 15000,
         .handshake_ms = 5000,
         .call_deadline_ms = 30000,
-        .idle_timeout_ms = 300000,
-        .grant_expiry_ms = 5000,
+        .pools = {.count = 1, .pools[0] = {.name = TVS_POOL_NAME_DEFAULT}},
     };
+    tvs_pool_limits_init(&options->pools.pools[0].limits);
 }
 
 /* ---- the timer ---- */
+
+/* A pool was closed, and its streams have had their time. */
+static void cancel_streams(void *context, struct tvs_pool *pool) {
+    struct tvs_server *server = context;
+    struct tvs_stream *list[64];
+    uint64_t after_id = 0;
+    trove_error why;
+    TV_FAIL(&why, CANCELLED, "pool \"%s\" was taken out of the server's config, and drain_timeout is over", pool->name);
+    for (size_t count; (count = tvs_stream_list_page(&server->streams, pool, after_id, list, 64)) > 0;) {
+        after_id = list[count - 1]->id;
+        for (size_t i = 0; i < count; i++) {
+            tvs_stream_end(list[i], TV_EVENT_CANCEL, &why);
+            tvs_stream_release(list[i]);
+        }
+    }
+}
 
 static void relieve_at(struct tvs_server *server, uint64_t due_ns) {
     if (atomic_exchange_explicit(&server->relieving, true, memory_order_seq_cst))
@@ -60,6 +73,7 @@ static void on_tick(struct tv_timer *timer) {
     struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
     uint64_t now_ns = tv_now_ns();
     walk_sessions(server, tvs_session_tick, now_ns);
+    tvs_pools_tick(server->pools, now_ns, cancel_streams, server);
     trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
     TV_ASSERT(status == TROVE_OK); /* the place that it had is free */
 }
@@ -68,9 +82,10 @@ static void on_tick(struct tv_timer *timer) {
 static void on_relieve(struct tv_timer *timer) {
     struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, relieve));
     uint64_t begun_ns = tv_now_ns();
+    atomic_store_explicit(&server->contended, false, memory_order_relaxed);
     walk_sessions(server, tvs_session_relieve, begun_ns);
     atomic_store_explicit(&server->relieving, false, memory_order_seq_cst);
-    if (!tvs_budget_contended(server->budget))
+    if (!atomic_load_explicit(&server->contended, memory_order_relaxed)) /* no stream has found its budget so */
         return;
     uint64_t ended_ns = tv_now_ns();
     relieve_at(server, ended_ns + RELIEVE_NS + (ended_ns - begun_ns) * RELIEVE_REST);
@@ -154,6 +169,17 @@ static void init_conditions(struct tvs_server *server) {
     pthread_mutex_init(&server->lock, NULL);
 }
 
+static trove_status create_pools(struct tvs_server *server, const struct tvs_pool_set *set, trove_error *error) {
+    const struct tvs_pools_parts parts = {
+        .budget = server->budget,
+        .workers = server->workers,
+        .timers = server->timers,
+        .pressed = on_pressed,
+        .context = server,
+    };
+    return tvs_pools_create(set, &parts, &server->pools, error);
+}
+
 trove_status tvs_server_create(const struct tvs_server_options *options, struct tvs_server **server_out, trove_error *error) {
     trove_error local;
     error = error != NULL ? error : &local;
@@ -167,7 +193,9 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->reap.fire = on_reap;
     server->relieve.fire = on_relieve;
     server->flush.run = tvs_session_flush_all;
-    trove_status status = open_store(server, error);
+    trove_status status = tvs_stream_list_init(&server->streams, error);
+    if (status == TROVE_OK)
+        status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
     if (status == TROVE_OK)
@@ -175,12 +203,13 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     if (status == TROVE_OK)
         status = tvs_budget_create(options->memory_bytes, server->workers, on_pressed, server, &server->budget, error);
     if (status == TROVE_OK)
+        status = create_pools(server, &options->pools, error);
+    if (status == TROVE_OK)
         status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
     if (status != TROVE_OK) {
         (void)tvs_server_destroy(server);
         return status;
     }
-    server->pool = tvs_budget_pool(server->budget);
     *server_out = server;
     return TROVE_OK;
 }
@@ -272,6 +301,9 @@ bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms) {
     server->draining = true;
     pthread_mutex_unlock(&server->lock);
     stop_listening(server);
+    trove_error reason;
+    TV_FAIL(&reason, UNAVAILABLE, "the server is shutting down; try again in a moment");
+    tvs_pools_close(server->pools, &reason);
     for_each_session(server, tvs_session_drain, timeout_ms);
     return wait_until(server, all_calm, timeout_ms);
 }
@@ -309,7 +341,9 @@ bool tvs_server_destroy(struct tvs_server *server) {
         server->ops->close(server->driver);
     tv_timers_destroy(
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
-    tvs_budget_destroy(server->budget);
+    tvs_pools_destroy(server->pools);
+    tvs_budget_release(server->budget);
+    tvs_stream_list_fini(&server->streams);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);
     free(server);

@@ -5,7 +5,7 @@
 #ifndef TVS_SERVER_H
 #define TVS_SERVER_H
 
-#include "status.h"
+#include "pools.h"
 
 #include <stddef.h>
 
@@ -16,16 +16,12 @@ struct tvs_server_options {
     uint64_t store_memory_bytes; /* the driver's own: caches of local, objects of mem; 0: the driver's default */
     bool relaxed;                /* durability: relaxed */
     uint64_t memory_bytes;       /* budget of everything that moves: chunks, read-ahead, inline objects; default 256 MiB */
-    uint64_t chunk_bytes;        /* of streams that don't say; default 1 MiB */
-    uint32_t channel_chunks;     /* likewise; default 16 */
-    uint32_t streams_max;        /* of the default pool; default 16,384 */
     uint32_t workers;            /* threads for the disk's work; default 4 */
     uint32_t connections_max;    /* default 4,096 */
     uint32_t keepalive_ms;       /* default 15,000 */
     uint32_t handshake_ms;       /* greeting and hello must have come by then; default 5,000 */
     uint32_t call_deadline_ms;   /* of calls that name none; default 30,000 */
-    uint32_t idle_timeout_ms;    /* an active stream without any progress fails after this; default 300,000 */
-    uint32_t grant_expiry_ms;    /* credit that a sender doesn't use may be taken back after this; default 5,000 */
+    struct tvs_pool_set pools;   /* the default one first; it alone by default */
 };
 
 void tvs_server_options_init(struct tvs_server_options *options);

@@ -280,38 +280,7 @@ static void objects_block_sums(Trove__V1__Objects_Service *service, const Trove_
 
 Trove__V1__Objects_Service tvs_objects_service = TROVE__V1__OBJECTS__INIT(objects_);
 
-/* ---- pools, server ---- */
-
-static void pools_list(Trove__V1__Pools_Service *service, const Trove__V1__PoolListRequest *request,
-                       Trove__V1__PoolListResponse_Closure respond, void *closure_data) {
-    const struct tvs_server *server = ((struct tvs_rpc *)closure_data)->server;
-    (void)service;
-    (void)request;
-    struct tv_block_stats stats;
-    tv_block_pool_stats(server->pool, &stats);
-    Trove__V1__PoolInfo pool = TROVE__V1__POOL_INFO__INIT;
-    pool.name = "default";
-    pool.streams_active = atomic_load_explicit(&server->streams_active, memory_order_relaxed);
-    pool.streams_max = server->options.streams_max;
-    pool.chunk_bytes = server->options.chunk_bytes;
-    pool.channel_chunks = server->options.channel_chunks;
-    pool.memory_budget_bytes = tvs_budget_bytes(server->budget);
-    pool.memory_in_use_bytes = stats.in_use * stats.block_bytes;
-    pool.memory_high_water_bytes = stats.high_water * stats.block_bytes;
-    pool.buffers_allocated = stats.allocated;
-    pool.buffers_released = stats.released;
-    pool.total_bytes = atomic_load_explicit(&server->bytes_total, memory_order_relaxed);
-    pool.total_chunks = atomic_load_explicit(&server->chunks_total, memory_order_relaxed);
-    pool.total_streams = atomic_load_explicit(&server->streams_total, memory_order_relaxed);
-    pool.failed_streams = atomic_load_explicit(&server->streams_failed, memory_order_relaxed);
-    Trove__V1__PoolInfo *list[] = {&pool};
-    Trove__V1__PoolListResponse response = TROVE__V1__POOL_LIST_RESPONSE__INIT;
-    response.n_pools = 1;
-    response.pools = list;
-    respond(&response, closure_data);
-}
-
-Trove__V1__Pools_Service tvs_pools_service = TROVE__V1__POOLS__INIT(pools_);
+/* ---- server ---- */
 
 static void server_health(Trove__V1__Server_Service *service, const Trove__V1__HealthRequest *request,
                           Trove__V1__HealthResponse_Closure respond, void *closure_data) {
@@ -332,7 +301,7 @@ static void server_info(Trove__V1__Server_Service *service, const Trove__V1__Ser
     response.version = TVS_VERSION;
     response.driver = (char *)server->ops->scheme;
     response.uptime_ms = (tv_now_ns() - server->started_ns) / 1000000;
-    response.streams_active = atomic_load_explicit(&server->streams_active, memory_order_relaxed);
+    response.streams_active = tvs_pools_streams(server->pools);
     response.frames_received = atomic_load_explicit(&server->frames_in, memory_order_relaxed);
     response.frames_sent = atomic_load_explicit(&server->frames_out, memory_order_relaxed);
     response.payload_copied_bytes = atomic_load_explicit(&server->payload_copied, memory_order_relaxed);
@@ -347,7 +316,7 @@ static void server_info(Trove__V1__Server_Service *service, const Trove__V1__Ser
     }
     pthread_mutex_unlock(&server->lock);
     struct tv_block_stats stats;
-    tv_block_pool_stats(server->pool, &stats);
+    tv_block_pool_stats(tvs_budget_pool(server->budget), &stats);
     response.memory_budget_bytes = tvs_budget_bytes(server->budget);
     response.memory_in_use_bytes = stats.in_use * stats.block_bytes;
     respond(&response, closure_data);

@@ -1,7 +1,7 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
- * Locks, in the order in which they may nest: server.lock -> session.lock -> (budget, pool, timers, workers, connection: each
- * inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
+ * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool) -> (budget,
+ * timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
  * share their session's, so that a frame and an acknowledgement cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by the
  * server's timer, never on a thread of nng's.
@@ -15,6 +15,7 @@
 #include "id_table.h"
 #include "log.h"
 #include "server.h"
+#include "stream_list.h"
 #include "timer.h"
 #include "worker.h"
 
@@ -32,9 +33,9 @@ struct tvs_server {
     const struct tvs_driver_ops *ops;
     struct tvs_driver *driver;
     struct tvs_workers *workers;
-    struct tvs_budget *budget;
-    struct tv_block_pool *pool; /* the budget's */
+    struct tvs_budget *budget; /* of small objects in one flight, and of all pools without memory of their own */
     struct tv_timers *timers;
+    struct tvs_pools *pools;
     uint64_t started_ns;
 
     pthread_mutex_t lock;
@@ -47,13 +48,9 @@ struct tvs_server {
     pthread_cond_t calmed; /* a session, a stream or a call has ended */
 
     /* atomic */
-    atomic_bool waiting; /* for `calmed` */
-    atomic_ullong next_stream_id;
-    atomic_uint streams_active;
-    atomic_ullong streams_total;
-    atomic_ullong streams_failed;
-    atomic_ullong bytes_total;
-    atomic_ullong chunks_total;
+    struct tvs_stream_list streams; /* has a lock of its own */
+
+    atomic_bool waiting;     /* for `calmed` */
     atomic_ullong frames_in; /* of connections that have ended */
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
@@ -64,12 +61,11 @@ struct tvs_server {
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
     struct tvs_task flush;
 
-    atomic_ullong read_ahead_bytes; /* of the budget, in the hands of downloads */
-
     struct tv_timer tick;
     struct tv_timer reap;
     struct tv_timer relieve; /* while somebody waits for memory */
     atomic_bool relieving;   /* it is armed, or runs */
+    atomic_bool contended;   /* it found a stream whose budget somebody waits for */
 };
 
 struct tvs_session {

@@ -1,7 +1,7 @@
 /* stream.c - the life of a stream on the server: opening, control, ending, the strand. See stream.h.
  *
- * References: the session's table has one while the stream is listed, the strand while it is scheduled, a queued claim one, a running
- * commit one, and the connection while the flow is in its rings. The strand lets go of the driver's handles before it ends, so the
+ * References: the session's table has one while the stream is listed, the strand while it is scheduled, the wait for a place in the
+ * pool one, a queued claim one, a running commit one, and the connection while the flow is in its rings. The strand lets go of the driver's handles before it ends, so the
  * last reference may be dropped anywhere.
  */
 #include "stream.h"
@@ -23,13 +23,15 @@ void tvs_stream_release(struct tvs_stream *stream) {
     if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
         return;
     struct tvs_session *session = stream->session;
-    TV_ASSERT(stream->put == NULL && stream->get == NULL);
+    TV_ASSERT(stream->put == NULL && stream->get == NULL && stream->place == TVS_PLACE_NONE);
     if (stream->direction == TROVE_DIRECTION_UPLOAD)
         tvs_upload_fini(stream);
     else
         tvs_download_fini(stream);
     tvs_object_fini(&stream->object);
     tvs_wire_gaps_fini(&stream->gaps);
+    tvs_budget_release(stream->budget);
+    tvs_pool_release_reference(stream->pool);
     free(stream->memory);
     free(stream);
     tvs_session_release(session);
@@ -51,6 +53,8 @@ void tvs_stream_wake(struct tvs_stream *stream, unsigned wants) {
 /* ---- the strand ---- */
 
 static bool work_locked(const struct tvs_stream *stream) {
+    if (stream->place == TVS_PLACE_AWAITED && !tv_stream_state_terminal(stream->state))
+        return false;
     return stream->direction == TROVE_DIRECTION_UPLOAD ? tvs_upload_work_locked(stream) : tvs_download_work_locked(stream);
 }
 
@@ -96,11 +100,18 @@ void tvs_stream_run(struct tvs_stream *stream) {
 
 /* ---- ending ---- */
 
-static void count_end(struct tvs_stream *stream) {
-    struct tvs_server *server = stream->session->server;
-    atomic_fetch_sub_explicit(&server->streams_active, 1, memory_order_relaxed);
-    if (stream->state != TROVE_STREAM_COMPLETED)
-        atomic_fetch_add_explicit(&server->streams_failed, 1, memory_order_relaxed);
+/* Gives the place back, or the wait for one up. Under the lock; the caller has a reference. */
+static void leave_pool_locked(struct tvs_stream *stream) {
+    struct tvs_pool *pool = stream->pool;
+    if (stream->place == TVS_PLACE_HELD) {
+        stream->place = TVS_PLACE_NONE;
+        atomic_fetch_add_explicit(&pool->streams_failed, stream->state == TROVE_STREAM_FAILED, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->streams_cancelled, stream->state == TROVE_STREAM_CANCELLED, memory_order_relaxed);
+        tvs_pool_release(pool);
+    } else if (stream->place == TVS_PLACE_AWAITED && tvs_pool_leave(pool, &stream->acquire)) {
+        stream->place = TVS_PLACE_NONE;
+        tvs_stream_release(stream); /* the wait's */
+    }
 }
 
 void tvs_stream_log_end(const struct tvs_stream *stream) {
@@ -110,6 +121,7 @@ void tvs_stream_log_end(const struct tvs_stream *stream) {
     tvs_log_text(&line, "state", trove_stream_state_name(stream->state));
     tvs_log_text(&line, "bucket", stream->bucket);
     tvs_log_text(&line, "key", stream->key);
+    tvs_log_text(&line, "pool", stream->pool->name);
     tvs_log_text(&line, "principal", stream->session->principal);
     if (stream->state != TROVE_STREAM_COMPLETED)
         tvs_log_error(&line, &stream->failure);
@@ -125,8 +137,8 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
         stream->failure = *why;
         stream->status_due = true;
     }
-    count_end(stream);
-    if (stream->claiming && tvs_budget_forget(stream->session->server->budget, &stream->claim)) {
+    leave_pool_locked(stream);
+    if (stream->claiming && tvs_budget_forget(stream->budget, &stream->claim)) {
         stream->claiming = false;
         tvs_stream_release(stream); /* the claim's; the caller has one */
     }
@@ -148,6 +160,7 @@ bool tvs_stream_unlist_locked(struct tvs_stream *stream) {
         return false;
     stream->listed = false;
     tv_id_table_remove(&stream->session->streams, &stream->node);
+    tvs_stream_list_remove(&stream->session->server->streams, stream);
     tvs_server_calmed(stream->session->server);
     return true;
 }
@@ -174,13 +187,13 @@ void tvs_streams_abandon(struct tvs_session *session, const trove_error *why) {
 
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     struct tvs_session *session = stream->session;
-    const struct tvs_server_options *options = &session->server->options;
     bool run = false;
     bool wake = false;
     pthread_mutex_lock(&session->lock);
     uint64_t idle_ms = now_ns > stream->progress_ns ? (now_ns - stream->progress_ns) / 1000000 : 0;
-    bool timed = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
-    if (timed && idle_ms > options->idle_timeout_ms) {
+    bool timed =
+        stream->place == TVS_PLACE_HELD && (stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING);
+    if (timed && idle_ms > stream->terms.idle_timeout_ms) {
         trove_error late;
         TV_FAIL(&late, DEADLINE_EXCEEDED, "stream %llu (%s/%s) made no progress for %llu ms", (unsigned long long)stream->id,
                 stream->bucket, stream->key, (unsigned long long)idle_ms);
@@ -197,16 +210,49 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
 void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
     struct tvs_session *session = stream->session;
     bool wake = false;
+    if (!tvs_budget_contended(stream->budget))
+        return;
+    atomic_store_explicit(&session->server->contended, true, memory_order_relaxed);
     pthread_mutex_lock(&session->lock);
     if (tv_stream_state_terminal(stream->state))
         wake = false;
     else if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
         tvs_download_relieve_locked(stream, now_ns);
-    else if (now_ns > stream->granted_ns + (uint64_t)session->server->options.grant_expiry_ms * 1000000)
+    else if (now_ns > stream->granted_ns + (uint64_t)stream->terms.grant_expiry_ms * 1000000)
         wake = tvs_upload_expire_locked(stream);
     pthread_mutex_unlock(&session->lock);
     if (wake)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
+}
+
+/* ---- its place in the pool ---- */
+
+/* Its turn: the store may be asked from now on, and its clocks run. Under the lock; returns as schedule does. */
+static bool begin_locked(struct tvs_stream *stream) {
+    stream->place = TVS_PLACE_HELD;
+    stream->acquired_ns = stream->progress_ns = tv_now_ns();
+    atomic_fetch_add_explicit(&stream->pool->streams_total, 1, memory_order_relaxed);
+    return tvs_stream_schedule(stream);
+}
+
+static void acquired(struct tvs_acquire *acquire, const trove_error *why) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)acquire - offsetof(struct tvs_stream, acquire));
+    struct tvs_session *session = stream->session;
+    bool run = false;
+    pthread_mutex_lock(&session->lock);
+    stream->place = TVS_PLACE_NONE;
+    if (why != NULL)
+        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+    else if (tv_stream_state_terminal(stream->state)) /* it ended while its turn came */
+        tvs_pool_release(stream->pool);
+    else
+        run = begin_locked(stream);
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    if (why != NULL)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    tvs_stream_release(stream);
 }
 
 /* ---- opening ---- */
@@ -224,7 +270,7 @@ static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error
     return TROVE_OK;
 }
 
-static trove_status check_open(const struct tvs_server *server, const Trove__V1__Open *open, trove_error *error) {
+static trove_status check_open(const Trove__V1__Open *open, trove_error *error) {
     if (open->lossy && open->resumable)
         return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
     if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
@@ -236,18 +282,12 @@ static trove_status check_open(const struct tvs_server *server, const Trove__V1_
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure %d is none", (int)open->backpressure);
     if (open->direction != TROVE__V1__DIRECTION__UPLOAD && open->direction != TROVE__V1__DIRECTION__DOWNLOAD)
         return TV_FAIL(error, INVALID_ARGUMENT, "direction %d is none", (int)open->direction);
-    if (open->pool[0] != '\0' && strcmp(open->pool, "default") != 0)
-        return TV_FAIL(error, NOT_FOUND, "pool %.64s doesn't exist; this server has the pool \"default\"", open->pool);
     if (open->chunk_bytes > TV_CHUNK_BYTES_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk_bytes %llu; at most %llu are allowed",
                        (unsigned long long)open->chunk_bytes, (unsigned long long)TV_CHUNK_BYTES_MAX);
     if (open->channel_chunks > TV_CHANNEL_CHUNKS_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "channel_chunks %u; at most %d are allowed", open->channel_chunks,
                        TV_CHANNEL_CHUNKS_MAX);
-    if (open->chunk_bytes > tvs_budget_bytes(server->budget) / 4)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED,
-                       "chunk_bytes %llu; this server's memory budget carries chunks of at most %llu bytes",
-                       (unsigned long long)open->chunk_bytes, (unsigned long long)(tvs_budget_bytes(server->budget) / 4));
     status = tv_bucket_check(open->bucket, error);
     if (status == TROVE_OK)
         status = tv_key_check(open->key, error);
@@ -292,13 +332,25 @@ static trove_status copy_names(struct tvs_stream *stream, const Trove__V1__Open 
     return TROVE_OK;
 }
 
+/* Finds the pool and takes over its terms. Chunks that its memory can't carry are refused: they would wait for it for ever. */
+static trove_status choose_pool(struct tvs_stream *stream, const Trove__V1__Open *open, trove_error *error) {
+    stream->pool = tvs_pools_find(stream->session->server->pools, open->pool, error);
+    if (stream->pool == NULL)
+        return error->status;
+    tvs_pool_terms(stream->pool, &stream->terms, &stream->budget);
+    uint64_t most = tvs_budget_bytes(stream->budget) / 4;
+    if (open->chunk_bytes > most)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                       "chunk_bytes %llu; the memory budget of pool \"%s\" carries chunks of at most %llu bytes",
+                       (unsigned long long)open->chunk_bytes, stream->pool->name, (unsigned long long)most);
+    return TROVE_OK;
+}
+
 static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
-    const struct tvs_server *server = stream->session->server;
-    uint64_t budget_bytes = tvs_budget_bytes(server->budget);
-    stream->chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : server->options.chunk_bytes;
-    stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : server->options.channel_chunks;
+    stream->chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : stream->terms.chunk_bytes;
+    stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : stream->terms.channel_chunks;
     /* A window that is more than a quarter of everything would only wait in line with itself. */
-    uint64_t fits = budget_bytes / 4 / stream->chunk_bytes;
+    uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
     if (stream->channel_chunks > fits)
         stream->channel_chunks = fits > 0 ? (uint32_t)fits : 1;
     stream->window_bytes = stream->chunk_bytes * stream->channel_chunks;
@@ -316,29 +368,15 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     }
 }
 
-static trove_status create(struct tvs_session *session, const tv_frame *frame, struct tvs_stream **stream_out,
-                           trove_error *error) {
+static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     const Trove__V1__Open *open = frame->open;
-    struct tvs_server *server = session->server;
-    trove_status status = check_open(server, open, error);
-    if (status != TROVE_OK)
-        return status;
-    struct tvs_stream *stream = calloc(1, sizeof *stream);
-    if (stream == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
-    status = copy_names(stream, open, error);
-    if (status != TROVE_OK) {
-        free(stream);
-        return status;
-    }
     stream->flow.ops = &tvs_stream_flow_ops;
     stream->node.id = frame->call_id;
-    stream->session = session;
-    stream->id = atomic_fetch_add_explicit(&server->next_stream_id, 1, memory_order_relaxed) + 1;
     stream->direction = (trove_direction)open->direction;
     stream->state = open->paused ? TROVE_STREAM_IDLE : TROVE_STREAM_ACTIVE;
     stream->progress_ns = tv_now_ns();
     stream->task.run = strand;
+    stream->acquire.done = acquired;
     stream->demand_bytes = open->demand;
     stream->early_credit = open->credit;
     atomic_init(&stream->references, 1);
@@ -346,32 +384,73 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
     stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
     if (upload)
-        tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(session->conn));
+        tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(stream->session->conn));
     else
         tvs_download_init(stream);
+}
+
+static trove_status create(struct tvs_session *session, const tv_frame *frame, struct tvs_stream **stream_out,
+                           trove_error *error) {
+    const Trove__V1__Open *open = frame->open;
+    trove_status status = check_open(open, error);
+    if (status != TROVE_OK)
+        return status;
+    struct tvs_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    stream->session = session;
+    status = choose_pool(stream, open, error);
+    if (status == TROVE_OK)
+        status = copy_names(stream, open, error);
+    if (status != TROVE_OK) {
+        tvs_budget_release(stream->budget);
+        if (stream->pool != NULL)
+            tvs_pool_release_reference(stream->pool);
+        free(stream);
+        return status;
+    }
+    set_up(stream, frame);
     *stream_out = stream;
     return TROVE_OK;
 }
 
 static trove_status enlist(struct tvs_stream *stream, trove_error *error) {
     struct tvs_session *session = stream->session;
-    struct tvs_server *server = session->server;
-    uint32_t active = atomic_fetch_add_explicit(&server->streams_active, 1, memory_order_relaxed);
     trove_status status = TROVE_OK;
-    if (active >= server->options.streams_max)
-        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "the server has %u streams open, which is its limit (streams_max)", active);
     pthread_mutex_lock(&session->lock);
-    if (status == TROVE_OK && session->streams.count >= TV_STREAMS_PER_CONN_MAX)
+    if (session->streams.count >= TV_STREAMS_PER_CONN_MAX) {
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %d streams open, which is the limit",
                          TV_STREAMS_PER_CONN_MAX);
-    if (status == TROVE_OK) {
+    } else {
         tv_id_table_add(&session->streams, &stream->node);
+        tvs_stream_list_add(&session->server->streams, stream);
         stream->listed = true;
     }
     pthread_mutex_unlock(&session->lock);
-    if (status != TROVE_OK)
-        atomic_fetch_sub_explicit(&server->streams_active, 1, memory_order_relaxed);
     return status;
+}
+
+/* Takes a place in the pool, or its turn in the queue; if neither is to be had, the stream fails. */
+static void enter_pool(struct tvs_stream *stream, uint32_t wait_ms) {
+    struct tvs_session *session = stream->session;
+    trove_error why;
+    bool queued = false;
+    bool run = false;
+    pthread_mutex_lock(&session->lock);
+    trove_status status = tvs_pool_acquire(stream->pool, &stream->acquire, wait_ms, &queued, &why);
+    if (status != TROVE_OK) {
+        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+    } else if (queued) {
+        stream->place = TVS_PLACE_AWAITED;
+        tvs_stream_acquire(stream); /* the wait's */
+    } else {
+        run = begin_locked(stream);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    if (status != TROVE_OK)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
 
 void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
@@ -387,10 +466,8 @@ void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
         tvs_stream_release(stream);
         return;
     }
-    atomic_fetch_add_explicit(&session->server->streams_total, 1, memory_order_relaxed);
-    pthread_mutex_lock(&session->lock);
-    bool run = tvs_stream_schedule(stream);
-    pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_acquire(stream); /* the table's may be dropped at any time from now on */
+    uint32_t wait_ms = frame->open->acquire_timeout_ms;
+    enter_pool(stream, wait_ms != 0 ? wait_ms : session->server->options.call_deadline_ms);
+    tvs_stream_release(stream);
 }

@@ -41,12 +41,23 @@ struct tvs_control_answer {
     char message[160];
 };
 
+/* A stream's place in its pool. */
+enum tvs_place {
+    TVS_PLACE_NONE, /* not yet, or given back */
+    TVS_PLACE_AWAITED,
+    TVS_PLACE_HELD,
+};
+
 struct tvs_stream {
     struct tv_flow flow; /* first: the connection's handle */
     struct tv_id_node node;
+    struct tvs_listing listing;
 
     /* constant after creation */
     struct tvs_session *session;
+    struct tvs_pool *pool;        /* with a reference */
+    struct tvs_budget *budget;    /* the pool's at the opening; held */
+    struct tvs_pool_limits terms; /* likewise */
     uint64_t id;
     trove_direction direction;
     char *bucket;
@@ -68,8 +79,10 @@ struct tvs_stream {
     /* under the session's lock */
     trove_stream_state state;
     trove_error failure; /* why it failed or was cancelled */
-    bool listed;         /* in the session's table */
-    bool begun;          /* the driver has begun; opened may be told */
+    bool listed;         /* in the session's table, and in the server's list */
+    enum tvs_place place;
+    uint64_t acquired_ns; /* when it got its place */
+    bool begun;           /* the driver has begun; opened may be told */
     bool opened_sent;
     bool scheduled;      /* the strand is submitted or running */
     bool status_due;     /* terminal other than completed, and the peer must be told */
@@ -114,6 +127,8 @@ struct tvs_stream {
     bool parked;        /* its read-ahead was dropped for others: no reading until the transport asks for data */
     uint64_t pulled_ns; /* when the transport last did */
     bool complete_sent;
+
+    struct tvs_acquire acquire; /* belongs to the pool while the place is awaited; holds a reference then */
 
     struct tvs_claim claim;
     bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
@@ -207,7 +222,7 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
 /* Goes on at `offset`. Under the lock. */
 void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 /* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */
-uint64_t tvs_download_share(struct tvs_server *server);
+uint64_t tvs_download_share(struct tvs_budget *budget);
 /* Gives back what the transport doesn't ask for. Under the lock. */
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_download_granted(struct tvs_claim *claim);

@@ -48,9 +48,9 @@ static void fail(struct tvs_stream *stream, const trove_error *why, struct after
 /* ---- downloads: what the receiver says ---- */
 
 static void count_acked(void *context, const struct tv_chunk *chunk) {
-    struct tvs_server *server = context;
-    atomic_fetch_add_explicit(&server->bytes_total, chunk->bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&server->chunks_total, 1, memory_order_relaxed);
+    struct tvs_pool *pool = ((struct tvs_stream *)context)->pool;
+    atomic_fetch_add_explicit(&pool->bytes, chunk->bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->chunks, 1, memory_order_relaxed);
 }
 
 static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct after *after) {
@@ -63,9 +63,8 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
                          (unsigned long long)ack->generation, (unsigned long long)stream->generation);
     for (size_t i = 0; i < ack->n_ranges && status == TROVE_OK; i++) {
         const Trove__V1__IndexRange *range = ack->ranges[i];
-        status = ack->not_taken
-                     ? tv_sender_not_taken(&stream->sender, range->first, range->count, &error)
-                     : tv_sender_ack(&stream->sender, range->first, range->count, count_acked, stream->session->server, &error);
+        status = ack->not_taken ? tv_sender_not_taken(&stream->sender, range->first, range->count, &error)
+                                : tv_sender_ack(&stream->sender, range->first, range->count, count_acked, stream, &error);
     }
     if (status != TROVE_OK) {
         fail(stream, &error, after);

@@ -28,16 +28,18 @@ static struct tvs_fragment *take_fragment(struct tvs_session *session) {
     return fragment;
 }
 
-static void give_fragment(struct tvs_session *session, struct tvs_fragment *fragment) {
+static void give_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
+    struct tvs_session *session = stream->session;
+    struct tv_block_pool *pool = tvs_budget_pool(stream->budget);
     for (uint32_t i = 0; i < fragment->segment_count; i++)
-        tv_block_pool_put(session->server->pool, fragment->segments[i]);
+        tv_block_pool_put(pool, fragment->segments[i]);
     fragment->next = session->free_fragments;
     session->free_fragments = fragment;
 }
 
 /* Lays `bytes` end to end behind what the stream has. False: the pool is empty, and nothing is held. */
 static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint64_t bytes) {
-    struct tv_block_pool *pool = stream->session->server->pool;
+    struct tv_block_pool *pool = tvs_budget_pool(stream->budget);
     fragment->data.bytes = bytes;
     while (bytes > 0) {
         if (stream->segment == NULL) {
@@ -63,7 +65,7 @@ static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint
 
 static void drop_segment(struct tvs_stream *stream) {
     if (stream->segment != NULL)
-        tv_block_pool_put(stream->session->server->pool, stream->segment);
+        tv_block_pool_put(tvs_budget_pool(stream->budget), stream->segment);
     stream->segment = NULL;
 }
 
@@ -91,7 +93,7 @@ static void set_reservation(struct tvs_stream *stream, uint64_t bytes) {
     uint64_t surplus = stream->reserved_bytes - bytes;
     stream->reserved_bytes = bytes;
     if (surplus > 0)
-        tvs_budget_give(stream->session->server->budget, surplus);
+        tvs_budget_give(stream->budget, surplus);
 }
 
 /* Gives back what neither credit nor held bytes need. */
@@ -105,7 +107,6 @@ static void trim_reservation(struct tvs_stream *stream) {
 }
 
 bool tvs_upload_grant_locked(struct tvs_stream *stream) {
-    struct tvs_budget *budget = stream->session->server->budget;
     uint64_t wanted = stream->demand_bytes < stream->window_bytes ? stream->demand_bytes : stream->window_bytes;
     bool granted = false;
     if (stream->state != TROVE_STREAM_ACTIVE || !stream->begun || stream->receiver.final_seen)
@@ -131,7 +132,7 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream) {
         trim_reservation(stream);
         uint64_t more = round_to_segments(unit) + TV_SEGMENT_BYTES;
         tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-        stream->claiming = !tvs_budget_take(budget, &stream->claim, more);
+        stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, more);
         if (stream->claiming)
             break;
         stream->reserved_bytes += more;
@@ -209,7 +210,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         return fragment;
     }
     if (fragment != NULL)
-        give_fragment(stream->session, fragment);
+        give_fragment(stream, fragment);
     if (in.fragment_offset == 0) {
         tv_receiver_decline(&stream->receiver, &in);
         (void)tvs_upload_expire_locked(stream); /* told before the answer, or the peer would send it again at once */
@@ -264,7 +265,7 @@ static void landed(struct tvs_session *session) {
     pthread_mutex_lock(&session->lock);
     stream->landing_segments = 0;
     if (tv_stream_state_terminal(stream->state) || session->landing->generation != stream->generation) {
-        give_fragment(session, session->landing);
+        give_fragment(session->landing_stream, session->landing);
         stream->fragment_count--;
     } else {
         queue_fragment(stream, session->landing);
@@ -318,7 +319,7 @@ void tvs_upload_landing_lost(struct tvs_session *session) {
         return;
     pthread_mutex_lock(&session->lock);
     session->landing_stream->landing_segments = 0;
-    give_fragment(session, session->landing);
+    give_fragment(session->landing_stream, session->landing);
     pthread_mutex_unlock(&session->lock);
     tvs_stream_release(session->landing_stream);
     session->landing = NULL;
@@ -352,7 +353,7 @@ static void drop_fragments(struct tvs_stream *stream) {
         struct tvs_fragment *fragment = stream->fragment_first;
         stream->fragment_first = fragment->next;
         stream->fragment_count--;
-        give_fragment(stream->session, fragment);
+        give_fragment(stream, fragment);
     }
     stream->fragment_last = NULL;
 }
@@ -409,19 +410,19 @@ static trove_status verify(struct tvs_stream *stream, struct tvs_fragment *fragm
 
 /* The store has a fragment, or knows of a loss. */
 static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
-    struct tvs_server *server = stream->session->server;
+    struct tvs_pool *pool = stream->pool;
     stream->progress_ns = tv_now_ns();
     if (fragment->generation != stream->generation || fragment->lost_chunks > 0) {
         if (fragment->generation == stream->generation) /* else a seek came meanwhile, and the store is brought back next */
             tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
-        give_fragment(stream->session, fragment);
+        give_fragment(stream, fragment);
         return;
     }
     tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
-    give_fragment(stream->session, fragment);
-    atomic_fetch_add_explicit(&server->bytes_total, fragment->data.bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&server->chunks_total, fragment->ends_chunk, memory_order_relaxed);
-    if (tvs_budget_contended(server->budget) || stream->receiver.final_seen)
+    give_fragment(stream, fragment);
+    atomic_fetch_add_explicit(&pool->bytes, fragment->data.bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->chunks, fragment->ends_chunk, memory_order_relaxed);
+    if (tvs_budget_contended(stream->budget) || stream->receiver.final_seen)
         trim_reservation(stream);
     (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */
 }
@@ -441,7 +442,7 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
     if (status == TROVE_OK)
         taken_locked(stream, fragment);
     else
-        give_fragment(session, fragment);
+        give_fragment(stream, fragment);
     pthread_mutex_unlock(&session->lock);
     if (status != TROVE_OK)
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
@@ -568,5 +569,5 @@ void tvs_upload_step(struct tvs_stream *stream) {
 void tvs_upload_fini(struct tvs_stream *stream) {
     TV_ASSERT(stream->fragment_first == NULL);
     if (stream->reserved_bytes > 0) /* granted, or a payload still coming in, when the strand had cleaned up */
-        tvs_budget_give(stream->session->server->budget, stream->reserved_bytes);
+        tvs_budget_give(stream->budget, stream->reserved_bytes);
 }

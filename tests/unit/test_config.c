@@ -42,30 +42,33 @@ static void every_key_reaches_its_place(void **state) {
         .store_memory_bytes = 3 * TV_MIB,
         .relaxed = true,
         .memory_bytes = 64 * TV_MIB,
-        .chunk_bytes = 2 * TV_MIB,
-        .channel_chunks = 5,
-        .streams_max = 9,
         .workers = 7,
         .connections_max = 11,
         .keepalive_ms = 2000,
         .handshake_ms = 250,
         .call_deadline_ms = 4000,
+    };
+    const struct tvs_pool_limits pool = {
+        .chunk_bytes = 2 * TV_MIB,
+        .channel_chunks = 5,
+        .streams_max = 9,
         .idle_timeout_ms = 420000,
         .grant_expiry_ms = 900,
     };
+    const struct tvs_pool_limits *standard = &config.server.pools.pools[0].limits;
     assert_int_equal(config.server.store_memory_bytes, expected.store_memory_bytes);
     assert_int_equal(config.server.relaxed, expected.relaxed);
     assert_int_equal(config.server.memory_bytes, expected.memory_bytes);
-    assert_int_equal(config.server.chunk_bytes, expected.chunk_bytes);
-    assert_int_equal(config.server.channel_chunks, expected.channel_chunks);
-    assert_int_equal(config.server.streams_max, expected.streams_max);
+    assert_int_equal(standard->chunk_bytes, pool.chunk_bytes);
+    assert_int_equal(standard->channel_chunks, pool.channel_chunks);
+    assert_int_equal(standard->streams_max, pool.streams_max);
     assert_int_equal(config.server.workers, expected.workers);
     assert_int_equal(config.server.connections_max, expected.connections_max);
     assert_int_equal(config.server.keepalive_ms, expected.keepalive_ms);
     assert_int_equal(config.server.handshake_ms, expected.handshake_ms);
     assert_int_equal(config.server.call_deadline_ms, expected.call_deadline_ms);
-    assert_int_equal(config.server.idle_timeout_ms, expected.idle_timeout_ms);
-    assert_int_equal(config.server.grant_expiry_ms, expected.grant_expiry_ms);
+    assert_int_equal(standard->idle_timeout_ms, pool.idle_timeout_ms);
+    assert_int_equal(standard->grant_expiry_ms, pool.grant_expiry_ms);
     tvs_config_fini(&config);
 }
 
