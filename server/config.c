@@ -25,7 +25,8 @@ enum kind {
     KIND_COUNT
 };
 
-/* Every number: where its text is, what it means, what is allowed (both ends included) and where it goes. */
+/* A number: where its text is, what it means, what is allowed (both ends included) and where it goes. Offsets are those of the
+ * whole, or of a pool. */
 struct number {
     const char *path;
     size_t raw_offset;
@@ -33,28 +34,38 @@ struct number {
     enum kind kind;
     uint64_t min;
     uint64_t max;
+    bool zero_is_none; /* 0 is allowed as well, and means that there is no such limit */
 };
 
-#define RAW(member)     offsetof(struct tvs_config_raw, member)
-#define OPTION(member)  offsetof(struct tvs_config, server.member)
-#define DEFAULT(member) offsetof(struct tvs_config, server.pools.pools[0].limits.member)
-#define SECONDS(count)  ((uint64_t)(count)*1000)
-#define HOURS(count)    SECONDS((count)*3600)
+#define RAW(member)    offsetof(struct tvs_config_raw, member)
+#define OPTION(member) offsetof(struct tvs_config, server.member)
+#define SECONDS(count) ((uint64_t)(count)*1000)
+#define HOURS(count)   SECONDS((count)*3600)
 
 static const struct number numbers[] = {
-    {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB},
-    {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB},
-    {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, 256},
-    {"pool.streams", RAW(pool.streams), DEFAULT(streams_max), KIND_COUNT, 1, 1000000},
-    {"pool.chunk_size", RAW(pool.chunk_size), DEFAULT(chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX},
-    {"pool.channel_size", RAW(pool.channel_size), DEFAULT(channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX},
-    {"pool.idle_timeout", RAW(pool.idle_timeout), DEFAULT(idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24)},
-    {"pool.credit_expiry", RAW(pool.credit_expiry), DEFAULT(grant_expiry_ms), KIND_MS, 100, SECONDS(600)},
-    {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000},
-    {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1)},
-    {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60)},
-    {"connections.call_timeout", RAW(connections.call_timeout), OPTION(call_deadline_ms), KIND_MS, 100, HOURS(1)},
-    {"drain_timeout", RAW(drain_timeout), offsetof(struct tvs_config, drain_timeout_ms), KIND_MS, 100, HOURS(1)},
+    {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB, false},
+    {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB, false},
+    {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, 256, false},
+    {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000, false},
+    {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1), false},
+    {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60), false},
+    {"connections.call_timeout", RAW(connections.call_timeout), OPTION(call_deadline_ms), KIND_MS, 100, HOURS(1), false},
+    {"drain_timeout", RAW(drain_timeout), offsetof(struct tvs_config, drain_timeout_ms), KIND_MS, 100, HOURS(1), false},
+};
+
+#define IN_POOL(key, member) #key, offsetof(struct tvs_config_raw_pool, key), offsetof(struct tvs_pool_limits, member)
+
+static const struct number pool_numbers[] = {
+    {IN_POOL(streams, streams_max), KIND_COUNT, 1, 1000000, false},
+    {IN_POOL(chunk_size, chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX, false},
+    {IN_POOL(channel_size, channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX, false},
+    {IN_POOL(buffers, buffers_max), KIND_COUNT, TVS_POOL_BUFFERS_MIN, 1000000, true},
+    {IN_POOL(memory, memory_bytes), KIND_BYTES, TVS_POOL_MEMORY_BYTES_MIN, 1024 * TV_GIB, true},
+    {IN_POOL(bandwidth, bandwidth), KIND_BYTES, 1 * TV_KIB, 1024 * TV_GIB, true},
+    {IN_POOL(stream_timeout, stream_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
+    {IN_POOL(idle_timeout, idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24), false},
+    {IN_POOL(paused_timeout, paused_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
+    {IN_POOL(credit_expiry, grant_expiry_ms), KIND_MS, 100, SECONDS(600), false},
 };
 
 void tvs_config_init(struct tvs_config *config) {
@@ -137,7 +148,7 @@ static void format_bound(const struct number *number, uint64_t value, char text[
         snprintf(text, 32, "%llu", (unsigned long long)value);
 }
 
-static void store_number(const struct number *number, uint64_t value, struct tvs_config *config) {
+static void store_number(const struct number *number, uint64_t value, void *config) {
     char *to = (char *)config + number->config_offset;
     uint32_t narrow = (uint32_t)value;
     if (number->kind == KIND_BYTES)
@@ -146,38 +157,89 @@ static void store_number(const struct number *number, uint64_t value, struct tvs
         memcpy(to, &narrow, sizeof narrow);
 }
 
-static trove_status apply_number(const struct number *number, const char *text, struct tvs_config *config, trove_error *error) {
+/* Where an error belongs to. */
+struct place {
+    char path[TVS_CONFIG_PATH_BYTES_MAX];
+};
+
+static trove_status apply_number(const struct number *number, const struct place *place, const char *text, void *config,
+                                 trove_error *error) {
     uint64_t value = 0;
     trove_error why;
     trove_status status = parse_number(number, text, &value, &why);
     if (status != TROVE_OK)
-        return tv_error_set(error, status, "`%s`: %s", number->path, why.message);
-    if (value < number->min || value > number->max) {
+        return tv_error_set(error, status, "`%s`: %s", place->path, why.message);
+    bool none = number->zero_is_none && value == 0;
+    if (!none && (value < number->min || value > number->max)) {
         char least[32];
         char most[32];
         format_bound(number, number->min, least);
         format_bound(number, number->max, most);
-        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is %.40s; %s to %s are allowed", number->path, text, least, most);
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is %.40s; %s%s to %s are allowed", place->path, text,
+                       number->zero_is_none ? "0 (none) and " : "", least, most);
     }
     store_number(number, value, config);
     return TROVE_OK;
 }
 
-static trove_status apply_numbers(const struct tvs_config_raw *raw, struct tvs_config *config, const char **path,
-                                  trove_error *error) {
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+/* A table of numbers, from one structure to the other; `section` stands before their names in the file. */
+static trove_status apply_numbers(const struct number *table, size_t count, const char *section, const void *raw, void *config,
+                                  struct place *place, trove_error *error) {
+    trove_status status = TROVE_OK;
+    for (size_t i = 0; i < count && status == TROVE_OK; i++) {
         const char *text;
-        memcpy(&text, (const char *)raw + numbers[i].raw_offset, sizeof text);
-        *path = numbers[i].path;
-        trove_status status = text != NULL ? apply_number(&numbers[i], text, config, error) : TROVE_OK;
-        if (status != TROVE_OK)
-            return status;
+        memcpy(&text, (const char *)raw + table[i].raw_offset, sizeof text);
+        snprintf(place->path, sizeof place->path, "%s%s", section, table[i].path);
+        if (text != NULL)
+            status = apply_number(&table[i], place, text, config, error);
     }
+    return status;
+}
+
+/* ---- pools ---- */
+
+static trove_status apply_pool(const struct tvs_config_raw_pool *raw, const char *section, struct tvs_pool_limits *limits,
+                               struct place *place, trove_error *error) {
+    if (raw->backpressure != NULL)
+        limits->backpressure = (trove_backpressure)*raw->backpressure;
+    return apply_numbers(pool_numbers, sizeof pool_numbers / sizeof pool_numbers[0], section, raw, limits, place, error);
+}
+
+static trove_status name_pool(const char *name, const struct tvs_pool_set *set, struct tvs_pool_config *pool, struct place *place,
+                              trove_error *error) {
+    if (!tvs_pool_name_valid(name))
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is \"%.80s\"; a pool's name has 1 to %d of a-z, 0-9, _ and -", place->path,
+                       name, TVS_POOL_NAME_BYTES - 1);
+    for (uint32_t i = 0; i < set->count; i++)
+        if (strcmp(set->pools[i].name, name) == 0)
+            return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: there is a pool \"%s\" already%s", place->path, name,
+                           i == 0 ? "; it is the section `pool`" : "");
+    snprintf(pool->name, sizeof pool->name, "%s", name);
     return TROVE_OK;
 }
 
-/* *path is the key that an error belongs to. */
-static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *config, const char **path, trove_error *error) {
+/* The default pool, then the others, which have its limits where they say nothing. */
+static trove_status apply_pools(const struct tvs_config_raw *raw, struct tvs_pool_set *set, struct place *place,
+                                trove_error *error) {
+    trove_status status = apply_pool(&raw->pool, "pool.", &set->pools[0].limits, place, error);
+    if (raw->pools_count > 0)
+        set->count = 1;
+    for (uint32_t i = 0; i < raw->pools_count && status == TROVE_OK; i++) {
+        char section[32];
+        struct tvs_pool_config *pool = &set->pools[set->count];
+        *pool = (struct tvs_pool_config){.limits = set->pools[0].limits};
+        snprintf(place->path, sizeof place->path, "pools[%u].name", i);
+        status = name_pool(raw->pools[i].name, set, pool, place, error);
+        snprintf(section, sizeof section, "pools[%u].", i);
+        if (status == TROVE_OK)
+            status = apply_pool(&raw->pools[i], section, &pool->limits, place, error);
+        set->count++;
+    }
+    return status;
+}
+
+/* *place is the key that an error belongs to. */
+static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *config, struct place *place, trove_error *error) {
     if (raw->insecure != NULL)
         config->insecure = *raw->insecure != 0;
     if (raw->durability != NULL)
@@ -186,14 +248,18 @@ static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *c
         config->log_level = (enum tvs_log_level) * raw->log.level;
     if (raw->log.format != NULL)
         config->log_format = (enum tvs_log_format) * raw->log.format;
-    *path = "store";
+    *place = (struct place){"store"};
     trove_status status = raw->store != NULL ? tvs_config_set_store(config, raw->store, error) : TROVE_OK;
-    *path = "listen";
+    if (status != TROVE_OK)
+        return status;
+    *place = (struct place){"listen"};
     if (raw->listen_count > 0)
         tvs_config_clear_listen(config);
     for (unsigned i = 0; status == TROVE_OK && i < raw->listen_count; i++)
         status = tvs_config_add_listen(config, raw->listen[i], error);
-    return status == TROVE_OK ? apply_numbers(raw, config, path, error) : status;
+    if (status == TROVE_OK)
+        status = apply_numbers(numbers, sizeof numbers / sizeof numbers[0], "", raw, config, place, error);
+    return status == TROVE_OK ? apply_pools(raw, &config->server.pools, place, error) : status;
 }
 
 /* Puts "NAME line N: " before a message. */
@@ -215,11 +281,11 @@ static trove_status parse_with(struct tvs_config_lines *lines, struct tvs_config
     if (status != TROVE_OK)
         return place_error(error, name, tvs_config_line(lines, bad_key), status, why.message);
     /* A text of comments alone loads as nothing at all. */
-    const char *path = "";
+    struct place place = {""};
     if (raw != NULL)
-        status = apply(raw, config, &path, &why);
+        status = apply(raw, config, &place, &why);
     tvs_config_raw_free(raw);
-    return status == TROVE_OK ? TROVE_OK : place_error(error, name, tvs_config_line(lines, path), status, why.message);
+    return status == TROVE_OK ? TROVE_OK : place_error(error, name, tvs_config_line(lines, place.path), status, why.message);
 }
 
 trove_status tvs_config_parse(struct tvs_config *config, const char *name, const char *text, size_t bytes, trove_error *error) {
@@ -286,14 +352,12 @@ trove_status tvs_config_check(const struct tvs_config *config, trove_error *erro
                 "(insecure: true in the config) where the network is closed to others",
                 url);
     }
-    /* As for streams that ask for a size. A chunk that the memory can't carry would wait for it for ever, and all others behind it. */
-    if (config->server.pools.pools[0].limits.chunk_bytes > config->server.memory_bytes / 4) {
-        char chunk[32];
-        char memory[32];
-        tvs_format_bytes(config->server.pools.pools[0].limits.chunk_bytes, chunk);
-        tvs_format_bytes(config->server.memory_bytes, memory);
-        return TV_FAIL(error, INVALID_ARGUMENT,
-                       "`pool.chunk_size` is %s and doesn't fit into a quarter of `memory`, %s; raise the latter", chunk, memory);
+    for (uint32_t i = 0; i < config->server.pools.count; i++) {
+        const struct tvs_pool_config *pool = &config->server.pools.pools[i];
+        trove_error why;
+        trove_status status = tvs_pool_limits_check(&pool->limits, config->server.memory_bytes, &why);
+        if (status != TROVE_OK)
+            return tv_error_set(error, status, "pool \"%s\": %s", pool->name, why.message);
     }
     return TROVE_OK;
 }

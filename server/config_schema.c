@@ -17,6 +17,10 @@ static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}};
 static const cyaml_strval_t durabilities[] = {{"strict", TVS_DURABILITY_STRICT}, {"relaxed", TVS_DURABILITY_RELAXED}};
 static const cyaml_strval_t log_levels[] = {
     {"debug", TVS_LOG_DEBUG}, {"info", TVS_LOG_INFO}, {"warn", TVS_LOG_WARN}, {"error", TVS_LOG_ERROR}};
+static const cyaml_strval_t backpressures[] = {{"block", TROVE_BACKPRESSURE_BLOCK},
+                                               {"drop", TROVE_BACKPRESSURE_DROP},
+                                               {"buffer", TROVE_BACKPRESSURE_BUFFER},
+                                               {"adaptive", TROVE_BACKPRESSURE_ADAPTIVE}};
 static const cyaml_strval_t log_formats[] = {{"logfmt", TVS_LOG_LOGFMT}, {"json", TVS_LOG_JSON}};
 
 bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) {
@@ -28,6 +32,7 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) 
         [TVS_WORDS_DURABILITY] = {durabilities, COUNT(durabilities)},
         [TVS_WORDS_LOG_LEVEL] = {log_levels, COUNT(log_levels)},
         [TVS_WORDS_LOG_FORMAT] = {log_formats, COUNT(log_formats)},
+        [TVS_WORDS_BACKPRESSURE] = {backpressures, COUNT(backpressures)},
     };
     for (size_t i = 0; i < tables[words].count; i++)
         if (strcmp(tables[words].words[i].str, word) == 0) {
@@ -52,10 +57,26 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) 
 
 static const cyaml_schema_value_t listen_url = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TEXT_BYTES_MAX)};
 
-static const cyaml_schema_field_t pool_keys[] = {
-    TEXT("streams", pool.streams),           TEXT("chunk_size", pool.chunk_size),       TEXT("channel_size", pool.channel_size),
-    TEXT("idle_timeout", pool.idle_timeout), TEXT("credit_expiry", pool.credit_expiry), CYAML_FIELD_END,
+/* A pool's keys, in the section `pool` (whole is the config, at is "pool.") or in an entry of `pools`. */
+#define POOL_TEXT(whole, at, key) CYAML_FIELD_STRING_PTR(#key, KEY_FLAGS, struct whole, at key, 1, TEXT_BYTES_MAX)
+#define POOL_KEYS(whole, at)                                                                                                     \
+    POOL_TEXT(whole, at, streams), POOL_TEXT(whole, at, chunk_size), POOL_TEXT(whole, at, channel_size),                         \
+        POOL_TEXT(whole, at, buffers), POOL_TEXT(whole, at, memory), POOL_TEXT(whole, at, bandwidth),                            \
+        POOL_TEXT(whole, at, stream_timeout), POOL_TEXT(whole, at, idle_timeout), POOL_TEXT(whole, at, paused_timeout),          \
+        POOL_TEXT(whole, at, credit_expiry),                                                                                     \
+        CYAML_FIELD_ENUM_PTR("backpressure", KEY_FLAGS | CYAML_FLAG_STRICT, struct whole, at backpressure, backpressures,        \
+                             COUNT(backpressures)),                                                                              \
+        CYAML_FIELD_END
+
+static const cyaml_schema_field_t pool_keys[] = {POOL_KEYS(tvs_config_raw, pool.)};
+
+static const cyaml_schema_field_t pool_entry_keys[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct tvs_config_raw_pool, name, 1, TEXT_BYTES_MAX),
+    POOL_KEYS(tvs_config_raw_pool, ),
 };
+
+static const cyaml_schema_value_t pool_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tvs_config_raw_pool, pool_entry_keys)};
 
 static const cyaml_schema_field_t connection_keys[] = {
     TEXT("max", connections.max),
@@ -80,6 +101,7 @@ static const cyaml_schema_field_t keys[] = {
     TEXT("memory", memory),
     TEXT("workers", workers),
     SECTION("pool", pool_keys),
+    CYAML_FIELD_SEQUENCE("pools", KEY_FLAGS, struct tvs_config_raw, pools, &pool_entry, 1, TVS_POOLS_MAX - 1),
     SECTION("connections", connection_keys),
     SECTION("log", log_keys),
     TEXT("drain_timeout", drain_timeout),
@@ -126,19 +148,32 @@ __attribute__((format(printf, 3, 0))) static void on_log(cyaml_log_t level, void
     }
 }
 
-/* The field that stands at `path`, NULL for the whole file and for entries of lists. */
+/* The key at the beginning of `path`, without the number that tells an entry of its list. */
+static const cyaml_schema_field_t *find_key(const cyaml_schema_field_t *fields, const char *path) {
+    size_t bytes = strcspn(path, ".[");
+    while (fields->key != NULL && (strncmp(fields->key, path, bytes) != 0 || fields->key[bytes] != '\0'))
+        fields++;
+    return fields->key != NULL ? fields : NULL;
+}
+
+/* The keys that may stand in a section, or in an entry of a list; NULL where it has none. */
+static const cyaml_schema_field_t *keys_in(const cyaml_schema_field_t *field) {
+    const cyaml_schema_value_t *value = field->value.type == CYAML_SEQUENCE ? field->value.sequence.entry : &field->value;
+    return value->type == CYAML_MAPPING ? value->mapping.fields : NULL;
+}
+
+/* The field that stands at `path`, such as "pools[1].streams"; NULL for the whole file. For an entry of a list: the list. */
 static const cyaml_schema_field_t *find(const char *path) {
     const cyaml_schema_field_t *fields = keys;
     for (;;) {
-        size_t bytes = strcspn(path, ".");
-        while (fields->key != NULL && (strncmp(fields->key, path, bytes) != 0 || fields->key[bytes] != '\0'))
-            fields++;
-        if (fields->key == NULL || path[bytes] == '\0')
-            return fields->key != NULL ? fields : NULL;
-        if (fields->value.type != CYAML_MAPPING)
+        const cyaml_schema_field_t *field = find_key(fields, path);
+        path += strcspn(path, ".");
+        if (field == NULL || *path == '\0')
+            return field;
+        fields = keys_in(field);
+        if (fields == NULL)
             return NULL;
-        fields = fields->value.mapping.fields;
-        path += bytes + 1;
+        path++;
     }
 }
 
@@ -149,9 +184,9 @@ static void append(char *text, size_t room, const char *word) {
 
 static trove_status unknown_key(struct report *report, const char *key, trove_error *error) {
     const cyaml_schema_field_t *section = report->path[0] != '\0' ? find(report->path) : NULL;
-    const cyaml_schema_field_t *fields = section != NULL ? section->value.mapping.fields : keys;
+    const cyaml_schema_field_t *fields = section != NULL ? keys_in(section) : keys;
     char known[256] = "";
-    for (; fields->key != NULL; fields++)
+    for (; fields != NULL && fields->key != NULL; fields++)
         append(known, sizeof known, fields->key);
     char section_path[sizeof report->path];
     memcpy(section_path, report->path, sizeof section_path);
@@ -160,6 +195,13 @@ static trove_status unknown_key(struct report *report, const char *key, trove_er
     if (section_path[0] != '\0')
         prepend(report, section_path);
     return TV_FAIL(error, INVALID_ARGUMENT, "unknown key `%s`; known here: %s", report->path, known);
+}
+
+static trove_status missing_key(struct report *report, const char *key, trove_error *error) {
+    char *entry_end = strrchr(report->path, ']');
+    if (entry_end != NULL) /* it stopped at the entry's last key */
+        entry_end[1] = '\0';
+    return TV_FAIL(error, INVALID_ARGUMENT, "`%s` has no `%s`; it must have one", report->path, key);
 }
 
 static trove_status unknown_word(const struct report *report, const char *word, trove_error *error) {
@@ -187,6 +229,8 @@ static trove_status explain(struct report *report, cyaml_err_t code, trove_error
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to read the config");
     if (sscanf(report->reason, "Unexpected key: %95[^\n]", word) == 1)
         return unknown_key(report, word, error);
+    if (sscanf(report->reason, "Missing required mapping field: %95[^\n]", word) == 1)
+        return missing_key(report, word, error);
     if (sscanf(report->reason, "Invalid ENUM value: %95[^\n]", word) == 1)
         return unknown_word(report, word, error);
     if (sscanf(report->reason, "Expecting %31[A-Z_],", word) == 1)
@@ -197,7 +241,9 @@ static trove_status explain(struct report *report, cyaml_err_t code, trove_error
         return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is longer than %d bytes", report->path, TEXT_BYTES_MAX);
     if (code == CYAML_ERR_SEQUENCE_ENTRIES_MAX) {
         report->path[strcspn(report->path, "[")] = '\0'; /* it stopped at an entry, but the list is to blame */
-        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` has more than %d entries", report->path, TVS_CONFIG_LISTEN_MAX);
+        const cyaml_schema_field_t *list = find(report->path);
+        return TV_FAIL(error, INVALID_ARGUMENT, "`%s` has more than %u entries", report->path,
+                       list != NULL ? list->value.sequence.max : 0);
     }
     return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: %s", report->path, cyaml_strerror(code));
 }

@@ -12,7 +12,8 @@ enum tvs_config_words {
     TVS_WORDS_BOOLEAN,
     TVS_WORDS_DURABILITY,
     TVS_WORDS_LOG_LEVEL,
-    TVS_WORDS_LOG_FORMAT
+    TVS_WORDS_LOG_FORMAT,
+    TVS_WORDS_BACKPRESSURE
 };
 
 /* The value that a word stands for; false where it is none of them. */
@@ -21,6 +22,22 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value);
 enum tvs_durability {
     TVS_DURABILITY_STRICT,
     TVS_DURABILITY_RELAXED
+};
+
+/* A pool: the section `pool`, which has no name, or an entry of `pools`. */
+struct tvs_config_raw_pool {
+    char *name;
+    char *streams;
+    char *chunk_size;
+    char *channel_size;
+    char *buffers;
+    char *memory;
+    char *bandwidth;
+    char *stream_timeout;
+    char *idle_timeout;
+    char *paused_timeout;
+    char *credit_expiry;
+    int *backpressure;
 };
 
 /* What was loaded. Every member is NULL where the file doesn't have the key. */
@@ -33,13 +50,9 @@ struct tvs_config_raw {
     int *durability;
     char *memory;
     char *workers;
-    struct {
-        char *streams;
-        char *chunk_size;
-        char *channel_size;
-        char *idle_timeout;
-        char *credit_expiry;
-    } pool;
+    struct tvs_config_raw_pool pool;
+    struct tvs_config_raw_pool *pools;
+    uint32_t pools_count;
     struct {
         char *max;
         char *keepalive;

@@ -55,7 +55,8 @@ static const char doc[] =
     "$XDG_RUNTIME_DIR/trove/troved.sock (root: /run/trove/troved.sock), which its own user alone can reach. "
     "Without --store it keeps objects in ~/.local/share/trove (root: /var/lib/trove).\n"
     "\n"
-    "SIGTERM and SIGINT end it when what is under way is done, or after `drain_timeout`; a second one ends it at once.\n"
+    "SIGTERM and SIGINT end it when what is under way is done, or after `drain_timeout`; a second one ends it at once. "
+    "SIGHUP has the config read again: pools take its values over.\n"
     "\n"
     "Exit codes: 0 ended as it should, 1 couldn't start or go on, 64 wrong usage.\n";
 
@@ -174,11 +175,14 @@ static trove_status make_parents(const char *dsn, trove_error *error) {
     return status;
 }
 
+static trove_status read_settings(const struct command_line *line, struct tvs_config *config, trove_error *error) {
+    trove_status status = line->config != NULL ? tvs_config_load(config, line->config, error) : TROVE_OK;
+    return status == TROVE_OK ? apply_command_line(line, config, error) : status;
+}
+
 static trove_status gather_settings(const struct command_line *line, struct tvs_config *config, bool *store_is_default,
                                     trove_error *error) {
-    trove_status status = line->config != NULL ? tvs_config_load(config, line->config, error) : TROVE_OK;
-    if (status == TROVE_OK)
-        status = apply_command_line(line, config, error);
+    trove_status status = read_settings(line, config, error);
     if (status == TROVE_OK)
         tvs_log_setup(config->log_level, config->log_format, STDERR_FILENO);
     if (status == TROVE_OK)
@@ -241,22 +245,6 @@ static void let_second_signal_end(void) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Returns the signal that asks for the end. */
-static int wait_for_end(void) {
-    sigset_t set;
-    awaited_signals(&set);
-    for (;;) {
-        int number = sigwaitinfo(&set, NULL);
-        if (number == SIGTERM || number == SIGINT)
-            return number;
-        if (number != SIGHUP)
-            continue;
-        struct tvs_log_line line;
-        tvs_log_begin(&line, TVS_LOG_WARN, "SIGHUP has no effect: this version reads its config at start only");
-        tvs_log_end(&line);
-    }
-}
-
 /* ---- the server ---- */
 
 static void log_failure(const char *what, const trove_error *error) {
@@ -316,7 +304,77 @@ static void drain(const struct tvs_config *config, struct tvs_server *server, in
     tvs_log_end(&line);
 }
 
-static int serve(const struct tvs_config *config, bool store_is_default) {
+/* ---- SIGHUP ---- */
+
+static bool same_text(const char *left, const char *right) {
+    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
+}
+
+/* Whether a key differs that is read at the start alone. What the file leaves to its default place stays where it is. */
+static bool needs_restart(const struct tvs_config *running, const struct tvs_config *read) {
+    const struct tvs_server_options *was = &running->server;
+    const struct tvs_server_options *is = &read->server;
+    bool moved = read->log_level != running->log_level || read->log_format != running->log_format;
+    moved |= read->store != NULL && !same_text(running->store, read->store);
+    moved |= read->listen_count > 0 && read->listen_count != running->listen_count;
+    for (unsigned i = 0; i < read->listen_count && !moved; i++)
+        moved = !same_text(running->listen[i], read->listen[i]);
+    return moved || was->store_memory_bytes != is->store_memory_bytes || was->relaxed != is->relaxed ||
+           was->memory_bytes != is->memory_bytes || was->workers != is->workers || was->connections_max != is->connections_max ||
+           was->keepalive_ms != is->keepalive_ms || was->handshake_ms != is->handshake_ms ||
+           was->call_deadline_ms != is->call_deadline_ms;
+}
+
+static void log_reloaded(const struct tvs_config *running, const struct tvs_config *read) {
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_INFO, "reloaded");
+    tvs_log_number(&line, "pools", read->server.pools.count);
+    tvs_log_end(&line);
+    if (!needs_restart(running, read))
+        return;
+    tvs_log_begin(&line, TVS_LOG_WARN,
+                  "of what has changed in the config, `pool` and `pools` are in effect; the rest needs a new start");
+    tvs_log_end(&line);
+}
+
+/* Reads the config again. A mistake in it changes nothing. */
+static void reload(const struct command_line *line, const struct tvs_config *running, struct tvs_server *server) {
+    struct tvs_config read;
+    trove_error error;
+    if (line->config == NULL) {
+        struct tvs_log_line nothing;
+        tvs_log_begin(&nothing, TVS_LOG_WARN, "SIGHUP: there is nothing to read, for no --config was given");
+        tvs_log_end(&nothing);
+        return;
+    }
+    tvs_config_init(&read);
+    trove_status status = read_settings(line, &read, &error);
+    if (status == TROVE_OK)
+        status = tvs_config_check(&read, &error);
+    if (status == TROVE_OK)
+        status = tvs_server_reload(server, &read.server.pools, read.drain_timeout_ms, &error);
+    if (status == TROVE_OK) {
+        log_reloaded(running, &read);
+    } else {
+        log_failure("can't reload, nothing has changed", &error);
+    }
+    tvs_config_fini(&read);
+}
+
+/* Returns the signal that asks for the end. */
+static int wait_for_end(const struct command_line *line, const struct tvs_config *config, struct tvs_server *server) {
+    sigset_t set;
+    awaited_signals(&set);
+    for (;;) {
+        int number = sigwaitinfo(&set, NULL);
+        if (number == SIGTERM || number == SIGINT)
+            return number;
+        if (number == SIGHUP)
+            reload(line, config, server);
+    }
+}
+
+static int serve(const struct command_line *command_line, const struct tvs_config *config, bool store_is_default) {
     trove_error error;
     struct tvs_server *server = NULL;
     warn_if_insecure(config);
@@ -326,7 +384,7 @@ static int serve(const struct tvs_config *config, bool store_is_default) {
     if (status == TROVE_OK)
         status = listen_everywhere(config, server, &error);
     if (status == TROVE_OK)
-        drain(config, server, wait_for_end());
+        drain(config, server, wait_for_end(command_line, config, server));
     else
         log_failure("can't start", &error);
     bool clean = tvs_server_destroy(server);
@@ -362,7 +420,7 @@ int main(int argc, char **argv) {
         printf("config and options are fine\n");
         code = EXIT_SUCCESS;
     } else {
-        code = serve(&config, store_is_default);
+        code = serve(&line, &config, store_is_default);
     }
     tvs_config_fini(&config);
     return code;

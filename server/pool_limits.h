@@ -12,6 +12,7 @@
 #define TVS_POOLS_MAX 32
 /* A pool with memory of its own has at least so much: a few of the segments that memory comes in. */
 #define TVS_POOL_MEMORY_BYTES_MIN UINT64_C(1048576)
+#define TVS_POOL_MEMORY_BYTES_MAX (UINT64_C(1) << 40)
 /* With fewer chunk buffers one chunk would be more than a quarter of the pool's memory. */
 #define TVS_POOL_BUFFERS_MIN 4
 

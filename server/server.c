@@ -228,6 +228,11 @@ trove_status tvs_server_listen(struct tvs_server *server, const char *url, const
     return TROVE_OK;
 }
 
+trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_set *pools, uint32_t drain_ms,
+                               trove_error *error) {
+    return tvs_pools_reload(server->pools, pools, drain_ms, error);
+}
+
 /* ---- the end ---- */
 
 static struct timespec deadline_in(uint32_t timeout_ms) {

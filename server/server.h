@@ -32,6 +32,12 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
 /* Begins to accept on one more URL. *bound (may be NULL) is the URL with the real port; the server's, until it is destroyed. */
 trove_status tvs_server_listen(struct tvs_server *server, const char *url, const char **bound, trove_error *error);
 
+/* New pools and new limits, for streams that come; what is open keeps its own. A pool that isn't in the set any more takes no new
+ * streams, and what is open in it after drain_ms is cancelled. On failure nothing has changed.
+ * Errors: INVALID_ARGUMENT (limits that don't go together), RESOURCE_EXHAUSTED. */
+trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_set *pools, uint32_t drain_ms,
+                               trove_error *error);
+
 /* Stops accepting, tells all peers to go away, waits until nothing is under way or timeout_ms have passed. True: all was finished. */
 bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms);
 

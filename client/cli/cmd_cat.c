@@ -5,6 +5,7 @@
 #include "object_name.h"
 #include "options.h"
 #include "target.h"
+#include "transfer_options.h"
 
 #include <unistd.h>
 
@@ -17,16 +18,23 @@ enum {
     KEY_ALLOW_GAPS = 0x1000 + 0x100
 };
 
+struct values {
+    struct cli_transfer_values transfer;
+    bool allow_gaps;
+};
+
 static const struct argp_option options[] = {
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
     CLI_BWLIMIT_OPTION,
+    CLI_POOL_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
     struct values *values = input;
     if (key != KEY_ALLOW_GAPS)
-        return cli_bandwidth_parse(key, argument, state, &values->bandwidth);
+        return key == CLI_KEY_POOL || key == CLI_KEY_BWLIMIT ? cli_transfer_parse(key, argument, state, &values->transfer)
+                                                             : ARGP_ERR_UNKNOWN;
     values->allow_gaps = true;
     return 0;
 }
@@ -44,12 +52,11 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
     struct cli_object_name *names = cli_operands_objects("cat", &operands, true);
     enum cli_exit worst = cli_connect(context, 0);
     if (worst == CLI_EXIT_OK)
-        worst = cli_bandwidth_begin(&values.bandwidth, context, 1);
+        worst = cli_bandwidth_begin(&values.transfer.bandwidth, context, 1);
     for (int i = 0, count = worst == CLI_EXIT_OK ? operands.count : 0; i < count; i++) {
         struct cli_fetch fetch = {.context = context, .action = "cat", .bucket = names[i].bucket, .key = names[i].key};
-        trove_stream_options_init(&fetch.options);
+        fetch.options = cli_transfer_stream_options(&values.transfer, context->timeout_ms);
         fetch.options.allow_gaps = values.allow_gaps;
-        fetch.options.client_pool = values.bandwidth.pool;
         struct cli_target target = {.fd = STDOUT_FILENO, .folder_fd = -1};
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);
@@ -58,7 +65,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         if (code == CLI_EXIT_PIPE || code == CLI_EXIT_UNAVAILABLE)
             break;
     }
-    cli_bandwidth_end(&values.bandwidth);
+    cli_bandwidth_end(&values.transfer.bandwidth);
     cli_object_names_free(names, operands.count);
     return worst;
 }

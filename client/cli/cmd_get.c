@@ -58,8 +58,8 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     return 0;
 }
 
-static trove_stream_options stream_options(const struct values *values) {
-    trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer);
+static trove_stream_options stream_options(const struct values *values, uint32_t timeout_ms) {
+    trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, timeout_ms);
     stream_options.allow_gaps = values->allow_gaps;
     if (values->ranged) {
         stream_options.range_offset = values->range_offset;
@@ -118,7 +118,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         .bucket = name->bucket,
         .key = name->key,
         .to_text = shown,
-        .options = stream_options(values),
+        .options = stream_options(values, context->timeout_ms),
     };
     struct cli_target target;
     trove_stream_metrics metrics;
@@ -174,7 +174,7 @@ static enum cli_exit get_file(void *input, size_t index) {
         .bucket = get->bucket,
         .key = object->key,
         .to_text = file,
-        .options = stream_options(get->values),
+        .options = stream_options(get->values, get->context->timeout_ms),
     };
     struct cli_progress_item item;
     cli_progress_item_begin(&item, &get->progress, object->size, &fetch.options.hooks);

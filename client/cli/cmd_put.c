@@ -129,7 +129,7 @@ static enum cli_exit put_file(void *input, size_t index) {
     bool is_stdin = strcmp(file->path, "-") == 0;
     const char *source = source_text(file);
     char *object = cli_format("%s/%s", put->bucket, file->key);
-    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer);
+    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer, put->context->timeout_ms);
     struct cli_progress_item item;
     cli_progress_item_begin(&item, &put->progress, file->size, &stream_options.hooks);
 

@@ -4,6 +4,7 @@
 #include "parallel.h"
 #include "parse.h"
 
+static const uint32_t ACQUIRE_TIMEOUT_MS = 30000;
 static const uint64_t CHUNK_BYTES_MAX = UINT64_C(64) << 20; /* trove_stream_options.chunk_bytes */
 
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values) {
@@ -21,17 +22,22 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
         return 0;
     case CLI_KEY_BWLIMIT:
         return cli_bandwidth_parse(key, argument, state, &values->bandwidth);
+    case CLI_KEY_POOL:
+        values->pool = argument;
+        return 0;
     default:
         return cli_conditions_parse(key, argument, state, &values->conditions);
     }
 }
 
-trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values) {
+trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, uint32_t timeout_ms) {
     trove_stream_options options;
     trove_stream_options_init(&options);
     options.chunk_bytes = values->chunk_bytes;
     options.conditions = values->conditions;
     options.client_pool = values->bandwidth.pool;
+    options.pool = values->pool;
+    options.acquire_timeout_ms = timeout_ms > 0 ? timeout_ms : ACQUIRE_TIMEOUT_MS;
     return options;
 }
 

@@ -13,22 +13,29 @@ struct cli_transfer_values {
     uint64_t chunk_bytes;
     trove_conditions conditions;
     struct cli_bandwidth bandwidth;
+    const char *pool;
 };
 
 enum {
     CLI_KEY_CHUNK_SIZE = 0x2000,
+    CLI_KEY_POOL,
 };
+
+/* `cat` has this one alone. */
+#define CLI_POOL_OPTION                                                                                                          \
+    { "pool", CLI_KEY_POOL, "NAME", 0, "Take the server's stream pool NAME (`trove pools' lists them)", 0 }
 
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
         {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_BWLIMIT_OPTION,   \
-        CLI_CONDITION_OPTIONS
+        CLI_POOL_OPTION, CLI_CONDITION_OPTIONS
 
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);
 
-/* The library's options with what was given. */
-trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values);
+/* The library's options with what was given. `timeout_ms` is --timeout, 0 where it isn't given: as long a place in the pool is waited
+ * for. */
+trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, uint32_t timeout_ms);
 
 /* Threads for so many files. */
 size_t cli_transfer_threads(const struct cli_transfer_values *values);

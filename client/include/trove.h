@@ -365,7 +365,7 @@ typedef struct trove_stream_options {
     uint64_t range_length;       /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
     bool allow_gaps;             /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
     trove_conditions conditions; /* of the object that is replaced or read */
-    uint32_t timeout_ms;         /* for opening */
+    uint32_t timeout_ms;         /* for opening, once the pool has a place */
     /* At most so many bytes of chunks a second, on average; bursts last a sixteenth of a second. 0: no limit. Chunks are smaller
      * then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to send. */
     uint64_t bytes_per_second;
@@ -374,6 +374,8 @@ typedef struct trove_stream_options {
      * none. A small object that went up in one flight counts as a chunk. NULL: nowhere. */
     struct trove_stream_metrics *metrics;
     trove_stream_hooks hooks;
+    uint32_t acquire_timeout_ms; /* while the pool has all the streams that it may have, wait so long for a place (and then
+                                    timeout_ms for the opening); 0: as long as the server has calls wait, within timeout_ms */
 } trove_stream_options;
 
 TROVE_API void trove_stream_options_init(trove_stream_options *options);

@@ -18,6 +18,7 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
         open->pool = (char *)options->pool;
     open->chunk_bytes = options->chunk_bytes;
     open->channel_chunks = options->channel_chunks;
+    open->acquire_timeout_ms = options->acquire_timeout_ms;
     open->backpressure = (Trove__V1__Backpressure)options->backpressure;
     open->lossy = options->lossy;
     if (options->content_type != NULL)

@@ -328,6 +328,12 @@ static void discard(trove_stream *stream) {
     tvc_stream_release(stream);
 }
 
+/* The server's answer may come as late as that, and tells which pool was full: it is given the time to. */
+static uint64_t add_acquire(uint64_t deadline_ns, uint32_t acquire_timeout_ms) {
+    uint64_t wait_ns = (uint64_t)acquire_timeout_ms * 1000000;
+    return deadline_ns < UINT64_MAX - wait_ns ? deadline_ns + wait_ns : UINT64_MAX;
+}
+
 static trove_status open_stream(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                                 trove_stream **stream_out, trove_error *error) {
     trove_stream *stream = NULL;
@@ -340,7 +346,7 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
     if (status == TROVE_OK)
         status = send_open(stream, request, error);
     if (status == TROVE_OK)
-        status = wait_for_opened(stream, deadline_ns, error);
+        status = wait_for_opened(stream, add_acquire(deadline_ns, request->options.acquire_timeout_ms), error);
     if (status != TROVE_OK) {
         discard(stream);
         return status;

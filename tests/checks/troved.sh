@@ -83,7 +83,7 @@ kill -HUP "$pid"
 kill -PIPE "$pid"
 kill -TERM "$pid"
 ended 0
-grep -q 'SIGHUP has no effect' "$log" || fail "nothing is said about SIGHUP"
+grep -q 'SIGHUP: there is nothing to read' "$log" || fail "nothing is said about SIGHUP"
 grep -q 'msg=stopped' "$log" || fail "nothing is said at the end"
 
 # The command line beats the config file; port 0 becomes a real one; the network is warned of.

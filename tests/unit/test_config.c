@@ -72,6 +72,100 @@ static void every_key_reaches_its_place(void **state) {
     tvs_config_fini(&config);
 }
 
+/* What a further pool leaves out it has from the default pool, wherever that stands in the file. */
+static void pools_take_after_the_default(void **state) {
+    (void)state;
+    struct tvs_config config;
+    trove_error error = {.message = ""};
+    trove_status status = parse("pools:\n"
+                                "  - name: uploads\n    streams: 8\n    bandwidth: 20MiB\n    buffers: 32\n"
+                                "  - name: slow_2-b\n    chunk_size: 64KiB\n    memory: 4MiB\n    stream_timeout: 30m\n"
+                                "    paused_timeout: 0s\n    backpressure: adaptive\n    channel_size: 3\n"
+                                "    idle_timeout: 2s\n    credit_expiry: 1s\n"
+                                "pool:\n  streams: 100\n  stream_timeout: 1h\n  paused_timeout: 1m\n  bandwidth: 1GiB\n",
+                                &config, &error);
+    assert_string_equal(error.message, "");
+    assert_int_equal(status, TROVE_OK);
+    const struct tvs_pool_set *set = &config.server.pools;
+    assert_int_equal(set->count, 3);
+    assert_string_equal(set->pools[0].name, "default");
+    assert_string_equal(set->pools[1].name, "uploads");
+    assert_string_equal(set->pools[2].name, "slow_2-b");
+    struct tvs_pool_limits expected;
+    tvs_pool_limits_init(&expected);
+    expected.streams_max = 100;
+    expected.stream_timeout_ms = 3600000;
+    expected.paused_timeout_ms = 60000;
+    expected.bandwidth = TV_GIB;
+    assert_memory_equal(&set->pools[0].limits, &expected, sizeof expected);
+    struct tvs_pool_limits uploads = expected;
+    uploads.streams_max = 8;
+    uploads.bandwidth = 20 * TV_MIB;
+    uploads.buffers_max = 32;
+    assert_memory_equal(&set->pools[1].limits, &uploads, sizeof uploads);
+    struct tvs_pool_limits slow = expected;
+    slow.chunk_bytes = 64 * TV_KIB;
+    slow.memory_bytes = 4 * TV_MIB;
+    slow.stream_timeout_ms = 1800000;
+    slow.paused_timeout_ms = 0;
+    slow.backpressure = TROVE_BACKPRESSURE_ADAPTIVE;
+    slow.channel_chunks = 3;
+    slow.idle_timeout_ms = 2000;
+    slow.grant_expiry_ms = 1000;
+    assert_memory_equal(&set->pools[2].limits, &slow, sizeof slow);
+    tvs_config_fini(&config);
+}
+
+static void own_memory(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t memory_bytes;
+        uint32_t buffers_max;
+        uint64_t own_bytes;
+    } rows[] = {
+        {0, 0, 0},
+        {8 * TV_MIB, 0, 8 * TV_MIB},
+        {0, 16, 16 * TV_MIB},
+        {8 * TV_MIB, 16, 8 * TV_MIB},
+        {32 * TV_MIB, 16, 16 * TV_MIB},
+        {TV_MIB, 0, TV_MIB},
+    };
+    struct tvs_pool_limits limits;
+    tvs_pool_limits_init(&limits);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        limits.memory_bytes = rows[i].memory_bytes;
+        limits.buffers_max = rows[i].buffers_max;
+        assert_int_equal(tvs_pool_own_bytes(&limits), rows[i].own_bytes);
+    }
+    limits = (struct tvs_pool_limits){.buffers_max = 4, .chunk_bytes = 4 * TV_KIB};
+    assert_int_equal(tvs_pool_own_bytes(&limits), TVS_POOL_MEMORY_BYTES_MIN);
+}
+
+static void pool_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        bool valid;
+    } rows[] = {
+        {"a", true},
+        {"0", true},
+        {"-_-", true},
+        {"default", true},
+        {"", false},
+        {"A", false},
+        {"a b", false},
+        {"a.b", false},
+        {"\xc3\xa4", false},
+        {"a\n", false},
+        {"0123456789012345678901234567890123456789012345678901234567890ab", true},
+        {"0123456789012345678901234567890123456789012345678901234567890abc", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].name);
+        assert_int_equal(tvs_pool_name_valid(rows[i].name), rows[i].valid);
+    }
+}
+
 static void what_is_left_out_keeps_its_default(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -120,6 +214,25 @@ static void mistakes_are_named_with_their_line(void **state) {
         {"drain_timeout: 10\n", "x.yaml line 1: `drain_timeout`: \"10\" is no time; write digits and one of ms, s,"},
         {"workers: -1\n", "x.yaml line 1: `workers`: \"-1\" is no count"},
         {"connections:\n  max: 1\n  keepalive: 2h\n", "x.yaml line 3: `connections.keepalive` is 2h; 1s to 1h are allowed"},
+        {"pools:\n  - name: a\n  - name: b\n    stream: 4\n",
+         "x.yaml line 4: unknown key `pools[1].stream`; known here: name, streams,"},
+        {"pools:\n  - name: a\n  - name: b\n  - name: a\n", "x.yaml line 4: `pools[2].name`: there is a pool \"a\" already"},
+        {"pools:\n  - name: default\n", "x.yaml line 2: `pools[0].name`: there is a pool \"default\" already; it is the section"},
+        {"pools:\n  - name: a\n  - streams: 4\n", "x.yaml line 3: `pools[1]` has no `name`"},
+        {"pools:\n  - name: Uploads\n", "x.yaml line 2: `pools[0].name` is \"Uploads\"; a pool's name has 1 to 63 of"},
+        {"pools:\n  - name: a\n    streams: 0\n", "x.yaml line 3: `pools[0].streams` is 0; 1 to 1000000 are allowed"},
+        {"pools:\n  - name: a\n    bandwidth: 5\n", "x.yaml line 3: `pools[0].bandwidth`: \"5\" is no size"},
+        {"pools:\n  - name: a\n    backpressure: wait\n",
+         "x.yaml line 3: `pools[0].backpressure` is \"wait\"; allowed are: block, drop, buffer, adaptive"},
+        {"pools: []\n", "x.yaml line 1: `pools` is empty"},
+        {"pools: a\n", "x.yaml line 1: `pools` must be a list"},
+        {"pools: [a]\n", "x.yaml line 1: `pools[0]` must be a section"},
+        {"pools: [{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},"
+         "{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: "
+         "a},"
+         "{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a},{name: a}]\n",
+         "x.yaml line 1: `pools` has more than 31 entries"},
+        {"pool:\n  name: a\n", "x.yaml line 2: unknown key `pool.name`;"},
         {"a: b: c\n", "x.yaml line 1: mapping values are not allowed in this context"},
         {"memory: \"1MiB\nworkers: 4\n", "x.yaml line 3: while scanning a quoted scalar: found unexpected end of stream"},
         {"\tmemory: 1MiB\n", "x.yaml line 1: while scanning for the next token"},
@@ -162,6 +275,14 @@ static void bounds_are_kept(void **state) {
         {"pool:\n  channel_size: ", "0", "1", "1024", "1025"},
         {"pool:\n  idle_timeout: ", "999ms", "1s", "24h", "86400001ms"},
         {"pool:\n  credit_expiry: ", "99ms", "100ms", "10m", "600001ms"},
+        {"pool:\n  buffers: ", "3", "4", "1000000", "1000001"},
+        {"pool:\n  memory: ", "1048575B", "1MiB", "1TiB", "1099511627777B"},
+        {"pool:\n  bandwidth: ", "1023B", "1KiB", "1TiB", "1099511627777B"},
+        {"pool:\n  bandwidth: ", "1B", "0B", "2KiB", "1099511627777B"},
+        {"pool:\n  stream_timeout: ", "999ms", "1s", "720h", "2592000001ms"},
+        {"pool:\n  stream_timeout: ", "1ms", "0s", "2s", "2592000001ms"},
+        {"pool:\n  paused_timeout: ", "999ms", "1s", "720h", "2592000001ms"},
+        {"pools:\n  - name: x\n    idle_timeout: ", "999ms", "1s", "24h", "86400001ms"},
         {"connections:\n  max: ", "0", "1", "100000", "100001"},
         {"connections:\n  keepalive: ", "999ms", "1s", "1h", "3600001ms"},
         {"connections:\n  handshake_timeout: ", "99ms", "100ms", "1m", "60001ms"},
@@ -198,7 +319,16 @@ static void the_network_needs_a_word(void **state) {
         {"listen: [\"http://a\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"http://a\""},
         {"listen: [\"ipc://relative\"]", TROVE_INVALID_ARGUMENT, "can't listen on \"ipc://relative\""},
         {"{memory: 8MiB, pool: {chunk_size: 2MiB}}", TROVE_OK, ""},
-        {"{memory: 8MiB, pool: {chunk_size: 3MiB}}", TROVE_INVALID_ARGUMENT, "`pool.chunk_size` is 3MiB and doesn't fit into"},
+        {"{memory: 8MiB, pool: {chunk_size: 3MiB}}", TROVE_INVALID_ARGUMENT,
+         "pool \"default\": its chunk_size is 3MiB and doesn't fit into a quarter of `memory`, 8MiB"},
+        {"{memory: 8MiB, pools: [{name: a, memory: 16MiB, chunk_size: 4MiB}]}", TROVE_OK, ""},
+        {"{memory: 8MiB, pools: [{name: a, chunk_size: 3MiB}]}", TROVE_INVALID_ARGUMENT, "pool \"a\": its chunk_size is 3MiB"},
+        {"pools: [{name: a, memory: 3MiB}]", TROVE_INVALID_ARGUMENT,
+         "pool \"a\": its chunk_size is 1MiB and doesn't fit into a quarter of its own memory, 3MiB"},
+        {"pools: [{name: a, buffers: 4}]", TROVE_OK, ""},
+        {"pools: [{name: a, buffers: 4, memory: 3MiB}]", TROVE_INVALID_ARGUMENT, "pool \"a\": its chunk_size is 1MiB"},
+        {"pool: {buffers: 1000000, chunk_size: 64MiB}", TROVE_INVALID_ARGUMENT,
+         "pool \"default\": its buffers (1000000) would be"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct tvs_config config;
@@ -215,7 +345,8 @@ static void the_network_needs_a_word(void **state) {
 static void damaged_texts_are_survived(void **state) {
     (void)state;
     static const char whole[] =
-        "listen: [ipc:///a]\npool:\n  streams: 5\n  chunk_size: 1MiB\nlog: {level: info}\nstore: \"mem://\"\n";
+        "listen: [ipc:///a]\npool:\n  streams: 5\n  chunk_size: 1MiB\nlog: {level: info}\nstore: \"mem://\"\n"
+        "pools:\n  - name: a\n    bandwidth: 1MiB\n  - {name: b, streams: 3}\n";
     uint64_t random = unit_seed();
     for (int round = 0; round < 3000; round++) {
         char text[sizeof whole];
@@ -296,11 +427,18 @@ static void the_command_line_replaces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_key_reaches_its_place),        cmocka_unit_test(what_is_left_out_keeps_its_default),
-        cmocka_unit_test(mistakes_are_named_with_their_line), cmocka_unit_test(bounds_are_kept),
-        cmocka_unit_test(the_network_needs_a_word),           cmocka_unit_test(damaged_texts_are_survived),
-        cmocka_unit_test(the_example_holds_the_defaults),     cmocka_unit_test(unreadable_files_are_named),
+        cmocka_unit_test(every_key_reaches_its_place),
+        cmocka_unit_test(what_is_left_out_keeps_its_default),
+        cmocka_unit_test(mistakes_are_named_with_their_line),
+        cmocka_unit_test(bounds_are_kept),
+        cmocka_unit_test(the_network_needs_a_word),
+        cmocka_unit_test(damaged_texts_are_survived),
+        cmocka_unit_test(the_example_holds_the_defaults),
+        cmocka_unit_test(unreadable_files_are_named),
         cmocka_unit_test(the_command_line_replaces),
+        cmocka_unit_test(pools_take_after_the_default),
+        cmocka_unit_test(own_memory),
+        cmocka_unit_test(pool_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
