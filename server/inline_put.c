@@ -187,7 +187,13 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }
-    if (!charge(session, data.bytes)) {
+    tvs_pool_bandwidth_spend(pool, data.bytes); /* they have come, whether they are taken or not */
+    bool room = charge(session, data.bytes);
+    if (room && !tvs_pool_bandwidth_try(pool, data.bytes)) {
+        uncharge(session, data.bytes);
+        room = false;
+    }
+    if (!room) {
         tvs_pool_release_reference(pool);
         TV_FAIL(&error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", frame->open->bucket,
                 frame->open->key);

@@ -4,14 +4,15 @@
  * of its opening: a reload changes limits for what comes. What the pool itself keeps (places, bandwidth) follows at once.
  * A pool that is closing takes nobody in any more; those that wait are told at once.
  *
- * Threads: any. The pool's lock is taken for a moment inside each function and nests inside a session's; callbacks (`done`) are called
- * on a worker or the timer's thread, under no lock. References: the list of pools has one, each stream one; the timer's tick frees a
+ * Threads: any. The pool's lock is taken for a moment inside each function and nests inside a session's; callbacks (`done`,
+ * `turn`) are called on a worker or the timer's thread, under no lock. References: the list of pools has one, each stream one; the timer's tick frees a
  * closed pool whose only reference is the list's (pools.c), so that no callback of its timer can still be under way.
  */
 #ifndef TVS_POOL_H
 #define TVS_POOL_H
 
 #include "acquire_queue.h"
+#include "bandwidth.h"
 #include "budget.h"
 #include "pool_limits.h"
 #include "timer.h"
@@ -42,7 +43,8 @@ struct tvs_pool {
     struct tvs_pool_limits limits;
     struct tvs_budget *budget; /* its own or the server's; one hold */
     struct tvs_acquire_queue acquires;
-    bool serving;        /* the task is submitted */
+    bool serving; /* the task is submitted */
+    struct tvs_bandwidth bandwidth;
     uint64_t watched_ns; /* when the deadlines are looked at next */
     bool closing;
     uint64_t cancel_ns;       /* closing: when what is still open is cancelled; UINT64_MAX: never, or done */
@@ -50,6 +52,7 @@ struct tvs_pool {
 
     /* atomic; the counters only grow */
     atomic_uint references;
+    atomic_bool limited;         /* there is a limit of bandwidth, or somebody still waits for a turn */
     atomic_ullong streams_total; /* that had a place */
     atomic_ullong streams_failed;
     atomic_ullong streams_cancelled;
@@ -61,6 +64,7 @@ struct tvs_pool {
 
     struct tvs_task serve;
     struct tv_timer deadline; /* of the first that waits, about */
+    struct tv_timer turns;
 };
 
 /* With one reference, the caller's. `budget` is held, not taken. */
@@ -98,5 +102,21 @@ trove_status tvs_pool_acquire(struct tvs_pool *pool, struct tvs_acquire *acquire
 bool tvs_pool_leave(struct tvs_pool *pool, struct tvs_acquire *acquire);
 /* Gives a place back; the next in the queue is told by a worker. */
 void tvs_pool_release(struct tvs_pool *pool);
+
+/* Bandwidth. Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it leaves
+ * before; then its next take succeeds. What really moves is told by tvs_pool_bandwidth_spend: by a download when it hands a frame to
+ * the connection, by an upload when a fragment has come in. `bytes` should be a slice at most (tvs_bandwidth_slice of the pool's
+ * limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either.
+ * In a flow's pull_data:
+ *     if (!tvs_pool_bandwidth_take(pool, &stream->bandwidth, next_fragment_bytes))
+ *         return false;                      and `turn` wakes TV_WANTS_DATA
+ *     ... take the fragment ...
+ *     tvs_pool_bandwidth_spend(pool, fragment_bytes); */
+bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes);
+/* Now or not at all. */
+bool tvs_pool_bandwidth_try(struct tvs_pool *pool, uint64_t bytes);
+void tvs_pool_bandwidth_spend(struct tvs_pool *pool, uint64_t bytes);
+/* False: it didn't wait; `turn` has been called or will be. */
+bool tvs_pool_bandwidth_leave(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter);
 
 #endif

@@ -138,6 +138,10 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
         stream->status_due = true;
     }
     leave_pool_locked(stream);
+    if (stream->awaiting_turn && tvs_pool_bandwidth_leave(stream->pool, &stream->bandwidth)) {
+        stream->awaiting_turn = false;
+        tvs_stream_release(stream); /* the wait's; the caller has one */
+    }
     if (stream->claiming && tvs_budget_forget(stream->budget, &stream->claim)) {
         stream->claiming = false;
         tvs_stream_release(stream); /* the claim's; the caller has one */
@@ -190,6 +194,8 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     bool run = false;
     bool wake = false;
     pthread_mutex_lock(&session->lock);
+    if (stream->awaiting_turn)
+        stream->progress_ns = now_ns; /* it isn't the peer that is idle */
     uint64_t idle_ms = now_ns > stream->progress_ns ? (now_ns - stream->progress_ns) / 1000000 : 0;
     bool timed =
         stream->place == TVS_PLACE_HELD && (stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING);
@@ -348,6 +354,9 @@ static trove_status choose_pool(struct tvs_stream *stream, const Trove__V1__Open
 
 static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : stream->terms.chunk_bytes;
+    uint64_t slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
+    if (stream->chunk_bytes > slice_bytes) /* it is credited, and cut into frames, by the chunk */
+        stream->chunk_bytes = slice_bytes;
     stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : stream->terms.channel_chunks;
     /* A window that is more than a quarter of everything would only wait in line with itself. */
     uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
@@ -382,6 +391,7 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     atomic_init(&stream->references, 1);
     set_sizes(stream, open);
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+    stream->bandwidth.turn = tvs_upload_turn;
     stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
     if (upload)
         tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(stream->session->conn));

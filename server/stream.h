@@ -130,6 +130,10 @@ struct tvs_stream {
 
     struct tvs_acquire acquire; /* belongs to the pool while the place is awaited; holds a reference then */
 
+    struct tvs_bandwidth_waiter bandwidth; /* belongs to the pool while `awaiting_turn` */
+    bool awaiting_turn;                    /* holds a reference */
+    uint64_t admitted_bytes;               /* upload: taken of the bandwidth, and not granted yet */
+
     struct tvs_claim claim;
     bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
     struct tvs_stream *tick_next; /* the timer's alone */
@@ -205,6 +209,7 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream);
 /* Takes unused credit back. True: the peer is to be told. */
 bool tvs_upload_expire_locked(struct tvs_stream *stream);
 void tvs_upload_granted(struct tvs_claim *claim);
+void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter);
 /* Whether the strand has something to do. */
 bool tvs_upload_work_locked(const struct tvs_stream *stream);
 /* One step of the strand. */

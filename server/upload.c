@@ -106,6 +106,32 @@ static void trim_reservation(struct tvs_stream *stream) {
         set_reservation(stream, needed);
 }
 
+/* Whether the pool's bandwidth allows so much more to come now; if not, the stream waits for its turn. */
+static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
+    if (stream->admitted_bytes >= bytes)
+        return true;
+    if (stream->awaiting_turn)
+        return false;
+    tvs_stream_acquire(stream); /* the wait's, if there is one */
+    stream->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &stream->bandwidth, bytes);
+    if (stream->awaiting_turn)
+        return false;
+    stream->admitted_bytes = bytes;
+    tvs_stream_release(stream);
+    return true;
+}
+
+/* Grants what the reservation covers; on a pool with a limit of bandwidth one unit, for the next one has its own turn. */
+static void grant(struct tvs_stream *stream, uint64_t bytes, uint64_t unit) {
+    bool limited = atomic_load_explicit(&stream->pool->limited, memory_order_relaxed);
+    if (limited && bytes > unit)
+        bytes = unit;
+    tv_receiver_grant(&stream->receiver, bytes);
+    stream->admitted_bytes = 0;
+    stream->credit_due += bytes;
+    stream->granted_ns = tv_now_ns();
+}
+
 bool tvs_upload_grant_locked(struct tvs_stream *stream) {
     uint64_t wanted = stream->demand_bytes < stream->window_bytes ? stream->demand_bytes : stream->window_bytes;
     bool granted = false;
@@ -116,12 +142,11 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream) {
         uint64_t unit = stream->chunk_bytes < wanted ? stream->chunk_bytes : wanted;
         if (wanted < charged + unit || unit == 0)
             break;
+        if (!admit_bytes(stream, unit)) /* before memory is taken, which others could use meanwhile */
+            break;
         uint64_t covered = covered_bytes(stream);
         if (covered >= charged + unit) {
-            uint64_t bytes = (covered < wanted ? covered : wanted) - charged;
-            tv_receiver_grant(&stream->receiver, bytes);
-            stream->credit_due += bytes;
-            stream->granted_ns = tv_now_ns();
+            grant(stream, (covered < wanted ? covered : wanted) - charged, unit);
             granted = true;
             continue;
         }
@@ -150,6 +175,18 @@ void tvs_upload_granted(struct tvs_claim *claim) {
     bool told = tvs_upload_grant_locked(stream);
     if (!told)
         trim_reservation(stream); /* paused or ended meanwhile */
+    pthread_mutex_unlock(&session->lock);
+    if (told)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    tvs_stream_release(stream);
+}
+
+void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, bandwidth));
+    struct tvs_session *session = stream->session;
+    pthread_mutex_lock(&session->lock);
+    stream->awaiting_turn = false;
+    bool told = tvs_upload_grant_locked(stream);
     pthread_mutex_unlock(&session->lock);
     if (told)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
@@ -262,6 +299,7 @@ static void queue_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
 static void landed(struct tvs_session *session) {
     struct tvs_stream *stream = session->landing_stream;
     bool run = false;
+    tvs_pool_bandwidth_spend(stream->pool, session->landing->data.bytes);
     pthread_mutex_lock(&session->lock);
     stream->landing_segments = 0;
     if (tv_stream_state_terminal(stream->state) || session->landing->generation != stream->generation) {

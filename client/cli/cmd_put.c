@@ -114,7 +114,7 @@ static void say_stored(struct cli_output *output, const char *source, const char
 
 static enum cli_exit say_failed(const struct put *put, const char *source, const char *object, const trove_error *error) {
     char *hint = NULL;
-    if (error->status == TROVE_NOT_FOUND)
+    if (error->status == TROVE_NOT_FOUND && put->values->transfer.pool == NULL)
         hint = cli_format("make it with 'trove mb %s'", put->bucket);
     else
         hint = cli_conditions_hint(&put->values->transfer.conditions, error->status, object);
