@@ -12,6 +12,7 @@
 
 /* A stream gives its worker back after so many steps, so that a busy one doesn't keep the others waiting. */
 #define STEPS_AT_ONCE 16
+#define NS_PER_MS     UINT64_C(1000000)
 
 /* ---- references ---- */
 
@@ -189,21 +190,43 @@ void tvs_streams_abandon(struct tvs_session *session, const trove_error *why) {
     }
 }
 
+static trove_status late(const struct tvs_stream *stream, const char *what, uint32_t limit_ms, const char *key,
+                         trove_error *error) {
+    return TV_FAIL(error, DEADLINE_EXCEEDED, "stream %llu (%s/%.200s) %s %u ms, which is the limit of pool \"%s\" (%s)",
+                   (unsigned long long)stream->id, stream->bucket, stream->key, what, limit_ms, stream->pool->name, key);
+}
+
+static bool over(uint64_t since_ns, uint64_t now_ns, uint32_t limit_ms) {
+    return limit_ms != 0 && now_ns > since_ns && (now_ns - since_ns) / NS_PER_MS >= limit_ms;
+}
+
+/* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused the idle clock is
+ * held, and while it waits for its turn of the pool's bandwidth, for then it isn't the peer that is idle. */
+static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
+    const struct tvs_pool_limits *terms = &stream->terms;
+    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+    if (stream->place != TVS_PLACE_HELD)
+        return TROVE_OK;
+    if (over(stream->acquired_ns, now_ns, terms->stream_timeout_ms))
+        return late(stream, "wasn't done within", terms->stream_timeout_ms, "stream_timeout", error);
+    if (moving && !stream->awaiting_turn && over(stream->progress_ns, now_ns, terms->idle_timeout_ms))
+        return late(stream, "made no progress for", terms->idle_timeout_ms, "idle_timeout", error);
+    if (!moving && over(stream->state_ns, now_ns, terms->paused_timeout_ms))
+        return late(stream, stream->state == TROVE_STREAM_IDLE ? "wasn't started within" : "was paused for",
+                    terms->paused_timeout_ms, "paused_timeout", error);
+    return TROVE_OK;
+}
+
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     struct tvs_session *session = stream->session;
     bool run = false;
     bool wake = false;
+    trove_error why;
     pthread_mutex_lock(&session->lock);
     if (stream->awaiting_turn)
-        stream->progress_ns = now_ns; /* it isn't the peer that is idle */
-    uint64_t idle_ms = now_ns > stream->progress_ns ? (now_ns - stream->progress_ns) / 1000000 : 0;
-    bool timed =
-        stream->place == TVS_PLACE_HELD && (stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING);
-    if (timed && idle_ms > stream->terms.idle_timeout_ms) {
-        trove_error late;
-        TV_FAIL(&late, DEADLINE_EXCEEDED, "stream %llu (%s/%s) made no progress for %llu ms", (unsigned long long)stream->id,
-                stream->bucket, stream->key, (unsigned long long)idle_ms);
-        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &late);
+        stream->progress_ns = now_ns;
+    if (check_limits(stream, now_ns, &why) != TROVE_OK) {
+        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
         wake = true;
     }
     pthread_mutex_unlock(&session->lock);
@@ -236,7 +259,7 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
 /* Its turn: the store may be asked from now on, and its clocks run. Under the lock; returns as schedule does. */
 static bool begin_locked(struct tvs_stream *stream) {
     stream->place = TVS_PLACE_HELD;
-    stream->acquired_ns = stream->progress_ns = tv_now_ns();
+    stream->acquired_ns = stream->state_ns = stream->progress_ns = tv_now_ns();
     atomic_fetch_add_explicit(&stream->pool->streams_total, 1, memory_order_relaxed);
     return tvs_stream_schedule(stream);
 }

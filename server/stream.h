@@ -18,7 +18,9 @@
  * (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */
 #define TVS_FRAGMENTS_MAX(channel_chunks, window_bytes) (2 * (channel_chunks) + (uint32_t)((window_bytes) / (4 * TV_KIB)))
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
-#define TVS_CONTROL_ANSWERS_MAX   16
+#define TVS_CONTROL_ANSWERS_MAX 16
+/* Controls from outside that the peer may have to be told of, besides. */
+#define TVS_CONTROLS_OUTSIDE_MAX  4
 #define TVS_FRAGMENT_SEGMENTS_MAX (TV_DATA_PIECES_MAX + 1)
 
 /* A chunk's fragment that has come in: bytes in segments of the pool. */
@@ -35,9 +37,13 @@ struct tvs_fragment {
     void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
 };
 
+/* What the peer is to be told of controls: the answer to one of its own, or one that came from outside. */
 struct tvs_control_answer {
-    uint64_t serial;
-    trove_status status; /* OK: done */
+    bool is_control;            /* from outside */
+    enum tv_stream_event event; /* its kind */
+    uint64_t serial;            /* the peer's, or ours */
+    trove_stream_state state;   /* that it led to */
+    trove_status status;        /* OK: done */
     char message[160];
 };
 
@@ -84,12 +90,15 @@ struct tvs_stream {
     uint64_t acquired_ns; /* when it got its place */
     bool begun;           /* the driver has begun; opened may be told */
     bool opened_sent;
-    bool scheduled;      /* the strand is submitted or running */
-    bool status_due;     /* terminal other than completed, and the peer must be told */
-    bool commit_running; /* the driver decides now: it is too late to cancel */
-    bool cleaned;        /* terminal, and the strand has let go of everything */
+    bool scheduled;          /* the strand is submitted or running */
+    bool status_due;         /* terminal other than completed, and the peer must be told */
+    bool commit_running;     /* the driver decides now: it is too late to cancel */
+    bool cleaned;            /* terminal, and the strand has let go of everything */
+    uint64_t control_serial; /* counts controls from outside */
+    unsigned outside_count;  /* of the answers */
     unsigned answer_count;
-    struct tvs_control_answer answers[TVS_CONTROL_ANSWERS_MAX];
+    struct tvs_control_answer answers[TVS_CONTROL_ANSWERS_MAX + TVS_CONTROLS_OUTSIDE_MAX];
+    uint64_t state_ns;    /* when it was paused or went on, or got its place */
     uint64_t progress_ns; /* when something last moved */
     uint64_t granted_ns;  /* upload: when credit was last given */
     uint64_t generation;
@@ -191,6 +200,16 @@ static inline struct tvs_stream *tvs_stream_of_node(struct tv_id_node *node) {
 
 /* The stream of a call id, with a reference; NULL if there is none. Under the lock. */
 struct tvs_stream *tvs_stream_find(struct tvs_session *session, uint64_t call_id);
+
+/* stream_control.c */
+/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; sets *run where the caller is
+ * to call tvs_stream_run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
+trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why, bool *run,
+                                       trove_error *error);
+/* The same (pause, resume, cancel) for `who` of another connection; the peer is told, *state is what it led to. Not under the lock.
+ * Errors: likewise, RESOURCE_EXHAUSTED (the peer doesn't read what it was told before). */
+trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
+                                trove_error *error);
 
 /* stream_out.c */
 extern const struct tv_flow_ops tvs_stream_flow_ops;

@@ -150,37 +150,18 @@ static void on_chunk_abort(struct tvs_stream *stream, const Trove__V1__ChunkAbor
 
 /* ---- control ---- */
 
-/* A stream that was never started is resumed into its start. */
-static trove_status move(struct tvs_stream *stream, enum tv_stream_event event, trove_error *error) {
-    if (event == TV_EVENT_RESUME && stream->state == TROVE_STREAM_IDLE)
-        event = TV_EVENT_START;
-    trove_status status = tv_stream_state_apply(&stream->state, event, error);
-    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->complete_received)
-        status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, error);
-    return status;
-}
-
 static void control_event(struct tvs_stream *stream, enum tv_stream_event event, const Trove__V1__Control *control,
                           struct tvs_control_answer *answer, struct after *after) {
     trove_error error = {TROVE_OK, ""};
-    bool ends = event == TV_EVENT_CANCEL || event == TV_EVENT_FAIL;
-    if (ends && stream->commit_running) {
-        TV_FAIL(&error, FAILED_PRECONDITION, "%s/%s is being published; it is too late to stop it", stream->bucket, stream->key);
-    } else if (ends && !tv_stream_state_terminal(stream->state)) {
-        trove_error why;
-        if (event == TV_EVENT_CANCEL)
-            TV_FAIL(&why, CANCELLED, "cancelled by the client");
-        else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
-            TV_FAIL(&why, ABORTED, "given up by the client");
-        after->run |= tvs_stream_end_locked(stream, event, &why);
-    } else {
-        error.status = move(stream, event, &error);
-    }
-    answer->status = error.status;
+    trove_error why;
+    if (event == TV_EVENT_RESUME && stream->state == TROVE_STREAM_IDLE) /* what was never started is resumed into its start */
+        event = TV_EVENT_START;
+    if (event != TV_EVENT_FAIL)
+        TV_FAIL(&why, CANCELLED, "cancelled by the client");
+    else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
+        TV_FAIL(&why, ABORTED, "given up by the client");
+    answer->status = tvs_stream_control_locked(stream, event, &why, &after->run, &error);
     snprintf(answer->message, sizeof answer->message, "%s", error.message);
-    if (stream->state == TROVE_STREAM_ACTIVE && stream->direction == TROVE_DIRECTION_UPLOAD)
-        (void)tvs_upload_grant_locked(stream); /* the answer wakes the ring in any case */
-    stream->progress_ns = tv_now_ns();
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
 
@@ -221,7 +202,7 @@ static void control_seek(struct tvs_stream *stream, const Trove__V1__Control *co
 }
 
 static void on_control(struct tvs_stream *stream, const Trove__V1__Control *control, struct after *after) {
-    if (stream->answer_count == TVS_CONTROL_ANSWERS_MAX) {
+    if (stream->answer_count - stream->outside_count == TVS_CONTROL_ANSWERS_MAX) {
         trove_error flood;
         TV_FAIL(&flood, RESOURCE_EXHAUSTED, "%d controls are unanswered; wait for their answers", TVS_CONTROL_ANSWERS_MAX);
         fail(stream, &flood, after);
@@ -253,6 +234,7 @@ static void on_control(struct tvs_stream *stream, const Trove__V1__Control *cont
         snprintf(answer->message, sizeof answer->message, "control %d is none", (int)control->type);
         break;
     }
+    answer->state = stream->state;
     after->wake |= TV_WANTS_CONTROL;
 }
 

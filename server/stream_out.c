@@ -36,17 +36,32 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
     stream->opened_sent = true;
 }
 
+/* A control from outside. */
+static void pull_outside(struct tvs_stream *stream, struct tv_pulled *pulled, const struct tvs_control_answer *told) {
+    Trove__V1__Control *control = &pulled->scratch.control;
+    start(stream, pulled, TV_BODY(CONTROL));
+    trove__v1__control__init(control);
+    control->type = told->event == TV_EVENT_PAUSE ? TROVE__V1__CONTROL_TYPE__PAUSE : TROVE__V1__CONTROL_TYPE__RESUME;
+    control->serial = told->serial;
+    pulled->frame.control = control;
+}
+
 static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_control_answer *kept,
                         Trove__V1__Status *status) {
     Trove__V1__State *state = &pulled->scratch.state;
-    start(stream, pulled, TV_BODY(STATE));
-    trove__v1__state__init(state);
     *kept = stream->answers[0];
     stream->answer_count--;
     for (unsigned i = 0; i < stream->answer_count; i++)
         stream->answers[i] = stream->answers[i + 1];
+    if (kept->is_control) {
+        stream->outside_count--;
+        pull_outside(stream, pulled, kept);
+        return;
+    }
+    start(stream, pulled, TV_BODY(STATE));
+    trove__v1__state__init(state);
     state->serial = kept->serial;
-    state->state = (Trove__V1__StreamState)stream->state;
+    state->state = (Trove__V1__StreamState)kept->state;
     state->generation = stream->generation;
     state->offset =
         stream->direction == TROVE_DIRECTION_UPLOAD ? stream->receiver.taken_offset : tv_sender_position(&stream->sender);
@@ -137,7 +152,9 @@ static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pul
         pull_opened(stream, pulled, &kept.object);
         return true;
     }
-    if (stream->answer_count > 0) {
+    /* The peer knows no controls of a stream that wasn't opened; one that has ended without that has its status. */
+    bool held_back = stream->answer_count > 0 && stream->answers[0].is_control && !stream->opened_sent;
+    if (stream->answer_count > 0 && !held_back) {
         pull_answer(stream, pulled, &kept.answer, &kept.status);
         return true;
     }

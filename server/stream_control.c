@@ -1,0 +1,66 @@
+/* stream_control.c - what moves a stream's state: controls of its peer, and of others from outside. See stream.h.
+ *
+ * The server orders them all: the state moves here, under the session's lock, and the peer is told in the same order, for answers to
+ * its own controls and controls from outside go through one queue. A stream that hasn't been opened yet keeps them until it is.
+ */
+#include "stream.h"
+
+/* The state has changed, or not: its clocks. */
+static trove_status apply(struct tvs_stream *stream, enum tv_stream_event event, trove_error *error) {
+    trove_stream_state before = stream->state;
+    trove_status status = tv_stream_state_apply(&stream->state, event, error);
+    /* It goes on with its end, where the peer had sent all before it heard of a pause. */
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->complete_received)
+        status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, error);
+    if (stream->state != before)
+        stream->state_ns = stream->progress_ns = tv_now_ns();
+    return status;
+}
+
+trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why, bool *run,
+                                       trove_error *error) {
+    bool ends = event == TV_EVENT_CANCEL || event == TV_EVENT_FAIL;
+    if (ends && stream->commit_running)
+        return TV_FAIL(error, FAILED_PRECONDITION, "a %s stream can't be %s any more: %s/%.200s is being published",
+                       trove_stream_state_name(stream->state), event == TV_EVENT_CANCEL ? "cancelled" : "failed", stream->bucket,
+                       stream->key);
+    if (ends && !tv_stream_state_terminal(stream->state)) {
+        *run |= tvs_stream_end_locked(stream, event, why);
+        return TROVE_OK;
+    }
+    trove_status status = apply(stream, event, error);
+    if (stream->state == TROVE_STREAM_ACTIVE && stream->direction == TROVE_DIRECTION_UPLOAD)
+        (void)tvs_upload_grant_locked(stream); /* the caller wakes the ring in any case */
+    *run |= tvs_stream_schedule(stream);
+    return status;
+}
+
+trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
+                                trove_error *error) {
+    struct tvs_session *session = stream->session;
+    trove_error why;
+    bool run = false;
+    TV_FAIL(&why, CANCELLED, "stream %llu (%s/%.200s) was cancelled by %s", (unsigned long long)stream->id, stream->bucket,
+            stream->key, who);
+    pthread_mutex_lock(&session->lock);
+    trove_stream_state before = stream->state;
+    trove_status status = TROVE_OK;
+    bool told_by_control = event != TV_EVENT_CANCEL; /* a cancel is told by the status that ends the stream */
+    if (told_by_control && stream->outside_count == TVS_CONTROLS_OUTSIDE_MAX)
+        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "%d controls of stream %llu are on their way to its peer; try again",
+                         TVS_CONTROLS_OUTSIDE_MAX, (unsigned long long)stream->id);
+    else
+        status = tvs_stream_control_locked(stream, event, &why, &run, error);
+    if (status == TROVE_OK && told_by_control && stream->state != before) {
+        stream->outside_count++;
+        stream->answers[stream->answer_count++] = (struct tvs_control_answer){
+            .is_control = true, .event = event, .serial = ++stream->control_serial, .state = stream->state};
+    }
+    *state = stream->state;
+    pthread_mutex_unlock(&session->lock);
+    if (run)
+        tvs_stream_run(stream);
+    if (status == TROVE_OK)
+        tvs_stream_wake(stream, TV_WANTS_CONTROL | TV_WANTS_DATA);
+    return status;
+}
