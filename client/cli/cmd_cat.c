@@ -9,11 +9,6 @@
 
 #include <unistd.h>
 
-struct values {
-    bool allow_gaps;
-    struct cli_bandwidth bandwidth;
-};
-
 enum {
     KEY_ALLOW_GAPS = 0x1000 + 0x100
 };

@@ -216,7 +216,7 @@ void tvc_pool_moved(trove_stream *stream, uint64_t now_ns) {
     uint64_t bytes = tvc_stream_bytes_done(stream);
     pool->moved_bytes += bytes - stream->member.moved_bytes; /* modulo 2^64: what comes again was taken back */
     stream->member.moved_bytes = bytes;
-    tvc_rate_add(&pool->rate, now_ns, pool->moved_bytes);
+    tv_rate_add(&pool->rate, now_ns, pool->moved_bytes);
 }
 
 void tvc_pool_paused(trove_stream *stream, bool paused) {

@@ -50,7 +50,7 @@ struct trove_pool {
     uint64_t due_ns; /* when a timeout may have passed; UINT64_MAX: never */
     struct tvc_pool_sums parted;
     uint64_t moved_bytes;
-    struct tvc_rate rate;
+    struct tv_rate rate;
     struct tv_histogram latency;
 };
 

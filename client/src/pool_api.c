@@ -74,7 +74,7 @@ static trove_status make(trove_client *client, const char *name, const trove_poo
     atomic_init(&pool->references, 1);
     tvc_pool_queue_init(&pool->queue, options->max_streams);
     tv_histogram_init(&pool->latency);
-    tvc_rate_begin(&pool->rate, tv_now_ns());
+    tv_rate_begin(&pool->rate, tv_now_ns());
     *pool_out = pool;
     return TROVE_OK;
 }

@@ -21,7 +21,7 @@ static void fill(struct trove_pool *pool, trove_pool_metrics *metrics) {
     struct tvc_pool_sums sums = pool->parted;
     for (const trove_stream *stream = pool->first; stream != NULL; stream = stream->member.next)
         tvc_pool_add(&sums, stream);
-    tvc_rate_add(&pool->rate, tv_now_ns(), pool->moved_bytes);
+    tv_rate_add(&pool->rate, tv_now_ns(), pool->moved_bytes);
     *metrics = (trove_pool_metrics){
         .max_streams = pool->queue.places,
         .active_streams = pool->queue.taken,

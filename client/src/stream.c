@@ -64,7 +64,7 @@ trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, t
     bool was_paused = stream->state == TROVE_STREAM_PAUSED;
     trove_status status = tv_stream_state_apply(&stream->state, event, error);
     if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->rate.begun_ns == 0)
-        tvc_rate_begin(&stream->rate, tv_now_ns());
+        tv_rate_begin(&stream->rate, tv_now_ns());
     bool is_paused = stream->state == TROVE_STREAM_PAUSED;
     if (stream->member.pool != NULL && is_paused != was_paused)
         tvc_pool_paused(stream, is_paused);

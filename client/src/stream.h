@@ -71,7 +71,7 @@ struct trove_stream {
     uint64_t pause_serial;    /* of the newest pause */
     struct tvc_control_wait *control_waits;
     struct tvc_seek seek;
-    struct tvc_rate rate;
+    struct tv_rate rate;
     uint64_t ended_ns;
     struct tvc_counts counts;
     struct tvc_member member;

@@ -234,7 +234,7 @@ struct due {
 
 static void fill_progress(trove_stream *stream, trove_progress *progress) {
     uint64_t bytes = tvc_stream_bytes_done(stream);
-    tvc_rate_add(&stream->rate, stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns(), bytes);
+    tv_rate_add(&stream->rate, stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns(), bytes);
     bool known = stream->size != TROVE_SIZE_UNKNOWN;
     if (!known && stream->state == TROVE_STREAM_COMPLETED) {
         stream->size = bytes;

@@ -87,7 +87,7 @@ void tvc_stream_acked(trove_stream *stream, const trove_chunk_ack *ack) {
 
 void tvc_stream_moved(trove_stream *stream, uint64_t now_ns) {
     stream->counts.moved_ns = now_ns;
-    tvc_rate_add(&stream->rate, now_ns, tvc_stream_bytes_done(stream));
+    tv_rate_add(&stream->rate, now_ns, tvc_stream_bytes_done(stream));
     if (stream->member.pool != NULL)
         tvc_pool_moved(stream, now_ns);
     tvc_stream_hooks_progress(stream, now_ns);
@@ -151,7 +151,7 @@ void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *
     };
     pthread_mutex_lock(&stream->client->lock);
     uint64_t now_ns = stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns();
-    tvc_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));
+    tv_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));
     metrics->state = stream->state;
     metrics->bytes_per_second = stream->rate.bytes_per_second;
     metrics->elapsed_ns = stream->rate.begun_ns != 0 ? now_ns - stream->rate.begun_ns : 0;

@@ -4,11 +4,11 @@
 #define SAMPLE_NS UINT64_C(50000000)
 #define MEMORY_NS 3e9
 
-void tvc_rate_begin(struct tvc_rate *rate, uint64_t now_ns) {
-    *rate = (struct tvc_rate){.begun_ns = now_ns, .last_ns = now_ns};
+void tv_rate_begin(struct tv_rate *rate, uint64_t now_ns) {
+    *rate = (struct tv_rate){.begun_ns = now_ns, .last_ns = now_ns};
 }
 
-void tvc_rate_add(struct tvc_rate *rate, uint64_t now_ns, uint64_t bytes) {
+void tv_rate_add(struct tv_rate *rate, uint64_t now_ns, uint64_t bytes) {
     if (rate->begun_ns == 0 || now_ns <= rate->last_ns)
         return;
     double elapsed_ns = (double)(now_ns - rate->last_ns);
