@@ -13,7 +13,8 @@ enum tvs_acquired tvs_acquire_queue_enter(struct tvs_acquire_queue *queue, struc
     }
     if (queue->waiting >= waiting_max)
         return TVS_ACQUIRE_FULL;
-    *waiter = (struct tvs_waiter){.previous = queue->last, .deadline_ns = deadline_ns, .queued = true};
+    *waiter =
+        (struct tvs_waiter){.previous = queue->last, .deadline_ns = deadline_ns, .place = queue->waiting + 1, .queued = true};
     if (queue->last != NULL)
         queue->last->next = waiter;
     else

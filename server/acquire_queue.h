@@ -15,7 +15,7 @@ struct tvs_waiter {
     struct tvs_waiter *next;
     struct tvs_waiter *previous;
     uint64_t deadline_ns;
-    uint32_t place; /* from 1 on; as tvs_acquire_queue_number found it */
+    uint32_t place; /* from 1 on; at its entry, or as tvs_acquire_queue_number found it */
     bool queued;
 };
 

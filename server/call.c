@@ -93,7 +93,7 @@ static bool wait_for_room(struct tvs_call *call) {
 static void run(struct tvs_task *task) {
     struct tvs_call *call = (struct tvs_call *)((char *)task - offsetof(struct tvs_call, task));
     struct tvs_session *session = call->session;
-    struct tvs_rpc rpc = {.server = session->server};
+    struct tvs_rpc rpc = {.server = session->server, .session = session};
     struct tv_arena arena;
     pthread_mutex_lock(&session->lock);
     bool wanted = call->listed;
@@ -174,7 +174,7 @@ trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, 
         return status;
     if (method.blocks)
         return begin_on_worker(session, frame, &method, payload, payload_bytes, error);
-    struct tvs_rpc rpc = {.server = session->server};
+    struct tvs_rpc rpc = {.server = session->server, .session = session};
     status = tvs_rpc_invoke(&method, payload, payload_bytes, &session->arena, &rpc);
     if (status == TROVE_OK)
         send_answer(session, frame->call_id, &rpc);

@@ -40,6 +40,7 @@ static bool make_room(struct tvs_stream *stream) {
         uint64_t begun_bytes = tv_sender_begun_bytes(&stream->sender);
         uint64_t from = begun_bytes > 0 ? tv_sender_position(&stream->sender) + begun_bytes : 0;
         tvs_read_ahead_discard(&stream->ahead, from, lost->offset + lost->bytes);
+        tvs_stream_count_drops_locked(stream, 1);
         tv_chunk_release(lost);
     }
     return !tv_sender_full(&stream->sender);

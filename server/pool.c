@@ -200,7 +200,10 @@ trove_status tvs_pool_create(const struct tvs_pool_config *config, struct tvs_bu
     pool->serve.run = serve;
     pool->deadline.fire = on_deadline;
     pool->turns.fire = on_turns;
-    tvs_bandwidth_init(&pool->bandwidth, config->limits.bandwidth, tv_now_ns());
+    uint64_t now_ns = tv_now_ns();
+    tvs_bandwidth_init(&pool->bandwidth, config->limits.bandwidth, now_ns);
+    tv_rate_begin(&pool->rate, now_ns);
+    tv_histogram_init(&pool->latencies);
     atomic_init(&pool->limited, config->limits.bandwidth != 0);
     atomic_init(&pool->references, 1);
     *pool_out = pool;
@@ -265,6 +268,7 @@ bool tvs_pool_tick(struct tvs_pool *pool, uint64_t now_ns) {
     expire(pool, now_ns);
     give_turns(pool);
     pthread_mutex_lock(&pool->lock);
+    tv_rate_add(&pool->rate, now_ns, atomic_load_explicit(&pool->bytes, memory_order_relaxed));
     bool cancel = pool->closing && now_ns >= pool->cancel_ns;
     if (cancel)
         pool->cancel_ns = UINT64_MAX; /* once */

@@ -14,7 +14,9 @@
 #include "acquire_queue.h"
 #include "bandwidth.h"
 #include "budget.h"
+#include "histogram.h"
 #include "pool_limits.h"
+#include "rate.h"
 #include "timer.h"
 
 #include <pthread.h>
@@ -45,7 +47,9 @@ struct tvs_pool {
     struct tvs_acquire_queue acquires;
     bool serving; /* the task is submitted */
     struct tvs_bandwidth bandwidth;
-    uint64_t watched_ns; /* when the deadlines are looked at next */
+    struct tv_rate rate;
+    struct tv_histogram latencies; /* of streams that have ended; see stream_metrics.h */
+    uint64_t watched_ns;           /* when the deadlines are looked at next */
     bool closing;
     uint64_t cancel_ns;       /* closing: when what is still open is cancelled; UINT64_MAX: never, or done */
     trove_error close_reason; /* told to those who come */

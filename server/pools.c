@@ -44,11 +44,12 @@ static void name_all(const struct tvs_pools *pools, char *text, size_t room) {
             used += (size_t)snprintf(text + used, room - used, "%s%s", used > 0 ? ", " : "", pool->name);
 }
 
-struct tvs_pool *tvs_pools_find(struct tvs_pools *pools, const char *name, trove_error *error) {
-    if (name[0] == '\0' || strcmp(name, TVS_POOL_NAME_DEFAULT) == 0)
-        return tvs_pool_acquire_reference(pools->standard);
+static struct tvs_pool *find_held(struct tvs_pools *pools, const char *name, bool closing_too, trove_error *error) {
     pthread_mutex_lock(&pools->lock);
     struct tvs_pool *pool = find(pools, name);
+    for (struct tvs_pool *at = pools->first; pool == NULL && closing_too && at != NULL; at = at->next)
+        if (strcmp(at->name, name) == 0)
+            pool = at;
     if (pool != NULL) {
         (void)tvs_pool_acquire_reference(pool);
     } else {
@@ -60,6 +61,16 @@ struct tvs_pool *tvs_pools_find(struct tvs_pools *pools, const char *name, trove
     return pool;
 }
 
+struct tvs_pool *tvs_pools_find(struct tvs_pools *pools, const char *name, trove_error *error) {
+    if (name[0] == '\0' || strcmp(name, TVS_POOL_NAME_DEFAULT) == 0)
+        return tvs_pool_acquire_reference(pools->standard);
+    return find_held(pools, name, false, error);
+}
+
+struct tvs_pool *tvs_pools_find_any(struct tvs_pools *pools, const char *name, trove_error *error) {
+    return find_held(pools, name, true, error);
+}
+
 size_t tvs_pools_list(struct tvs_pools *pools, struct tvs_pool **list, size_t count_max) {
     size_t count = 0;
     pthread_mutex_lock(&pools->lock);
@@ -69,6 +80,16 @@ size_t tvs_pools_list(struct tvs_pools *pools, struct tvs_pool **list, size_t co
                 list[count++] = tvs_pool_acquire_reference(pool);
     pthread_mutex_unlock(&pools->lock);
     return count;
+}
+
+void tvs_pools_number(struct tvs_pools *pools) {
+    pthread_mutex_lock(&pools->lock);
+    for (struct tvs_pool *pool = pools->first; pool != NULL; pool = pool->next) {
+        pthread_mutex_lock(&pool->lock);
+        tvs_acquire_queue_number(&pool->acquires);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    pthread_mutex_unlock(&pools->lock);
 }
 
 uint64_t tvs_pools_streams(struct tvs_pools *pools) {

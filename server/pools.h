@@ -36,9 +36,13 @@ void tvs_pools_destroy(struct tvs_pools *pools);
 /* The pool of that name that takes streams ("" is the default one); to be given back by tvs_pool_release_reference. NULL with
  * NOT_FOUND, naming those that there are. */
 struct tvs_pool *tvs_pools_find(struct tvs_pools *pools, const char *name, trove_error *error);
+/* The same for who only looks: one that is closing will do, where no other has the name. */
+struct tvs_pool *tvs_pools_find_any(struct tvs_pools *pools, const char *name, trove_error *error);
 /* The first so many, held: the default one first, then as the config has them, closing ones last. Returns how many. */
 size_t tvs_pools_list(struct tvs_pools *pools, struct tvs_pool **list, size_t count_max);
 
+/* Numbers all that wait for a place, see acquire_queue.h. */
+void tvs_pools_number(struct tvs_pools *pools);
 /* Streams that have a place, in all pools. */
 uint64_t tvs_pools_streams(struct tvs_pools *pools);
 

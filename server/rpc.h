@@ -11,6 +11,7 @@
 
 struct tvs_rpc {
     struct tvs_server *server;
+    const struct tvs_session *session; /* that called */
     trove_error error;
     void *response; /* packed; malloc'd */
     size_t response_bytes;
@@ -39,5 +40,6 @@ extern Trove__V1__Objects_Service tvs_objects_service;
 extern Trove__V1__Server_Service tvs_server_service;
 /* services_streams.c */
 extern Trove__V1__Pools_Service tvs_pools_service;
+extern Trove__V1__Streams_Service tvs_streams_service;
 
 #endif

@@ -1,25 +1,34 @@
 /* services_streams.c - the unary methods on pools and streams. See rpc.h.
  *
- * Locks are taken for one pool or stream at a time, and not while an answer is packed.
+ * Locks are taken for one pool or stream at a time, and none while an answer is packed. A page ends early when the answer would grow
+ * past what a message may have.
  */
 #include "rpc.h"
+#include "stream.h"
 
-static void pool_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
-    struct tv_block_stats stats;
-    trove__v1__pool_info__init(info);
-    info->name = pool->name;
-    info->total_bytes = atomic_load_explicit(&pool->bytes, memory_order_relaxed);
-    info->total_chunks = atomic_load_explicit(&pool->chunks, memory_order_relaxed);
-    info->total_streams = atomic_load_explicit(&pool->streams_total, memory_order_relaxed);
-    info->failed_streams = atomic_load_explicit(&pool->streams_failed, memory_order_relaxed);
-    info->cancelled_streams = atomic_load_explicit(&pool->streams_cancelled, memory_order_relaxed);
-    info->retries = atomic_load_explicit(&pool->retries, memory_order_relaxed);
-    info->drops = atomic_load_explicit(&pool->drops, memory_order_relaxed);
-    info->spills = atomic_load_explicit(&pool->spills, memory_order_relaxed);
-    pthread_mutex_lock(&pool->lock);
-    const struct tvs_pool_limits *limits = &pool->limits;
-    info->streams_active = pool->acquires.held;
-    info->acquires_waiting = pool->acquires.waiting;
+#include <string.h>
+
+#define PAGE_BYTES_MAX (TV_MESSAGE_BYTES_MAX - 32 * TV_KIB)
+/* What a stream takes on the wire besides its names: tags, lengths, numbers. */
+#define ENTRY_BYTES 224
+#define AT_ONCE     256
+
+/* ---- pools ---- */
+
+/* What the open streams of a pool have on hand. */
+static void ask_streams(struct tvs_server *server, const struct tvs_pool *pool, struct tvs_open_streams *open) {
+    struct tvs_stream *list[AT_ONCE];
+    uint64_t after_id = 0;
+    for (size_t count; (count = tvs_stream_list_page(&server->streams, pool, after_id, list, AT_ONCE)) > 0;) {
+        after_id = list[count - 1]->id;
+        for (size_t i = 0; i < count; i++) {
+            tvs_open_streams_add(open, list[i]);
+            tvs_stream_release(list[i]);
+        }
+    }
+}
+
+static void limits_to_wire(const struct tvs_pool_limits *limits, Trove__V1__PoolInfo *info) {
     info->streams_max = limits->streams_max;
     info->chunk_bytes = limits->chunk_bytes;
     info->channel_chunks = limits->channel_chunks;
@@ -29,10 +38,43 @@ static void pool_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
     info->paused_timeout_ms = limits->paused_timeout_ms;
     info->backpressure = (Trove__V1__Backpressure)limits->backpressure;
     info->buffers_max = limits->buffers_max;
+}
+
+static void counters_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
+    info->total_bytes = atomic_load_explicit(&pool->bytes, memory_order_relaxed);
+    info->total_chunks = atomic_load_explicit(&pool->chunks, memory_order_relaxed);
+    info->total_streams = atomic_load_explicit(&pool->streams_total, memory_order_relaxed);
+    info->failed_streams = atomic_load_explicit(&pool->streams_failed, memory_order_relaxed);
+    info->cancelled_streams = atomic_load_explicit(&pool->streams_cancelled, memory_order_relaxed);
+    info->retries = atomic_load_explicit(&pool->retries, memory_order_relaxed);
+    info->drops = atomic_load_explicit(&pool->drops, memory_order_relaxed);
+    info->spills = atomic_load_explicit(&pool->spills, memory_order_relaxed);
+}
+
+static void pool_to_wire(struct tvs_server *server, struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
+    struct tv_block_stats stats;
+    struct tvs_open_streams open = {0};
+    trove__v1__pool_info__init(info);
+    info->name = pool->name;
+    tv_histogram_init(&open.latencies);
+    ask_streams(server, pool, &open);
+    info->waiting_bytes = open.waiting_bytes;
+    counters_to_wire(pool, info);
+    uint64_t now_ns = tv_now_ns();
+    pthread_mutex_lock(&pool->lock);
+    limits_to_wire(&pool->limits, info);
+    info->streams_active = pool->acquires.held;
+    info->acquires_waiting = pool->acquires.waiting;
     info->closing = pool->closing;
     info->memory_budget_bytes = tvs_budget_bytes(pool->budget);
     tv_block_pool_stats(tvs_budget_pool(pool->budget), &stats);
+    tv_rate_add(&pool->rate, now_ns, info->total_bytes);
+    info->bytes_per_second = (uint64_t)pool->rate.bytes_per_second;
+    tv_histogram_merge(&open.latencies, &pool->latencies);
     pthread_mutex_unlock(&pool->lock);
+    info->latency_p50_ns = tv_histogram_quantile(&open.latencies, 0.5);
+    info->latency_p90_ns = tv_histogram_quantile(&open.latencies, 0.9);
+    info->latency_p99_ns = tv_histogram_quantile(&open.latencies, 0.99);
     info->memory_in_use_bytes = stats.in_use * stats.block_bytes;
     info->memory_high_water_bytes = stats.high_water * stats.block_bytes;
     info->buffers_allocated = stats.allocated;
@@ -41,15 +83,15 @@ static void pool_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
 
 static void pools_list(Trove__V1__Pools_Service *service, const Trove__V1__PoolListRequest *request,
                        Trove__V1__PoolListResponse_Closure respond, void *closure_data) {
-    struct tvs_rpc *rpc = closure_data;
+    struct tvs_server *server = ((struct tvs_rpc *)closure_data)->server;
     (void)service;
     (void)request;
     struct tvs_pool *pools[TVS_POOLS_HELD_MAX];
     Trove__V1__PoolInfo infos[TVS_POOLS_HELD_MAX];
     Trove__V1__PoolInfo *list[TVS_POOLS_HELD_MAX];
-    size_t count = tvs_pools_list(rpc->server->pools, pools, TVS_POOLS_HELD_MAX);
+    size_t count = tvs_pools_list(server->pools, pools, TVS_POOLS_HELD_MAX);
     for (size_t i = 0; i < count; i++) {
-        pool_to_wire(pools[i], &infos[i]);
+        pool_to_wire(server, pools[i], &infos[i]);
         list[i] = &infos[i];
     }
     Trove__V1__PoolListResponse response = TROVE__V1__POOL_LIST_RESPONSE__INIT;
@@ -61,3 +103,105 @@ static void pools_list(Trove__V1__Pools_Service *service, const Trove__V1__PoolL
 }
 
 Trove__V1__Pools_Service tvs_pools_service = TROVE__V1__POOLS__INIT(pools_);
+
+/* ---- streams ---- */
+
+static size_t wire_bytes(const Trove__V1__StreamInfo *info) {
+    return ENTRY_BYTES + strlen(info->bucket) + strlen(info->key) + strlen(info->pool) + strlen(info->principal);
+}
+
+/* `streams` has one more than fits the page, where there is one. */
+static void respond_streams(struct tvs_stream **streams, size_t count, size_t limit,
+                            Trove__V1__StreamListResponse_Closure respond, struct tvs_rpc *rpc) {
+    Trove__V1__StreamInfo *infos = calloc(count + 1, sizeof *infos);
+    Trove__V1__StreamInfo **list = calloc(count + 1, sizeof *list);
+    Trove__V1__StreamListResponse response = TROVE__V1__STREAM_LIST_RESPONSE__INIT;
+    size_t bytes = 0;
+    if (infos == NULL || list == NULL) {
+        TV_FAIL(&rpc->error, RESOURCE_EXHAUSTED, "no memory to list %zu streams", count);
+    } else {
+        while (response.n_streams < count && response.n_streams < limit) {
+            Trove__V1__StreamInfo *info = &infos[response.n_streams];
+            tvs_stream_info(streams[response.n_streams], info);
+            bytes += wire_bytes(info);
+            if (bytes > PAGE_BYTES_MAX)
+                break;
+            list[response.n_streams++] = info;
+        }
+        response.streams = list;
+        response.more = response.n_streams < count;
+        respond(&response, rpc);
+    }
+    free(infos);
+    free(list);
+}
+
+static void list_streams(const Trove__V1__StreamListRequest *request, const struct tvs_pool *pool,
+                         Trove__V1__StreamListResponse_Closure respond, struct tvs_rpc *rpc) {
+    size_t limit = request->limit != 0 ? request->limit : TV_LIST_LIMIT_MAX;
+    struct tvs_stream *streams[TV_LIST_LIMIT_MAX + 1];
+    tvs_pools_number(rpc->server->pools);
+    size_t count = tvs_stream_list_page(&rpc->server->streams, pool, request->after_stream_id, streams, limit + 1);
+    respond_streams(streams, count, limit, respond, rpc);
+    for (size_t i = 0; i < count; i++)
+        tvs_stream_release(streams[i]);
+}
+
+static void streams_list(Trove__V1__Streams_Service *service, const Trove__V1__StreamListRequest *request,
+                         Trove__V1__StreamListResponse_Closure respond, void *closure_data) {
+    struct tvs_rpc *rpc = closure_data;
+    (void)service;
+    if (request->limit > TV_LIST_LIMIT_MAX) {
+        TV_FAIL(&rpc->error, INVALID_ARGUMENT, "limit %u; at most %d streams fit a page", request->limit, TV_LIST_LIMIT_MAX);
+        return;
+    }
+    struct tvs_pool *pool = NULL;
+    if (request->pool[0] != '\0') {
+        pool = tvs_pools_find_any(rpc->server->pools, request->pool, &rpc->error);
+        if (pool == NULL)
+            return;
+    }
+    list_streams(request, pool, respond, rpc);
+    if (pool != NULL)
+        tvs_pool_release_reference(pool);
+}
+
+static bool event_of(Trove__V1__ControlType type, enum tv_stream_event *event, trove_error *error) {
+    switch (type) {
+    case TROVE__V1__CONTROL_TYPE__PAUSE:
+        *event = TV_EVENT_PAUSE;
+        return true;
+    case TROVE__V1__CONTROL_TYPE__RESUME:
+        *event = TV_EVENT_RESUME;
+        return true;
+    case TROVE__V1__CONTROL_TYPE__CANCEL:
+        *event = TV_EVENT_CANCEL;
+        return true;
+    default:
+        TV_FAIL(error, INVALID_ARGUMENT, "control %d; a stream of another can be paused, resumed and cancelled", (int)type);
+        return false;
+    }
+}
+
+static void streams_control(Trove__V1__Streams_Service *service, const Trove__V1__StreamControlRequest *request,
+                            Trove__V1__StreamControlResponse_Closure respond, void *closure_data) {
+    struct tvs_rpc *rpc = closure_data;
+    enum tv_stream_event event;
+    (void)service;
+    if (!event_of(request->type, &event, &rpc->error))
+        return;
+    struct tvs_stream *stream = tvs_stream_list_find(&rpc->server->streams, request->stream_id);
+    if (stream == NULL) {
+        TV_FAIL(&rpc->error, NOT_FOUND, "stream %llu doesn't exist; it may have ended", (unsigned long long)request->stream_id);
+        return;
+    }
+    trove_stream_state state;
+    if (tvs_stream_control(stream, event, rpc->session->principal, &state, &rpc->error) == TROVE_OK) {
+        Trove__V1__StreamControlResponse response = TROVE__V1__STREAM_CONTROL_RESPONSE__INIT;
+        response.state = (Trove__V1__StreamState)state;
+        respond(&response, rpc);
+    }
+    tvs_stream_release(stream);
+}
+
+Trove__V1__Streams_Service tvs_streams_service = TROVE__V1__STREAMS__INIT(streams_);

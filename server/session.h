@@ -55,6 +55,8 @@ struct tvs_server {
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
 
+    atomic_uint histograms; /* of streams */
+
     atomic_ullong inline_bytes; /* of small objects on their way into the store */
     atomic_uint inline_puts;
 

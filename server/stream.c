@@ -29,6 +29,7 @@ void tvs_stream_release(struct tvs_stream *stream) {
         tvs_upload_fini(stream);
     else
         tvs_download_fini(stream);
+    tvs_stream_metrics_fini_locked(stream); /* the strand counted until now */
     tvs_object_fini(&stream->object);
     tvs_wire_gaps_fini(&stream->gaps);
     tvs_budget_release(stream->budget);
@@ -166,6 +167,7 @@ bool tvs_stream_unlist_locked(struct tvs_stream *stream) {
     stream->listed = false;
     tv_id_table_remove(&stream->session->streams, &stream->node);
     tvs_stream_list_remove(&stream->session->server->streams, stream);
+    tvs_stream_metrics_fini_locked(stream);
     tvs_server_calmed(stream->session->server);
     return true;
 }
@@ -223,6 +225,7 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     bool wake = false;
     trove_error why;
     pthread_mutex_lock(&session->lock);
+    tvs_stream_metrics_tick_locked(stream, now_ns);
     if (stream->awaiting_turn)
         stream->progress_ns = now_ns;
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {
@@ -260,6 +263,7 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
 static bool begin_locked(struct tvs_stream *stream) {
     stream->place = TVS_PLACE_HELD;
     stream->acquired_ns = stream->state_ns = stream->progress_ns = tv_now_ns();
+    tv_rate_begin(&stream->metrics.rate, stream->acquired_ns);
     atomic_fetch_add_explicit(&stream->pool->streams_total, 1, memory_order_relaxed);
     return tvs_stream_schedule(stream);
 }
@@ -407,6 +411,7 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     stream->direction = (trove_direction)open->direction;
     stream->state = open->paused ? TROVE_STREAM_IDLE : TROVE_STREAM_ACTIVE;
     stream->progress_ns = tv_now_ns();
+    stream->metrics.started_ns = tv_wall_ns();
     stream->task.run = strand;
     stream->acquire.done = acquired;
     stream->demand_bytes = open->demand;

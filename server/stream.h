@@ -12,6 +12,7 @@
 #include "receiver.h"
 #include "sender.h"
 #include "session.h"
+#include "stream_metrics.h"
 #include "stream_state.h"
 
 /* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a chunk
@@ -31,6 +32,7 @@ struct tvs_fragment {
     uint64_t generation;
     uint64_t lost_chunks; /* not 0: no fragment, but so many chunks, and data.bytes, that a lossy sender has lost */
     uint64_t checksum;
+    uint64_t arrived_ns; /* its last byte */
     bool has_checksum;
     bool ends_chunk;
     uint32_t segment_count;
@@ -102,6 +104,7 @@ struct tvs_stream {
     uint64_t progress_ns; /* when something last moved */
     uint64_t granted_ns;  /* upload: when credit was last given */
     uint64_t generation;
+    struct tvs_stream_metrics metrics;
 
     /* upload, under the session's lock */
     struct tv_receiver receiver;

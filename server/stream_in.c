@@ -48,14 +48,16 @@ static void fail(struct tvs_stream *stream, const trove_error *why, struct after
 /* ---- downloads: what the receiver says ---- */
 
 static void count_acked(void *context, const struct tv_chunk *chunk) {
-    struct tvs_pool *pool = ((struct tvs_stream *)context)->pool;
-    atomic_fetch_add_explicit(&pool->bytes, chunk->bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&pool->chunks, 1, memory_order_relaxed);
+    struct tvs_stream *stream = context;
+    uint64_t now_ns = stream->progress_ns; /* on_ack has just set it */
+    tvs_stream_count_locked(stream, chunk->bytes, true, now_ns > chunk->written_ns ? now_ns - chunk->written_ns : 0);
 }
 
 static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct after *after) {
     trove_error error;
     trove_status status = TROVE_OK;
+    uint64_t resent_before = stream->sender.resent_chunks;
+    stream->progress_ns = tv_now_ns();
     if (!stream->sender_ready)
         status = TV_FAIL(&error, INVALID_ARGUMENT, "an acknowledgement before anything was sent");
     else if (ack->generation != stream->generation)
@@ -70,8 +72,8 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
         fail(stream, &error, after);
         return;
     }
+    tvs_stream_count_retries_locked(stream, stream->sender.resent_chunks - resent_before);
     tv_sender_credit(&stream->sender, ack->credit, 0);
-    stream->progress_ns = tv_now_ns();
     after->wake |= TV_WANTS_DATA;
 }
 

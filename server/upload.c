@@ -232,7 +232,10 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
                 stream->bucket, stream->key);
         return NULL;
     }
-    if (tv_receiver_fragment(&stream->receiver, &in, error) != TV_RECEIVE_TAKE)
+    enum tv_receive verdict = tv_receiver_fragment(&stream->receiver, &in, error);
+    if (verdict == TV_RECEIVE_DRAIN && in.fragment_offset == 0 && in.generation == stream->generation)
+        tvs_stream_count_retries_locked(stream, 1);
+    if (verdict != TV_RECEIVE_TAKE)
         return NULL;
     bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->window_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
@@ -250,6 +253,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         give_fragment(stream, fragment);
     if (in.fragment_offset == 0) {
         tv_receiver_decline(&stream->receiver, &in);
+        tvs_stream_count_retries_locked(stream, 1);
         (void)tvs_upload_expire_locked(stream); /* told before the answer, or the peer would send it again at once */
     } else {
         TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the rest of chunk %llu%s", (unsigned long long)chunk->index,
@@ -293,7 +297,7 @@ static void queue_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
     else
         stream->fragment_first = fragment;
     stream->fragment_last = fragment;
-    stream->progress_ns = tv_now_ns();
+    stream->progress_ns = fragment->arrived_ns = tv_now_ns();
 }
 
 static void landed(struct tvs_session *session) {
@@ -448,18 +452,18 @@ static trove_status verify(struct tvs_stream *stream, struct tvs_fragment *fragm
 
 /* The store has a fragment, or knows of a loss. */
 static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
-    struct tvs_pool *pool = stream->pool;
     stream->progress_ns = tv_now_ns();
     if (fragment->generation != stream->generation || fragment->lost_chunks > 0) {
-        if (fragment->generation == stream->generation) /* else a seek came meanwhile, and the store is brought back next */
+        if (fragment->generation == stream->generation) { /* else a seek came meanwhile, and the store is brought back next */
             tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
+            tvs_stream_count_drops_locked(stream, fragment->lost_chunks);
+        }
         give_fragment(stream, fragment);
         return;
     }
     tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
+    tvs_stream_count_locked(stream, fragment->data.bytes, fragment->ends_chunk, stream->progress_ns - fragment->arrived_ns);
     give_fragment(stream, fragment);
-    atomic_fetch_add_explicit(&pool->bytes, fragment->data.bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&pool->chunks, fragment->ends_chunk, memory_order_relaxed);
     if (tvs_budget_contended(stream->budget) || stream->receiver.final_seen)
         trim_reservation(stream);
     (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */

@@ -1,0 +1,139 @@
+/* stream_metrics.c - see stream_metrics.h. */
+#include "stream.h"
+
+static struct tv_histogram *make_histogram(struct tvs_server *server) {
+    unsigned before = atomic_fetch_add_explicit(&server->histograms, 1, memory_order_relaxed);
+    struct tv_histogram *histogram = before < TVS_STREAM_HISTOGRAMS_MAX ? malloc(sizeof *histogram) : NULL;
+    if (histogram == NULL)
+        atomic_fetch_sub_explicit(&server->histograms, 1, memory_order_relaxed);
+    else
+        tv_histogram_init(histogram);
+    return histogram;
+}
+
+static void count_latency(struct tvs_stream *stream, uint64_t latency_ns) {
+    struct tvs_stream_metrics *metrics = &stream->metrics;
+    struct tvs_pool *pool = stream->pool;
+    if (metrics->latencies == NULL)
+        metrics->latencies = make_histogram(stream->session->server);
+    if (metrics->latencies != NULL) {
+        tv_histogram_add(metrics->latencies, latency_ns);
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    tv_histogram_add(&pool->latencies, latency_ns);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void tvs_stream_count_locked(struct tvs_stream *stream, uint64_t bytes, bool chunk_done, uint64_t latency_ns) {
+    stream->metrics.bytes += bytes;
+    stream->metrics.chunks += chunk_done;
+    atomic_fetch_add_explicit(&stream->pool->bytes, bytes, memory_order_relaxed);
+    if (!chunk_done)
+        return;
+    atomic_fetch_add_explicit(&stream->pool->chunks, 1, memory_order_relaxed);
+    if (latency_ns != TVS_NO_LATENCY)
+        count_latency(stream, latency_ns);
+}
+
+void tvs_stream_count_retries_locked(struct tvs_stream *stream, uint64_t chunks) {
+    stream->metrics.retries += chunks;
+    atomic_fetch_add_explicit(&stream->pool->retries, chunks, memory_order_relaxed);
+}
+
+void tvs_stream_count_drops_locked(struct tvs_stream *stream, uint64_t chunks) {
+    stream->metrics.drops += chunks;
+    atomic_fetch_add_explicit(&stream->pool->drops, chunks, memory_order_relaxed);
+}
+
+void tvs_stream_metrics_fini_locked(struct tvs_stream *stream) {
+    struct tv_histogram *latencies = stream->metrics.latencies;
+    struct tvs_pool *pool = stream->pool;
+    if (latencies == NULL)
+        return;
+    stream->metrics.latencies = NULL;
+    pthread_mutex_lock(&pool->lock);
+    tv_histogram_merge(&pool->latencies, latencies);
+    pthread_mutex_unlock(&pool->lock);
+    free(latencies);
+    atomic_fetch_sub_explicit(&stream->session->server->histograms, 1, memory_order_relaxed);
+}
+
+void tvs_stream_metrics_tick_locked(struct tvs_stream *stream, uint64_t now_ns) {
+    tv_rate_add(&stream->metrics.rate, now_ns, stream->metrics.bytes);
+}
+
+/* ---- for lists ---- */
+
+/* Upload: come in, and not yet in the store. Download: cut, and not yet acknowledged. Under the lock. */
+static uint64_t waiting_bytes(const struct tvs_stream *stream) {
+    if (tv_stream_state_terminal(stream->state))
+        return 0;
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        return stream->receiver.held_bytes;
+    return stream->sender_ready ? stream->sender.queued_bytes : 0;
+}
+
+/* 0 where it isn't known (yet). Under the lock. */
+static uint64_t declared_size(const struct tvs_stream *stream) {
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        return stream->declared_size != TROVE_SIZE_UNKNOWN ? stream->declared_size : 0;
+    if (!stream->begun || stream->object.size < stream->range_offset)
+        return 0;
+    uint64_t left = stream->object.size - stream->range_offset;
+    return stream->range_length < left ? stream->range_length : left;
+}
+
+static uint64_t next_offset(const struct tvs_stream *stream) {
+    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        return stream->receiver.expected_offset;
+    return stream->sender_ready ? tv_sender_position(&stream->sender) : stream->range_offset;
+}
+
+static uint32_t acquire_place(const struct tvs_stream *stream) {
+    if (stream->place != TVS_PLACE_AWAITED)
+        return 0;
+    pthread_mutex_lock(&stream->pool->lock);
+    uint32_t place = stream->acquire.waiter.queued ? stream->acquire.waiter.place : 0;
+    pthread_mutex_unlock(&stream->pool->lock);
+    return place;
+}
+
+void tvs_stream_info(struct tvs_stream *stream, Trove__V1__StreamInfo *info) {
+    struct tvs_stream_metrics *metrics = &stream->metrics;
+    trove__v1__stream_info__init(info);
+    info->stream_id = stream->id;
+    info->direction = (Trove__V1__Direction)stream->direction;
+    info->bucket = stream->bucket;
+    info->key = stream->key;
+    info->pool = stream->pool->name;
+    info->principal = stream->session->principal;
+    pthread_mutex_lock(&stream->session->lock);
+    info->state = (Trove__V1__StreamState)stream->state;
+    info->bytes = metrics->bytes;
+    info->size = declared_size(stream);
+    info->chunks = metrics->chunks;
+    info->started_ns = metrics->started_ns;
+    tvs_stream_metrics_tick_locked(stream, tv_now_ns());
+    info->bytes_per_second = (uint64_t)metrics->rate.bytes_per_second;
+    if (metrics->latencies != NULL) {
+        info->latency_p50_ns = tv_histogram_quantile(metrics->latencies, 0.5);
+        info->latency_p90_ns = tv_histogram_quantile(metrics->latencies, 0.9);
+        info->latency_p99_ns = tv_histogram_quantile(metrics->latencies, 0.99);
+    }
+    info->retries = metrics->retries;
+    info->drops = metrics->drops;
+    info->spills = metrics->spills;
+    info->waiting_bytes = waiting_bytes(stream);
+    info->acquire_place = acquire_place(stream);
+    info->offset = next_offset(stream);
+    pthread_mutex_unlock(&stream->session->lock);
+}
+
+void tvs_open_streams_add(struct tvs_open_streams *open, struct tvs_stream *stream) {
+    pthread_mutex_lock(&stream->session->lock);
+    open->waiting_bytes += waiting_bytes(stream);
+    if (stream->metrics.latencies != NULL)
+        tv_histogram_merge(&open->latencies, stream->metrics.latencies);
+    pthread_mutex_unlock(&stream->session->lock);
+}
