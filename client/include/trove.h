@@ -610,6 +610,105 @@ TROVE_API void trove_pool_put(trove_pool *pool, trove_stream *stream);
  * after. NULL is allowed. */
 TROVE_API uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms);
 
+/* ---- the server's pools and streams --------------------------------------------------------------------------------------- */
+
+/* A stream pool of the server, with what all its streams, of all clients, have done. Latency is a chunk's: of an upload from its
+ * arrival until the store has it, of a download from when it was read until it is acknowledged. Pools without memory of their own
+ * share the server's, and each shows it. */
+typedef struct trove_server_pool {
+    char name[64];
+    bool closing; /* takes no new streams */
+    uint32_t streams_active;
+    uint32_t streams_max;
+    uint32_t acquires_waiting; /* for a place */
+    uint32_t channel_chunks;   /* of streams that don't say, as chunk_bytes and backpressure */
+    uint64_t chunk_bytes;
+    trove_backpressure backpressure;
+    uint32_t buffers_max; /* 0: as many as the memory has room for */
+    uint64_t memory_budget_bytes;
+    uint64_t memory_in_use_bytes;
+    uint64_t memory_high_water_bytes;
+    uint64_t buffers_allocated; /* segments of memory taken, ever */
+    uint64_t buffers_released;
+    uint64_t stream_timeout_ms; /* 0: none, as of the others */
+    uint64_t idle_timeout_ms;
+    uint64_t paused_timeout_ms;
+    uint64_t bandwidth_bytes_per_second; /* its limit; 0: none */
+    double bytes_per_second;             /* rolling average, both directions */
+    uint64_t total_bytes;                /* acknowledged, ever; small objects in one flight included */
+    uint64_t total_chunks;
+    uint64_t total_streams;
+    uint64_t failed_streams;
+    uint64_t cancelled_streams;
+    uint64_t latency_p50_ns;
+    uint64_t latency_p90_ns;
+    uint64_t latency_p99_ns;
+    uint64_t retries;       /* chunks that were sent again */
+    uint64_t drops;         /* chunks that lossy streams lost */
+    uint64_t spills;        /* chunks that went through an overflow */
+    uint64_t waiting_bytes; /* of chunks that are not acknowledged yet */
+} trove_server_pool;
+
+/* All pools, the default one first. On success *pools is one block, for the caller to release with trove_server_pool_list_free. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_pool_list(trove_client *client, uint32_t timeout_ms,
+                                                                trove_server_pool **pools, size_t *count, trove_error *error);
+TROVE_API void trove_server_pool_list_free(trove_server_pool *pools);
+
+/* A stream as its server sees it, of this client or of another. */
+typedef struct trove_server_stream {
+    uint64_t stream_id;
+    trove_direction direction;
+    trove_stream_state state;
+    const char *bucket;
+    const char *key;
+    const char *pool;
+    const char *principal; /* who opened it, such as "uid:1000" */
+    uint64_t bytes;        /* acknowledged */
+    uint64_t size;         /* TROVE_SIZE_UNKNOWN where it isn't known */
+    uint64_t chunks;
+    uint64_t offset;         /* next byte of the object to be received or sent */
+    uint64_t started_ns;     /* since the epoch, UTC */
+    double bytes_per_second; /* rolling average */
+    uint64_t latency_p50_ns;
+    uint64_t latency_p90_ns;
+    uint64_t latency_p99_ns;
+    uint64_t retries;
+    uint64_t drops;
+    uint64_t spills;
+    uint64_t waiting_bytes;
+    uint32_t acquire_place; /* waits for its pool: its place in the queue, from 1 on; 0: it has got it */
+} trove_server_stream;
+
+typedef struct trove_server_stream_options {
+    size_t struct_bytes;
+    const char *pool;         /* only of this pool; NULL: of all */
+    uint64_t after_stream_id; /* the last one of the page before; 0: from the beginning */
+    uint32_t limit;           /* streams a page, 1 to 1,000; 0 is 1,000. A page may hold fewer and still not be the last */
+    uint32_t timeout_ms;
+} trove_server_stream_options;
+
+TROVE_API void trove_server_stream_options_init(trove_server_stream_options *options);
+
+typedef struct trove_server_stream_page {
+    const trove_server_stream *streams; /* in the order of their ids */
+    size_t count;
+    bool more; /* behind the last one */
+} trove_server_stream_page;
+
+/* One page of the streams that are open, or wait for their pool. `options` may be NULL. Release with trove_server_stream_page_free.
+ * Errors: NOT_FOUND (pool), INVALID_ARGUMENT. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_list(trove_client *client,
+                                                                  const trove_server_stream_options *options,
+                                                                  trove_server_stream_page **page, trove_error *error);
+TROVE_API void trove_server_stream_page_free(trove_server_stream_page *page);
+
+/* Pauses, resumes or cancels a stream of the server, whose own client is told. *state is what that led to on the server; it may be
+ * NULL. Errors: NOT_FOUND, FAILED_PRECONDITION (naming the state that it is in), INVALID_ARGUMENT (any other control),
+ * RESOURCE_EXHAUSTED (the other client hasn't read what it was told before). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_client *client, uint64_t stream_id,
+                                                                     trove_control control, uint32_t timeout_ms,
+                                                                     trove_stream_state *state, trove_error *error);
+
 /* ---- whole objects -------------------------------------------------------------------------------------------------------- */
 
 /* For put and get: the stream's options; `timeout_ms` bounds each step that makes no progress, not the whole transfer. */

@@ -41,6 +41,10 @@ void trove_list_options_init(trove_list_options *options) {
     *options = (trove_list_options){.struct_bytes = sizeof *options};
 }
 
+void trove_server_stream_options_init(trove_server_stream_options *options) {
+    *options = (trove_server_stream_options){.struct_bytes = sizeof *options};
+}
+
 /* Copies what the program's version of a structure has over the defaults. */
 static trove_status take(const void *from, size_t from_bytes, void *to, size_t to_bytes, const char *what, trove_error *error) {
     if (from == NULL)
@@ -102,6 +106,19 @@ trove_status tvc_list_options_take(const trove_list_options *from, trove_list_op
     if ((to->prefix != NULL && !tv_utf8_valid(to->prefix, strlen(to->prefix))) ||
         (to->delimiter != NULL && !tv_utf8_valid(to->delimiter, strlen(to->delimiter))))
         return TV_FAIL(error, INVALID_ARGUMENT, "prefix or delimiter is not valid UTF-8");
+    return TROVE_OK;
+}
+
+trove_status tvc_server_stream_options_take(const trove_server_stream_options *from, trove_server_stream_options *to,
+                                            trove_error *error) {
+    trove_server_stream_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_server_stream_options", error);
+    if (status != TROVE_OK)
+        return status;
+    if (to->limit > TV_LIST_LIMIT_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a page of %u streams; at most %d are allowed", to->limit, TV_LIST_LIMIT_MAX);
+    if (to->pool != NULL && (strlen(to->pool) > TV_BUCKET_BYTES_MAX || !tv_utf8_valid(to->pool, strlen(to->pool))))
+        return TV_FAIL(error, INVALID_ARGUMENT, "the pool's name is not valid");
     return TROVE_OK;
 }
 

@@ -11,6 +11,8 @@ trove_status tvc_client_options_take(const trove_client_options *from, trove_cli
 trove_status tvc_stream_options_copy(const trove_stream_options *from, trove_stream_options *to, trove_error *error);
 trove_status tvc_stream_options_take(const trove_stream_options *from, trove_stream_options *to, trove_error *error);
 trove_status tvc_pool_options_take(const trove_pool_options *from, trove_pool_options *to, trove_error *error);
+trove_status tvc_server_stream_options_take(const trove_server_stream_options *from, trove_server_stream_options *to,
+                                            trove_error *error);
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error);
 
 /* Bucket and key, neither NULL. */
