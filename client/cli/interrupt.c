@@ -22,6 +22,8 @@ static void *wait_for_signal(void *context) {
     pthread_mutex_lock(&interrupt->lock);
     for (struct cli_unfinished *file = interrupt->files; file != NULL; file = file->next)
         unlinkat(file->folder_fd, file->name, 0);
+    if (interrupt->has_terminal)
+        tcsetattr(STDIN_FILENO, TCSANOW, &interrupt->terminal);
 
     for (size_t i = 0; i < HANDLED_COUNT; i++)
         signal(handled[i], SIG_DFL);
@@ -55,6 +57,13 @@ void cli_interrupt_fini(struct cli_interrupt *interrupt) {
         pthread_join(interrupt->thread, NULL);
     }
     pthread_mutex_destroy(&interrupt->lock);
+}
+
+void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct termios *before) {
+    pthread_mutex_lock(&interrupt->lock);
+    interrupt->has_terminal = true;
+    interrupt->terminal = *before;
+    pthread_mutex_unlock(&interrupt->lock);
 }
 
 static void forget(struct cli_interrupt *interrupt, struct cli_unfinished *file) {

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/types.h>
+#include <termios.h>
 
 /* A file to be removed should a signal come. Lives in the caller's memory from add to commit or drop. */
 struct cli_unfinished {
@@ -32,12 +33,17 @@ struct cli_interrupt {
     /* Held from the signal to the end of the process, so that no file appears behind the clearing up. */
     pthread_mutex_t lock;
     struct cli_unfinished *files;
+    bool has_terminal;
+    struct termios terminal; /* as it was before the command changed it */
 };
 
 /* To be called before any other thread exists: they inherit the blocked signals. One that was ignored from the start (nohup) stays
  * ignored. Ignores SIGPIPE for good, so that a closed pipe is an error like others. */
 void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output);
 void cli_interrupt_fini(struct cli_interrupt *interrupt);
+
+/* Standard input's terminal gets this back should a signal come. */
+void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct termios *before);
 
 /* Creates the file (0600, new) and remembers it in one step. Returns its descriptor, or -1 with errno set. */
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);
