@@ -1,0 +1,277 @@
+/* waiting.c - streams that wait for a place in their pool, frame by frame: what comes meanwhile is kept or answered. */
+#include "raw_client.h"
+#include "stock_client.h"
+#include "troved.h"
+
+static const char config[] = "pools:\n  - {name: one, streams: 1}\n";
+
+static struct troved *server;
+static uint8_t bytes[1000];
+
+static int begin_group(void **state) {
+    const struct troved_options options = {.listen = {"ipc://%s/socket"}, .config = config};
+    (void)state;
+    server = troved_start(&options, NULL);
+    return 0;
+}
+
+static int end_group(void **state) {
+    (void)state;
+    return troved_stop(server, false);
+}
+
+/* A connection whose stream `holder` has the pool's one place. */
+struct fixture {
+    struct raw_client client;
+    struct raw_client outside;
+    uint64_t holder;
+};
+
+static uint64_t open_in_pool(struct raw_client *client, const char *key, bool upload, bool opened) {
+    Trove__V1__Open open;
+    raw_init_open(&open, "media", key, upload);
+    open.pool = raw_text("one");
+    open.demand = 0;
+    return opened ? raw_opened_stream(client, &open) : raw_open_stream(client, &open);
+}
+
+static void connect_to(struct raw_client *client) {
+    raw_open(client, troved_url(server, "ipc"));
+    raw_greet(client, false);
+}
+
+static void begin(struct fixture *fixture) {
+    *fixture = (struct fixture){.holder = 0};
+    connect_to(&fixture->client);
+    connect_to(&fixture->outside);
+    Trove__V1__BucketCreateRequest bucket = TROVE__V1__BUCKET_CREATE_REQUEST__INIT;
+    bucket.bucket = raw_text("media");
+    (void)raw_call(&fixture->client, "trove.v1.Buckets/Create", &bucket.base);
+    raw_free(raw_receive(&fixture->client)); /* it may be there from the test before */
+    fixture->holder = open_in_pool(&fixture->client, "holder", true, true);
+}
+
+static void end(struct fixture *fixture) {
+    raw_close(&fixture->client);
+    raw_close(&fixture->outside);
+}
+
+static raw_frame *expect(struct raw_client *client, Trove__V1__Frame__BodyCase body, uint64_t id) {
+    raw_frame *frame = raw_receive(client);
+    assert_non_null(frame);
+    if (frame->body_case == RAW_BODY(STATUS) && frame->body_case != body)
+        fail_msg("status %d: %s", (int)frame->status->code, frame->status->message);
+    assert_int_equal(frame->body_case, body);
+    assert_int_equal(frame->call_id, id);
+    return frame;
+}
+
+static void expect_state(struct raw_client *client, uint64_t id, uint64_t serial, Trove__V1__StreamState state) {
+    raw_frame *frame = expect(client, RAW_BODY(STATE), id);
+    assert_int_equal(frame->state->serial, serial);
+    assert_int_equal(frame->state->state, state);
+    assert_null(frame->state->status);
+    raw_free(frame);
+}
+
+static void expect_opened(struct raw_client *client, uint64_t id, uint64_t credit) {
+    raw_frame *frame = expect(client, RAW_BODY(OPENED), id);
+    assert_int_equal(frame->opened->credit, credit);
+    raw_free(frame);
+}
+
+/* The holder is cancelled; its place is free. */
+static void give_place(struct fixture *fixture) {
+    raw_send_control(&fixture->client, fixture->holder, TROVE__V1__CONTROL_TYPE__CANCEL, 9);
+    expect_state(&fixture->client, fixture->holder, 9, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
+    raw_free(expect(&fixture->client, RAW_BODY(STATUS), fixture->holder));
+}
+
+static Trove__V1__StreamListResponse *list(struct fixture *fixture) {
+    Trove__V1__StreamListRequest request = TROVE__V1__STREAM_LIST_REQUEST__INIT;
+    uint64_t id = raw_call(&fixture->outside, "trove.v1.Streams/List", &request.base);
+    return (Trove__V1__StreamListResponse *)raw_answer(&fixture->outside, id, &trove__v1__stream_list_response__descriptor);
+}
+
+/* The newest stream waits, as the first in the queue; its id. */
+static uint64_t check_waiting(struct fixture *fixture) {
+    Trove__V1__StreamListResponse *streams = list(fixture);
+    assert_int_equal(streams->n_streams, 2);
+    assert_int_equal(streams->streams[0]->acquire_place, 0);
+    assert_int_equal(streams->streams[1]->acquire_place, 1);
+    assert_string_equal(streams->streams[1]->pool, "one");
+    uint64_t id = streams->streams[1]->stream_id;
+    protobuf_c_message_free_unpacked(&streams->base, NULL);
+    return id;
+}
+
+static void send_body(struct raw_client *client, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message, uint64_t id) {
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    frame.call_id = id;
+    frame.body_case = body;
+    frame.open = (Trove__V1__Open *)message; /* all members of the oneof are messages */
+    raw_send(client, &frame);
+}
+
+/* Sends the one chunk and the end, and takes the answers. */
+static void finish_upload(struct raw_client *client, uint64_t id) {
+    Trove__V1__Chunk chunk;
+    raw_init_chunk(&chunk, id, 0, 0, bytes, sizeof bytes);
+    chunk.final = true;
+    raw_send_chunk(client, id, &chunk, bytes, sizeof bytes);
+    raw_send_complete(client, id, sizeof bytes, 1);
+    raw_frame *frame = raw_receive_answer(client);
+    assert_int_equal(frame->body_case, RAW_BODY(COMPLETED));
+    assert_int_equal(frame->completed->object->size, sizeof bytes);
+    raw_free(frame);
+}
+
+static void demand_is_kept(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    uint64_t id = open_in_pool(&fixture.client, "kept", true, false);
+    Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
+    demand.bytes = 1000;
+    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
+    raw_echo(&fixture.client); /* nothing was said about the stream before this answer */
+    (void)check_waiting(&fixture);
+    give_place(&fixture);
+    expect_opened(&fixture.client, id, 1000);
+    finish_upload(&fixture.client, id);
+    end(&fixture);
+}
+
+static void credit_is_kept(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    uint64_t id = open_in_pool(&fixture.client, "kept", false, false);
+    Trove__V1__Credit credit = TROVE__V1__CREDIT__INIT;
+    credit.bytes = 1000;
+    send_body(&fixture.client, RAW_BODY(CREDIT), &credit.base, id);
+    raw_echo(&fixture.client);
+    (void)check_waiting(&fixture);
+    give_place(&fixture);
+    expect_opened(&fixture.client, id, 0);
+    raw_frame *frame = expect(&fixture.client, RAW_BODY(CHUNK), id);
+    assert_int_equal(frame->chunk->chunk_bytes, 1000);
+    raw_free(frame);
+    end(&fixture);
+}
+
+/* The peer's own controls are answered at once, and count from the opening on. */
+static void own_controls_are_answered(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
+    uint64_t id = open_in_pool(&fixture.client, "paused", true, false);
+    demand.bytes = 1000;
+    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
+    raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
+    expect_state(&fixture.client, id, 1, TROVE__V1__STREAM_STATE__PAUSED);
+    (void)check_waiting(&fixture);
+    give_place(&fixture);
+    expect_opened(&fixture.client, id, 0); /* while it is paused there is no credit */
+    raw_echo(&fixture.client);
+    raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__RESUME, 2);
+    expect_state(&fixture.client, id, 2, TROVE__V1__STREAM_STATE__ACTIVE);
+    raw_frame *frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    assert_int_equal(frame->credit->bytes, 1000);
+    raw_free(frame);
+    finish_upload(&fixture.client, id);
+    end(&fixture);
+}
+
+/* Controls from outside are told when the stream has been opened, before anything else. */
+static void outside_controls_are_kept(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    uint64_t id = open_in_pool(&fixture.client, "outside", true, false);
+    raw_echo(&fixture.client);
+    Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
+    request.stream_id = check_waiting(&fixture);
+    request.type = TROVE__V1__CONTROL_TYPE__PAUSE;
+    uint64_t call = raw_call(&fixture.outside, "trove.v1.Streams/Control", &request.base);
+    ProtobufCMessage *answer = raw_answer(&fixture.outside, call, &trove__v1__stream_control_response__descriptor);
+    assert_int_equal(((Trove__V1__StreamControlResponse *)answer)->state, TROVE__V1__STREAM_STATE__PAUSED);
+    protobuf_c_message_free_unpacked(answer, NULL);
+    raw_echo(&fixture.client);
+    give_place(&fixture);
+    expect_opened(&fixture.client, id, 0);
+    raw_frame *frame = expect(&fixture.client, RAW_BODY(CONTROL), id);
+    assert_int_equal(frame->control->type, TROVE__V1__CONTROL_TYPE__PAUSE);
+    assert_int_equal(frame->control->serial, 1);
+    raw_free(frame);
+    end(&fixture);
+}
+
+/* Who doesn't read what it is told of controls from outside isn't told more and more. */
+static void outside_controls_are_bounded(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    (void)open_in_pool(&fixture.client, "flood", true, false);
+    raw_echo(&fixture.client);
+    Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
+    request.stream_id = check_waiting(&fixture);
+    Trove__V1__Code code = TROVE__V1__CODE__OK;
+    int done = 0;
+    for (; done < 100 && code == TROVE__V1__CODE__OK; done++) {
+        request.type = done % 2 == 0 ? TROVE__V1__CONTROL_TYPE__PAUSE : TROVE__V1__CONTROL_TYPE__RESUME;
+        (void)raw_call(&fixture.outside, "trove.v1.Streams/Control", &request.base);
+        raw_frame *frame = raw_receive(&fixture.outside);
+        code = frame->status->code;
+        raw_free(frame);
+    }
+    assert_int_equal(code, TROVE__V1__CODE__RESOURCE_EXHAUSTED);
+    assert_int_equal(done, 5);
+    end(&fixture);
+}
+
+static void a_cancel_leaves_the_queue(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    uint64_t id = open_in_pool(&fixture.client, "cancelled", true, false);
+    raw_echo(&fixture.client);
+    (void)check_waiting(&fixture);
+    raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__CANCEL, 1);
+    expect_state(&fixture.client, id, 1, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
+    raw_expect_failure(&fixture.client, id, TROVE__V1__CODE__CANCELLED, "cancelled");
+    Trove__V1__StreamListResponse *streams = list(&fixture);
+    assert_int_equal(streams->n_streams, 1);
+    protobuf_c_message_free_unpacked(&streams->base, NULL);
+    end(&fixture);
+}
+
+/* There is no credit yet: a chunk is as wrong as ever, and ends the wait. */
+static void a_chunk_without_credit_fails(void **state) {
+    (void)state;
+    struct fixture fixture;
+    Trove__V1__Chunk chunk;
+    begin(&fixture);
+    uint64_t id = open_in_pool(&fixture.client, "early", true, false);
+    raw_init_chunk(&chunk, id, 0, 0, bytes, sizeof bytes);
+    raw_send_chunk(&fixture.client, id, &chunk, bytes, sizeof bytes);
+    raw_expect_failure(&fixture.client, id, TROVE__V1__CODE__RESOURCE_EXHAUSTED, "credit");
+    Trove__V1__StreamListResponse *streams = list(&fixture);
+    assert_int_equal(streams->n_streams, 1);
+    protobuf_c_message_free_unpacked(&streams->base, NULL);
+    end(&fixture);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(demand_is_kept),
+        cmocka_unit_test(credit_is_kept),
+        cmocka_unit_test(own_controls_are_answered),
+        cmocka_unit_test(outside_controls_are_kept),
+        cmocka_unit_test(outside_controls_are_bounded),
+        cmocka_unit_test(a_cancel_leaves_the_queue),
+        cmocka_unit_test(a_chunk_without_credit_fails),
+    };
+    return cmocka_run_group_tests(tests, begin_group, end_group);
+}
