@@ -297,6 +297,30 @@ static void call_own(struct call *call) {
     OK_IN_HOOK(trove_stream_control(own, TROVE_CONTROL_RESUME, 0, 0, &state, &error), &error);
 }
 
+/* The server's view of this very stream, and what is done to it from there. */
+static void call_server_view(struct call *call) {
+    trove_client *client = call->test->client;
+    trove_server_pool *pools = NULL;
+    trove_server_stream_options options;
+    trove_server_stream_page *page = NULL;
+    trove_stream_state state = TROVE_STREAM_IDLE;
+    trove_error error;
+    size_t count = 0;
+    uint64_t id = trove_stream_id(call->own);
+    OK_IN_HOOK(trove_server_pool_list(client, 0, &pools, &count, &error), &error);
+    IN_HOOK(count > 0 && pools[0].streams_active > 0);
+    trove_server_pool_list_free(pools);
+    trove_server_stream_options_init(&options);
+    options.after_stream_id = id - 1;
+    OK_IN_HOOK(trove_server_stream_list(client, &options, &page, &error), &error);
+    IN_HOOK(page->count > 0 && page->streams[0].stream_id == id);
+    trove_server_stream_page_free(page);
+    OK_IN_HOOK(trove_server_stream_control(client, id, TROVE_CONTROL_PAUSE, 0, &state, &error), &error);
+    IN_HOOK(state == TROVE_STREAM_PAUSED);
+    OK_IN_HOOK(trove_server_stream_control(client, id, TROVE_CONTROL_RESUME, 0, &state, &error), &error);
+    IN_HOOK(state == TROVE_STREAM_ACTIVE);
+}
+
 /* A stream whose hooks don't keep up can't be written to from here: that would wait for ever. */
 static void call_own_behind(struct call *call) {
     trove_error error = {TROVE_OK, ""};
@@ -408,6 +432,7 @@ static const struct row {
     {"a download of another stream", call_download, 0},
     {"other ends of other streams", call_other_ends, 0},
     {"the own stream", call_own, 0},
+    {"the server's pools and streams", call_server_view, 0},
     {"the own stream, whose hooks are behind", call_own_behind, 0},
     {"whole objects", call_whole, 0},
     {"asynchronous calls", call_async, 2},
