@@ -293,8 +293,10 @@ static bool fill_ack(trove_stream *stream, struct tv_pulled *pulled) {
     body->not_taken = not_taken;
     body->received_offset = download->receiver.taken_offset;
     body->generation = download->receiver.generation;
-    if (!not_taken)
+    if (!not_taken) {
         body->credit = grant(stream);
+        download->untold_chunks = 0;
+    }
     pulled->frame.body_case = TV_BODY(ACK);
     pulled->frame.ack = body;
     return true;

@@ -20,7 +20,9 @@ struct tvc_download {
     char *target;          /* the program's memory for the whole range; NULL: chunks have blocks of their own */
     size_t capacity;       /* of the target */
     uint64_t window_bytes; /* credit given at the opening */
-    bool check_etag;       /* the whole object is read, and it has an etag */
+    uint64_t tell_bytes;   /* so much, or so many chunks, taken is worth telling the server */
+    size_t tell_chunks;
+    bool check_etag; /* the whole object is read, and it has an etag */
 
     /* the reading thread's alone */
     struct tvc_block_sums sums;
@@ -38,7 +40,9 @@ struct tvc_download {
     uint64_t lost_chunks;      /* told by the server, and to be put before the next chunk */
     uint64_t lost_bytes;
     uint64_t verified_bytes;
-    uint64_t credit_due; /* to be given with the next acknowledgement */
+    uint64_t credit_due;  /* to be given with the next acknowledgement */
+    size_t untold_chunks; /* taken since the last one */
+    uint64_t told_ns;     /* when one was last asked for */
     bool complete_seen;
     bool completed_due; /* the server is to be told that all is here */
 };

@@ -9,6 +9,8 @@
 
 /* Beyond the window: one chunk that the program fills, and one that is on its way back. */
 #define UPLOAD_SPARE_CHUNKS 2
+/* A download tells the server what was read when it is this part of the window. */
+#define TELL_PART 4
 
 static uint32_t spare_chunks(trove_direction direction) {
     return direction == TROVE_DIRECTION_UPLOAD ? UPLOAD_SPARE_CHUNKS : 0;
@@ -232,6 +234,10 @@ static trove_status install_download(trove_stream *stream, const Trove__V1__Open
     uint64_t window_bytes = chunks * stream->chunk_bytes;
     if (window_bytes > download->window_bytes)
         download->credit_due = window_bytes - download->window_bytes;
+    if (!stream->lossy) { /* else the sooner the server knows, the less it drops */
+        download->tell_bytes = window_bytes / TELL_PART;
+        download->tell_chunks = chunks / TELL_PART;
+    }
     return TROVE_OK;
 }
 

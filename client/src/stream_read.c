@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-/* Credit is given back at once when it is worth a frame; less of it waits for more, or until there is nothing to read. */
-#define CREDIT_AT_ONCE_BYTES (64 * TV_KIB)
+/* A reader that takes its time tells of each chunk, so that the server sees it move. */
+#define TELL_AGAIN_NS ((uint64_t)50 * 1000 * 1000)
 
 /* ---- checking ---- */
 
@@ -165,7 +165,7 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
 /* ---- giving back ---- */
 
 /* Under the lock. */
-static void taken(trove_stream *stream, const struct tvc_chunk *chunk) {
+static void taken(trove_stream *stream, const struct tvc_chunk *chunk, uint64_t now_ns) {
     struct tvc_download *download = &stream->download;
     if (chunk->lost_chunks > 0)
         tv_receiver_gap_taken(&download->receiver, chunk->lost_chunks, chunk->lost_bytes);
@@ -173,19 +173,31 @@ static void taken(trove_stream *stream, const struct tvc_chunk *chunk) {
     download->given_back.chunks++;
     download->given_back.bytes += chunk->handle.size;
     download->credit_due += chunk->handle.size;
+    download->untold_chunks++;
     trove_chunk_ack ack = {
         .index = chunk->handle.index,
         .offset = chunk->handle.offset,
         .size = chunk->handle.size,
         .received_offset = download->receiver.taken_offset,
-        .latency_ns = tv_now_ns() - chunk->arrived_ns,
+        .latency_ns = now_ns - chunk->arrived_ns,
     };
     if (chunk->handle.size > 0)
         tvc_stream_acked(stream, &ack);
 }
 
+/* Whether to acknowledge now. Each acknowledgement costs both ends as much as a small chunk, so while there is more to read they are
+ * gathered up to a quarter of the window. Under the lock. */
+static bool tell_due(struct tvc_download *download, uint64_t now_ns) {
+    if (download->ready_first != NULL && download->credit_due < download->tell_bytes &&
+        download->untold_chunks < download->tell_chunks && now_ns < download->told_ns + TELL_AGAIN_NS)
+        return false;
+    download->told_ns = now_ns;
+    return true;
+}
+
 void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
+    uint64_t now_ns = tv_now_ns();
     bool wake = false;
     pthread_mutex_lock(&stream->client->lock);
     bool current = chunk->generation == download->receiver.generation; /* else it was counted as abandoned at the seek */
@@ -194,9 +206,9 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
         download->out.bytes -= chunk->handle.size;
     }
     if (current && !tv_stream_state_terminal(stream->state)) {
-        taken(stream, chunk);
-        wake =
-            tvc_download_finish(stream, false) || download->credit_due >= CREDIT_AT_ONCE_BYTES || download->ready_first == NULL;
+        taken(stream, chunk, now_ns);
+        wake = tell_due(download, now_ns);
+        wake |= tvc_download_finish(stream, false);
     }
     pthread_mutex_unlock(&stream->client->lock);
     tv_chunk_release(&chunk->wire);

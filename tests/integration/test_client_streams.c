@@ -220,6 +220,33 @@ static void test_keep_chunks(void **state) {
     trove_stream_release(stream);
 }
 
+/* The program keeps all but two of its chunks and reads on with those: the little that it gives back is told as well. */
+static void test_keep_most(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = 256 * KIB;
+    options.channel_chunks = 16;
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "most", test->bytes, 8 * MIB, NULL, NULL, &error), &error);
+    trove_stream *stream = open_stream(test, "most", TROVE_DIRECTION_DOWNLOAD, &options);
+    trove_chunk *kept[14];
+    for (int i = 0; i < 14; i++)
+        CHECK_OK(trove_stream_read(stream, 0, &kept[i], &error), &error);
+    uint64_t at = kept[13]->offset + kept[13]->size;
+    while (at < 8 * MIB) {
+        trove_chunk *chunk = NULL;
+        CHECK_OK(trove_stream_read(stream, 10000, &chunk, &error), &error);
+        assert_int_equal(chunk->offset, at);
+        at += chunk->size;
+        trove_stream_chunk_put(stream, chunk);
+    }
+    for (int i = 0; i < 14; i++)
+        trove_stream_chunk_put(stream, kept[i]);
+    CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+}
+
 /* ---- misuse ---- */
 
 static void test_misuse(void **state) {
@@ -487,7 +514,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_final_chunk),  cmocka_unit_test(test_keep_chunks),    cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_fail),         cmocka_unit_test(test_release),        cmocka_unit_test(test_release_from_hook),
-        cmocka_unit_test(test_slow_hook),
+        cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_keep_most),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
