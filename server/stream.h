@@ -115,6 +115,8 @@ struct tvs_stream {
     uint64_t demand_bytes;
     uint64_t credit_due; /* granted, not yet told */
     uint64_t expired_due;
+    uint64_t untold_bytes;   /* stored since an acknowledgement was last asked for, */
+    uint64_t told_ns;        /* which was then */
     uint64_t reserved_bytes; /* of the budget */
     void *segment;           /* the one that is being filled; one hold */
     size_t segment_used;

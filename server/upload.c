@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+/* What may be stored before the sender is told: this part of the window, and for so long. */
+#define UNTOLD_PART 4
+#define UNTOLD_NS   ((uint64_t)50 * 1000 * 1000)
+
 /* ---- fragments; under the session's lock ---- */
 
 static struct tvs_fragment *take_fragment(struct tvs_session *session) {
@@ -469,8 +473,24 @@ static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragmen
     (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */
 }
 
+/* Whether it is time to acknowledge. While more lies here already, which the strand comes to next, acknowledgements are gathered up to
+ * a quarter of the window: each one costs both ends as much as a small chunk, and three quarters keep the sender busy. A slow store's
+ * sender is told all the same, or it would think that nothing moves. Not for lossy streams: the sooner their sender knows, the less it
+ * drops. */
+static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
+    stream->untold_bytes += bytes;
+    bool more = stream->fragment_first != NULL && !stream->lossy;
+    if (more && stream->untold_bytes < stream->window_bytes / UNTOLD_PART && stream->progress_ns < stream->told_ns + UNTOLD_NS)
+        return false;
+    stream->untold_bytes = 0;
+    stream->told_ns = stream->progress_ns; /* now */
+    return true;
+}
+
 static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_session *session = stream->session;
+    uint64_t bytes = fragment->data.bytes;
+    bool due = false;
     trove_error error;
     trove_status status = TROVE_OK;
     if (fragment->lost_chunks > 0) {
@@ -481,14 +501,16 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
             status = session->server->ops->put_write(stream->put, &fragment->data, &error);
     }
     pthread_mutex_lock(&session->lock);
-    if (status == TROVE_OK)
+    if (status == TROVE_OK) {
         taken_locked(stream, fragment);
-    else
+        due = ack_due_locked(stream, bytes);
+    } else {
         give_fragment(stream, fragment);
+    }
     pthread_mutex_unlock(&session->lock);
     if (status != TROVE_OK)
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
-    else
+    else if (due)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
 
