@@ -357,6 +357,13 @@ trove_status tv_overflow_push(struct tv_overflow *overflow, const struct tv_over
     return status;
 }
 
+bool tv_overflow_fits(struct tv_overflow *overflow, uint64_t bytes) {
+    pthread_mutex_lock(&overflow->lock);
+    bool fits = check_bounds(overflow, bytes, NULL) == TROVE_OK;
+    pthread_mutex_unlock(&overflow->lock);
+    return fits;
+}
+
 bool tv_overflow_peek(struct tv_overflow *overflow, struct tv_overflow_chunk *chunk) {
     pthread_mutex_lock(&overflow->lock);
     bool some = overflow->count > 0;
@@ -364,6 +371,15 @@ bool tv_overflow_peek(struct tv_overflow *overflow, struct tv_overflow_chunk *ch
         *chunk = overflow->list[overflow->list_head].chunk;
     pthread_mutex_unlock(&overflow->lock);
     return some;
+}
+
+/* Under the lock. */
+static void remove_oldest(struct tv_overflow *overflow) {
+    const struct entry *oldest = &overflow->list[overflow->list_head];
+    overflow->bytes -= oldest->chunk.bytes;
+    ring_give_oldest(ring_of(overflow, oldest), oldest->chunk.bytes);
+    overflow->list_head = (uint32_t)(((uint64_t)overflow->list_head + 1) % overflow->list_size);
+    overflow->count--;
 }
 
 trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *iov, trove_error *error) {
@@ -379,15 +395,23 @@ trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *i
                          entry.chunk.bytes, overflow->folder);
     pthread_mutex_lock(&overflow->lock);
     if (status == TROVE_OK) {
-        overflow->list_head = (uint32_t)(((uint64_t)overflow->list_head + 1) % overflow->list_size);
-        overflow->count--;
-        overflow->bytes -= entry.chunk.bytes;
-        ring_give_oldest(ring_of(overflow, &entry), entry.chunk.bytes);
+        remove_oldest(overflow);
         cut_file(overflow);
     }
     overflow->popping = false;
     pthread_mutex_unlock(&overflow->lock);
     return status;
+}
+
+void tv_overflow_discard(struct tv_overflow *overflow, uint64_t chunks) {
+    pthread_mutex_lock(&overflow->lock);
+    TV_ASSERT(chunks <= overflow->count && !overflow->popping);
+    overflow->popping = true;
+    while (chunks-- > 0)
+        remove_oldest(overflow);
+    cut_file(overflow);
+    overflow->popping = false;
+    pthread_mutex_unlock(&overflow->lock);
 }
 
 void tv_overflow_stats(struct tv_overflow *overflow, struct tv_overflow_stats *stats) {

@@ -73,12 +73,19 @@ void tv_overflow_destroy(struct tv_overflow *overflow);
 trove_status tv_overflow_push(struct tv_overflow *overflow, const struct tv_overflow_chunk *chunk, const struct iovec *iov,
                               trove_error *error);
 
+/* Whether a chunk of so many bytes is within the bounds now, and then it stays so until the next push: what a push of it fails with is
+ * not a bound. For the pushing thread. */
+bool tv_overflow_fits(struct tv_overflow *overflow, uint64_t bytes);
+
 /* What the next pop will give. False: nothing waits. For the popping thread. */
 bool tv_overflow_peek(struct tv_overflow *overflow, struct tv_overflow_chunk *chunk);
 
 /* Copies the oldest chunk to `iov`, which must have room for its bytes, and lets go of it. There must be one. On an error it is still
  * there: DATA_LOSS if the file doesn't have what was written, and whatever else the file system says. */
 trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *iov, trove_error *error);
+
+/* Forgets the oldest `chunks` of those that wait, without reading them; there must be as many. For the popping thread. */
+void tv_overflow_discard(struct tv_overflow *overflow, uint64_t chunks);
 
 void tv_overflow_stats(struct tv_overflow *overflow, struct tv_overflow_stats *stats);
 

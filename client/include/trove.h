@@ -285,7 +285,7 @@ typedef enum trove_stream_state {
 typedef enum trove_backpressure {
     TROVE_BACKPRESSURE_BLOCK = 0, /* a write waits until the consumer catches up */
     TROVE_BACKPRESSURE_DROP = 1,
-    TROVE_BACKPRESSURE_BUFFER = 2,
+    TROVE_BACKPRESSURE_BUFFER = 2, /* upload: it goes to an overflow, and the write doesn't wait; download: as block */
     TROVE_BACKPRESSURE_ADAPTIVE = 3,
     TROVE_BACKPRESSURE_DEFAULT = 4, /* that of the client's pool (see trove_pool_options); BLOCK without one */
 } trove_backpressure;
@@ -366,6 +366,11 @@ typedef struct trove_stream_options {
     bool allow_gaps;             /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
     trove_conditions conditions; /* of the object that is replaced or read */
     uint32_t timeout_ms;         /* for opening, once the pool has a place */
+    /* Upload with TROVE_BACKPRESSURE_BUFFER. The overflow is in memory first, which counts within the client's memory_bytes (what there
+     * is short of is the file's), then in a file without a name. */
+    uint64_t overflow_memory_bytes; /* default 8 MiB */
+    uint64_t overflow_bytes;        /* in all; default 1 GiB. Many small chunks exhaust it sooner: see trove_stream_write */
+    const char *overflow_folder;    /* for the file; NULL: the environment's TMPDIR, else /tmp */
     /* At most so many bytes of chunks a second, on average; bursts last a sixteenth of a second. 0: no limit. Chunks are smaller
      * then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to send. */
     uint64_t bytes_per_second;
@@ -399,7 +404,12 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 /* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks
  * while the channel is full, or while on_chunk or on_drop doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in
  * a chunk that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
- * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed. */
+ * With TROVE_BACKPRESSURE_BUFFER it never waits for the server, nor for a resume, nor for hooks: while the channel is full the chunk's
+ * bytes go to the overflow, from where the library sends them on in order, whether the program goes on writing or not.
+ * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a time.
+ * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed;
+ * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes has of
+ * full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
 
@@ -424,7 +434,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stre
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 
 /* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read.
- * *info may be NULL; else it is the caller's, to be released by trove_object_info_free. */
+ * *info may be NULL; else it is the caller's, to be released by trove_object_info_free. After DEADLINE_EXCEEDED it may be called
+ * again. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms,
                                                                trove_object_info **info, trove_error *error);
 
@@ -440,7 +451,7 @@ TROVE_API void trove_stream_release(trove_stream *stream);
 
 /* A snapshot. At any moment, and after any end, in bytes and in chunks:
  *     accepted = acknowledged + dropped + queued + in_flight + abandoned
- * A chunk is accepted when trove_stream_write takes it (upload) or when it was received from the server (download; what the
+ * A chunk is accepted when trove_stream_write takes it (upload; what waits in an overflow is queued) or when it was received from the server (download; what the
  * server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by the program (download), in
  * flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put (download). What was queued or in
  * flight when the stream ended is abandoned, unless it has completed. The chunk that the library adds to end an upload counts as

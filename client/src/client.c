@@ -176,6 +176,7 @@ void tvc_client_release(struct trove_client *client) {
         return;
     tvc_calls_fini(&client->calls);
     tv_id_table_fini(&client->entries);
+    tvc_drainer_fini(&client->drainer);
     tvc_hooks_fini(&client->hooks);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
@@ -223,6 +224,7 @@ void trove_close(trove_client *client) {
     while (atomic_load(&client->conn_users) > 0)
         pthread_cond_wait(&client->changed, &client->lock);
     pthread_mutex_unlock(&client->lock);
+    tvc_drainer_end(&client->drainer); /* what it ends has hooks */
     tvc_hooks_end(&client->hooks);
     tv_conn_destroy(client->conn);
     tvc_client_release(client);

@@ -1,14 +1,14 @@
 /* client.h - a client: one connection, the calls and streams on it, and the lock that they share.
  *
  * Threads: the program's; the connection's receiving thread (handler functions) and whichever thread pumps (pulls); the
- * timer's; the hook thread.
+ * timer's; the hook thread; where a stream buffers, the drainer.
  * Lock order: `lock`, then the leaves (a chunk pool's, the hooks', the timers'). The connection is called without `lock`: a
  * pull may run inside the call, and takes it.
  * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen
  * outside of them, and with one lock a lost connection reaches everything in one step.)
  *
  * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
- * connection, the timers and the hook thread end in trove_close; `conn_users` keeps the connection until whoever calls it has
+ * connection, the timers, the drainer and the hook thread end in trove_close; `conn_users` keeps the connection until whoever calls it has
  * come back.
  */
 #ifndef TVC_CLIENT_H
@@ -18,6 +18,7 @@
 #include "call.h"
 #include "chunk_cache.h"
 #include "conn.h"
+#include "drainer.h"
 #include "hooks.h"
 #include "id_table.h"
 #include "timer.h"
@@ -53,6 +54,7 @@ struct trove_client {
     struct tv_timers *timers;
     struct tvc_limits limits;
     struct tvc_hooks hooks;
+    struct tvc_drainer drainer;
 
     /* atomic */
     atomic_uint references;

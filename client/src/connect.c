@@ -24,6 +24,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");
     pthread_mutex_init(&client->lock, NULL);
     tvc_cond_init(&client->changed);
+    tvc_drainer_init(&client->drainer);
     atomic_init(&client->references, 1);
     client->call_timeout_ms = options->call_timeout_ms;
     client->keepalive_ms = options->keepalive_ms;

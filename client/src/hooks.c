@@ -38,7 +38,7 @@ trove_status tvc_hooks_init(struct tvc_hooks *hooks, trove_error *error) {
     int failed = pthread_create(&hooks->thread, NULL, hook_thread, hooks);
     if (failed == 0)
         return TROVE_OK;
-    return TV_FAIL(error, RESOURCE_EXHAUSTED, "can't start the client's hook thread");
+    return TV_FAIL(error, RESOURCE_EXHAUSTED, "can't start another thread for the client");
 }
 
 void tvc_hooks_end(struct tvc_hooks *hooks) {

@@ -1,4 +1,5 @@
-/* hooks.h - the thread that calls the program back: stream hooks and the `done` of asynchronous calls.
+/* hooks.h - the thread that calls the program back: stream hooks and the `done` of asynchronous calls. (A second one like it empties
+ * overflows: drainer.h.)
  *
  * What is to be called belongs to jobs, embedded in what they are about; a job is queued at most once, so the queue is bounded
  * by the number of streams and allocates nothing. A job's `run` finds out under its owner's lock what there is to tell (merged

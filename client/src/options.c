@@ -12,6 +12,9 @@
 #define KEEPALIVE_MS       15000
 #define MEMORY_BYTES       (256 * TV_MIB)
 #define POOL_STREAMS       8
+#define OVERFLOW_MEMORY    (8 * TV_MIB)
+#define OVERFLOW_BYTES     (1 * TV_GIB)
+#define OVERFLOW_BYTES_MAX ((uint64_t)1 << 62)
 
 void trove_client_options_init(trove_client_options *options) {
     *options = (trove_client_options){
@@ -30,6 +33,8 @@ void trove_stream_options_init(trove_stream_options *options) {
         .size = TROVE_SIZE_UNKNOWN,
         .range_length = TROVE_SIZE_UNKNOWN,
         .backpressure = TROVE_BACKPRESSURE_DEFAULT,
+        .overflow_memory_bytes = OVERFLOW_MEMORY,
+        .overflow_bytes = OVERFLOW_BYTES,
     };
 }
 
@@ -139,6 +144,9 @@ static trove_status check_upload(const trove_stream_options *options, trove_erro
         if (status != TROVE_OK)
             return status;
     }
+    if (options->overflow_bytes > OVERFLOW_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "an overflow of %llu bytes; at most 2^62 are allowed",
+                       (unsigned long long)options->overflow_bytes);
     if (options->metadata_count > 0 && options->metadata == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "metadata_count is %zu and metadata is NULL", options->metadata_count);
     for (size_t i = 0; i < options->metadata_count && i < TV_METADATA_COUNT_MAX; i++)
@@ -158,7 +166,7 @@ static trove_status check_download(const trove_stream_options *options, trove_er
 static trove_status check_implemented(const trove_stream_options *options, trove_direction direction, trove_error *error) {
     if (direction == TROVE_DIRECTION_BIDI)
         return TV_FAIL(error, UNIMPLEMENTED, "bidirectional streams are not implemented yet; open an upload and a download");
-    if (options->backpressure == TROVE_BACKPRESSURE_BUFFER || options->backpressure == TROVE_BACKPRESSURE_ADAPTIVE)
+    if (options->backpressure == TROVE_BACKPRESSURE_ADAPTIVE)
         return TV_FAIL(error, UNIMPLEMENTED, "this backpressure is not implemented yet; use TROVE_BACKPRESSURE_BLOCK");
     if (options->resumable)
         return TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");

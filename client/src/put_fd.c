@@ -90,6 +90,30 @@ static trove_status fill(const struct tvc_transfer *transfer, const trove_stream
     return status;
 }
 
+/* A full overflow isn't the end: whoever fills the descriptor waits then. */
+static trove_status write_patiently(const struct tvc_transfer *transfer, trove_stream *stream, struct tvc_chunk *chunk,
+                                    trove_error *error) {
+    uint64_t left;
+    trove_status status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+    while (status == TROVE_RESOURCE_EXHAUSTED && stream->backpressure == TROVE_BACKPRESSURE_BUFFER) {
+        status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), &left, error);
+        if (status == TROVE_OK)
+            status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        else if (status == TROVE_RESOURCE_EXHAUSTED)
+            return status; /* the stream's own */
+    }
+    return status;
+}
+
+/* Waits for what is in the overflow, as long as it becomes less. */
+static trove_status flush(const struct tvc_transfer *transfer, trove_stream *stream, trove_error *error) {
+    uint64_t left = stream->backpressure == TROVE_BACKPRESSURE_BUFFER ? 1 : 0;
+    trove_status status = TROVE_OK;
+    while (status == TROVE_OK && left > 0)
+        status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), &left, error);
+    return status;
+}
+
 static trove_status write_chunk(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
                                 uint64_t *offset, bool *end, trove_error *error) {
     struct tvc_chunk *chunk = NULL;
@@ -106,7 +130,7 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
         chunk->wire.bytes = bytes;
         chunk->wire.final = *end;
         *offset += bytes;
-        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        status = write_patiently(transfer, stream, chunk, error);
     }
     if (status != TROVE_OK)
         tv_chunk_release(&chunk->wire);
@@ -138,6 +162,8 @@ static trove_status put_stream(const struct tvc_transfer *transfer, const struct
         status = write_chunk(&sized, stream, source, &offset, &end, &why);
     if (status == TROVE_OK)
         status = check_end(&sized, stream, source, &why);
+    if (status == TROVE_OK)
+        status = flush(&sized, stream, &why);
     if (status == TROVE_OK)
         status = trove_stream_complete(stream, transfer->timeout_ms, info, &why);
     if (status != TROVE_OK) {

@@ -35,10 +35,12 @@ static void destroy(trove_stream *stream) {
     leave_chunks(stream);
     client->memory_used -= stream->memory_claimed;
     pthread_mutex_unlock(&client->lock);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
         tvc_block_sums_fini(&stream->upload.sums);
-    else
+        tvc_spill_fini(stream);
+    } else {
         tvc_block_sums_fini(&stream->download.sums);
+    }
     tvc_chunks_destroy(stream->chunks);
     tvc_stream_hooks_fini(&stream->hooks);
     free(stream->counts.latency);

@@ -305,6 +305,8 @@ static void run(struct tvc_hook_job *job) {
     take(stream, &due);
     if (full)
         pthread_cond_broadcast(&stream->changed);
+    if (full && stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvc_spill_wake(stream);
     pthread_mutex_unlock(lock);
 
     for (unsigned i = 0; i < due.sets; i++)

@@ -5,9 +5,10 @@
 
 /* ---- the account; under the lock ---- */
 
-/* The window counts everything, and its counts stay when it is gone. */
+/* The window and the overflow count everything, and their counts stay when they are gone. */
 static void account_upload(const struct tvc_upload *upload, struct tvc_account *account) {
     const struct tv_sender *sender = &upload->sender;
+    const struct tvc_spill *spill = &upload->spill;
     *account = (struct tvc_account){
         .accepted = {sender->pushed_bytes, sender->pushed_chunks},
         .acknowledged = {sender->acknowledged_bytes, sender->acknowledged_chunks},
@@ -16,6 +17,11 @@ static void account_upload(const struct tvc_upload *upload, struct tvc_account *
         .in_flight = {sender->queued_bytes - sender->unsent_bytes, sender->flight.count},
         .abandoned = {sender->abandoned_bytes, sender->abandoned_chunks},
     };
+    /* What waits in the overflow, and what was given up there, has never been in the window. */
+    tvc_sum_add(&account->accepted, &spill->waiting);
+    tvc_sum_add(&account->queued, &spill->waiting);
+    tvc_sum_add(&account->accepted, &spill->abandoned);
+    tvc_sum_add(&account->abandoned, &spill->abandoned);
 }
 
 static void held_download(const struct tvc_download *download, struct tvc_sum *queued, struct tvc_sum *in_flight) {

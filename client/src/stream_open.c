@@ -12,8 +12,33 @@
 /* A download tells the server what was read when it is this part of the window. */
 #define TELL_PART 4
 
-static uint32_t spare_chunks(trove_direction direction) {
-    return direction == TROVE_DIRECTION_UPLOAD ? UPLOAD_SPARE_CHUNKS : 0;
+static bool buffers(const trove_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD && stream->upload.spill.overflow != NULL;
+}
+
+static uint32_t spare_chunks(const trove_stream *stream) {
+    if (stream->direction != TROVE_DIRECTION_UPLOAD)
+        return 0;
+    return buffers(stream) ? TVC_SPILL_SPARE_CHUNKS : UPLOAD_SPARE_CHUNKS;
+}
+
+/* Whether a full window must leave chunks to the program, which isn't to wait for an acknowledgement. */
+static bool needs_spares(const trove_stream *stream) {
+    bool drops = stream->direction == TROVE_DIRECTION_UPLOAD && stream->backpressure == TROVE_BACKPRESSURE_DROP;
+    return drops || buffers(stream);
+}
+
+/* Fewer are of no use. */
+static uint32_t chunks_least(const trove_stream *stream) {
+    return needs_spares(stream) ? spare_chunks(stream) + 1 : 1;
+}
+
+/* Chunks that the window may hold where there are so many. */
+static uint32_t window_chunks(const trove_stream *stream, size_t chunk_count) {
+    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
+    if (!needs_spares(stream) || chunk_count >= wanted)
+        return stream->channel_chunks;
+    return (uint32_t)chunk_count - spare_chunks(stream);
 }
 
 /* ---- making one ---- */
@@ -73,10 +98,11 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
 /* ---- memory ---- */
 
 static trove_status no_memory(const trove_stream *stream, uint64_t chunk_bytes, trove_error *error) {
+    uint32_t least = chunks_least(stream);
     return TV_FAIL(error, RESOURCE_EXHAUSTED,
-                   "%s/%.200s: no memory for a chunk of %llu bytes within the client's memory_bytes of %llu; release other "
+                   "%s/%.200s: no memory for %u chunk%s of %llu bytes within the client's memory_bytes of %llu; release other "
                    "streams, use smaller chunks or raise memory_bytes",
-                   stream->bucket, stream->key, (unsigned long long)chunk_bytes,
+                   stream->bucket, stream->key, least, least == 1 ? "" : "s", (unsigned long long)chunk_bytes,
                    (unsigned long long)stream->client->memory_bytes);
 }
 
@@ -103,10 +129,10 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
                        stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
     uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : TV_CHUNK_BYTES_DEFAULT;
     uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : TV_CHANNEL_CHUNKS_DEFAULT;
-    uint64_t count = channel_chunks + spare_chunks(stream->direction);
+    uint64_t count = channel_chunks + spare_chunks(stream);
     bool download = stream->direction == TROVE_DIRECTION_DOWNLOAD;
     if (!stream->own_bytes && !take_left_chunks(stream, chunk_bytes, count)) {
-        stream->memory_claimed = tvc_client_memory_claim(stream->client, count * chunk_bytes, chunk_bytes);
+        stream->memory_claimed = tvc_client_memory_claim(stream->client, count * chunk_bytes, chunks_least(stream) * chunk_bytes);
         if (stream->memory_claimed == 0)
             return no_memory(stream, chunk_bytes, error);
         if (download && stream->memory_claimed < count * chunk_bytes) {
@@ -126,16 +152,16 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
 /* Now that chunk size and number are known: claims what is missing, returns what is too much. *count chunks are there to be
  * had. */
 static trove_status settle_memory(trove_stream *stream, size_t *count, trove_error *error) {
-    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream->direction);
+    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
     *count = wanted;
     if (stream->own_bytes)
         return TROVE_OK;
     uint64_t bytes = wanted * stream->chunk_bytes;
     uint64_t have = stream->memory_claimed;
+    uint64_t least = chunks_least(stream) * stream->chunk_bytes;
     if (have < bytes)
-        stream->memory_claimed +=
-            tvc_client_memory_claim(stream->client, bytes - have, have < stream->chunk_bytes ? stream->chunk_bytes - have : 0);
-    if (stream->memory_claimed < stream->chunk_bytes)
+        stream->memory_claimed += tvc_client_memory_claim(stream->client, bytes - have, have < least ? least - have : 0);
+    if (stream->memory_claimed < least)
         return no_memory(stream, stream->chunk_bytes, error);
     uint64_t fitting = stream->memory_claimed / stream->chunk_bytes;
     if (fitting < wanted)
@@ -171,7 +197,7 @@ static void drop_prepared(struct prepared *prepared) {
 /* Whether the chunk pool that was taken from an earlier stream is what the server has agreed to; else it goes. */
 static bool keep_left_chunks(trove_stream *stream) {
     struct tvc_chunks *left = stream->chunks;
-    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream->direction);
+    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
     if (left == NULL || (left->chunk_bytes == stream->chunk_bytes && left->count >= wanted))
         return left != NULL;
     pthread_mutex_lock(&stream->client->lock);
@@ -208,9 +234,10 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     return status;
 }
 
-static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, size_t chunk_count,
+                                   trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
-    trove_status status = tv_sender_init(&upload->sender, stream->channel_chunks, 0, error);
+    trove_status status = tv_sender_init(&upload->sender, window_chunks(stream, chunk_count), 0, error);
     if (status != TROVE_OK)
         return status;
     tv_sender_credit(&upload->sender, opened->credit, 0);
@@ -246,7 +273,7 @@ static trove_status install(trove_stream *stream, const Trove__V1__Opened *opene
                             trove_error *error) {
     trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
     if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_UPLOAD)
-        status = install_upload(stream, opened, error);
+        status = install_upload(stream, opened, prepared->chunk_count, error);
     else if (status == TROVE_OK)
         status = install_download(stream, opened, prepared, error);
     if (status != TROVE_OK)
@@ -349,6 +376,8 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
     const struct trove_pool *pool = request->options.client_pool;
     status = tvc_stream_limit_init(stream, request->options.bytes_per_second, pool != NULL ? pool->limit : NULL,
                                    pool != NULL ? pool->options.max_streams : 1, error);
+    if (status == TROVE_OK)
+        status = tvc_spill_init(stream, &request->options, error);
     if (status == TROVE_OK)
         status = send_open(stream, request, error);
     if (status == TROVE_OK)

@@ -1,6 +1,7 @@
 /* stream_upload.c - see stream_upload.h.
  *
- * The way of a chunk: the program fills it; its own thread hashes it (no lock is held) and puts it into the window; the
+ * The way of a chunk: the program fills it; its own thread hashes it (no lock is held) and puts it into the window, or where
+ * the window is full into the overflow of a stream that buffers (stream_spill.h); the
  * connection pulls it frame by frame when the transport is ready; it goes back to the pool when it is acknowledged and the
  * transport is done with it.
  */
@@ -31,34 +32,40 @@ static bool may_lose(const trove_stream *stream) {
     return stream->backpressure == TROVE_BACKPRESSURE_DROP && tv_sender_may_drop(&stream->upload.sender);
 }
 
+/* Whether the window's state makes the write wait. */
+static bool waits_for_window(const trove_stream *stream) {
+    const struct tvc_upload *upload = &stream->upload;
+    bool full = tv_sender_full(&upload->sender) && !may_lose(stream);
+    return waits_for_resume(stream) || full || !tvc_stream_hooks_keep_up(stream) || upload->spill.waiting.chunks > 0;
+}
+
 /* Whether there is room now. *wait: there may be later. Under the lock. */
-static trove_status may_write(const trove_stream *stream, uint64_t bytes, bool *wait, trove_error *error) {
+static trove_status may_write(const trove_stream *stream, const struct tvc_chunk *chunk, bool *wait, trove_error *error) {
     const struct tvc_upload *upload = &stream->upload;
     *wait = false;
     if (tv_stream_state_terminal(stream->state))
         return tvc_stream_over(stream, error);
     if (stream->state == TROVE_STREAM_IDLE)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
-    if (upload->finishing || upload->sender.final_pushed)
+    if (upload->finishing || upload->sender.final_pushed || upload->spill.final)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: no chunk may follow the last one", stream->bucket, stream->key);
-    if (stream->size != TROVE_SIZE_UNKNOWN && bytes > stream->size - upload->next_offset)
+    if (stream->size != TROVE_SIZE_UNKNOWN && chunk->wire.bytes > stream->size - upload->next_offset)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
                        stream->bucket, stream->key, (unsigned long long)stream->size);
-    trove_status status = tvc_stream_hooks_may_wait(stream, error);
-    if (status != TROVE_OK)
-        return status;
-    bool full = tv_sender_full(&upload->sender) && !may_lose(stream);
-    *wait = waits_for_resume(stream) || stream->seek.serial != 0 || full || !tvc_stream_hooks_keep_up(stream);
-    return TROVE_OK;
+    *wait = stream->seek.serial != 0 || tvc_spill_busy(&upload->spill);
+    if (tvc_spill_takes(stream, chunk))
+        return TROVE_OK;
+    *wait = *wait || waits_for_window(stream);
+    return tvc_stream_hooks_may_wait(stream, error);
 }
 
-static trove_status wait_for_room(trove_stream *stream, uint64_t bytes, uint64_t deadline_ns, trove_error *error) {
+static trove_status wait_for_room(trove_stream *stream, const struct tvc_chunk *chunk, uint64_t deadline_ns, trove_error *error) {
     bool wait = false;
     bool in_time = true;
-    trove_status status = may_write(stream, bytes, &wait, error);
+    trove_status status = may_write(stream, chunk, &wait, error);
     while (status == TROVE_OK && wait && in_time) {
         in_time = tvc_stream_wait(stream, deadline_ns);
-        status = may_write(stream, bytes, &wait, error);
+        status = may_write(stream, chunk, &wait, error);
     }
     if (status == TROVE_OK && wait)
         status = tvc_stream_late(
@@ -84,6 +91,21 @@ static void lose_oldest(trove_stream *stream, trove_drop *lost) {
     tv_chunk_release(chunk);
 }
 
+bool tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
+    struct tvc_upload *upload = &stream->upload;
+    tv_sender_push(&upload->sender, wire);
+    upload->busy_ns = tv_now_ns();
+    bool demand = upload->demand_bytes == 0;
+    upload->demand_bytes = tvc_upload_window(stream);
+    return demand;
+}
+
+void tvc_upload_pushed(trove_stream *stream, bool demand) {
+    if (demand)
+        tvc_upload_send_demand(stream, tvc_upload_window(stream));
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+}
+
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
@@ -93,25 +115,23 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     tv_chunk_hash(wire);
     bool demand = false;
     pthread_mutex_lock(&stream->client->lock);
-    trove_status status = wait_for_room(stream, wire->bytes, deadline_ns, error);
-    if (status == TROVE_OK) {
-        if (lost != NULL)
-            *lost = (trove_drop){0};
+    trove_status status = wait_for_room(stream, chunk, deadline_ns, error);
+    if (status == TROVE_OK && lost != NULL)
+        *lost = (trove_drop){0};
+    if (status == TROVE_OK && tvc_spill_due(stream, chunk)) {
+        status = tvc_spill_push(stream, chunk, error);
+    } else if (status == TROVE_OK) {
         if (tv_sender_full(&upload->sender))
             lose_oldest(stream, lost);
         tv_chunk_acquire(wire); /* for the sums below: the server may have acknowledged it by then */
-        tv_sender_push(&upload->sender, wire);
-        upload->next_offset += wire->bytes;
-        upload->busy_ns = wire->written_ns;
-        demand = upload->demand_bytes == 0;
-        upload->demand_bytes = tvc_upload_window(stream);
+        demand = tvc_upload_push(stream, wire);
     }
+    if (status == TROVE_OK)
+        upload->next_offset += wire->bytes;
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK)
         return status;
-    if (demand)
-        tvc_upload_send_demand(stream, tvc_upload_window(stream));
-    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+    tvc_upload_pushed(stream, demand);
     tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, wire->bytes, wire->piece_sums);
     tv_chunk_release(wire);
     return TROVE_OK;
@@ -137,7 +157,7 @@ static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trov
 static trove_status may_complete(const trove_stream *stream, bool *final, bool *done, trove_error *error) {
     const struct tvc_upload *upload = &stream->upload;
     *done = upload->finishing || tv_stream_state_terminal(stream->state);
-    *final = upload->sender.final_pushed;
+    *final = upload->sender.final_pushed || upload->spill.final;
     if (*done)
         return TROVE_OK;
     if (stream->state == TROVE_STREAM_IDLE)
@@ -256,7 +276,8 @@ static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) 
  * back as not taken. Not while a pause is unanswered: a paused stream can't be completed. Under the lock. */
 static bool complete_due(const trove_stream *stream) {
     const struct tvc_upload *upload = &stream->upload;
-    return upload->finishing && tv_sender_settled(&upload->sender) && stream->answered_serial >= stream->pause_serial;
+    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0;
+    return upload->finishing && settled && stream->answered_serial >= stream->pause_serial;
 }
 
 /* The next piece of what may be sent, as large as the limits of bandwidth allow. Under the lock. */
@@ -328,7 +349,8 @@ void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes) {
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
     struct tvc_upload *upload = &stream->upload;
     bool running = stream->opened && !tv_stream_state_terminal(stream->state) && !upload->finishing;
-    if (!running || upload->demand_bytes == 0 || !tv_sender_settled(&upload->sender) || now_ns < upload->busy_ns + IDLE_NS)
+    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0;
+    if (!running || upload->demand_bytes == 0 || !settled || now_ns < upload->busy_ns + IDLE_NS)
         return false;
     upload->demand_bytes = 0;
     return true;
@@ -375,6 +397,7 @@ static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, tr
             status = tv_sender_ack(&upload->sender, range->first, range->count, chunk_acked, &acked, error);
     }
     tv_sender_credit(&upload->sender, ack->credit, 0);
+    tvc_spill_wake(stream);
     tvc_stream_moved(stream, acked.now_ns);
     pthread_cond_broadcast(&stream->changed);
     return status;
@@ -427,9 +450,10 @@ void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation)
     upload->next_offset = offset;
     upload->received_offset = offset;
     upload->sought = true;
+    tvc_spill_abandon(stream);
 }
 
 void tvc_upload_end(trove_stream *stream) {
-    struct tvc_upload *upload = &stream->upload;
-    tv_sender_fini(&upload->sender);
+    tv_sender_fini(&stream->upload.sender);
+    tvc_spill_abandon(stream);
 }

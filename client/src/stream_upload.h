@@ -5,6 +5,7 @@
 #include "block_sums.h"
 #include "conn.h"
 #include "sender.h"
+#include "stream_spill.h"
 
 struct tvc_chunk;
 
@@ -26,16 +27,24 @@ struct tvc_upload {
     uint64_t durable_offset;
     uint64_t bytes_sent;
     uint64_t chunks_sent;
+
+    struct tvc_spill spill; /* its own rules */
 };
 
 extern const struct tv_flow_ops tvc_upload_flow;
 
 /* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
- * stream is paused. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
+ * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error);
 /* No more chunks; waits for the server's word. Without the lock. */
 trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+
+/* Puts a hashed chunk into the window, which has room, and takes the caller's reference. True: tvc_upload_pushed is to announce demand.
+ * Under the lock. */
+bool tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
+/* Then lets it be sent. Without the lock. */
+void tvc_upload_pushed(trove_stream *stream, bool demand);
 
 /* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);

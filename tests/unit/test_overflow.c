@@ -251,8 +251,12 @@ static void the_bounds(void **state) {
         unit_row(rows[i].name);
         trove_error error;
         struct tv_overflow *overflow = make(rows[i].memory_bytes_max, rows[i].bytes_max, 100);
+        assert_false(tv_overflow_fits(overflow, 1001));
         assert_int_equal(push(overflow, 1, 1001, &error), TROVE_RESOURCE_EXHAUSTED);
+        assert_true(tv_overflow_fits(overflow, 1000));
         push_ok(overflow, 1, 1000);
+        assert_true(tv_overflow_fits(overflow, 0));
+        assert_false(tv_overflow_fits(overflow, 1));
         assert_int_equal(push(overflow, 2, 1, &error), TROVE_RESOURCE_EXHAUSTED);
         assert_non_null(strstr(error.message, "1000"));
         push_ok(overflow, 2, 0);
@@ -281,6 +285,7 @@ static void chunks_are_bounded_too(void **state) {
         for (uint32_t round = 0; round < 3; round++) {
             for (uint32_t i = 0; i < max; i++)
                 push_ok(overflow, i, 1);
+            assert_false(tv_overflow_fits(overflow, 0));
             assert_int_equal(push(overflow, 99, 0, &error), TROVE_RESOURCE_EXHAUSTED);
             assert_non_null(strstr(error.message, "chunks wait"));
             for (uint32_t i = 0; i < max; i++)
@@ -288,6 +293,31 @@ static void chunks_are_bounded_too(void **state) {
         }
         tv_overflow_destroy(overflow);
     }
+}
+
+static void what_is_discarded_was_never_read(void **state) {
+    (void)state;
+    struct tv_overflow *overflow = make(100, 1000, 100);
+    for (uint64_t round = 0; round < 5; round++) {
+        push_ok(overflow, 1, 60);
+        push_ok(overflow, 2, 200);
+        push_ok(overflow, 3, 40);
+        push_ok(overflow, 4, 0);
+        push_ok(overflow, 5, 300);
+        file.length = 0; /* nothing could be read any more */
+        tv_overflow_discard(overflow, 0);
+        tv_overflow_discard(overflow, 4);
+        struct tv_overflow_stats stats = stats_of(overflow);
+        assert_int_equal(stats.chunks, 1);
+        assert_int_equal(stats.bytes, 300);
+        assert_int_equal(stats.file_bytes, 300);
+        unsigned truncated = file.truncated;
+        tv_overflow_discard(overflow, 1);
+        assert_int_equal(file.truncated, truncated + 1); /* and the disk has its space back */
+        push_ok(overflow, 6, 1000);
+        pop_ok(overflow, 6, 1000);
+    }
+    tv_overflow_destroy(overflow);
 }
 
 static void options_out_of_range(void **state) {
@@ -631,6 +661,7 @@ int main(void) {
         cmocka_unit_test(an_empty_file_is_cut),
         cmocka_unit_test(the_bounds),
         cmocka_unit_test(chunks_are_bounded_too),
+        cmocka_unit_test(what_is_discarded_was_never_read),
         cmocka_unit_test(options_out_of_range),
         cmocka_unit_test(millions_in_random_rhythm),
         cmocka_unit_test(whatever_call_fails_nothing_is_lost),

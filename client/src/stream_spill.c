@@ -1,0 +1,278 @@
+/* stream_spill.c - see stream_spill.h. */
+#include "stream_spill.h"
+
+#include "stream.h"
+#include "wait.h"
+
+#include <stdlib.h>
+
+/* The drainer takes so many chunks of one stream before it looks after the others. */
+#define BATCH 16
+
+/* The overflow's list: chunks may be so much smaller than the stream's size before it bounds them. */
+#define SMALL_CHUNKS     16
+#define LIST_CHUNKS_MIN  1024
+#define LIST_CHUNKS_MAX  ((uint64_t)1 << 20)
+#define FOLDER_OTHERWISE "/tmp"
+
+static void run(struct tvc_hook_job *job);
+
+/* ---- life ---- */
+
+static uint32_t list_chunks(const trove_stream_options *options) {
+    uint64_t chunk_bytes = options->chunk_bytes != 0 ? options->chunk_bytes : TV_CHUNK_BYTES_DEFAULT;
+    uint64_t chunks = options->overflow_bytes / chunk_bytes;
+    if (chunks >= LIST_CHUNKS_MAX / SMALL_CHUNKS)
+        return LIST_CHUNKS_MAX;
+    return chunks < LIST_CHUNKS_MIN / SMALL_CHUNKS ? LIST_CHUNKS_MIN : (uint32_t)chunks * SMALL_CHUNKS;
+}
+
+static const char *folder(const trove_stream_options *options) {
+    const char *temporary = getenv("TMPDIR");
+    if (options->overflow_folder != NULL)
+        return options->overflow_folder;
+    return temporary != NULL && temporary[0] != '\0' ? temporary : FOLDER_OTHERWISE;
+}
+
+trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error) {
+    bool buffers = stream->direction == TROVE_DIRECTION_UPLOAD && options->backpressure == TROVE_BACKPRESSURE_BUFFER;
+    if (!buffers || stream->own_bytes) /* what is the program's already needs no other place to wait in */
+        return TROVE_OK;
+    struct tvc_spill *spill = &stream->upload.spill;
+    uint64_t memory_bytes = options->overflow_memory_bytes;
+    if (memory_bytes > options->overflow_bytes)
+        memory_bytes = options->overflow_bytes;
+    spill->memory_claimed = tvc_client_memory_claim(stream->client, memory_bytes, 0);
+    const struct tv_overflow_options bounds = {
+        .memory_bytes_max = spill->memory_claimed,
+        .bytes_max = options->overflow_bytes,
+        .chunks_max = list_chunks(options),
+        .folder = folder(options),
+    };
+    spill->job.run = run;
+    trove_status status = tvc_drainer_start(&stream->client->drainer, error);
+    return status == TROVE_OK ? tv_overflow_create(&bounds, &spill->overflow, error) : status;
+}
+
+void tvc_spill_fini(trove_stream *stream) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    tv_overflow_destroy(spill->overflow);
+    if (spill->memory_claimed > 0)
+        tvc_client_memory_return(stream->client, spill->memory_claimed);
+}
+
+/* ---- writing ---- */
+
+bool tvc_spill_takes(const trove_stream *stream, const struct tvc_chunk *chunk) {
+    bool library_made = chunk->wire.bytes == 0 && !chunk->handle.final;
+    return stream->upload.spill.overflow != NULL && !library_made;
+}
+
+static bool window_has_room(const trove_stream *stream) {
+    return !tv_sender_full(&stream->upload.sender) && tvc_stream_hooks_keep_up(stream);
+}
+
+bool tvc_spill_due(const trove_stream *stream, const struct tvc_chunk *chunk) {
+    return tvc_spill_takes(stream, chunk) && (stream->upload.spill.waiting.chunks > 0 || !window_has_room(stream));
+}
+
+/* Without the lock. */
+static trove_status push(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {
+    struct tv_overflow *overflow = stream->upload.spill.overflow;
+    const struct tv_chunk *wire = &chunk->wire;
+    const struct tv_overflow_chunk waiting = {.bytes = wire->bytes, .written_ns = wire->written_ns, .final = wire->final};
+    bool fits = tv_overflow_fits(overflow, wire->bytes);
+    trove_error why;
+    trove_status status = tv_overflow_push(overflow, &waiting, wire->iov, &why);
+    if (status == TROVE_OK)
+        return TROVE_OK;
+    trove_error told;
+    tv_error_set(&told, status, "%s/%.200s: %s", stream->bucket, stream->key, why.message);
+    if (fits)
+        tvc_stream_break(stream, &told);
+    return tv_error_copy(error, &told);
+}
+
+trove_status tvc_spill_push(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    pthread_mutex_t *lock = &stream->client->lock;
+    spill->pushing = true;
+    pthread_mutex_unlock(lock);
+    trove_status status = push(stream, chunk, error);
+    pthread_mutex_lock(lock);
+    spill->pushing = false;
+    pthread_cond_broadcast(&stream->changed);
+    if (status == TROVE_OK && tv_stream_state_terminal(stream->state))
+        status = tvc_stream_over(stream, error);
+    if (status != TROVE_OK)
+        return status;
+    spill->waiting.chunks++;
+    spill->waiting.bytes += chunk->wire.bytes;
+    spill->final = chunk->wire.final;
+    stream->counts.spilled.chunks++;
+    stream->counts.spilled.bytes += chunk->wire.bytes;
+    tvc_spill_wake(stream);
+    return TROVE_OK;
+}
+
+void tvc_spill_abandon(trove_stream *stream) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    if (spill->overflow == NULL)
+        return;
+    spill->stale_chunks += spill->waiting.chunks - (spill->moving ? 1 : 0);
+    spill->abandoned.chunks += spill->waiting.chunks;
+    spill->abandoned.bytes += spill->waiting.bytes;
+    spill->waiting = (struct tvc_sum){0};
+    spill->final = false;
+    spill->generation++;
+    tvc_spill_wake(stream);
+}
+
+/* ---- draining ---- */
+
+static bool has_room_for_oldest(const trove_stream *stream) {
+    const struct tvc_spill *spill = &stream->upload.spill;
+    return !tv_stream_state_terminal(stream->state) && spill->waiting.chunks > 0 && !spill->moving && window_has_room(stream);
+}
+
+/* Under the lock. */
+static bool has_work(const trove_stream *stream) {
+    return stream->upload.spill.stale_chunks > 0 || has_room_for_oldest(stream);
+}
+
+static void post(trove_stream *stream) {
+    tvc_stream_acquire(stream); /* the job's */
+    if (!tvc_hooks_post(&stream->client->drainer.jobs, &stream->upload.spill.job))
+        tvc_stream_release(stream); /* not the last: the caller has one */
+}
+
+void tvc_spill_wake(trove_stream *stream) {
+    if (stream->upload.spill.overflow != NULL && has_work(stream))
+        post(stream);
+}
+
+void tvc_spill_chunk_free(trove_stream *stream) {
+    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
+    if (upload && atomic_load(&stream->upload.spill.starved) && atomic_exchange(&stream->upload.spill.starved, false))
+        post(stream);
+}
+
+/* A chunk to be filled; NULL: the next one that comes back wakes the drainer. */
+static struct tvc_chunk *get_chunk(trove_stream *stream) {
+    atomic_bool *starved = &stream->upload.spill.starved;
+    struct tvc_chunk *chunk = tvc_chunks_get(stream->chunks, stream);
+    if (chunk != NULL)
+        return chunk;
+    atomic_store(starved, true);
+    chunk = tvc_chunks_get(stream->chunks, stream); /* one may have come back just before that */
+    if (chunk != NULL)
+        atomic_store(starved, false);
+    return chunk;
+}
+
+/* Takes the oldest chunk out of the overflow. Without the lock. */
+static trove_status pop(trove_stream *stream, struct tvc_chunk *chunk, uint64_t offset, trove_error *error) {
+    struct tv_overflow *overflow = stream->upload.spill.overflow;
+    struct tv_overflow_chunk oldest;
+    bool some = tv_overflow_peek(overflow, &oldest);
+    TV_ASSERT(some && oldest.bytes <= chunk->pool->chunk_bytes);
+    chunk->iov.iov_len = oldest.bytes;
+    trove_error why;
+    trove_status status = tv_overflow_pop(overflow, &chunk->iov, &why);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "%s/%.200s: %s", stream->bucket, stream->key, why.message);
+    struct tv_chunk *wire = &chunk->wire;
+    chunk->handle.final = wire->final = oldest.final;
+    wire->bytes = oldest.bytes;
+    wire->written_ns = oldest.written_ns;
+    wire->offset = offset;
+    tv_chunk_hash(wire);
+    return TROVE_OK;
+}
+
+/* Puts what was taken out into the window, unless it was given up meanwhile. Under the lock. True: the chunk is the window's. */
+static bool enter_window(trove_stream *stream, struct tvc_chunk *chunk, uint64_t generation, bool *demand) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    if (tv_stream_state_terminal(stream->state) || generation != spill->generation)
+        return false;
+    spill->waiting.chunks--;
+    spill->waiting.bytes -= chunk->wire.bytes;
+    spill->moved_chunks++;
+    *demand = tvc_upload_push(stream, &chunk->wire) || *demand;
+    pthread_cond_broadcast(&stream->changed);
+    return true;
+}
+
+/* Under the lock, which is let go of meanwhile. False: there is nothing more to be done for now. */
+static bool move_oldest(trove_stream *stream, bool *demand) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    pthread_mutex_t *lock = &stream->client->lock;
+    struct tvc_chunk *chunk = get_chunk(stream);
+    if (chunk == NULL)
+        return false;
+    uint64_t generation = spill->generation;
+    uint64_t offset = stream->upload.sender.next_offset; /* nobody else pushes while something waits */
+    spill->moving = true;
+    pthread_mutex_unlock(lock);
+    trove_error why;
+    trove_status status = pop(stream, chunk, offset, &why);
+    if (status != TROVE_OK)
+        tvc_stream_break(stream, &why);
+    pthread_mutex_lock(lock);
+    spill->moving = false;
+    if (status != TROVE_OK || !enter_window(stream, chunk, generation, demand))
+        tv_chunk_release(&chunk->wire);
+    return status == TROVE_OK;
+}
+
+/* Under the lock, which is let go of meanwhile. */
+static void forget_stale(trove_stream *stream) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    uint64_t chunks = spill->stale_chunks;
+    pthread_mutex_unlock(&stream->client->lock);
+    tv_overflow_discard(spill->overflow, chunks);
+    pthread_mutex_lock(&stream->client->lock);
+    spill->stale_chunks -= chunks;
+    pthread_cond_broadcast(&stream->changed);
+}
+
+static void run(struct tvc_hook_job *job) {
+    trove_stream *stream = (trove_stream *)((char *)job - offsetof(trove_stream, upload.spill.job));
+    bool demand = false;
+    bool go_on = true;
+    pthread_mutex_lock(&stream->client->lock);
+    if (stream->upload.spill.stale_chunks > 0)
+        forget_stale(stream);
+    for (unsigned moved = 0; moved < BATCH && go_on && has_room_for_oldest(stream); moved++)
+        go_on = move_oldest(stream, &demand);
+    if (go_on && has_work(stream))
+        post(stream);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_upload_pushed(stream, demand);
+    tvc_stream_release(stream);
+}
+
+/* ---- whole objects ---- */
+
+trove_status tvc_spill_wait(trove_stream *stream, uint64_t deadline_ns, uint64_t *left, trove_error *error) {
+    const struct tvc_spill *spill = &stream->upload.spill;
+    trove_status status = TROVE_OK;
+    bool in_time = true;
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t moved_before = spill->moved_chunks;
+    bool done = false;
+    for (;;) {
+        bool empty = spill->waiting.chunks == 0 && window_has_room(stream);
+        done = tv_stream_state_terminal(stream->state) || empty || spill->moved_chunks != moved_before;
+        if (done || !in_time)
+            break;
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    }
+    if (tv_stream_state_terminal(stream->state))
+        status = tvc_stream_over(stream, error);
+    else if (!done)
+        status = tvc_stream_late(stream, "the server has not taken a chunk", error);
+    *left = spill->waiting.chunks;
+    pthread_mutex_unlock(&stream->client->lock);
+    return status;
+}
