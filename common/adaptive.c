@@ -1,5 +1,6 @@
 #include "adaptive.h"
 
+#include "bounds.h"
 #include "status.h"
 
 #define ROUND_NS        UINT64_C(10000000)
@@ -38,6 +39,12 @@ void tv_adaptive_init(struct tv_adaptive *adaptive, uint64_t chunk_bytes_min, ui
         adaptive->size_count++;
     while (adaptive->size_index + 1 < adaptive->size_count && size_at(adaptive, adaptive->size_index + 1) <= chunk_bytes_first)
         adaptive->size_index++;
+}
+
+void tv_adaptive_init_for_stream(struct tv_adaptive *adaptive, uint64_t chunk_bytes_max) {
+    bool small = chunk_bytes_max < TV_ADAPTIVE_CHUNK_BYTES_MIN;
+    tv_adaptive_init(adaptive, small ? chunk_bytes_max : TV_ADAPTIVE_CHUNK_BYTES_MIN, chunk_bytes_max,
+                     TV_ADAPTIVE_CHUNK_BYTES_FIRST);
 }
 
 uint64_t tv_adaptive_chunk_bytes(const struct tv_adaptive *adaptive) {

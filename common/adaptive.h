@@ -75,6 +75,9 @@ struct tv_adaptive {
 void tv_adaptive_init(struct tv_adaptive *adaptive, uint64_t chunk_bytes_min, uint64_t chunk_bytes_max,
                       uint64_t chunk_bytes_first);
 
+/* For a stream whose chunks may have so many bytes at most. */
+void tv_adaptive_init_for_stream(struct tv_adaptive *adaptive, uint64_t chunk_bytes_max);
+
 /* The size to use for the next chunk. */
 uint64_t tv_adaptive_chunk_bytes(const struct tv_adaptive *adaptive);
 

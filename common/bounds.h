@@ -40,11 +40,16 @@
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
 /* Chunks and streams. */
-#define TV_CHUNK_BYTES_MIN             1
-#define TV_CHUNK_BYTES_MAX             (64 * TV_MIB)
-#define TV_CHUNK_BYTES_DEFAULT         (1 * TV_MIB)
-#define TV_CHANNEL_CHUNKS_MAX          1024
-#define TV_CHANNEL_CHUNKS_DEFAULT      16
+#define TV_CHUNK_BYTES_MIN        1
+#define TV_CHUNK_BYTES_MAX        (64 * TV_MIB)
+#define TV_CHUNK_BYTES_DEFAULT    (1 * TV_MIB)
+#define TV_CHANNEL_CHUNKS_MAX     1024
+#define TV_CHANNEL_CHUNKS_DEFAULT 16
+/* Backpressure "adaptive", where the client doesn't say: chunks up to so many times the usual size, in so much smaller a number. */
+#define TV_ADAPTIVE_CHUNK_FACTOR       4
+#define TV_ADAPTIVE_CHANNEL_FACTOR     2
+#define TV_ADAPTIVE_CHUNK_BYTES_MIN    (64 * TV_KIB)
+#define TV_ADAPTIVE_CHUNK_BYTES_FIRST  TV_BLOCK_BYTES /* whole blocks are hashed only once */
 #define TV_STREAMS_PER_CONN_MAX        16384
 #define TV_CALLS_PER_CONN_MAX          1024
 #define TV_REQUESTS_PER_CONN_BYTES_MAX (4 * TV_MIB) /* of the calls under way: names of full length in each */

@@ -24,12 +24,17 @@ static void spare_chunk(struct tv_chunk *chunk) {
     stream->spare_chunks[stream->spare_chunk_count++] = chunk;
 }
 
+static uint64_t chunk_bytes(const struct tvs_stream *stream) {
+    return stream->adaptive != NULL ? tv_adaptive_chunk_bytes(stream->adaptive) : stream->chunk_bytes;
+}
+
 /* Where the chunk at `at` ends: chunk_bytes further at most, and on a block where it can, so that later ones are cheap. */
 static uint64_t chunk_end(const struct tvs_stream *stream, uint64_t at) {
+    uint64_t bytes = chunk_bytes(stream);
     uint64_t inside = at % TV_BLOCK_BYTES;
-    uint64_t end = at - inside + stream->chunk_bytes / TV_BLOCK_BYTES * TV_BLOCK_BYTES;
-    if (stream->chunk_bytes < TV_BLOCK_BYTES)
-        end = stream->chunk_bytes < TV_BLOCK_BYTES - inside ? at + stream->chunk_bytes : at - inside + TV_BLOCK_BYTES;
+    uint64_t end = at - inside + bytes / TV_BLOCK_BYTES * TV_BLOCK_BYTES;
+    if (bytes < TV_BLOCK_BYTES)
+        end = bytes < TV_BLOCK_BYTES - inside ? at + bytes : at - inside + TV_BLOCK_BYTES;
     return end < stream->read_end ? end : stream->read_end;
 }
 
@@ -95,8 +100,21 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     return true;
 }
 
+void tvs_download_acked_locked(struct tvs_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns) {
+    if (stream->adaptive == NULL)
+        return;
+    uint64_t round_trip_ns = now_ns > chunk->written_ns ? now_ns - chunk->written_ns : 0;
+    tv_adaptive_acknowledged(stream->adaptive, chunk->bytes, chunk->bytes, round_trip_ns, now_ns);
+}
+
+void tvs_download_interrupted_locked(struct tvs_stream *stream) {
+    if (stream->adaptive != NULL)
+        tv_adaptive_interrupted(stream->adaptive);
+}
+
 void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
     tv_sender_seek(&stream->sender, offset, generation);
+    tvs_download_interrupted_locked(stream);
     tvs_read_ahead_move(&stream->ahead, offset);
     stream->generation = generation;
 }
@@ -202,6 +220,14 @@ static trove_status resolve_range(struct tvs_stream *stream, trove_error *error)
     return TROVE_OK;
 }
 
+static trove_status set_up_adaptive(struct tvs_stream *stream, trove_error *error) {
+    stream->adaptive = malloc(sizeof *stream->adaptive);
+    if (stream->adaptive == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    tv_adaptive_init_for_stream(stream->adaptive, stream->chunk_bytes);
+    return TROVE_OK;
+}
+
 static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
     trove_status status = resolve_range(stream, error);
     if (status == TROVE_OK)
@@ -209,6 +235,8 @@ static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
                                 error);
     if (status == TROVE_OK && stream->allow_gaps)
         status = tvs_wire_gaps_init(&stream->gaps, &stream->object, error);
+    if (status == TROVE_OK && stream->adapts)
+        status = set_up_adaptive(stream, error);
     if (status == TROVE_OK)
         status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)
@@ -356,6 +384,7 @@ void tvs_download_init(struct tvs_stream *stream) {
 }
 
 void tvs_download_fini(struct tvs_stream *stream) {
+    free(stream->adaptive);
     give_back(stream);
     tvs_read_ahead_fini(&stream->ahead);
     free(stream->chunks);

@@ -379,12 +379,32 @@ static trove_status choose_pool(struct tvs_stream *stream, const Trove__V1__Open
     return TROVE_OK;
 }
 
-static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
+/* What an adaptive stream may look for where its client leaves it to the server: more than the usual, as far as a window of such chunks fits
+ * the memory. */
+static uint64_t adaptive_chunk_bytes(const struct tvs_stream *stream) {
+    uint64_t window_bytes_max = tvs_budget_bytes(stream->budget) / 4;
+    uint64_t bytes = stream->terms.chunk_bytes;
+    for (unsigned factor = 2; factor <= TV_ADAPTIVE_CHUNK_FACTOR; factor *= 2)
+        if (bytes * 2 <= TV_CHUNK_BYTES_MAX && bytes * 2 * stream->channel_chunks <= window_bytes_max)
+            bytes *= 2;
+    return bytes;
+}
+
+static void choose_chunks(struct tvs_stream *stream, const Trove__V1__Open *open) {
+    stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : stream->terms.channel_chunks;
+    if (stream->adapts && open->channel_chunks == 0 && stream->channel_chunks > TV_ADAPTIVE_CHANNEL_FACTOR)
+        stream->channel_chunks /= TV_ADAPTIVE_CHANNEL_FACTOR;
     stream->chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : stream->terms.chunk_bytes;
+    if (stream->adapts && open->chunk_bytes == 0)
+        stream->chunk_bytes = adaptive_chunk_bytes(stream);
+}
+
+static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
+    stream->adapts = open->backpressure == TROVE__V1__BACKPRESSURE__ADAPTIVE;
+    choose_chunks(stream, open);
     uint64_t slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
     if (stream->chunk_bytes > slice_bytes) /* it is credited, and cut into frames, by the chunk */
         stream->chunk_bytes = slice_bytes;
-    stream->channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : stream->terms.channel_chunks;
     /* A window that is more than a quarter of everything would only wait in line with itself. */
     uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
     if (stream->channel_chunks > fits)

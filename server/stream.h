@@ -8,6 +8,7 @@
 #ifndef TVS_STREAM_H
 #define TVS_STREAM_H
 
+#include "adaptive.h"
 #include "read_ahead.h"
 #include "receiver.h"
 #include "sender.h"
@@ -78,6 +79,7 @@ struct tvs_stream {
     uint64_t range_length;
     bool lossy;
     bool drops;                         /* download: a full queue loses its oldest chunk */
+    bool adapts;                        /* download: chunks have the size that goes best */
     bool allow_gaps;                    /* download */
     struct tvs_put_options put_options; /* strings belong to `memory` */
     void *memory;
@@ -137,9 +139,10 @@ struct tvs_stream {
     struct tv_chunk *chunks;        /* for the window, without memory: channel_chunks of them */
     struct tv_chunk **spare_chunks; /* those that aren't in the window */
     uint32_t spare_chunk_count;
-    uint64_t read_end;  /* where the range ends in the object; constant once begun */
-    bool parked;        /* its read-ahead was dropped for others: no reading until the transport asks for data */
-    uint64_t pulled_ns; /* when the transport last did */
+    struct tv_adaptive *adaptive; /* NULL: they have the stream's size; constant once begun */
+    uint64_t read_end;            /* where the range ends in the object; constant once begun */
+    bool parked;                  /* its read-ahead was dropped for others: no reading until the transport asks for data */
+    uint64_t pulled_ns;           /* when the transport last did */
     bool complete_sent;
 
     struct tvs_acquire acquire; /* belongs to the pool while the place is awaited; holds a reference then */
@@ -248,6 +251,10 @@ bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
  * sent, or it has to be read first. Under the lock; the caller lets the strand run afterwards. */
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run);
+/* A chunk of the window was acknowledged. Under the lock. */
+void tvs_download_acked_locked(struct tvs_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns);
+/* The stream stands still, or stood, for a reason that isn't its client's speed. Under the lock. */
+void tvs_download_interrupted_locked(struct tvs_stream *stream);
 /* Goes on at `offset`. Under the lock. */
 void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 /* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */

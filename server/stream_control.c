@@ -29,7 +29,9 @@ trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream
         return TROVE_OK;
     }
     trove_status status = apply(stream, event, error);
-    if (stream->state == TROVE_STREAM_ACTIVE && stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+        tvs_download_interrupted_locked(stream);
+    else if (stream->state == TROVE_STREAM_ACTIVE)
         (void)tvs_upload_grant_locked(stream); /* the caller wakes the ring in any case */
     *run |= tvs_stream_schedule(stream);
     return status;

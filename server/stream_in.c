@@ -51,6 +51,7 @@ static void count_acked(void *context, const struct tv_chunk *chunk) {
     struct tvs_stream *stream = context;
     uint64_t now_ns = stream->progress_ns; /* on_ack has just set it */
     tvs_stream_count_locked(stream, chunk->bytes, true, now_ns > chunk->written_ns ? now_ns - chunk->written_ns : 0);
+    tvs_download_acked_locked(stream, chunk, now_ns);
 }
 
 static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct after *after) {

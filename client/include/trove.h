@@ -285,9 +285,9 @@ typedef enum trove_stream_state {
 typedef enum trove_backpressure {
     TROVE_BACKPRESSURE_BLOCK = 0, /* a write waits until the consumer catches up */
     TROVE_BACKPRESSURE_DROP = 1,
-    TROVE_BACKPRESSURE_BUFFER = 2, /* upload: it goes to an overflow, and the write doesn't wait; download: as block */
-    TROVE_BACKPRESSURE_ADAPTIVE = 3,
-    TROVE_BACKPRESSURE_DEFAULT = 4, /* that of the client's pool (see trove_pool_options); BLOCK without one */
+    TROVE_BACKPRESSURE_BUFFER = 2,   /* upload: it goes to an overflow, and the write doesn't wait; download: as block */
+    TROVE_BACKPRESSURE_ADAPTIVE = 3, /* as block, and the sender looks for the size of chunks that goes best */
+    TROVE_BACKPRESSURE_DEFAULT = 4,  /* that of the client's pool (see trove_pool_options); BLOCK without one */
 } trove_backpressure;
 
 typedef enum trove_control {
@@ -351,7 +351,7 @@ typedef struct trove_stream_hooks {
 
 typedef struct trove_stream_options {
     size_t struct_bytes;
-    uint64_t chunk_bytes;            /* 1 to 64 MiB; 0: the pool's default. The server may answer with less */
+    uint64_t chunk_bytes;            /* 1 to 64 MiB; 0: the pool's default (1 MiB). The server may answer with less */
     uint32_t channel_chunks;         /* chunks that may be queued and under way at once; 0: the pool's default (16) */
     const char *pool;                /* NULL: the server's default pool */
     trove_backpressure backpressure; /* default TROVE_BACKPRESSURE_DEFAULT */
@@ -395,7 +395,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_open(trove_client *client,
 /* Moves an idle stream to active. Doesn't wait. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_start(trove_stream *stream, trove_error *error);
 
-/* Takes a chunk with room for the stream's chunk size from its pool. Blocks while all are in use (that is backpressure).
+/* Takes a chunk with room for the stream's chunk size (adaptive: for what trove_stream_chunk_bytes_next says) from its pool. Blocks
+ * while all are in use (that is backpressure).
  * The chunk is the caller's until trove_stream_write takes it or trove_stream_chunk_put gives it back. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                                 trove_error *error);
@@ -494,7 +495,12 @@ TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte
 TROVE_API trove_stream_state trove_stream_state_get(const trove_stream *stream);
 TROVE_API const char *trove_stream_state_name(trove_stream_state state); /* "idle", ...; static memory */
 TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as agreed with the server */
-TROVE_API uint64_t trove_stream_id(const trove_stream *stream);          /* the server's, for `trove streams` */
+/* Upload: the size that the next chunk should have; trove_stream_chunk_get goes by it. With TROVE_BACKPRESSURE_ADAPTIVE it moves while bytes
+ * are acknowledged, between 64 KiB and the stream's chunk size: towards the smallest with which they are within 2 % as fast as with
+ * the best. Chunks of other sizes are taken as well, and tell it nothing. With another backpressure, and on downloads, where
+ * the server chooses: the stream's chunk size. */
+TROVE_API uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream);
+TROVE_API uint64_t trove_stream_id(const trove_stream *stream); /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
 
 /* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. */

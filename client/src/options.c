@@ -166,8 +166,6 @@ static trove_status check_download(const trove_stream_options *options, trove_er
 static trove_status check_implemented(const trove_stream_options *options, trove_direction direction, trove_error *error) {
     if (direction == TROVE_DIRECTION_BIDI)
         return TV_FAIL(error, UNIMPLEMENTED, "bidirectional streams are not implemented yet; open an upload and a download");
-    if (options->backpressure == TROVE_BACKPRESSURE_ADAPTIVE)
-        return TV_FAIL(error, UNIMPLEMENTED, "this backpressure is not implemented yet; use TROVE_BACKPRESSURE_BLOCK");
     if (options->resumable)
         return TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
     return TROVE_OK;

@@ -11,7 +11,9 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
         status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
         if (status != TROVE_OK)
             return status;
-        size_t bytes = size - at < stream->chunk_bytes ? size - at : stream->chunk_bytes;
+        size_t bytes = (size_t)tvc_upload_chunk_bytes(stream);
+        if (bytes > size - at)
+            bytes = size - at;
         chunk->iov = (struct iovec){(void *)(data + at), bytes};
         chunk->wire.bytes = bytes;
         at += bytes;

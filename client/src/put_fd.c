@@ -71,10 +71,9 @@ static trove_status read_head(const struct tvc_transfer *transfer, struct source
 
 /* ---- by way of a stream ---- */
 
-/* Fills a chunk: what is left of the head, then from the descriptor. */
+/* Fills a chunk with so many bytes, if there are as many: what is left of the head, then from the descriptor. */
 static trove_status fill(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
-                         uint64_t offset, struct tvc_chunk *chunk, size_t *filled, trove_error *error) {
-    size_t wanted = (size_t)stream->chunk_bytes;
+                         uint64_t offset, struct tvc_chunk *chunk, size_t wanted, size_t *filled, trove_error *error) {
     if (source->is_file && source->size - offset < wanted)
         wanted = (size_t)(source->size - offset);
     size_t head = 0;
@@ -121,8 +120,9 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
     if (status != TROVE_OK)
         return status;
     size_t bytes = 0;
-    status = fill(transfer, stream, source, *offset, chunk, &bytes, error);
-    *end = bytes < stream->chunk_bytes || (source->is_file && *offset + bytes == source->size);
+    size_t wanted = (size_t)tvc_upload_chunk_bytes(stream);
+    status = fill(transfer, stream, source, *offset, chunk, wanted, &bytes, error);
+    *end = bytes < wanted || (source->is_file && *offset + bytes == source->size);
     if (status == TROVE_OK && source->is_file && *end && *offset + bytes < source->size)
         status = changed(transfer, source, "shrank", error);
     if (status == TROVE_OK) {

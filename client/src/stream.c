@@ -38,6 +38,7 @@ static void destroy(trove_stream *stream) {
     if (stream->direction == TROVE_DIRECTION_UPLOAD) {
         tvc_block_sums_fini(&stream->upload.sums);
         tvc_spill_fini(stream);
+        free(stream->upload.adaptive);
     } else {
         tvc_block_sums_fini(&stream->download.sums);
     }
@@ -68,6 +69,8 @@ trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, t
     if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->rate.begun_ns == 0)
         tv_rate_begin(&stream->rate, tv_now_ns());
     bool is_paused = stream->state == TROVE_STREAM_PAUSED;
+    if (is_paused != was_paused && stream->direction == TROVE_DIRECTION_UPLOAD)
+        tvc_upload_interrupted(stream);
     if (stream->member.pool != NULL && is_paused != was_paused)
         tvc_pool_paused(stream, is_paused);
     if (status == TROVE_OK)
@@ -220,6 +223,10 @@ trove_stream_state trove_stream_state_get(const trove_stream *stream) {
 
 uint64_t trove_stream_chunk_bytes(const trove_stream *stream) {
     return stream->chunk_bytes;
+}
+
+uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream) {
+    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvc_upload_chunk_bytes(stream) : stream->chunk_bytes;
 }
 
 uint64_t trove_stream_id(const trove_stream *stream) {

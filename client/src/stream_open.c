@@ -127,8 +127,11 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
     if (open->chunk_bytes > limits->chunk_bytes_max)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: chunks of %llu bytes; this server takes at most %llu", stream->bucket,
                        stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
-    uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : TV_CHUNK_BYTES_DEFAULT;
-    uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : TV_CHANNEL_CHUNKS_DEFAULT;
+    bool adaptive = stream->backpressure == TROVE_BACKPRESSURE_ADAPTIVE;
+    uint64_t usual_bytes = TV_CHUNK_BYTES_DEFAULT * (adaptive ? TV_ADAPTIVE_CHUNK_FACTOR : 1);
+    uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : usual_bytes;
+    uint64_t usual_chunks = adaptive ? TV_CHANNEL_CHUNKS_DEFAULT / TV_ADAPTIVE_CHANNEL_FACTOR : TV_CHANNEL_CHUNKS_DEFAULT;
+    uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : usual_chunks;
     uint64_t count = channel_chunks + spare_chunks(stream);
     bool download = stream->direction == TROVE_DIRECTION_DOWNLOAD;
     if (!stream->own_bytes && !take_left_chunks(stream, chunk_bytes, count)) {
@@ -242,6 +245,12 @@ static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened
         return status;
     tv_sender_credit(&upload->sender, opened->credit, 0);
     upload->busy_ns = tv_now_ns();
+    if (stream->backpressure == TROVE_BACKPRESSURE_ADAPTIVE) {
+        upload->adaptive = malloc(sizeof *upload->adaptive);
+        if (upload->adaptive == NULL)
+            return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+        tv_adaptive_init_for_stream(upload->adaptive, stream->chunk_bytes);
+    }
     return TROVE_OK;
 }
 

@@ -15,9 +15,29 @@
 
 /* An upload without anything to send gives its credit up after this. */
 #define IDLE_NS UINT64_C(1000000000)
+/* One that hasn't for so long tells nothing about the server's speed. */
+#define STILL_NS UINT64_C(10000000)
 
 uint64_t tvc_upload_window(const trove_stream *stream) {
     return stream->channel_chunks * stream->chunk_bytes;
+}
+
+/* ---- sizes ---- */
+
+uint64_t tvc_upload_chunk_bytes(const trove_stream *stream) {
+    const struct tvc_upload *upload = &stream->upload;
+    if (upload->adaptive == NULL)
+        return stream->chunk_bytes;
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t bytes = tv_adaptive_chunk_bytes(upload->adaptive);
+    uint64_t inside = upload->next_offset % (bytes < TV_BLOCK_BYTES ? bytes : TV_BLOCK_BYTES);
+    pthread_mutex_unlock(&stream->client->lock);
+    return bytes - inside;
+}
+
+void tvc_upload_interrupted(trove_stream *stream) {
+    if (stream->upload.adaptive != NULL)
+        tv_adaptive_interrupted(stream->upload.adaptive);
 }
 
 /* ---- writing ---- */
@@ -93,8 +113,11 @@ static void lose_oldest(trove_stream *stream, trove_drop *lost) {
 
 bool tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
     struct tvc_upload *upload = &stream->upload;
+    uint64_t now_ns = tv_now_ns();
+    if (tv_sender_settled(&upload->sender) && now_ns > upload->busy_ns + STILL_NS)
+        tvc_upload_interrupted(stream);
     tv_sender_push(&upload->sender, wire);
-    upload->busy_ns = tv_now_ns();
+    upload->busy_ns = now_ns;
     bool demand = upload->demand_bytes == 0;
     upload->demand_bytes = tvc_upload_window(stream);
     return demand;
@@ -375,6 +398,8 @@ static void chunk_acked(void *context, const struct tv_chunk *chunk) {
         .durable_offset = upload->durable_offset,
         .latency_ns = acked->now_ns - chunk->written_ns,
     };
+    if (upload->adaptive != NULL)
+        tv_adaptive_acknowledged(upload->adaptive, chunk->bytes, chunk->bytes, ack.latency_ns, acked->now_ns);
     if (chunk->bytes > 0 || tvc_chunk_of_wire(chunk)->handle.final) /* not the library's own, which only ends the stream */
         tvc_stream_acked(acked->stream, &ack);
 }
@@ -451,6 +476,7 @@ void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation)
     upload->received_offset = offset;
     upload->sought = true;
     tvc_spill_abandon(stream);
+    tvc_upload_interrupted(stream);
 }
 
 void tvc_upload_end(trove_stream *stream) {

@@ -2,6 +2,7 @@
 #ifndef TVC_STREAM_UPLOAD_H
 #define TVC_STREAM_UPLOAD_H
 
+#include "adaptive.h"
 #include "block_sums.h"
 #include "conn.h"
 #include "sender.h"
@@ -28,6 +29,8 @@ struct tvc_upload {
     uint64_t bytes_sent;
     uint64_t chunks_sent;
 
+    struct tv_adaptive *adaptive; /* NULL: chunks have the stream's size; constant once the stream is open */
+
     struct tvc_spill spill; /* its own rules */
 };
 
@@ -48,6 +51,12 @@ void tvc_upload_pushed(trove_stream *stream, bool demand);
 
 /* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
+
+/* What the next chunk should have: the stream's size, or what its adaptive backpressure says. A change of size is made good for at once, by one
+ * chunk that ends on a multiple of it: chunks that begin inside a block would be hashed twice ever after. Without the lock. */
+uint64_t tvc_upload_chunk_bytes(const trove_stream *stream);
+/* The stream stands still, or stood, for a reason that isn't the server's speed. Under the lock. */
+void tvc_upload_interrupted(trove_stream *stream);
 
 /* Bytes that the window may hold. */
 uint64_t tvc_upload_window(const trove_stream *stream);

@@ -236,6 +236,7 @@ static void call_upload(struct call *call) {
                    &error);
     }
     IN_HOOK(trove_stream_offset(stream) == 1200 * KIB && trove_stream_chunk_bytes(stream) == 100 * KIB);
+    IN_HOOK(trove_stream_chunk_bytes_next(stream) == 100 * KIB);
     OK_IN_HOOK(trove_stream_complete(stream, 0, NULL, &error), &error);
     trove_stream_release(stream);
 }
