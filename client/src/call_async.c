@@ -195,8 +195,9 @@ trove_status trove_put_async(trove_client *client, const char *bucket, const cha
     call->done = done;
     call->done_context = context;
     trove_stream_options options;
-    trove_stream_options_init(&options);
-    status = keep(call, bucket, key, data, size, error);
+    status = tvc_stream_options_take(NULL, &options, error);
+    if (status == TROVE_OK)
+        status = keep(call, bucket, key, data, size, error);
     if (status == TROVE_OK)
         status = tvc_inline_put_start(client, call, bucket, key, data, size, &options, error);
     if (status != TROVE_OK)
