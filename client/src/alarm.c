@@ -5,7 +5,12 @@
 #include "pool.h"
 #include "stream_limit.h"
 
+/* Thousands of limits that are due at different moments are looked at together, a thousand times a second at most. */
+#define STEP_NS UINT64_C(1000000)
+
 void tvc_alarm_by(struct trove_client *client, uint64_t due_ns) {
+    if (due_ns < UINT64_MAX - STEP_NS)
+        due_ns += STEP_NS - 1 - (due_ns + STEP_NS - 1) % STEP_NS;
     if (due_ns >= client->alarm_due_ns || client->phase == TVC_LOST) /* the timers may be gone */
         return;
     client->alarm_due_ns = due_ns;
