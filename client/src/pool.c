@@ -17,6 +17,13 @@ void tvc_pool_acquire(struct trove_pool *pool) {
     atomic_fetch_add_explicit(&pool->references, 1, memory_order_relaxed);
 }
 
+void tvc_pool_free(struct trove_pool *pool) {
+    free(pool->limit);
+    free(pool->server_pool);
+    free(pool->name);
+    free(pool);
+}
+
 void tvc_pool_release(struct trove_pool *pool) {
     if (atomic_fetch_sub_explicit(&pool->references, 1, memory_order_acq_rel) != 1)
         return;
@@ -31,10 +38,7 @@ void tvc_pool_release(struct trove_pool *pool) {
     client->pool_count--;
     pthread_mutex_unlock(&client->lock);
     pthread_cond_destroy(&pool->changed);
-    free(pool->limit);
-    free(pool->server_pool);
-    free(pool->name);
-    free(pool);
+    tvc_pool_free(pool);
     tvc_client_release(client);
 }
 

@@ -45,13 +45,6 @@ static trove_status enlist(struct trove_client *client, trove_pool *pool, trove_
     return status;
 }
 
-static void free_pool(trove_pool *pool) {
-    free(pool->limit);
-    free(pool->server_pool);
-    free(pool->name);
-    free(pool);
-}
-
 static trove_status make(trove_client *client, const char *name, const trove_pool_options *options, trove_pool **pool_out,
                          trove_error *error) {
     trove_pool *pool = calloc(1, sizeof *pool);
@@ -68,7 +61,7 @@ static trove_status make(trove_client *client, const char *name, const trove_poo
     bool whole = pool->name != NULL && (options->server_pool == NULL || pool->server_pool != NULL) &&
                  (options->bytes_per_second == 0 || pool->limit != NULL);
     if (!whole) {
-        free_pool(pool);
+        tvc_pool_free(pool);
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a pool");
     }
     atomic_init(&pool->references, 1);
@@ -96,7 +89,7 @@ trove_status trove_pool_create(trove_client *client, const char *name, const tro
     status = enlist(client, pool, error);
     pthread_mutex_unlock(&client->lock);
     if (status != TROVE_OK) {
-        free_pool(pool);
+        tvc_pool_free(pool);
         return status;
     }
     tvc_cond_init(&pool->changed);
