@@ -4,6 +4,7 @@
 #include "get_list.h"
 #include "human.h"
 #include "local_path.h"
+#include "losses.h"
 #include "object_name.h"
 #include "object_output.h"
 #include "options.h"
@@ -80,6 +81,13 @@ static void say_fetched(struct cli_output *output, const char *file, const trove
     cli_output_json(output, result);
 }
 
+static void say_lost(struct cli_output *output, const trove_object_info *info, const trove_stream_metrics *metrics,
+                     bool has_result) {
+    char *object = cli_format("%s/%s", info->bucket, info->key);
+    cli_losses_say(output, object, metrics, has_result);
+    free(object);
+}
+
 /* ---- one object ---- */
 
 /* The current folder is meant where no file is given: there not even a link is followed, and a key "x/-" is a file named "-". */
@@ -144,6 +152,8 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         cli_progress_item_end(&item, code == CLI_EXIT_OK);
         cli_progress_stop(&progress);
     }
+    if (code == CLI_EXIT_OK)
+        say_lost(&context->output, info, &metrics, !to_stdout);
     if (code == CLI_EXIT_OK && !to_stdout)
         say_fetched(&context->output, shown, info, &metrics);
     trove_object_info_free(info);
@@ -188,8 +198,10 @@ static enum cli_exit get_file(void *input, size_t index) {
         code = cli_fetch_run(&fetch, &target, &info);
     else
         code = cli_fetch_fail_local(&fetch, &error);
-    if (code == CLI_EXIT_OK)
+    if (code == CLI_EXIT_OK) {
+        say_lost(&get->context->output, info, &metrics, true);
         say_fetched(&get->context->output, file, info, &metrics);
+    }
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);
     free(file);

@@ -1,6 +1,7 @@
 /* cmd_put.c - trove put: files, folders or standard input become objects. */
 #include "commands.h"
 #include "human.h"
+#include "losses.h"
 #include "object_output.h"
 #include "options.h"
 #include "parallel.h"
@@ -102,6 +103,7 @@ static trove_status open_source(const struct cli_put_file *file, int *fd, trove_
 
 static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info,
                        const trove_stream_metrics *metrics) {
+    cli_losses_say(output, object, metrics, true);
     if (!output->json) {
         cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
         return;

@@ -45,5 +45,8 @@ void cli_object_json_add_metrics(json_t *object, const trove_stream_metrics *met
     json_object_set_new(transfer, "p90_ns", cli_json_number(metrics->latency_p90_ns));
     json_object_set_new(transfer, "p99_ns", cli_json_number(metrics->latency_p99_ns));
     json_object_set_new(transfer, "retries", cli_json_number(metrics->chunks_resent));
+    json_object_set_new(transfer, "dropped_chunks", cli_json_number(metrics->chunks_dropped));
+    json_object_set_new(transfer, "dropped_bytes", cli_json_number(metrics->bytes_dropped));
+    json_object_set_new(transfer, "spilled_bytes", cli_json_number(metrics->bytes_spilled));
     json_object_set_new(object, "transfer", transfer);
 }

@@ -97,6 +97,10 @@ void cli_output_json(struct cli_output *output, json_t *value_move) {
     print_json(output, stdout, value_move);
 }
 
+void cli_output_json_note(struct cli_output *output, json_t *value_move) {
+    print_json(output, stderr, value_move);
+}
+
 bool cli_output_works(struct cli_output *output) {
     pthread_mutex_lock(&output->lock);
     bool works = output->stdout_error == 0;

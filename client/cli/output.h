@@ -46,6 +46,9 @@ enum cli_exit cli_output_failure(struct cli_output *output, const struct cli_fai
 /* A remark on standard error that is no failure; nothing when quiet or with JSON. */
 void cli_output_note(struct cli_output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A remark on standard error as one line of JSON; takes the reference. */
+void cli_output_json_note(struct cli_output *output, json_t *value_move);
+
 /* Replaces the progress line (NULL: takes it away). Only called where standard error is a terminal. */
 void cli_output_status(struct cli_output *output, const char *line);
 

@@ -4,8 +4,30 @@
 #include "parallel.h"
 #include "parse.h"
 
+#include <string.h>
+
 static const uint32_t ACQUIRE_TIMEOUT_MS = 30000;
 static const uint64_t CHUNK_BYTES_MAX = UINT64_C(64) << 20; /* trove_stream_options.chunk_bytes */
+
+static const struct {
+    const char *name;
+    trove_backpressure backpressure;
+} modes[] = {
+    {"block", TROVE_BACKPRESSURE_BLOCK},
+    {"drop", TROVE_BACKPRESSURE_DROP},
+    {"buffer", TROVE_BACKPRESSURE_BUFFER},
+    {"adaptive", TROVE_BACKPRESSURE_ADAPTIVE},
+};
+
+static void parse_backpressure(const char *argument, const struct argp_state *state, struct cli_transfer_values *values) {
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(argument, modes[i].name) != 0)
+            continue;
+        values->backpressure = modes[i].backpressure;
+        return;
+    }
+    argp_error(state, "--backpressure takes block, drop, buffer or adaptive, not '%s'", argument);
+}
 
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values) {
     switch (key) {
@@ -25,6 +47,9 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
     case CLI_KEY_POOL:
         values->pool = argument;
         return 0;
+    case CLI_KEY_BACKPRESSURE:
+        parse_backpressure(argument, state, values);
+        return 0;
     default:
         return cli_conditions_parse(key, argument, state, &values->conditions);
     }
@@ -37,6 +62,8 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     options.conditions = values->conditions;
     options.client_pool = values->bandwidth.pool;
     options.pool = values->pool;
+    options.backpressure = values->backpressure;
+    options.lossy = values->backpressure == TROVE_BACKPRESSURE_DROP;
     options.acquire_timeout_ms = timeout_ms > 0 ? timeout_ms : ACQUIRE_TIMEOUT_MS;
     return options;
 }

@@ -14,11 +14,13 @@ struct cli_transfer_values {
     trove_conditions conditions;
     struct cli_bandwidth bandwidth;
     const char *pool;
+    trove_backpressure backpressure; /* 0: block */
 };
 
 enum {
     CLI_KEY_CHUNK_SIZE = 0x2000,
     CLI_KEY_POOL,
+    CLI_KEY_BACKPRESSURE,
 };
 
 /* `cat` has this one alone. */
@@ -28,7 +30,17 @@ enum {
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
         {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_BWLIMIT_OPTION,   \
-        CLI_POOL_OPTION, CLI_CONDITION_OPTIONS
+        CLI_POOL_OPTION,                                                                                                         \
+        {"backpressure",                                                                                                         \
+         CLI_KEY_BACKPRESSURE,                                                                                                   \
+         "MODE",                                                                                                                 \
+         0,                                                                                                                      \
+         "When the other end doesn't keep up: `block' waits (the default); `drop' loses what has waited longest, for live "      \
+         "sources, and says how much (it reads as zeros; `get' needs --allow-gaps for what `put' lost); `buffer' keeps up to 1 " \
+         "GiB of a put in memory and a file in $TMPDIR, so that a source that can't wait doesn't have to (`get' waits); "        \
+         "`adaptive' waits and looks for the chunk size that goes best, up to --chunk-size",                                     \
+         0},                                                                                                                     \
+        CLI_CONDITION_OPTIONS
 
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);

@@ -284,9 +284,11 @@ typedef enum trove_stream_state {
 
 typedef enum trove_backpressure {
     TROVE_BACKPRESSURE_BLOCK = 0, /* a write waits until the consumer catches up */
-    TROVE_BACKPRESSURE_DROP = 1,
-    TROVE_BACKPRESSURE_BUFFER = 2,   /* upload: it goes to an overflow, and the write doesn't wait; download: as block */
-    TROVE_BACKPRESSURE_ADAPTIVE = 3, /* as block, and the sender looks for the size of chunks that goes best */
+    TROVE_BACKPRESSURE_DROP = 1,  /* the oldest chunk that waits is lost, and told (lossy streams only) */
+    /* Upload: the chunk goes to an overflow, and the write doesn't wait. Download: as block, for what isn't read yet waits in the server's
+     * store, in order and without a bound: that is the overflow. */
+    TROVE_BACKPRESSURE_BUFFER = 2,
+    TROVE_BACKPRESSURE_ADAPTIVE = 3, /* as block, and the sender looks for the chunk size that goes best */
     TROVE_BACKPRESSURE_DEFAULT = 4,  /* that of the client's pool (see trove_pool_options); BLOCK without one */
 } trove_backpressure;
 
@@ -410,7 +412,8 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
  * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a time.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed;
  * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes has of
- * full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream. */
+ * full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream, with the same status; a folder that isn't there, or that the
+ * program may not write to, with FAILED_PRECONDITION. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
 
@@ -562,7 +565,7 @@ TROVE_API void trove_pool_options_init(trove_pool_options *options);
 
 /* Makes a pool. `name` is for messages, 1 to 63 bytes. `options` may be NULL. On success *pool is the caller's, to be given back
  * by trove_pool_close. Doesn't wait. Both timeouts are held while a stream is paused.
- * Errors: INVALID_ARGUMENT, UNIMPLEMENTED (a backpressure), RESOURCE_EXHAUSTED (TROVE_POOLS_MAX, memory), UNAVAILABLE. */
+ * Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TROVE_POOLS_MAX, memory), UNAVAILABLE. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_pool_create(trove_client *client, const char *name,
                                                            const trove_pool_options *options, trove_pool **pool,
                                                            trove_error *error);

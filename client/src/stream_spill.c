@@ -86,8 +86,10 @@ static trove_status push(trove_stream *stream, const struct tvc_chunk *chunk, tr
     trove_status status = tv_overflow_push(overflow, &waiting, wire->iov, &why);
     if (status == TROVE_OK)
         return TROVE_OK;
+    /* Elsewhere these two are about the object. */
+    bool local = status == TROVE_NOT_FOUND || status == TROVE_PERMISSION_DENIED;
     trove_error told;
-    tv_error_set(&told, status, "%s/%.200s: %s", stream->bucket, stream->key, why.message);
+    tv_error_set(&told, local ? TROVE_FAILED_PRECONDITION : status, "%s/%.200s: %s", stream->bucket, stream->key, why.message);
     if (fits)
         tvc_stream_break(stream, &told);
     return tv_error_copy(error, &told);

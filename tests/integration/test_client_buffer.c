@@ -349,10 +349,10 @@ static void test_no_folder_fails_the_stream(void **state) {
     buffer_options(&options);
     options.overflow_folder = "/nowhere/at/all";
     trove_stream *stream = open_paused(test, test->client, "no-folder", &options, WINDOW + 2); /* so far memory does */
-    CHECK_FAILS(write_one(stream, test->bytes, &error), NOT_FOUND, "/nowhere/at/all", &error);
+    CHECK_FAILS(write_one(stream, test->bytes, &error), FAILED_PRECONDITION, "/nowhere/at/all", &error);
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_FAILED);
     assert_int_equal(check_account(stream).chunks_abandoned, WINDOW + 2);
-    CHECK_FAILS(trove_stream_complete(stream, 0, NULL, &error), NOT_FOUND, "no-folder", &error);
+    CHECK_FAILS(trove_stream_complete(stream, 0, NULL, &error), FAILED_PRECONDITION, "no-folder", &error);
     trove_stream_release(stream);
 }
 

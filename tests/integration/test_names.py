@@ -322,7 +322,9 @@ class JsonTest(ServerTest):
         self.assertRegex(stored["etag"], "^[0-9a-f]{32}$")
         self.assertRegex(stored["modified"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$")
         transfer = stored.pop("transfer")
-        self.assertEqual(list(transfer), ["p50_ns", "p90_ns", "p99_ns", "retries"])
+        self.assertEqual(list(transfer), [
+            "p50_ns", "p90_ns", "p99_ns", "retries", "dropped_chunks", "dropped_bytes", "spilled_bytes",
+        ])  # fmt: skip
         self.assertGreater(transfer["p50_ns"], 0)
         info = run("stat", self.name("a/key"))[0]
         self.assertEqual({**info, "source": str(source)}, stored)

@@ -277,6 +277,29 @@ static void sizes_and_bounds(void **state) {
     }
 }
 
+static void bounds_of_a_stream(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t max, least, begins;
+    } rows[] = {
+        {"the usual", 4 * MIB, 64 * KIB, 256 * KIB},
+        {"the largest", 64 * MIB, 64 * KIB, 256 * KIB},
+        {"not a block", 100 * KIB, 64 * KIB, 100 * KIB},
+        {"only one size", 64 * KIB, 64 * KIB, 64 * KIB},
+        {"below the bound", 64 * KIB - 1, 64 * KIB - 1, 64 * KIB - 1},
+        {"one byte", 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unit_row(rows[i].name);
+        struct tv_adaptive adaptive;
+        tv_adaptive_init_for_stream(&adaptive, rows[i].max);
+        assert_int_equal(adaptive.chunk_bytes_min, rows[i].least);
+        assert_int_equal(adaptive.chunk_bytes_max, rows[i].max);
+        assert_int_equal(tv_adaptive_chunk_bytes(&adaptive), rows[i].begins);
+    }
+}
+
 /* A thousand acknowledgements, one a millisecond, of chunks written 16 before. */
 static uint64_t acknowledge_many(struct tv_adaptive *adaptive, uint64_t *now_ns, uint64_t chunk_bytes, bool interrupt) {
     uint64_t next = tv_adaptive_chunk_bytes(adaptive);
@@ -317,11 +340,9 @@ static void empty_and_immediate_chunks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settles_near_the_optimum),
-        cmocka_unit_test(follows_a_peer_that_changes),
-        cmocka_unit_test(no_constant_would_pass),
-        cmocka_unit_test(sizes_and_bounds),
-        cmocka_unit_test(what_is_not_of_the_size_in_use_is_not_measured),
+        cmocka_unit_test(settles_near_the_optimum),   cmocka_unit_test(follows_a_peer_that_changes),
+        cmocka_unit_test(no_constant_would_pass),     cmocka_unit_test(sizes_and_bounds),
+        cmocka_unit_test(bounds_of_a_stream),         cmocka_unit_test(what_is_not_of_the_size_in_use_is_not_measured),
         cmocka_unit_test(empty_and_immediate_chunks),
     };
     return cmocka_run_group_tests_name("adaptive", tests, NULL, NULL);
