@@ -75,6 +75,23 @@ bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap) {
     return tv_sender_next_gap(&stream->sender, gap);
 }
 
+/* Whether the pool's bandwidth has room for the next fragment. */
+static bool take_turn(struct tvs_stream *stream, uint64_t position, uint64_t payload_bytes_max) {
+    uint64_t bytes = stream->read_end - position;
+    bytes = bytes < stream->chunk_bytes ? bytes : stream->chunk_bytes;
+    bytes = bytes < payload_bytes_max ? bytes : payload_bytes_max;
+    return bytes == 0 || tvs_stream_take_turn_locked(stream, bytes);
+}
+
+void tvs_download_turn(struct tvs_bandwidth_waiter *waiter) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, bandwidth));
+    pthread_mutex_lock(&stream->session->lock);
+    stream->awaiting_turn = false;
+    pthread_mutex_unlock(&stream->session->lock);
+    tvs_stream_wake(stream, TV_WANTS_DATA);
+    tvs_stream_release(stream);
+}
+
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run_out) {
     uint64_t have_bytes = 0;
@@ -92,8 +109,11 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
             TV_STAGED_PAYLOAD_BYTES; /* copied by the connection: no memory of the budget is stuck in a transport */
     if (run != NULL && payload_bytes_max > have_bytes)
         payload_bytes_max = have_bytes;
+    if (!tv_sender_ready(&stream->sender) || !take_turn(stream, position, payload_bytes_max))
+        return false;
     if (!tv_sender_next(&stream->sender, payload_bytes_max, fragment))
         return false;
+    tvs_pool_bandwidth_spend(stream->pool, fragment->bytes);
     if (run != NULL)
         atomic_fetch_add_explicit(&run->references, 1, memory_order_relaxed); /* the transport's */
     *run_out = run;

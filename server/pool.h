@@ -110,12 +110,7 @@ void tvs_pool_release(struct tvs_pool *pool);
 /* Bandwidth. Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it leaves
  * before; then its next take succeeds. What really moves is told by tvs_pool_bandwidth_spend: by a download when it hands a frame to
  * the connection, by an upload when a fragment has come in. `bytes` should be a slice at most (tvs_bandwidth_slice of the pool's
- * limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either.
- * In a flow's pull_data:
- *     if (!tvs_pool_bandwidth_take(pool, &stream->bandwidth, next_fragment_bytes))
- *         return false;                      and `turn` wakes TV_WANTS_DATA
- *     ... take the fragment ...
- *     tvs_pool_bandwidth_spend(pool, fragment_bytes); */
+ * limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either. */
 bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes);
 /* Now or not at all. */
 bool tvs_pool_bandwidth_try(struct tvs_pool *pool, uint64_t bytes);

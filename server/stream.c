@@ -116,6 +116,19 @@ static void leave_pool_locked(struct tvs_stream *stream) {
     }
 }
 
+bool tvs_stream_take_turn_locked(struct tvs_stream *stream, uint64_t bytes) {
+    if (!atomic_load_explicit(&stream->pool->limited, memory_order_relaxed))
+        return true;
+    if (stream->awaiting_turn)
+        return false;
+    tvs_stream_acquire(stream); /* the wait's, if there is one */
+    stream->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &stream->bandwidth, bytes);
+    if (stream->awaiting_turn)
+        return false;
+    tvs_stream_release(stream);
+    return true;
+}
+
 void tvs_stream_log_end(const struct tvs_stream *stream) {
     struct tvs_log_line line;
     tvs_log_begin(&line, stream->state == TROVE_STREAM_FAILED ? TVS_LOG_WARN : TVS_LOG_DEBUG, "stream ended");
@@ -439,7 +452,7 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     atomic_init(&stream->references, 1);
     set_sizes(stream, open);
     bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
-    stream->bandwidth.turn = tvs_upload_turn;
+    stream->bandwidth.turn = upload ? tvs_upload_turn : tvs_download_turn;
     stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
     if (upload)
         tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(stream->session->conn));

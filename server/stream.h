@@ -189,6 +189,9 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
     __attribute__((warn_unused_result));
 /* The same with everything around it. Not under the lock. */
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
+/* Whether the pool's bandwidth lets the stream move `bytes` now; if not, it waits, and bandwidth.turn will be called. What really moves
+ * is told by tvs_pool_bandwidth_spend. Under the lock. */
+bool tvs_stream_take_turn_locked(struct tvs_stream *stream, uint64_t bytes);
 /* One line in the log. By the strand when it cleans up, for logging may wait and isn't done under a lock. */
 void tvs_stream_log_end(const struct tvs_stream *stream);
 /* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */
@@ -262,6 +265,7 @@ uint64_t tvs_download_share(struct tvs_budget *budget);
 /* Gives back what the transport doesn't ask for. Under the lock. */
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_download_granted(struct tvs_claim *claim);
+void tvs_download_turn(struct tvs_bandwidth_waiter *waiter);
 bool tvs_download_work_locked(const struct tvs_stream *stream);
 void tvs_download_step(struct tvs_stream *stream);
 void tvs_download_fini(struct tvs_stream *stream);

@@ -114,14 +114,9 @@ static void trim_reservation(struct tvs_stream *stream) {
 static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
     if (stream->admitted_bytes >= bytes)
         return true;
-    if (stream->awaiting_turn)
-        return false;
-    tvs_stream_acquire(stream); /* the wait's, if there is one */
-    stream->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &stream->bandwidth, bytes);
-    if (stream->awaiting_turn)
+    if (!tvs_stream_take_turn_locked(stream, bytes))
         return false;
     stream->admitted_bytes = bytes;
-    tvs_stream_release(stream);
     return true;
 }
 

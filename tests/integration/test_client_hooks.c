@@ -179,6 +179,24 @@ static void call_server(struct call *call) {
     IN_HOOK(strcmp(trove_status_name(TROVE_OK), "OK") == 0 && trove_version()[0] != '\0');
 }
 
+/* What is open is the stream whose hook this is, and others; what isn't there can't be moved. */
+static void call_server_streams(struct call *call) {
+    trove_client *client = call->test->client;
+    trove_error error;
+    trove_server_pool *pools = NULL;
+    trove_server_stream_options options;
+    trove_server_stream_page *page = NULL;
+    size_t count = 0;
+    OK_IN_HOOK(trove_server_pool_list(client, 0, &pools, &count, &error), &error);
+    IN_HOOK(count == 1);
+    trove_server_pool_list_free(pools);
+    trove_server_stream_options_init(&options);
+    OK_IN_HOOK(trove_server_stream_list(client, &options, &page, &error), &error);
+    IN_HOOK(page->count > 0);
+    trove_server_stream_page_free(page);
+    IN_HOOK(trove_server_stream_control(client, UINT32_MAX, TROVE_CONTROL_PAUSE, 0, NULL, &error) == TROVE_NOT_FOUND);
+}
+
 static void call_buckets(struct call *call) {
     trove_client *client = call->test->client;
     trove_error error;
@@ -427,6 +445,7 @@ static const struct row {
     unsigned answers;
 } rows[] = {
     {"what the server and the connection tell", call_server, 0},
+    {"the server's pools and streams", call_server_streams, 0},
     {"buckets", call_buckets, 0},
     {"objects and listings", call_objects, 0},
     {"an upload of another stream", call_upload, 0},

@@ -260,6 +260,21 @@ static void test_bandwidth(void **state) {
     check_object(test, "timed", test->bytes, 8 * MIB);
 }
 
+static void test_bandwidth_of_downloads(void **state) {
+    const struct client_test *test = *state;
+    trove_stream_options options;
+    trove_error error;
+    uint8_t *got = malloc(8 * MIB);
+    assert_non_null(got);
+    put(test, "limited", 8 * MIB);
+    pool_options(&options, "slow");
+    uint64_t begun_ms = now_ms();
+    CHECK_OK(trove_get_memory(test->client, BUCKET, "limited", got, 8 * MIB, &options, NULL, NULL, &error), &error);
+    assert_true(now_ms() - begun_ms >= 1500); /* at 4 MiB/s */
+    assert_true(memcmp(got, test->bytes, 8 * MIB) == 0);
+    free(got);
+}
+
 /* Small objects have no way around the limit: while it is used up they become streams. */
 static void test_bandwidth_of_small_objects(void **state) {
     const struct client_test *test = *state;
@@ -743,6 +758,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_lost_connection_leaves_the_queue),
         cmocka_unit_test(test_unknown_pool),
         cmocka_unit_test(test_bandwidth),
+        cmocka_unit_test(test_bandwidth_of_downloads),
         cmocka_unit_test(test_bandwidth_of_small_objects),
         cmocka_unit_test(test_memory_of_its_own),
         cmocka_unit_test(test_timeouts),
