@@ -422,7 +422,8 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
     if (stream->channel_chunks > fits)
         stream->channel_chunks = fits > 0 ? (uint32_t)fits : 1;
-    stream->window_bytes = stream->chunk_bytes * stream->channel_chunks;
+    stream->grant.chunk_bytes = stream->chunk_bytes;
+    stream->grant.window_bytes = stream->chunk_bytes * stream->channel_chunks;
     bool sized = open->size_given_case == TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
     stream->declared_size = sized ? open->size : TROVE_SIZE_UNKNOWN;
     stream->put_options.size_hint = stream->declared_size;
@@ -447,7 +448,7 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     stream->metrics.started_ns = tv_wall_ns();
     stream->task.run = strand;
     stream->acquire.done = acquired;
-    stream->demand_bytes = open->demand;
+    stream->grant.demand_bytes = open->demand;
     stream->early_credit = open->credit;
     atomic_init(&stream->references, 1);
     set_sizes(stream, open);

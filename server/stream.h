@@ -9,6 +9,7 @@
 #define TVS_STREAM_H
 
 #include "adaptive.h"
+#include "grant.h"
 #include "read_ahead.h"
 #include "receiver.h"
 #include "sender.h"
@@ -73,7 +74,6 @@ struct tvs_stream {
     char *key;
     uint64_t chunk_bytes;
     uint32_t channel_chunks;
-    uint64_t window_bytes;
     uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN */
     uint64_t range_offset;  /* download */
     uint64_t range_length;
@@ -114,13 +114,10 @@ struct tvs_stream {
     struct tvs_fragment *fragment_last;
     uint32_t fragment_count;   /* landing and queued */
     uint32_t landing_segments; /* of the fragment whose payload is coming in */
-    uint64_t demand_bytes;
-    uint64_t credit_due; /* granted, not yet told */
-    uint64_t expired_due;
-    uint64_t untold_bytes;   /* stored since an acknowledgement was last asked for, */
-    uint64_t told_ns;        /* which was then */
-    uint64_t reserved_bytes; /* of the budget */
-    void *segment;           /* the one that is being filled; one hold */
+    struct tvs_grant grant;
+    uint64_t untold_bytes; /* stored since an acknowledgement was last asked for, */
+    uint64_t told_ns;      /* which was then */
+    void *segment;         /* the one that is being filled; one hold */
     size_t segment_used;
     bool rewind_due; /* a seek: the strand is to bring the store back to `rewind_offset` */
     uint64_t rewind_offset;
@@ -131,6 +128,7 @@ struct tvs_stream {
     bool completed_due;
 
     /* download, under the session's lock */
+    uint64_t reserved_bytes; /* of the budget */
     struct tv_sender sender;
     bool sender_ready;
     uint64_t early_credit; /* came before the sender was there */
@@ -149,7 +147,6 @@ struct tvs_stream {
 
     struct tvs_bandwidth_waiter bandwidth; /* belongs to the pool while `awaiting_turn` */
     bool awaiting_turn;                    /* holds a reference */
-    uint64_t admitted_bytes;               /* upload: taken of the bandwidth, and not granted yet */
 
     struct tvs_claim claim;
     bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */

@@ -107,7 +107,7 @@ static void on_completed(struct tvs_stream *stream, struct after *after) {
 /* ---- uploads: what the sender says ---- */
 
 static void on_demand(struct tvs_stream *stream, const Trove__V1__Demand *demand, struct after *after) {
-    stream->demand_bytes = demand->bytes;
+    stream->grant.demand_bytes = demand->bytes;
     bool told = demand->bytes == 0 ? tvs_upload_expire_locked(stream) : tvs_upload_grant_locked(stream);
     after->wake |= told ? TV_WANTS_CONTROL : 0;
 }

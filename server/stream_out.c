@@ -24,8 +24,8 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
     opened->stream_id = stream->id;
     opened->chunk_bytes = stream->chunk_bytes;
     opened->channel_chunks = stream->channel_chunks;
-    opened->credit = stream->credit_due;
-    stream->credit_due = 0;
+    opened->credit = stream->grant.credit_due;
+    stream->grant.credit_due = 0;
     if (stream->direction == TROVE_DIRECTION_DOWNLOAD) {
         tvs_wire_object(stream->bucket, &stream->object, wire);
         opened->object = &wire->info;
@@ -92,21 +92,21 @@ static bool pull_ack(struct tvs_stream *stream, struct tv_pulled *pulled) {
     ack->not_taken = not_taken;
     ack->received_offset = stream->receiver.taken_offset;
     ack->generation = stream->generation;
-    ack->credit = stream->credit_due;
-    stream->credit_due = 0;
+    ack->credit = stream->grant.credit_due;
+    stream->grant.credit_due = 0;
     pulled->frame.ack = ack;
     return true;
 }
 
 static bool pull_credit(struct tvs_stream *stream, struct tv_pulled *pulled) {
-    if (stream->credit_due == 0 && stream->expired_due == 0)
+    if (stream->grant.credit_due == 0 && stream->grant.expired_due == 0)
         return false;
     Trove__V1__Credit *credit = &pulled->scratch.credit;
     start(stream, pulled, TV_BODY(CREDIT));
     trove__v1__credit__init(credit);
-    credit->bytes = stream->credit_due;
-    credit->expired = stream->expired_due;
-    stream->credit_due = stream->expired_due = 0;
+    credit->bytes = stream->grant.credit_due;
+    credit->expired = stream->grant.expired_due;
+    stream->grant.credit_due = stream->grant.expired_due = 0;
     pulled->frame.credit = credit;
     return true;
 }
@@ -158,7 +158,7 @@ static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pul
         pull_answer(stream, pulled, &kept.answer, &kept.status);
         return true;
     }
-    bool expired_first = upload && !terminal && stream->expired_due > 0;
+    bool expired_first = upload && !terminal && stream->grant.expired_due > 0;
     if (expired_first && pull_credit(stream, pulled))
         return true;
     if (upload && !stream->status_due && (pull_ack(stream, pulled) || (!terminal && pull_credit(stream, pulled))))

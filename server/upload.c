@@ -1,9 +1,8 @@
 /* upload.c - the receiving side of a stream on the server: memory for what comes, credit, and the way into the store. See stream.h.
  *
- * Memory: a stream's payloads are laid end to end in segments of the pool, so that small chunks share one. What is granted or held is
- * covered by a reservation: whole segments for the bytes, and one more because a run of bytes may begin and end inside segments.
- * As long as nobody waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when
- * somebody does, it gives back what is free and queues like everybody else.
+ * Memory: a stream's payloads are laid end to end in segments of the pool; grant.h says how much of it is reserved. As long as nobody
+ * waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when somebody does, it gives back
+ * what is free and queues like everybody else.
  */
 #include "stream.h"
 
@@ -75,93 +74,70 @@ static void drop_segment(struct tvs_stream *stream) {
 
 /* ---- credit; under the session's lock ---- */
 
-static uint64_t round_to_segments(uint64_t bytes) {
-    return (bytes + TV_SEGMENT_BYTES - 1) / TV_SEGMENT_BYTES * TV_SEGMENT_BYTES;
-}
-
-/* What the reservation can carry. */
-static uint64_t covered_bytes(const struct tvs_stream *stream) {
-    return stream->reserved_bytes > TV_SEGMENT_BYTES ? stream->reserved_bytes - TV_SEGMENT_BYTES : 0;
-}
-
-/* What may come, what is still to come of the chunk that has begun, and what waits for the store. */
-static uint64_t charged_bytes(const struct tvs_stream *stream) {
-    const struct tv_receiver *receiver = &stream->receiver;
-    bool coming = receiver->in_chunk && !receiver->chunk_not_taken;
-    uint64_t coming_bytes = coming ? receiver->chunk_bytes - receiver->fragment_offset : 0;
-    return receiver->outstanding_bytes + coming_bytes + receiver->held_bytes;
-}
-
 static void set_reservation(struct tvs_stream *stream, uint64_t bytes) {
-    TV_ASSERT(bytes <= stream->reserved_bytes);
-    uint64_t surplus = stream->reserved_bytes - bytes;
-    stream->reserved_bytes = bytes;
+    TV_ASSERT(bytes <= stream->grant.reserved_bytes);
+    uint64_t surplus = stream->grant.reserved_bytes - bytes;
+    stream->grant.reserved_bytes = bytes;
     if (surplus > 0)
         tvs_budget_give(stream->budget, surplus);
 }
 
 /* Gives back what neither credit nor held bytes need. */
 static void trim_reservation(struct tvs_stream *stream) {
-    uint64_t charged = charged_bytes(stream);
-    uint64_t needed = charged > 0 ? round_to_segments(charged) + TV_SEGMENT_BYTES : 0;
+    uint64_t needed = tvs_grant_needed(&stream->grant, &stream->receiver);
     if (needed == 0)
         drop_segment(stream);
-    if (needed < stream->reserved_bytes)
-        set_reservation(stream, needed);
+    set_reservation(stream, needed);
+}
+
+/* More memory for the stream; false: it is waited for. */
+static bool reserve_more(struct tvs_stream *stream, uint64_t bytes) {
+    if (stream->claiming)
+        return false;
+    trim_reservation(stream);   /* who waits holds nothing that it can do without, or all would wait for each other */
+    tvs_stream_acquire(stream); /* the claim's, if it has to wait */
+    stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, bytes);
+    if (stream->claiming)
+        return false;
+    stream->grant.reserved_bytes += bytes;
+    tvs_stream_release(stream);
+    return true;
 }
 
 /* Whether the pool's bandwidth allows so much more to come now; if not, the stream waits for its turn. */
 static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
-    if (stream->admitted_bytes >= bytes)
-        return true;
     if (!tvs_stream_take_turn_locked(stream, bytes))
         return false;
-    stream->admitted_bytes = bytes;
+    tvs_grant_admit(&stream->grant, bytes);
     return true;
 }
 
-/* Grants what the reservation covers; on a pool with a limit of bandwidth one unit, for the next one has its own turn. */
-static void grant(struct tvs_stream *stream, uint64_t bytes, uint64_t unit) {
+/* One step towards what the stream wants; false: no more for now. */
+static bool grant_step(struct tvs_stream *stream, bool *granted) {
+    uint64_t bytes = 0;
     bool limited = atomic_load_explicit(&stream->pool->limited, memory_order_relaxed);
-    if (limited && bytes > unit)
-        bytes = unit;
-    tv_receiver_grant(&stream->receiver, bytes);
-    stream->admitted_bytes = 0;
-    stream->credit_due += bytes;
-    stream->granted_ns = tv_now_ns();
+    switch (tvs_grant_next(&stream->grant, &stream->receiver, limited, &bytes)) {
+    case TVS_GRANT_ADMIT:
+        return admit_bytes(stream, bytes);
+    case TVS_GRANT_RESERVE:
+        return reserve_more(stream, bytes);
+    case TVS_GRANT_CREDIT:
+        tvs_grant_give(&stream->grant, &stream->receiver, bytes);
+        stream->granted_ns = tv_now_ns();
+        *granted = true;
+        return true;
+    case TVS_GRANT_DONE:
+        break;
+    }
+    return false;
 }
 
 bool tvs_upload_grant_locked(struct tvs_stream *stream) {
-    uint64_t wanted = stream->demand_bytes < stream->window_bytes ? stream->demand_bytes : stream->window_bytes;
     bool granted = false;
     if (stream->state != TROVE_STREAM_ACTIVE || !stream->begun || stream->receiver.final_seen)
         return false;
-    for (;;) {
-        uint64_t charged = charged_bytes(stream);
-        uint64_t unit = stream->chunk_bytes < wanted ? stream->chunk_bytes : wanted;
-        if (wanted < charged + unit || unit == 0)
-            break;
-        if (!admit_bytes(stream, unit)) /* before memory is taken, which others could use meanwhile */
-            break;
-        uint64_t covered = covered_bytes(stream);
-        if (covered >= charged + unit) {
-            grant(stream, (covered < wanted ? covered : wanted) - charged, unit);
-            granted = true;
-            continue;
-        }
-        if (stream->claiming)
-            break;
-        /* Who waits holds nothing that it can do without, or all would wait for each other. What is claimed is enough even if
-         * everything that is charged now has gone by then. */
-        trim_reservation(stream);
-        uint64_t more = round_to_segments(unit) + TV_SEGMENT_BYTES;
-        tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-        stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, more);
-        if (stream->claiming)
-            break;
-        stream->reserved_bytes += more;
-        tvs_stream_release(stream);
-    }
+    while (grant_step(stream, &granted))
+        continue;
     return granted;
 }
 
@@ -170,7 +146,7 @@ void tvs_upload_granted(struct tvs_claim *claim) {
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
     stream->claiming = false;
-    stream->reserved_bytes += claim->bytes;
+    stream->grant.reserved_bytes += claim->bytes;
     bool told = tvs_upload_grant_locked(stream);
     if (!told)
         trim_reservation(stream); /* paused or ended meanwhile */
@@ -193,13 +169,8 @@ void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter) {
 }
 
 bool tvs_upload_expire_locked(struct tvs_stream *stream) {
-    uint64_t expired = tv_receiver_expire(&stream->receiver);
-    if (expired == 0)
+    if (!tvs_grant_expire(&stream->grant, &stream->receiver))
         return false;
-    /* What the peer hasn't been told of yet needn't be told at all. */
-    uint64_t untold = expired < stream->credit_due ? expired : stream->credit_due;
-    stream->credit_due -= untold;
-    stream->expired_due += expired - untold;
     trim_reservation(stream);
     /* Its demand stands and is not told again: it queues behind those who wait. Otherwise it would have nothing for ever. */
     (void)tvs_upload_grant_locked(stream);
@@ -236,7 +207,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         tvs_stream_count_retries_locked(stream, 1);
     if (verdict != TV_RECEIVE_TAKE)
         return NULL;
-    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->window_bytes);
+    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->grant.window_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment != NULL && place(stream, fragment, payload_bytes)) {
         stream->fragment_count++;
@@ -378,7 +349,7 @@ trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__G
     enum tv_receive verdict = tv_receiver_gap(&stream->receiver, &in, error);
     if (verdict != TV_RECEIVE_TAKE)
         return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
-    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->window_bytes);
+    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->grant.window_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a gap in %s/%s", stream->bucket, stream->key);
@@ -403,7 +374,7 @@ static void drop_fragments(struct tvs_stream *stream) {
 
 void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
     drop_fragments(stream);
-    stream->expired_due += tv_receiver_seek(&stream->receiver, offset, generation);
+    stream->grant.expired_due += tv_receiver_seek(&stream->receiver, offset, generation);
     stream->generation = generation;
     stream->rewind_due = true;
     stream->rewind_offset = offset;
@@ -476,7 +447,8 @@ static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragmen
 static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
     stream->untold_bytes += bytes;
     bool more = stream->fragment_first != NULL && !stream->lossy;
-    if (more && stream->untold_bytes < stream->window_bytes / UNTOLD_PART && stream->progress_ns < stream->told_ns + UNTOLD_NS)
+    if (more && stream->untold_bytes < stream->grant.window_bytes / UNTOLD_PART &&
+        stream->progress_ns < stream->told_ns + UNTOLD_NS)
         return false;
     stream->untold_bytes = 0;
     stream->told_ns = stream->progress_ns; /* now */
@@ -628,6 +600,6 @@ void tvs_upload_step(struct tvs_stream *stream) {
 
 void tvs_upload_fini(struct tvs_stream *stream) {
     TV_ASSERT(stream->fragment_first == NULL);
-    if (stream->reserved_bytes > 0) /* granted, or a payload still coming in, when the strand had cleaned up */
-        tvs_budget_give(stream->budget, stream->reserved_bytes);
+    if (stream->grant.reserved_bytes > 0) /* granted, or a payload still coming in, when the strand had cleaned up */
+        tvs_budget_give(stream->budget, stream->grant.reserved_bytes);
 }
