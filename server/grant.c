@@ -22,19 +22,22 @@ uint64_t tvs_grant_needed(const struct tvs_grant *grant, const struct tv_receive
     return needed < grant->reserved_bytes ? needed : grant->reserved_bytes;
 }
 
+/* Credit counts when a whole chunk fits it: what is left over from smaller ones is made up to a chunk, and then chunks are added. */
 enum tvs_grant_step tvs_grant_next(const struct tvs_grant *grant, const struct tv_receiver *receiver, bool limited,
                                    uint64_t *bytes) {
     uint64_t wanted = grant->demand_bytes < grant->window_bytes ? grant->demand_bytes : grant->window_bytes;
     uint64_t charged = tvs_grant_charged(receiver);
     uint64_t unit = grant->chunk_bytes < wanted ? grant->chunk_bytes : wanted;
-    if (wanted < charged + unit || unit == 0)
+    uint64_t left_over = receiver->outstanding_bytes < unit ? receiver->outstanding_bytes : 0;
+    uint64_t missing = unit - left_over;
+    if (wanted < charged + missing || unit == 0)
         return TVS_GRANT_DONE;
-    if (grant->admitted_bytes < unit) {
+    if (grant->admitted_bytes < missing) { /* a whole turn; what `missing` doesn't need stays admitted */
         *bytes = unit;
         return TVS_GRANT_ADMIT;
     }
     uint64_t covered = tvs_grant_covered(grant);
-    if (covered >= charged + unit) {
+    if (covered >= charged + missing) {
         *bytes = (covered < wanted ? covered : wanted) - charged;
         if (limited && *bytes > grant->admitted_bytes)
             *bytes = grant->admitted_bytes;
@@ -46,13 +49,13 @@ enum tvs_grant_step tvs_grant_next(const struct tvs_grant *grant, const struct t
 }
 
 void tvs_grant_admit(struct tvs_grant *grant, uint64_t bytes) {
-    grant->admitted_bytes = bytes;
+    grant->admitted_bytes += bytes;
 }
 
 void tvs_grant_give(struct tvs_grant *grant, struct tv_receiver *receiver, uint64_t bytes) {
     TV_ASSERT(bytes <= tvs_grant_covered(grant) - tvs_grant_charged(receiver));
     tv_receiver_grant(receiver, bytes);
-    grant->admitted_bytes = 0;
+    grant->admitted_bytes -= bytes < grant->admitted_bytes ? bytes : grant->admitted_bytes;
     grant->credit_due += bytes;
 }
 

@@ -187,6 +187,23 @@ static void test_final_chunk(void **state) {
     check_object(test, "final", test->bytes, 12345);
 }
 
+/* What credit a small chunk leaves over doesn't keep a large one waiting, where the window has room for no more than one. */
+static void test_window_of_one_chunk(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = 100 * KIB;
+    options.channel_chunks = 1;
+    trove_stream *stream = open_stream(test, "one", TROVE_DIRECTION_UPLOAD, &options);
+    size_t at = 0;
+    for (size_t bytes = 1; at < 500 * KIB; at += bytes, bytes = bytes * 7 % (100 * KIB) + 1)
+        CHECK_OK(write_bytes(stream, test->bytes + at, bytes, 10000, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, 10000, NULL, &error), &error);
+    trove_stream_release(stream);
+    check_object(test, "one", test->bytes, at);
+}
+
 /* The program keeps all the chunks that it may, and gives them back in another order. */
 static void test_keep_chunks(void **state) {
     const struct client_test *test = *state;
@@ -514,7 +531,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_final_chunk),  cmocka_unit_test(test_keep_chunks),    cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_fail),         cmocka_unit_test(test_release),        cmocka_unit_test(test_release_from_hook),
-        cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_keep_most),
+        cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_keep_most),      cmocka_unit_test(test_window_of_one_chunk),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
