@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -338,6 +339,13 @@ static void options_out_of_range(void **state) {
     tv_overflow_destroy(NULL);
 }
 
+/* The sanitizers are slow. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define OPERATIONS 100000
+#else
+#define OPERATIONS 1000000
+#endif
+
 /* ---- against a model -------------------------------------------------------------------------------------------------------------- */
 
 /* Chunks waiting are numbers from `oldest` to `next`, whose sizes are drawn again from their numbers. */
@@ -396,7 +404,7 @@ static void millions_in_random_rhythm(void **state) {
         unit_row(rows[i].name);
         struct tv_overflow *overflow = make(rows[i].memory_bytes_max, rows[i].bytes_max, rows[i].chunks_max);
         file.partly = rows[i].partly;
-        random_rhythm(overflow, rows[i].bytes_max, rows[i].chunks_max, 1000000);
+        random_rhythm(overflow, rows[i].bytes_max, rows[i].chunks_max, OPERATIONS);
         assert_true(file.longest <= rows[i].bytes_max);
         assert_int_equal(file.length, 0);
         tv_overflow_destroy(overflow);
@@ -603,7 +611,7 @@ static void the_file_has_no_name_and_is_private(void **state) {
 static void a_real_file_in_random_rhythm(void **state) {
     (void)state;
     struct tv_overflow *overflow = make_real(NULL, 5000, 50000);
-    random_rhythm(overflow, 50000, 100000, 200000);
+    random_rhythm(overflow, 50000, 100000, OPERATIONS / 5);
     tv_overflow_destroy(overflow);
 }
 
@@ -618,7 +626,7 @@ static void a_folder_that_is_not_there(void **state) {
     tv_overflow_destroy(overflow);
 }
 
-#define THREAD_CHUNKS 100000
+#define THREAD_CHUNKS (OPERATIONS / 10)
 
 static void *push_all(void *context) {
     for (uint64_t number = 0; number < THREAD_CHUNKS;)
@@ -630,6 +638,7 @@ static void *push_all(void *context) {
 static void *watch(void *context) {
     struct tv_overflow_stats stats = {0};
     while (stats.spilled_chunks < 10) {
+        sched_yield();
         tv_overflow_stats(context, &stats);
         assert_true(stats.bytes <= 5000 && stats.file_bytes <= stats.bytes);
     }
