@@ -199,6 +199,7 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     struct tvc_download *download = &stream->download;
     uint64_t now_ns = tv_now_ns();
     bool wake = false;
+    tvc_stream_acquire(stream); /* the chunk's reference may be the last one */
     pthread_mutex_lock(&stream->client->lock);
     bool current = chunk->generation == download->receiver.generation; /* else it was counted as abandoned at the seek */
     if (current) {
@@ -210,10 +211,12 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
         wake = tell_due(download, now_ns);
         wake |= tvc_download_finish(stream, false);
     }
-    pthread_mutex_unlock(&stream->client->lock);
+    /* Before anybody can acknowledge it, or the server's next chunk would find none free and be sent again. */
     tv_chunk_release(&chunk->wire);
+    pthread_mutex_unlock(&stream->client->lock);
     if (wake)
         tvc_client_wake(stream->client, &stream->flow, TV_WANTS_CONTROL);
+    tvc_stream_release(stream);
 }
 
 trove_status tvc_download_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
