@@ -20,9 +20,11 @@ static int end_group(void **state) {
     return troved_stop(server, false);
 }
 
-/* A connection whose stream `holder` has the pool's one place. */
+/* One connection's stream has the pool's one place, another's waits, and a third looks on. (Of one connection's streams each has its own
+ * order only.) */
 struct fixture {
     struct raw_client client;
+    struct raw_client holding;
     struct raw_client outside;
     uint64_t holder;
 };
@@ -43,16 +45,18 @@ static void connect_to(struct raw_client *client) {
 static void begin(struct fixture *fixture) {
     *fixture = (struct fixture){.holder = 0};
     connect_to(&fixture->client);
+    connect_to(&fixture->holding);
     connect_to(&fixture->outside);
     Trove__V1__BucketCreateRequest bucket = TROVE__V1__BUCKET_CREATE_REQUEST__INIT;
     bucket.bucket = raw_text("media");
     (void)raw_call(&fixture->client, "trove.v1.Buckets/Create", &bucket.base);
     raw_free(raw_receive(&fixture->client)); /* it may be there from the test before */
-    fixture->holder = open_in_pool(&fixture->client, "holder", true, true);
+    fixture->holder = open_in_pool(&fixture->holding, "holder", true, true);
 }
 
 static void end(struct fixture *fixture) {
     raw_close(&fixture->client);
+    raw_close(&fixture->holding);
     raw_close(&fixture->outside);
 }
 
@@ -82,9 +86,9 @@ static void expect_opened(struct raw_client *client, uint64_t id, uint64_t credi
 
 /* The holder is cancelled; its place is free. */
 static void give_place(struct fixture *fixture) {
-    raw_send_control(&fixture->client, fixture->holder, TROVE__V1__CONTROL_TYPE__CANCEL, 9);
-    expect_state(&fixture->client, fixture->holder, 9, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
-    raw_free(expect(&fixture->client, RAW_BODY(STATUS), fixture->holder));
+    raw_send_control(&fixture->holding, fixture->holder, TROVE__V1__CONTROL_TYPE__CANCEL, 9);
+    expect_state(&fixture->holding, fixture->holder, 9, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
+    raw_free(expect(&fixture->holding, RAW_BODY(STATUS), fixture->holder));
 }
 
 static Trove__V1__StreamListResponse *list(struct fixture *fixture) {
