@@ -358,9 +358,9 @@ static uint64_t size_of(uint64_t seed, uint64_t number) {
 static void random_rhythm(struct tv_overflow *overflow, uint64_t bytes_max, uint32_t chunks_max, uint64_t operations) {
     uint64_t random = unit_seed(), seed = random;
     uint64_t oldest = 0, next = 0, bytes = 0, refused = 0, spilled_before = 0;
-    unsigned pushes_of_eight = 4;
+    unsigned pushes_of_eight = 7; /* until it is full for the first time */
     for (uint64_t i = 0; i < operations; i++) {
-        if (unit_random(&random) % 1000 == 0)
+        if (unit_random(&random) % 1000 == 0 && refused > 0)
             pushes_of_eight = 1 + (unsigned)(unit_random(&random) % 7); /* sometimes the one is faster, sometimes the other */
         if (unit_random(&random) % 8 < pushes_of_eight) {
             uint64_t size = size_of(seed, next);
