@@ -3,9 +3,9 @@
  * A piece that is a whole block brings its checksum along (data.h); only blocks that arrive in several pieces, and the object's
  * last one, are hashed here. Eight bytes a block are held: 32 KiB for each GiB of the object.
  *
- * Threads: one at a time, but for tvs_block_sums_verify. A sum is written once, before the call that appended it returns; the only
- * thing that a reader of older sums must be kept from is the list moving as it grows, so that is what the lock is for: it is
- * taken a few times for each doubling, not for each sum.
+ * Threads: one at a time, but for tvs_block_sums_verify. A sum is written once, before the call that appended it returns; all that
+ * a reader of older sums must be kept from is the list moving as it grows. That is what the lock is for: it is taken once for
+ * each doubling, not for each sum.
  */
 #ifndef TVS_BLOCK_SUMS_H
 #define TVS_BLOCK_SUMS_H

@@ -1,4 +1,4 @@
-/* local_file.c - names, directories and their syncs; reading. Writing is in local_writer.c and local_unfinished.c. See local_file.h. */
+/* local_file.c - names, directories and their syncs; reading. Writing: local_writer.c, local_unfinished.c. See local_file.h. */
 #include "local_file.h"
 
 #include "store_io.h"

@@ -104,9 +104,9 @@ void tvs_file_writer_fini(struct tvs_file_writer *writer); /* the same, at its e
 void tvs_file_writer_show(struct tvs_file_writer *writer);
 /* Blocks. Fills data's memory from what was appended and shown. Any thread, while one other appends and shows. */
 trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error);
-/* Blocks. Goes back to `bytes`, which is at most what was taken. `block` has the beginning of the block that `bytes` lies inside of,
- * at least up to there; not looked at where it is a block's end. Not while others read. After an error the writer can only be
- * abandoned. */
+/* Blocks. Goes back to `bytes`, which is at most what was taken. `block` has the beginning of the block that `bytes` lies inside
+ * of, at least up to there; not looked at where it is a block's end. Not while others read. After an error the writer can only
+ * be abandoned. */
 trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error);
 /* Blocks. Makes the file as long as file_bytes says: shorter, or longer by a hole. */
 trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, trove_error *error);

@@ -1,7 +1,7 @@
 /* local_unfinished.c - reading what a writer has written so far, and taking some of it back. See local_file.h.
  *
- * Threads: one writes; any number read what was shown to them meanwhile. Bytes of the file that were shown don't change, so they are
- * read without the lock. The tail is added to behind what was shown of it, which is no conflict either; but once it is in the
+ * Threads: one writes; any number read what was shown to them meanwhile. Bytes of the file that were shown don't change, so they
+ * are read without the lock. The tail is added to behind what was shown of it, which is no conflict either; but once it is in the
  * file it is used again, and so the writer shows that it is empty before it does, and readers copy from it under the lock. The
  * lock is never held over a system call. (Rejected: the lock around each append, which makes readers wait for the disk.)
  *

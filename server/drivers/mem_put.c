@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and the bytes
- * of any that are written don't change: only what moves must be kept from them. */
+/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and bytes that
+ * were written don't change: only what moves must be kept from them. */
 struct tvs_put {
     pthread_mutex_t lock; /* held where the table of blocks or the last block moves, and by other threads that read */
     struct tvs_mem *mem;

@@ -124,7 +124,7 @@ trove_status put_more(struct store *store, struct tvs_put *put, const char *byte
         tv_data_hash(&data);
         status = store->ops->put_write(put, &data, error);
         /* The memory is the caller's again: nobody may look at it from now on. */
-        memset(area, 0xEE, TV_PAYLOAD_BYTES_MAX + 4096);
+        memset(area + how->shift, 0xEE, here);
         offset += here;
     }
     free(area);
@@ -248,7 +248,7 @@ void put_read_hold(struct store *store, struct tvs_put *put, const char *bytes, 
             data.bytes += block;
             from += block;
         }
-        memset(area, 0xEE, TV_PAYLOAD_BYTES_MAX);
+        memset(area, 0xEE, data.bytes);
         trove_error error = {0};
         must(store->ops->put_read(put, &data, &error), &error);
         assert_memory_equal(area, bytes + data.offset, data.bytes);

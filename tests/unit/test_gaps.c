@@ -1,4 +1,4 @@
-/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, cutting, finding, packing, and what a damaged disk may hold. */
+/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, cutting, finding, packing, what a damaged disk may hold. */
 #include "gaps.h"
 
 #include "unit.h"
@@ -217,7 +217,7 @@ static void test_truncating_a_lengthened_list(void **state) {
 
 #define MODEL_BYTES 20000
 
-/* The list against a map of the lost bytes: exact where it says so, never with a lost byte missing, always one that can be read. */
+/* The list against a map of the lost bytes: exact where it says so, no lost byte missing, always one that can be read. */
 static void check_model(const struct tv_gaps *gaps, const bool *lost, uint64_t end, bool exact) {
     uint64_t count = 0, bytes = 0;
     for (uint64_t i = 0; i < end; i++) {
