@@ -335,15 +335,18 @@ static void draw(struct sim *sim) {
     sim_after(sim, 0, tick, NULL);
 }
 
-/* Frames that were not delivered, and all that a failed run left. */
+/* All that a failed run left: chunks, claims, frames that were not delivered, a task of the budget's, which holds it. */
 static void clear(struct sim *sim) {
-    for (size_t i = 0; i < sim->event_count; i++)
-        if (sim->events[i].function == deliver_up || sim->events[i].function == deliver_down)
-            free(sim->events[i].object);
     for (unsigned i = 0; i < sim->stream_count; i++) {
         if (!sim->streams[i].client.sender_gone)
             tv_sender_fini(&sim->streams[i].client.sender);
         (void)tvs_budget_forget(sim->budget, &sim->streams[i].server.claim);
+    }
+    for (size_t i = 0; i < sim->event_count; i++) {
+        if (sim->events[i].function == deliver_up || sim->events[i].function == deliver_down)
+            free(sim->events[i].object);
+        else if (sim->events[i].function == run_task)
+            run_task(sim, sim->events[i].object);
     }
     tvs_budget_release(sim->budget);
 }
