@@ -17,10 +17,6 @@ static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}};
 static const cyaml_strval_t durabilities[] = {{"strict", TVS_DURABILITY_STRICT}, {"relaxed", TVS_DURABILITY_RELAXED}};
 static const cyaml_strval_t log_levels[] = {
     {"debug", TVS_LOG_DEBUG}, {"info", TVS_LOG_INFO}, {"warn", TVS_LOG_WARN}, {"error", TVS_LOG_ERROR}};
-static const cyaml_strval_t backpressures[] = {{"block", TROVE_BACKPRESSURE_BLOCK},
-                                               {"drop", TROVE_BACKPRESSURE_DROP},
-                                               {"buffer", TROVE_BACKPRESSURE_BUFFER},
-                                               {"adaptive", TROVE_BACKPRESSURE_ADAPTIVE}};
 static const cyaml_strval_t log_formats[] = {{"logfmt", TVS_LOG_LOGFMT}, {"json", TVS_LOG_JSON}};
 
 bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) {
@@ -32,7 +28,6 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) 
         [TVS_WORDS_DURABILITY] = {durabilities, COUNT(durabilities)},
         [TVS_WORDS_LOG_LEVEL] = {log_levels, COUNT(log_levels)},
         [TVS_WORDS_LOG_FORMAT] = {log_formats, COUNT(log_formats)},
-        [TVS_WORDS_BACKPRESSURE] = {backpressures, COUNT(backpressures)},
     };
     for (size_t i = 0; i < tables[words].count; i++)
         if (strcmp(tables[words].words[i].str, word) == 0) {
@@ -63,10 +58,7 @@ static const cyaml_schema_value_t listen_url = {CYAML_VALUE_STRING(CYAML_FLAG_PO
     POOL_TEXT(whole, at, streams), POOL_TEXT(whole, at, chunk_size), POOL_TEXT(whole, at, channel_size),                         \
         POOL_TEXT(whole, at, buffers), POOL_TEXT(whole, at, memory), POOL_TEXT(whole, at, bandwidth),                            \
         POOL_TEXT(whole, at, stream_timeout), POOL_TEXT(whole, at, idle_timeout), POOL_TEXT(whole, at, paused_timeout),          \
-        POOL_TEXT(whole, at, credit_expiry),                                                                                     \
-        CYAML_FIELD_ENUM_PTR("backpressure", KEY_FLAGS | CYAML_FLAG_STRICT, struct whole, at backpressure, backpressures,        \
-                             COUNT(backpressures)),                                                                              \
-        CYAML_FIELD_END
+        POOL_TEXT(whole, at, credit_expiry), CYAML_FIELD_END
 
 static const cyaml_schema_field_t pool_keys[] = {POOL_KEYS(tvs_config_raw, pool.)};
 

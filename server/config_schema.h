@@ -12,8 +12,7 @@ enum tvs_config_words {
     TVS_WORDS_BOOLEAN,
     TVS_WORDS_DURABILITY,
     TVS_WORDS_LOG_LEVEL,
-    TVS_WORDS_LOG_FORMAT,
-    TVS_WORDS_BACKPRESSURE
+    TVS_WORDS_LOG_FORMAT
 };
 
 /* The value that a word stands for; false where it is none of them. */
@@ -37,7 +36,6 @@ struct tvs_config_raw_pool {
     char *idle_timeout;
     char *paused_timeout;
     char *credit_expiry;
-    int *backpressure;
 };
 
 /* What was loaded. Every member is NULL where the file doesn't have the key. */

@@ -14,7 +14,6 @@ void tvs_pool_limits_init(struct tvs_pool_limits *limits) {
         .idle_timeout_ms = 300000,
         .paused_timeout_ms = 3600000,
         .grant_expiry_ms = 5000,
-        .backpressure = TROVE_BACKPRESSURE_BLOCK,
     };
 }
 

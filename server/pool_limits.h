@@ -27,7 +27,6 @@ struct tvs_pool_limits {
     uint32_t idle_timeout_ms;   /* an active stream without any progress fails after this */
     uint32_t paused_timeout_ms; /* one that is paused, or was never started, after this; 0: no limit */
     uint32_t grant_expiry_ms;   /* credit that a sender doesn't use may be taken back after this */
-    trove_backpressure backpressure; /* of streams that don't say */
 };
 
 struct tvs_pool_config {

@@ -36,7 +36,6 @@ static void limits_to_wire(const struct tvs_pool_limits *limits, Trove__V1__Pool
     info->stream_timeout_ms = limits->stream_timeout_ms;
     info->idle_timeout_ms = limits->idle_timeout_ms;
     info->paused_timeout_ms = limits->paused_timeout_ms;
-    info->backpressure = (Trove__V1__Backpressure)limits->backpressure;
     info->buffers_max = limits->buffers_max;
 }
 

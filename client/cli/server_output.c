@@ -9,12 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *const backpressures[] = {"block", "drop", "buffer", "adaptive"};
-
-static const char *backpressure_name(trove_backpressure backpressure) {
-    return (unsigned)backpressure < sizeof backpressures / sizeof backpressures[0] ? backpressures[backpressure] : "unknown";
-}
-
 static const char *direction_name(trove_direction direction) {
     switch (direction) {
     case TROVE_DIRECTION_UPLOAD:
@@ -84,7 +78,6 @@ json_t *cli_pool_json(const trove_server_pool *pool) {
     set_number(object, "acquires_waiting", pool->acquires_waiting);
     set_number(object, "chunk_bytes", pool->chunk_bytes);
     set_number(object, "channel_chunks", pool->channel_chunks);
-    json_object_set_new(object, "backpressure", json_string(backpressure_name(pool->backpressure)));
     set_number(object, "buffers_max", pool->buffers_max);
     set_number(object, "memory_budget_bytes", pool->memory_budget_bytes);
     set_number(object, "memory_in_use_bytes", pool->memory_in_use_bytes);

@@ -1,6 +1,6 @@
 /* pool.c - several files at once through a pool: three streams at a time, one limit for all, hooks that tell what happens.
  *
- *   pool URL BUCKET FILE...           as in: pool ipc:///run/trove/trove.sock media *.mp4
+ *   pool URL BUCKET FILE...           as in: pool ipc:///run/trove/troved.sock media *.mp4
  */
 #include "trove.h"
 

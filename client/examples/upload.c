@@ -1,6 +1,6 @@
 /* upload.c - a managed upload stream: open, start, fill chunks from the stream's pool, complete.
  *
- *   upload URL FILE BUCKET/KEY        as in: upload ipc:///run/trove/trove.sock video.mp4 media/video.mp4
+ *   upload URL FILE BUCKET/KEY        as in: upload ipc:///run/trove/troved.sock video.mp4 media/video.mp4
  */
 #include "trove.h"
 

@@ -641,9 +641,8 @@ typedef struct trove_server_pool {
     uint32_t streams_active;
     uint32_t streams_max;
     uint32_t acquires_waiting; /* for a place */
-    uint32_t channel_chunks;   /* of streams that don't say, as chunk_bytes and backpressure */
+    uint32_t channel_chunks;   /* of streams that don't say, as chunk_bytes */
     uint64_t chunk_bytes;
-    trove_backpressure backpressure;
     uint32_t buffers_max; /* 0: as many as the memory has room for */
     uint64_t memory_budget_bytes;
     uint64_t memory_in_use_bytes;

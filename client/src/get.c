@@ -9,7 +9,11 @@ static trove_status read_all(const struct tvc_transfer *transfer, trove_stream *
                              trove_error *error) {
     for (;;) {
         struct tvc_chunk *chunk = NULL;
-        trove_status status = tvc_download_read(stream, tvc_transfer_deadline(transfer), &chunk, error);
+        uint64_t seen = tvc_transfer_moved(stream);
+        trove_status status;
+        do
+            status = tvc_download_read(stream, tvc_transfer_deadline(transfer), &chunk, error);
+        while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK || chunk == NULL)
             return status;
         status = consume(context, &chunk->handle, error);

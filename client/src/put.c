@@ -8,7 +8,10 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
     trove_status status = TROVE_OK;
     for (size_t at = 0; at < size && status == TROVE_OK;) {
         struct tvc_chunk *chunk = NULL;
-        status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+        uint64_t seen = tvc_transfer_moved(stream);
+        do
+            status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+        while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK)
             return status;
         size_t bytes = (size_t)tvc_upload_chunk_bytes(stream);
@@ -18,7 +21,9 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
         chunk->wire.bytes = bytes;
         at += bytes;
         chunk->wire.final = at == size;
-        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        do
+            status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK)
             tv_chunk_release(&chunk->wire);
     }
@@ -37,7 +42,7 @@ trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const vo
         return status;
     status = write_all(&sized, stream, data, size, &why);
     if (status == TROVE_OK)
-        status = trove_stream_complete(stream, transfer->timeout_ms, info, &why);
+        status = tvc_transfer_complete(transfer, stream, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);

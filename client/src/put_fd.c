@@ -93,7 +93,11 @@ static trove_status fill(const struct tvc_transfer *transfer, const trove_stream
 static trove_status write_patiently(const struct tvc_transfer *transfer, trove_stream *stream, struct tvc_chunk *chunk,
                                     trove_error *error) {
     uint64_t left;
-    trove_status status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+    uint64_t seen = tvc_transfer_moved(stream);
+    trove_status status;
+    do
+        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+    while (tvc_transfer_again(stream, status, &seen));
     while (status == TROVE_RESOURCE_EXHAUSTED && stream->backpressure == TROVE_BACKPRESSURE_BUFFER) {
         status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), &left, error);
         if (status == TROVE_OK)
@@ -116,7 +120,11 @@ static trove_status flush(const struct tvc_transfer *transfer, trove_stream *str
 static trove_status write_chunk(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
                                 uint64_t *offset, bool *end, trove_error *error) {
     struct tvc_chunk *chunk = NULL;
-    trove_status status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+    uint64_t seen = tvc_transfer_moved(stream);
+    trove_status status;
+    do
+        status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+    while (tvc_transfer_again(stream, status, &seen));
     if (status != TROVE_OK)
         return status;
     size_t bytes = 0;
@@ -165,7 +173,7 @@ static trove_status put_stream(const struct tvc_transfer *transfer, const struct
     if (status == TROVE_OK)
         status = flush(&sized, stream, &why);
     if (status == TROVE_OK)
-        status = trove_stream_complete(stream, transfer->timeout_ms, info, &why);
+        status = tvc_transfer_complete(&sized, stream, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);

@@ -14,7 +14,6 @@ static void take_pool(const Trove__V1__PoolInfo *from, trove_server_pool *to) {
         .acquires_waiting = from->acquires_waiting,
         .channel_chunks = from->channel_chunks,
         .chunk_bytes = from->chunk_bytes,
-        .backpressure = (trove_backpressure)from->backpressure,
         .buffers_max = from->buffers_max,
         .memory_budget_bytes = from->memory_budget_bytes,
         .memory_in_use_bytes = from->memory_in_use_bytes,

@@ -29,6 +29,34 @@ uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer) {
     return tvc_client_deadline(transfer->client, transfer->timeout_ms);
 }
 
+uint64_t tvc_transfer_moved(trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t moved = stream->direction == TROVE_DIRECTION_UPLOAD
+                         ? stream->upload.bytes_sent + stream->upload.sender.acknowledged_bytes
+                         : stream->download.receiver.received_bytes;
+    pthread_mutex_unlock(&stream->client->lock);
+    return moved;
+}
+
+bool tvc_transfer_again(trove_stream *stream, trove_status status, uint64_t *seen) {
+    if (status != TROVE_DEADLINE_EXCEEDED)
+        return false;
+    uint64_t moved = tvc_transfer_moved(stream);
+    bool again = moved != *seen;
+    *seen = moved;
+    return again;
+}
+
+trove_status tvc_transfer_complete(const struct tvc_transfer *transfer, trove_stream *stream, trove_object_info **info,
+                                   trove_error *error) {
+    uint64_t seen = tvc_transfer_moved(stream);
+    trove_status status;
+    do
+        status = trove_stream_complete(stream, transfer->timeout_ms, info, error);
+    while (tvc_transfer_again(stream, status, &seen));
+    return status;
+}
+
 trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, const struct tvc_own_memory *own,
                                trove_stream **stream, trove_error *error) {
     struct tvc_stream_request request = {

@@ -80,7 +80,7 @@ static void pools_take_after_the_default(void **state) {
     trove_status status = parse("pools:\n"
                                 "  - name: uploads\n    streams: 8\n    bandwidth: 20MiB\n    buffers: 32\n"
                                 "  - name: slow_2-b\n    chunk_size: 64KiB\n    memory: 4MiB\n    stream_timeout: 30m\n"
-                                "    paused_timeout: 0s\n    backpressure: adaptive\n    channel_size: 3\n"
+                                "    paused_timeout: 0s\n    channel_size: 3\n"
                                 "    idle_timeout: 2s\n    credit_expiry: 1s\n"
                                 "pool:\n  streams: 100\n  stream_timeout: 1h\n  paused_timeout: 1m\n  bandwidth: 1GiB\n",
                                 &config, &error);
@@ -108,7 +108,6 @@ static void pools_take_after_the_default(void **state) {
     slow.memory_bytes = 4 * TV_MIB;
     slow.stream_timeout_ms = 1800000;
     slow.paused_timeout_ms = 0;
-    slow.backpressure = TROVE_BACKPRESSURE_ADAPTIVE;
     slow.channel_chunks = 3;
     slow.idle_timeout_ms = 2000;
     slow.grant_expiry_ms = 1000;
@@ -222,8 +221,6 @@ static void mistakes_are_named_with_their_line(void **state) {
         {"pools:\n  - name: Uploads\n", "x.yaml line 2: `pools[0].name` is \"Uploads\"; a pool's name has 1 to 63 of"},
         {"pools:\n  - name: a\n    streams: 0\n", "x.yaml line 3: `pools[0].streams` is 0; 1 to 1000000 are allowed"},
         {"pools:\n  - name: a\n    bandwidth: 5\n", "x.yaml line 3: `pools[0].bandwidth`: \"5\" is no size"},
-        {"pools:\n  - name: a\n    backpressure: wait\n",
-         "x.yaml line 3: `pools[0].backpressure` is \"wait\"; allowed are: block, drop, buffer, adaptive"},
         {"pools: []\n", "x.yaml line 1: `pools` is empty"},
         {"pools: a\n", "x.yaml line 1: `pools` must be a list"},
         {"pools: [a]\n", "x.yaml line 1: `pools[0]` must be a section"},
