@@ -42,6 +42,22 @@ static void connect_to(struct raw_client *client) {
     raw_greet(client, false);
 }
 
+static Trove__V1__StreamListResponse *list(struct fixture *fixture) {
+    Trove__V1__StreamListRequest request = TROVE__V1__STREAM_LIST_REQUEST__INIT;
+    uint64_t id = raw_call(&fixture->outside, "trove.v1.Streams/List", &request.base);
+    return (Trove__V1__StreamListResponse *)raw_answer(&fixture->outside, id, &trove__v1__stream_list_response__descriptor);
+}
+
+/* The streams of the test before end when the server notices that its connections have. */
+static void wait_for_quiet(struct fixture *fixture) {
+    for (size_t count = 1, looks = 0; count > 0; looks++) {
+        Trove__V1__StreamListResponse *streams = list(fixture);
+        count = streams->n_streams;
+        protobuf_c_message_free_unpacked(&streams->base, NULL);
+        assert_true(looks < 1000000);
+    }
+}
+
 static void begin(struct fixture *fixture) {
     *fixture = (struct fixture){.holder = 0};
     connect_to(&fixture->client);
@@ -51,6 +67,7 @@ static void begin(struct fixture *fixture) {
     bucket.bucket = raw_text("media");
     (void)raw_call(&fixture->client, "trove.v1.Buckets/Create", &bucket.base);
     raw_free(raw_receive(&fixture->client)); /* it may be there from the test before */
+    wait_for_quiet(fixture);
     fixture->holder = open_in_pool(&fixture->holding, "holder", true, true);
 }
 
@@ -89,12 +106,6 @@ static void give_place(struct fixture *fixture) {
     raw_send_control(&fixture->holding, fixture->holder, TROVE__V1__CONTROL_TYPE__CANCEL, 9);
     expect_state(&fixture->holding, fixture->holder, 9, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
     raw_free(expect(&fixture->holding, RAW_BODY(STATUS), fixture->holder));
-}
-
-static Trove__V1__StreamListResponse *list(struct fixture *fixture) {
-    Trove__V1__StreamListRequest request = TROVE__V1__STREAM_LIST_REQUEST__INIT;
-    uint64_t id = raw_call(&fixture->outside, "trove.v1.Streams/List", &request.base);
-    return (Trove__V1__StreamListResponse *)raw_answer(&fixture->outside, id, &trove__v1__stream_list_response__descriptor);
 }
 
 /* The newest stream waits, as the first in the queue; its id. */
