@@ -156,6 +156,7 @@ class VerbsTest(PoolTest):
         for key in (b"q", b"\x03"):
             master, slave = pty.openpty()
             before = termios.tcgetattr(slave)
+            termios.tcsetwinsize(slave, (24, 200))  # nothing is cut, however long the server's address is
             top = self.start_trove("top", stdin=slave, stdout=slave, stderr=slave)
             shown = b""
             while b"POOL" not in shown or b"\x1b[J" not in shown:
