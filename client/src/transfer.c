@@ -30,10 +30,12 @@ uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer) {
 }
 
 uint64_t tvc_transfer_moved(trove_stream *stream) {
+    const struct tv_receiver *receiver = &stream->download.receiver;
     pthread_mutex_lock(&stream->client->lock);
+    /* A download under a limit of its own gives credit little by little: that is progress, too. */
     uint64_t moved = stream->direction == TROVE_DIRECTION_UPLOAD
                          ? stream->upload.bytes_sent + stream->upload.sender.acknowledged_bytes
-                         : stream->download.receiver.received_bytes;
+                         : receiver->received_bytes + receiver->begun_bytes + receiver->outstanding_bytes;
     pthread_mutex_unlock(&stream->client->lock);
     return moved;
 }
