@@ -28,7 +28,7 @@ struct told {
     enum event events[EVENTS_MAX];
     uint64_t indexes[EVENTS_MAX]; /* of chunks */
     trove_drop drops[EVENTS_MAX];
-    unsigned locked; /* calls that found the lock taken */
+    unsigned locked; /* calls that came under the lock */
 };
 
 struct fixture {
@@ -41,7 +41,7 @@ struct fixture {
 static void note(struct told *told, enum event event) {
     assert_true(told->count < EVENTS_MAX);
     told->events[told->count++] = event;
-    if (pthread_mutex_trylock(&told->fixture->client.lock) != 0)
+    if (pthread_mutex_lock(&told->fixture->client.lock) != 0) /* it checks: this very thread has it already */
         told->locked++;
     else
         pthread_mutex_unlock(&told->fixture->client.lock);
@@ -84,7 +84,11 @@ static int begin(void **state) {
     trove_error error;
     assert_non_null(fixture);
     assert_non_null(stream);
-    pthread_mutex_init(&fixture->client.lock, NULL);
+    pthread_mutexattr_t checking;
+    pthread_mutexattr_init(&checking);
+    pthread_mutexattr_settype(&checking, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&fixture->client.lock, &checking);
+    pthread_mutexattr_destroy(&checking);
     assert_int_equal(tvc_hooks_init(&fixture->client.hooks, &error), TROVE_OK);
     stream->client = &fixture->client;
     stream->direction = TROVE_DIRECTION_UPLOAD;
