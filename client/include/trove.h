@@ -194,8 +194,9 @@ typedef struct trove_object_info {
     const trove_metadata *metadata;
     size_t metadata_count;
     /* What was lost of it. Reading across a gap is DATA_LOSS unless trove_stream_options.allow_gaps has zeros for it. The list is in
-     * order and told by trove_object_head, by the end of an upload and by a download that allows gaps; elsewhere it is empty. Of more
-     * than TROVE_GAPS_MAX gaps the last entry covers the rest and what lies between them, which reads as it was written. */
+     * order: all of it from trove_object_head, its first 500 at the end of an upload and from a download that allows gaps, none
+     * elsewhere (see gaps_listed). Of more than TROVE_GAPS_MAX gaps the last entry covers the rest and what lies between them, which
+     * reads as it was written. */
     uint64_t gap_count; /* 0: the object is whole */
     uint64_t gap_bytes;
     const trove_gap *gaps;
@@ -269,7 +270,7 @@ typedef struct trove_pool trove_pool; /* of the client; see "pools" below */
 typedef enum trove_direction {
     TROVE_DIRECTION_UPLOAD = 1,
     TROVE_DIRECTION_DOWNLOAD = 2,
-    TROVE_DIRECTION_BIDI = 3,
+    TROVE_DIRECTION_BIDI = 3, /* answered UNIMPLEMENTED by this version */
 } trove_direction;
 
 typedef enum trove_stream_state {
@@ -357,9 +358,9 @@ typedef struct trove_stream_options {
     uint32_t channel_chunks;         /* chunks that may be queued and under way at once; 0: the pool's default (16) */
     const char *pool;                /* NULL: the server's default pool */
     trove_backpressure backpressure; /* default TROVE_BACKPRESSURE_DEFAULT */
-    bool resumable;
-    bool lossy;    /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
-    uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
+    bool resumable;                  /* answered UNIMPLEMENTED by this version */
+    bool lossy;                      /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
+    uint64_t size;                   /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
     const char *content_type;
     const trove_metadata *metadata;
     size_t metadata_count;
