@@ -31,6 +31,7 @@ run() {
 
 # Starts it in the background and waits for its ready line.
 start() {
+    : >"$log" # now: the background job does it when it gets to run, and until then the line of the run before is there
     "$troved" "$@" 2>"$log" </dev/null &
     pid=$!
     for _ in $(seq 300); do
