@@ -1,4 +1,4 @@
-/* download.c - the sending side of a stream on the server: reading ahead, and what goes out next. See stream.h and read_ahead.h.
+/* download.c - the way down of a stream on the server: reading ahead, and what goes out next. See stream.h and read_ahead.h.
  *
  * The window's chunks (sender.h) have no memory here: they are places in the object, cut by arithmetic, and the bytes come from what
  * was read ahead at the place that is to be sent next. What comes back as not taken is simply read again.
@@ -80,13 +80,13 @@ static bool take_turn(struct tvs_stream *stream, uint64_t position, uint64_t pay
     uint64_t bytes = stream->read_end - position;
     bytes = bytes < stream->chunk_bytes ? bytes : stream->chunk_bytes;
     bytes = bytes < payload_bytes_max ? bytes : payload_bytes_max;
-    return bytes == 0 || tvs_stream_take_turn_locked(stream, bytes);
+    return bytes == 0 || tvs_stream_take_turn_locked(stream, &stream->down, bytes);
 }
 
 void tvs_download_turn(struct tvs_bandwidth_waiter *waiter) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, bandwidth));
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, down.bandwidth));
     pthread_mutex_lock(&stream->session->lock);
-    stream->awaiting_turn = false;
+    stream->down.awaiting_turn = false;
     pthread_mutex_unlock(&stream->session->lock);
     tvs_stream_wake(stream, TV_WANTS_DATA);
     tvs_stream_release(stream);
@@ -163,7 +163,7 @@ static uint64_t wanted_bytes(const struct tvs_stream *stream) {
 }
 
 static bool wants_more(const struct tvs_stream *stream) {
-    if (stream->parked || stream->claiming || stream->ahead.end >= stream->read_end)
+    if (stream->parked || stream->down.claiming || stream->sends_nothing || stream->ahead.end >= stream->read_end)
         return false;
     if (stream->drops) /* reads on whether the client keeps up or not */
         return true;
@@ -186,33 +186,36 @@ static bool reserve(struct tvs_stream *stream, uint64_t bytes) {
         return true;
     }
     tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-    stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, bytes);
-    if (stream->claiming)
+    stream->down.claiming = !tvs_budget_take(stream->budget, &stream->down.claim, bytes);
+    if (stream->down.claiming)
         return false;
     tvs_stream_release(stream);
     return true;
 }
 
+bool tvs_download_moves_locked(const struct tvs_stream *stream) {
+    return stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+}
+
 bool tvs_download_work_locked(const struct tvs_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
-        return !stream->cleaned;
-    if (!stream->begun)
-        return true;
-    return stream->state == TROVE_STREAM_ACTIVE && wants_more(stream);
+        return !stream->down.cleaned;
+    if (!stream->down.begun)
+        return !stream->up.open || stream->up.begun;
+    return tvs_download_moves_locked(stream) && wants_more(stream);
 }
 
 void tvs_download_granted(struct tvs_claim *claim) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, claim));
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, down.claim));
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
-    stream->claiming = false;
+    stream->down.claiming = false;
     stream->reserved_bytes += claim->bytes;
-    bool run = tvs_stream_schedule(stream);
-    if (!run && !stream->scheduled)
+    unsigned strands = tvs_stream_schedule(stream);
+    if (!stream->down.scheduled)
         give_back(stream);
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     tvs_stream_release(stream);
 }
 
@@ -224,7 +227,7 @@ void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns) {
         stream->parked = true;
         tvs_read_ahead_move(&stream->ahead, tv_sender_position(&stream->sender));
     }
-    if (!stream->scheduled) /* else the strand is about to use it */
+    if (!stream->down.scheduled) /* else the strand is about to use it */
         give_back(stream);
 }
 
@@ -275,25 +278,43 @@ static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
     return TROVE_OK;
 }
 
+/* A two-way stream may be the first to put its object: then there is nothing to send. (The way up has begun, so the bucket exists.) */
+static trove_status open_object(struct tvs_stream *stream, trove_error *error) {
+    struct tvs_server *server = stream->session->server;
+    const struct tvs_conditions *conditions = &stream->put_options.conditions;
+    trove_status status = TROVE_OK;
+    if (stream->up.open && conditions->if_none) {
+        stream->sends_nothing = true;
+    } else {
+        status =
+            server->ops->get_begin(server->driver, stream->bucket, stream->key, conditions, &stream->get, &stream->object, error);
+        if (status != TROVE_OK)
+            stream->get = NULL;
+        stream->sends_nothing = stream->up.open && status == TROVE_NOT_FOUND;
+    }
+    if (!stream->sends_nothing)
+        return status == TROVE_OK ? set_up(stream, error) : status;
+    stream->read_end = stream->range_offset;
+    return TROVE_OK;
+}
+
 static void begin(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
-    struct tvs_server *server = session->server;
     trove_error error;
-    trove_status status = server->ops->get_begin(server->driver, stream->bucket, stream->key, &stream->put_options.conditions,
-                                                 &stream->get, &stream->object, &error);
-    if (status != TROVE_OK)
-        stream->get = NULL;
-    else
-        status = set_up(stream, &error);
+    trove_status status = open_object(stream, &error);
     if (status != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
     pthread_mutex_lock(&session->lock);
-    stream->sender_ready = true;
-    tvs_read_ahead_move(&stream->ahead, stream->range_offset);
-    tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
-    stream->begun = true;
+    if (!stream->sends_nothing) {
+        stream->sender_ready = true;
+        tvs_read_ahead_move(&stream->ahead, stream->range_offset);
+        tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
+    }
+    stream->down.begun = true;
+    if (stream->up.open)
+        (void)tvs_upload_grant_locked(stream); /* told by the opened */
     pthread_mutex_unlock(&session->lock);
     tvs_stream_wake(stream, TV_WANTS_CONTROL | TV_WANTS_DATA);
 }
@@ -373,7 +394,8 @@ static void produce(struct tvs_stream *stream) {
 
 static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
-    tvs_stream_log_end(stream);
+    if (!stream->up.open) /* else the way up does it */
+        tvs_stream_log_end(stream);
     session->server->ops->get_end(stream->get);
     stream->get = NULL;
     pthread_mutex_lock(&session->lock);
@@ -382,14 +404,14 @@ static void clean(struct tvs_stream *stream) {
     if (stream->sender_ready)
         tv_sender_fini(&stream->sender);
     stream->sender_ready = false;
-    stream->cleaned = true;
+    stream->down.cleaned = true;
     pthread_mutex_unlock(&session->lock);
 }
 
 void tvs_download_step(struct tvs_stream *stream) {
     pthread_mutex_lock(&stream->session->lock);
     bool ended = tv_stream_state_terminal(stream->state);
-    bool begun = stream->begun;
+    bool begun = stream->down.begun;
     pthread_mutex_unlock(&stream->session->lock);
     if (ended)
         clean(stream);

@@ -7,7 +7,7 @@
 #include "stream.h"
 
 #define PROTOCOL_VERSION 1
-#define FEATURES         TV_FEATURE_HEADER_CHECKSUM
+#define FEATURES         (TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_BIDI)
 #define KEEPALIVE_MS_MIN 1000
 /* Connections beyond the limit that are still told why, instead of just being closed. */
 #define REFUSED_POLITELY_MAX 64

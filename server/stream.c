@@ -1,8 +1,8 @@
-/* stream.c - the life of a stream on the server: opening, control, ending, the strand. See stream.h.
+/* stream.c - the life of a stream on the server: opening, ending, the strands. See stream.h.
  *
- * References: the session's table has one while the stream is listed, the strand while it is scheduled, the wait for a place in the
- * pool one, a queued claim one, a running commit one, and the connection while the flow is in its rings. The strand lets go of the driver's handles before it ends, so the
- * last reference may be dropped anywhere.
+ * References: the session's table has one while the stream is listed, each strand one while it is scheduled, the wait for a place in
+ * the pool one, a queued claim one, a wait for bandwidth one, a running commit one, and the connection while the flow is in its rings.
+ * The strands let go of the driver's handles before they end, so the last reference may be dropped anywhere.
  */
 #include "stream.h"
 
@@ -25,11 +25,13 @@ void tvs_stream_release(struct tvs_stream *stream) {
         return;
     struct tvs_session *session = stream->session;
     TV_ASSERT(stream->put == NULL && stream->get == NULL && stream->place == TVS_PLACE_NONE);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (stream->up.open)
         tvs_upload_fini(stream);
-    else
+    if (stream->down.open)
         tvs_download_fini(stream);
-    tvs_stream_metrics_fini_locked(stream); /* the strand counted until now */
+    tvs_stream_metrics_fini_locked(stream); /* the strands counted until now */
+    tvs_object_fini(&stream->published);
+    tvs_wire_gaps_fini(&stream->published_gaps);
     tvs_object_fini(&stream->object);
     tvs_wire_gaps_fini(&stream->gaps);
     tvs_budget_release(stream->budget);
@@ -52,39 +54,44 @@ void tvs_stream_wake(struct tvs_stream *stream, unsigned wants) {
     tv_conn_wake(stream->session->conn, &stream->flow, wants);
 }
 
-/* ---- the strand ---- */
+/* ---- the strands ---- */
 
-static bool work_locked(const struct tvs_stream *stream) {
-    if (stream->place == TVS_PLACE_AWAITED && !tv_stream_state_terminal(stream->state))
+static bool work_locked(const struct tvs_stream *stream, const struct tvs_way *way) {
+    if (!way->open || (stream->place == TVS_PLACE_AWAITED && !tv_stream_state_terminal(stream->state)))
         return false;
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvs_upload_work_locked(stream) : tvs_download_work_locked(stream);
+    return way == &stream->up ? tvs_upload_work_locked(stream) : tvs_download_work_locked(stream);
 }
 
-bool tvs_stream_schedule(struct tvs_stream *stream) {
-    if (stream->scheduled || !work_locked(stream))
+static bool schedule(struct tvs_stream *stream, struct tvs_way *way) {
+    if (way->scheduled || !work_locked(stream, way))
         return false;
-    stream->scheduled = true;
+    way->scheduled = true;
     tvs_stream_acquire(stream);
     return true;
 }
 
+unsigned tvs_stream_schedule(struct tvs_stream *stream) {
+    unsigned up = schedule(stream, &stream->up) ? TVS_RUN_UP : 0;
+    unsigned down = schedule(stream, &stream->down) ? TVS_RUN_DOWN : 0;
+    return up | down;
+}
+
 /* Runs steps until there is nothing to do. */
-static void strand(struct tvs_task *task) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)task - offsetof(struct tvs_stream, task));
+static void strand(struct tvs_stream *stream, struct tvs_way *way) {
     struct tvs_session *session = stream->session;
     for (unsigned steps = 0;; steps++) {
         pthread_mutex_lock(&session->lock);
-        bool work = work_locked(stream);
+        bool work = work_locked(stream, way);
         if (!work)
-            stream->scheduled = false;
+            way->scheduled = false;
         pthread_mutex_unlock(&session->lock);
         if (!work)
             break;
         if (steps >= STEPS_AT_ONCE && !(session->server->ops->capabilities & TVS_CAP_NONBLOCKING)) {
-            tvs_workers_submit(session->server->workers, task);
+            tvs_workers_submit(session->server->workers, &way->task);
             return;
         }
-        if (stream->direction == TROVE_DIRECTION_UPLOAD)
+        if (way == &stream->up)
             tvs_upload_step(stream);
         else
             tvs_download_step(stream);
@@ -92,12 +99,29 @@ static void strand(struct tvs_task *task) {
     tvs_stream_release(stream);
 }
 
-void tvs_stream_run(struct tvs_stream *stream) {
-    struct tvs_server *server = stream->session->server;
+static void strand_up(struct tvs_task *task) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)task - offsetof(struct tvs_stream, up.task));
+    strand(stream, &stream->up);
+}
+
+static void strand_down(struct tvs_task *task) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)task - offsetof(struct tvs_stream, down.task));
+    strand(stream, &stream->down);
+}
+
+static void run(struct tvs_server *server, struct tvs_task *task) {
     if (server->ops->capabilities & TVS_CAP_NONBLOCKING)
-        strand(&stream->task);
+        task->run(task);
     else
-        tvs_workers_submit(server->workers, &stream->task);
+        tvs_workers_submit(server->workers, task);
+}
+
+void tvs_stream_run(struct tvs_stream *stream, unsigned strands) {
+    struct tvs_server *server = stream->session->server;
+    if (strands & TVS_RUN_UP)
+        run(server, &stream->up.task);
+    if (strands & TVS_RUN_DOWN)
+        run(server, &stream->down.task);
 }
 
 /* ---- ending ---- */
@@ -116,17 +140,29 @@ static void leave_pool_locked(struct tvs_stream *stream) {
     }
 }
 
-bool tvs_stream_take_turn_locked(struct tvs_stream *stream, uint64_t bytes) {
+bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes) {
     if (!atomic_load_explicit(&stream->pool->limited, memory_order_relaxed))
         return true;
-    if (stream->awaiting_turn)
+    if (way->awaiting_turn)
         return false;
     tvs_stream_acquire(stream); /* the wait's, if there is one */
-    stream->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &stream->bandwidth, bytes);
-    if (stream->awaiting_turn)
+    way->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &way->bandwidth, bytes);
+    if (way->awaiting_turn)
         return false;
     tvs_stream_release(stream);
     return true;
+}
+
+/* Waits for nothing any more. Under the lock; the caller has a reference. */
+static void leave_queues_locked(struct tvs_stream *stream, struct tvs_way *way) {
+    if (way->awaiting_turn && tvs_pool_bandwidth_leave(stream->pool, &way->bandwidth)) {
+        way->awaiting_turn = false;
+        tvs_stream_release(stream); /* the wait's */
+    }
+    if (way->claiming && tvs_budget_forget(stream->budget, &way->claim)) {
+        way->claiming = false;
+        tvs_stream_release(stream); /* the claim's */
+    }
 }
 
 void tvs_stream_log_end(const struct tvs_stream *stream) {
@@ -143,9 +179,9 @@ void tvs_stream_log_end(const struct tvs_stream *stream) {
     tvs_log_end(&line);
 }
 
-bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {
+unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {
     if (tv_stream_state_terminal(stream->state) || (stream->commit_running && event != TV_EVENT_COMPLETED))
-        return false;
+        return 0;
     trove_status status = tv_stream_state_apply(&stream->state, event, NULL);
     TV_ASSERT(status == TROVE_OK);
     if (event != TV_EVENT_COMPLETED) {
@@ -153,24 +189,17 @@ bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event
         stream->status_due = true;
     }
     leave_pool_locked(stream);
-    if (stream->awaiting_turn && tvs_pool_bandwidth_leave(stream->pool, &stream->bandwidth)) {
-        stream->awaiting_turn = false;
-        tvs_stream_release(stream); /* the wait's; the caller has one */
-    }
-    if (stream->claiming && tvs_budget_forget(stream->budget, &stream->claim)) {
-        stream->claiming = false;
-        tvs_stream_release(stream); /* the claim's; the caller has one */
-    }
+    leave_queues_locked(stream, &stream->up);
+    leave_queues_locked(stream, &stream->down);
     return tvs_stream_schedule(stream);
 }
 
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
-    bool run = tvs_stream_end_locked(stream, event, why);
+    unsigned strands = tvs_stream_end_locked(stream, event, why);
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
 
@@ -190,17 +219,16 @@ void tvs_streams_abandon(struct tvs_session *session, const trove_error *why) {
         pthread_mutex_lock(&session->lock);
         struct tv_id_node *node = tv_id_table_any(&session->streams);
         struct tvs_stream *stream = node != NULL ? tvs_stream_of_node(node) : NULL;
-        bool run = false;
+        unsigned strands = 0;
         if (stream != NULL) {
-            run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+            strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
             bool listed = tvs_stream_unlist_locked(stream);
             TV_ASSERT(listed);
         }
         pthread_mutex_unlock(&session->lock);
         if (stream == NULL)
             return;
-        if (run)
-            tvs_stream_run(stream);
+        tvs_stream_run(stream, strands);
         tvs_stream_release(stream);
     }
 }
@@ -215,6 +243,10 @@ static bool over(uint64_t since_ns, uint64_t now_ns, uint32_t limit_ms) {
     return limit_ms != 0 && now_ns > since_ns && (now_ns - since_ns) / NS_PER_MS >= limit_ms;
 }
 
+static bool awaits_turn(const struct tvs_stream *stream) {
+    return stream->up.awaiting_turn || stream->down.awaiting_turn;
+}
+
 /* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused the idle clock is
  * held, and while it waits for its turn of the pool's bandwidth, for then it isn't the peer that is idle. */
 static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
@@ -224,7 +256,7 @@ static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_n
         return TROVE_OK;
     if (over(stream->acquired_ns, now_ns, terms->stream_timeout_ms))
         return late(stream, "wasn't done within", terms->stream_timeout_ms, "stream_timeout", error);
-    if (moving && !stream->awaiting_turn && over(stream->progress_ns, now_ns, terms->idle_timeout_ms))
+    if (moving && !awaits_turn(stream) && over(stream->progress_ns, now_ns, terms->idle_timeout_ms))
         return late(stream, "made no progress for", terms->idle_timeout_ms, "idle_timeout", error);
     if (!moving && over(stream->state_ns, now_ns, terms->paused_timeout_ms))
         return late(stream, stream->state == TROVE_STREAM_IDLE ? "wasn't started within" : "was paused for",
@@ -234,20 +266,19 @@ static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_n
 
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     struct tvs_session *session = stream->session;
-    bool run = false;
+    unsigned strands = 0;
     bool wake = false;
     trove_error why;
     pthread_mutex_lock(&session->lock);
     tvs_stream_metrics_tick_locked(stream, now_ns);
-    if (stream->awaiting_turn)
+    if (awaits_turn(stream))
         stream->progress_ns = now_ns;
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {
-        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
         wake = true;
     }
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     if (wake)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
@@ -259,11 +290,10 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
         return;
     atomic_store_explicit(&session->server->contended, true, memory_order_relaxed);
     pthread_mutex_lock(&session->lock);
-    if (tv_stream_state_terminal(stream->state))
-        wake = false;
-    else if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+    bool live = !tv_stream_state_terminal(stream->state);
+    if (live && stream->down.open)
         tvs_download_relieve_locked(stream, now_ns);
-    else if (now_ns > stream->granted_ns + (uint64_t)stream->terms.grant_expiry_ms * 1000000)
+    if (live && stream->up.open && now_ns > stream->granted_ns + stream->terms.grant_expiry_ms * NS_PER_MS)
         wake = tvs_upload_expire_locked(stream);
     pthread_mutex_unlock(&session->lock);
     if (wake)
@@ -273,7 +303,7 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
 /* ---- its place in the pool ---- */
 
 /* Its turn: the store may be asked from now on, and its clocks run. Under the lock; returns as schedule does. */
-static bool begin_locked(struct tvs_stream *stream) {
+static unsigned begin_locked(struct tvs_stream *stream) {
     stream->place = TVS_PLACE_HELD;
     stream->acquired_ns = stream->state_ns = stream->progress_ns = tv_now_ns();
     tv_rate_begin(&stream->metrics.rate, stream->acquired_ns);
@@ -284,18 +314,17 @@ static bool begin_locked(struct tvs_stream *stream) {
 static void acquired(struct tvs_acquire *acquire, const trove_error *why) {
     struct tvs_stream *stream = (struct tvs_stream *)((char *)acquire - offsetof(struct tvs_stream, acquire));
     struct tvs_session *session = stream->session;
-    bool run = false;
+    unsigned strands = 0;
     pthread_mutex_lock(&session->lock);
     stream->place = TVS_PLACE_NONE;
     if (why != NULL)
-        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
     else if (tv_stream_state_terminal(stream->state)) /* it ended while its turn came */
         tvs_pool_release(stream->pool);
     else
-        run = begin_locked(stream);
+        strands = begin_locked(stream);
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     if (why != NULL)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
     tvs_stream_release(stream);
@@ -305,8 +334,8 @@ static void acquired(struct tvs_acquire *acquire, const trove_error *why) {
 
 static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error *error) {
     const char *what = NULL;
-    if (open->direction == TROVE__V1__DIRECTION__BIDI)
-        what = "bidirectional streams";
+    if (open->follow)
+        what = "streams that follow another";
     else if (open->resumable || open->upload_id.len > 0)
         what = "resumable uploads";
     else if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
@@ -326,7 +355,7 @@ static trove_status check_open(const Trove__V1__Open *open, trove_error *error) 
         return status;
     if ((unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure %d is none", (int)open->backpressure);
-    if (open->direction != TROVE__V1__DIRECTION__UPLOAD && open->direction != TROVE__V1__DIRECTION__DOWNLOAD)
+    if (open->direction < TROVE__V1__DIRECTION__UPLOAD || open->direction > TROVE__V1__DIRECTION__BIDI)
         return TV_FAIL(error, INVALID_ARGUMENT, "direction %d is none", (int)open->direction);
     if (open->chunk_bytes > TV_CHUNK_BYTES_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk_bytes %llu; at most %llu are allowed",
@@ -446,18 +475,22 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     stream->state = open->paused ? TROVE_STREAM_IDLE : TROVE_STREAM_ACTIVE;
     stream->progress_ns = tv_now_ns();
     stream->metrics.started_ns = tv_wall_ns();
-    stream->task.run = strand;
+    stream->up.open = stream->direction != TROVE_DIRECTION_DOWNLOAD;
+    stream->up.task.run = strand_up;
+    stream->up.bandwidth.turn = tvs_upload_turn;
+    stream->up.claim.granted = tvs_upload_granted;
+    stream->down.open = stream->direction != TROVE_DIRECTION_UPLOAD;
+    stream->down.task.run = strand_down;
+    stream->down.bandwidth.turn = tvs_download_turn;
+    stream->down.claim.granted = tvs_download_granted;
     stream->acquire.done = acquired;
     stream->grant.demand_bytes = open->demand;
     stream->early_credit = open->credit;
     atomic_init(&stream->references, 1);
     set_sizes(stream, open);
-    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
-    stream->bandwidth.turn = upload ? tvs_upload_turn : tvs_download_turn;
-    stream->claim.granted = upload ? tvs_upload_granted : tvs_download_granted;
-    if (upload)
+    if (stream->up.open)
         tv_receiver_init(&stream->receiver, 0, stream->chunk_bytes, tv_conn_payload_bytes_max(stream->session->conn));
-    else
+    if (stream->down.open)
         tvs_download_init(stream);
 }
 
@@ -507,20 +540,19 @@ static void enter_pool(struct tvs_stream *stream, uint32_t wait_ms) {
     struct tvs_session *session = stream->session;
     trove_error why;
     bool queued = false;
-    bool run = false;
+    unsigned strands = 0;
     pthread_mutex_lock(&session->lock);
     trove_status status = tvs_pool_acquire(stream->pool, &stream->acquire, wait_ms, &queued, &why);
     if (status != TROVE_OK) {
-        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
     } else if (queued) {
         stream->place = TVS_PLACE_AWAITED;
         tvs_stream_acquire(stream); /* the wait's */
     } else {
-        run = begin_locked(stream);
+        strands = begin_locked(stream);
     }
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     if (status != TROVE_OK)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }

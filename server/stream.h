@@ -1,9 +1,13 @@
-/* stream.h - one upload or download on the server.
+/* stream.h - one stream on the server: an upload has a way up, a download a way down, a two-way stream both.
  *
  * What happens where: frames come in on the connection's receiving thread and change the stream under its session's lock; frames go
- * out by pulls (stream_out.c); what may block runs as the stream's strand: one task on the workers, never twice at the same time,
- * that begins, writes, reads, commits and aborts (upload.c, download.c). With a driver that never blocks the strand runs right where
- * it is scheduled.
+ * out by pulls (stream_out.c); what may block runs as a strand, one for each way: one task on the workers, never twice at the same
+ * time, that begins, writes, reads, commits and aborts (upload.c, download.c). With a driver that never blocks the strand runs right
+ * where it is scheduled.
+ * The two ways of a two-way stream share its state, its place in the pool and its end, and nothing else: each has its window, its
+ * memory and its turns of the bandwidth. The way down begins when the way up has begun. What came up is published when the peer has
+ * sent all of it and has got all that goes down.
+ * (Rejected: a stream for each way, tied together: they would have to agree on every move of their state.)
  */
 #ifndef TVS_STREAM_H
 #define TVS_STREAM_H
@@ -58,6 +62,25 @@ enum tvs_place {
     TVS_PLACE_HELD,
 };
 
+/* What each way of a stream has of its own, besides what comes or goes. Under the session's lock, but for the task. */
+struct tvs_way {
+    bool open;      /* constant: the stream has this way */
+    bool begun;     /* the driver has begun */
+    bool scheduled; /* the strand is submitted or running */
+    bool cleaned;   /* the stream is terminal, and the strand has let go of everything */
+    struct tvs_task task;
+
+    struct tvs_bandwidth_waiter bandwidth; /* belongs to the pool while `awaiting_turn` */
+    bool awaiting_turn;                    /* holds a reference */
+
+    struct tvs_claim claim;
+    bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
+};
+
+/* Strands that are to run. */
+#define TVS_RUN_UP   1u
+#define TVS_RUN_DOWN 2u
+
 struct tvs_stream {
     struct tv_flow flow; /* first: the connection's handle */
     struct tv_id_node node;
@@ -92,12 +115,9 @@ struct tvs_stream {
     bool listed;         /* in the session's table, and in the server's list */
     enum tvs_place place;
     uint64_t acquired_ns; /* when it got its place */
-    bool begun;           /* the driver has begun; opened may be told */
     bool opened_sent;
-    bool scheduled;          /* the strand is submitted or running */
     bool status_due;         /* terminal other than completed, and the peer must be told */
     bool commit_running;     /* the driver decides now: it is too late to cancel */
-    bool cleaned;            /* terminal, and the strand has let go of everything */
     uint64_t control_serial; /* counts controls from outside */
     unsigned outside_count;  /* of the answers */
     unsigned answer_count;
@@ -107,8 +127,10 @@ struct tvs_stream {
     uint64_t granted_ns;  /* upload: when credit was last given */
     uint64_t generation;
     struct tvs_stream_metrics metrics;
+    struct tvs_way up;
+    struct tvs_way down;
 
-    /* upload, under the session's lock */
+    /* the way up, under the session's lock */
     struct tv_receiver receiver;
     struct tvs_fragment *fragment_first;
     struct tvs_fragment *fragment_last;
@@ -127,7 +149,7 @@ struct tvs_stream {
     char complete_etag[TROVE_ETAG_BYTES];
     bool completed_due;
 
-    /* download, under the session's lock */
+    /* the way down, under the session's lock */
     uint64_t reserved_bytes; /* of the budget */
     struct tv_sender sender;
     bool sender_ready;
@@ -141,26 +163,33 @@ struct tvs_stream {
     uint64_t read_end;            /* where the range ends in the object; constant once begun */
     bool parked;                  /* its read-ahead was dropped for others: no reading until the transport asks for data */
     uint64_t pulled_ns;           /* when the transport last did */
+    bool sends_nothing;           /* there is no object (yet): only its end is told; constant once begun */
     bool complete_sent;
+    bool completed_received; /* two-way: the peer has all of it */
 
     struct tvs_acquire acquire; /* belongs to the pool while the place is awaited; holds a reference then */
 
-    struct tvs_bandwidth_waiter bandwidth; /* belongs to the pool while `awaiting_turn` */
-    bool awaiting_turn;                    /* holds a reference */
-
-    struct tvs_claim claim;
-    bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
     struct tvs_stream *tick_next; /* the timer's alone */
 
-    /* the strand's alone */
-    struct tvs_task task;
-    struct tvs_put *put;
-    struct tvs_get *get;
+    struct tvs_put *put; /* the way up's strand's alone */
+    struct tvs_get *get; /* the way down's strand's alone */
 
-    /* written by the strand (or the commit), then constant */
-    struct tvs_object object;
-    struct tvs_wire_gaps gaps; /* upload: what the object has lost */
+    /* written by a strand (or the commit), then constant */
+    struct tvs_object published;         /* the way up: what became of it */
+    struct tvs_wire_gaps published_gaps; /* what it has lost */
+    struct tvs_object object;            /* the way down: what is read */
+    struct tvs_wire_gaps gaps;           /* where it is read across them: what it has lost */
 };
+
+/* Every way that it has has begun: opened may be told. Under the lock. */
+static inline bool tvs_stream_begun(const struct tvs_stream *stream) {
+    return (!stream->up.open || stream->up.begun) && (!stream->down.open || stream->down.begun);
+}
+
+/* Every way that it has is closed: all has been sent. Under the lock. */
+static inline bool tvs_stream_ways_closed(const struct tvs_stream *stream) {
+    return (!stream->up.open || stream->complete_received) && (!stream->down.open || stream->complete_sent);
+}
 
 /* stream.c */
 /* Opens a stream from an Open frame; answers errors itself. */
@@ -176,20 +205,21 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_stream_acquire(struct tvs_stream *stream);
 void tvs_stream_release(struct tvs_stream *stream);
 
-/* Lets the strand run if it doesn't. Under the lock; where it returns true the caller calls tvs_stream_run after unlocking. */
-bool tvs_stream_schedule(struct tvs_stream *stream) __attribute__((warn_unused_result));
-void tvs_stream_run(struct tvs_stream *stream);
+/* Lets the strands run that don't and have something to do. Under the lock; returns which (TVS_RUN_UP, TVS_RUN_DOWN; 0: none): the
+ * caller calls tvs_stream_run with them after unlocking. */
+unsigned tvs_stream_schedule(struct tvs_stream *stream) __attribute__((warn_unused_result));
+void tvs_stream_run(struct tvs_stream *stream, unsigned strands);
 
 /* Ends the stream (FAIL, CANCEL, COMPLETED), unless it has ended or is being committed. Under the lock; returns as schedule does. The
  * caller wakes the control ring afterwards. */
-bool tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why)
+unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why)
     __attribute__((warn_unused_result));
 /* The same with everything around it. Not under the lock. */
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
-/* Whether the pool's bandwidth lets the stream move `bytes` now; if not, it waits, and bandwidth.turn will be called. What really moves
- * is told by tvs_pool_bandwidth_spend. Under the lock. */
-bool tvs_stream_take_turn_locked(struct tvs_stream *stream, uint64_t bytes);
-/* One line in the log. By the strand when it cleans up, for logging may wait and isn't done under a lock. */
+/* Whether the pool's bandwidth lets `bytes` move on this way now; if not, it waits, and bandwidth.turn will be called. What really
+ * moves is told by tvs_pool_bandwidth_spend. Under the lock. */
+bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes);
+/* One line in the log. By a strand when it cleans up, for logging may wait and isn't done under a lock. */
 void tvs_stream_log_end(const struct tvs_stream *stream);
 /* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */
 bool tvs_stream_unlist_locked(struct tvs_stream *stream) __attribute__((warn_unused_result));
@@ -210,10 +240,10 @@ static inline struct tvs_stream *tvs_stream_of_node(struct tv_id_node *node) {
 struct tvs_stream *tvs_stream_find(struct tvs_session *session, uint64_t call_id);
 
 /* stream_control.c */
-/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; sets *run where the caller is
- * to call tvs_stream_run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
-trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why, bool *run,
-                                       trove_error *error);
+/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; adds to *strands those that the
+ * caller is to run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
+trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,
+                                       unsigned *strands, trove_error *error);
 /* The same (pause, resume, cancel) for `who` of another connection; the peer is told, *state is what it led to. Not under the lock.
  * Errors: likewise, RESOURCE_EXHAUSTED (the peer doesn't read what it was told before). */
 trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
@@ -226,9 +256,9 @@ extern const struct tv_flow_ops tvs_stream_flow_ops;
 /* Says where a chunk's payload goes; sets the session's landing. */
 void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
 void tvs_upload_chunk(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes);
-/* The sender has lost chunks. Errors end the stream. Under the lock; the caller lets the strand run. */
+/* The sender has lost chunks. Errors end the stream. Under the lock; the caller lets the strands run. */
 trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__Gap *gap, trove_error *error);
-/* Goes on at `offset`, which is below what was taken. Under the lock; the caller lets the strand run. */
+/* Goes on at `offset`, which is below what was taken. Under the lock; the caller lets the strands run. */
 void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 void tvs_upload_landing_lost(struct tvs_session *session);
 /* Gives credit as far as demand, window and memory go. True: the peer is to be told (wake control). */
@@ -237,9 +267,9 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream);
 bool tvs_upload_expire_locked(struct tvs_stream *stream);
 void tvs_upload_granted(struct tvs_claim *claim);
 void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter);
-/* Whether the strand has something to do. */
+/* Whether the way up's strand has something to do. */
 bool tvs_upload_work_locked(const struct tvs_stream *stream);
-/* One step of the strand. */
+/* One step of it. */
 void tvs_upload_step(struct tvs_stream *stream);
 void tvs_upload_fini(struct tvs_stream *stream);
 
@@ -248,7 +278,7 @@ void tvs_download_init(struct tvs_stream *stream);
 /* The loss to be told before the next fragment. Under the lock, and before tvs_download_next. */
 bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
 /* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
- * sent, or it has to be read first. Under the lock; the caller lets the strand run afterwards. */
+ * sent, or it has to be read first. Under the lock; the caller lets the strands run afterwards. */
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run);
 /* A chunk of the window was acknowledged. Under the lock. */
@@ -263,6 +293,9 @@ uint64_t tvs_download_share(struct tvs_budget *budget);
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_download_granted(struct tvs_claim *claim);
 void tvs_download_turn(struct tvs_bandwidth_waiter *waiter);
+/* Whether chunks may go down now: also after their end was told, for what comes back as not taken goes again. Under the lock. */
+bool tvs_download_moves_locked(const struct tvs_stream *stream);
+/* Whether the way down's strand has something to do. */
 bool tvs_download_work_locked(const struct tvs_stream *stream);
 void tvs_download_step(struct tvs_stream *stream);
 void tvs_download_fini(struct tvs_stream *stream);

@@ -10,30 +10,30 @@ static trove_status apply(struct tvs_stream *stream, enum tv_stream_event event,
     trove_stream_state before = stream->state;
     trove_status status = tv_stream_state_apply(&stream->state, event, error);
     /* It goes on with its end, where the peer had sent all before it heard of a pause. */
-    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->complete_received)
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && tvs_stream_ways_closed(stream))
         status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, error);
     if (stream->state != before)
         stream->state_ns = stream->progress_ns = tv_now_ns();
     return status;
 }
 
-trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why, bool *run,
-                                       trove_error *error) {
+trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,
+                                       unsigned *strands, trove_error *error) {
     bool ends = event == TV_EVENT_CANCEL || event == TV_EVENT_FAIL;
     if (ends && stream->commit_running)
         return TV_FAIL(error, FAILED_PRECONDITION, "a %s stream can't be %s any more: %s/%.200s is being published",
                        trove_stream_state_name(stream->state), event == TV_EVENT_CANCEL ? "cancelled" : "failed", stream->bucket,
                        stream->key);
     if (ends && !tv_stream_state_terminal(stream->state)) {
-        *run |= tvs_stream_end_locked(stream, event, why);
+        *strands |= tvs_stream_end_locked(stream, event, why);
         return TROVE_OK;
     }
     trove_status status = apply(stream, event, error);
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+    if (stream->down.open)
         tvs_download_interrupted_locked(stream);
-    else if (stream->state == TROVE_STREAM_ACTIVE)
+    if (stream->up.open && stream->state == TROVE_STREAM_ACTIVE)
         (void)tvs_upload_grant_locked(stream); /* the caller wakes the ring in any case */
-    *run |= tvs_stream_schedule(stream);
+    *strands |= tvs_stream_schedule(stream);
     return status;
 }
 
@@ -41,7 +41,7 @@ trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event 
                                 trove_error *error) {
     struct tvs_session *session = stream->session;
     trove_error why;
-    bool run = false;
+    unsigned strands = 0;
     TV_FAIL(&why, CANCELLED, "stream %llu (%s/%.200s) was cancelled by %s", (unsigned long long)stream->id, stream->bucket,
             stream->key, who);
     pthread_mutex_lock(&session->lock);
@@ -52,7 +52,7 @@ trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event 
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "%d controls of stream %llu are on their way to its peer; try again",
                          TVS_CONTROLS_OUTSIDE_MAX, (unsigned long long)stream->id);
     else
-        status = tvs_stream_control_locked(stream, event, &why, &run, error);
+        status = tvs_stream_control_locked(stream, event, &why, &strands, error);
     if (status == TROVE_OK && told_by_control && stream->state != before) {
         stream->outside_count++;
         stream->answers[stream->answer_count++] = (struct tvs_control_answer){
@@ -60,8 +60,7 @@ trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event 
     }
     *state = stream->state;
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     if (status == TROVE_OK)
         tvs_stream_wake(stream, TV_WANTS_CONTROL | TV_WANTS_DATA);
     return status;

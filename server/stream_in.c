@@ -8,7 +8,7 @@
 
 /* What is to be done without the lock. */
 struct after {
-    bool run;
+    unsigned strands; /* to be run */
     unsigned wake;
     bool unlisted; /* drop the table's reference */
 };
@@ -41,11 +41,11 @@ void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, cons
 }
 
 static void fail(struct tvs_stream *stream, const trove_error *why, struct after *after) {
-    after->run |= tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
+    after->strands |= tvs_stream_end_locked(stream, TV_EVENT_FAIL, why);
     after->wake |= TV_WANTS_CONTROL;
 }
 
-/* ---- downloads: what the receiver says ---- */
+/* ---- the way down: what the receiver says ---- */
 
 static void count_acked(void *context, const struct tv_chunk *chunk) {
     struct tvs_stream *stream = context;
@@ -94,17 +94,21 @@ static void on_credit(struct tvs_stream *stream, const Trove__V1__Credit *credit
 }
 
 static void on_completed(struct tvs_stream *stream, struct after *after) {
-    if (!stream->complete_sent) {
-        trove_error early;
-        TV_FAIL(&early, FAILED_PRECONDITION, "completed before everything was sent");
-        fail(stream, &early, after);
+    if (!stream->complete_sent || stream->completed_received) {
+        trove_error error;
+        TV_FAIL(&error, FAILED_PRECONDITION, stream->complete_sent ? "completed twice" : "completed before everything was sent");
+        fail(stream, &error, after);
         return;
     }
-    after->run |= tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
+    stream->completed_received = true;
+    stream->progress_ns = tv_now_ns();
+    if (stream->up.open)
+        return; /* what came up is published next, if all has come */
+    after->strands |= tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
     after->unlisted = tvs_stream_unlist_locked(stream);
 }
 
-/* ---- uploads: what the sender says ---- */
+/* ---- the way up: what the sender says ---- */
 
 static void on_demand(struct tvs_stream *stream, const Trove__V1__Demand *demand, struct after *after) {
     stream->grant.demand_bytes = demand->bytes;
@@ -112,10 +116,22 @@ static void on_demand(struct tvs_stream *stream, const Trove__V1__Demand *demand
     after->wake |= told ? TV_WANTS_CONTROL : 0;
 }
 
+/* All that the stream will ever move was sent, or it was never started. (Paused: it may have crossed a pause; then it counts from the
+ * resume on.) */
+static trove_status close_up(struct tvs_stream *stream, trove_error *error) {
+    stream->complete_received = true;
+    bool moves = tvs_stream_ways_closed(stream) || stream->state == TROVE_STREAM_IDLE;
+    if (!moves || stream->state == TROVE_STREAM_PAUSED)
+        return TROVE_OK;
+    return tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, error);
+}
+
 static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *complete, struct after *after) {
     trove_error error;
     trove_status status = TROVE_OK;
-    if (strlen(complete->etag) >= sizeof stream->complete_etag)
+    if (stream->complete_received)
+        status = TV_FAIL(&error, FAILED_PRECONDITION, "complete was sent twice");
+    else if (strlen(complete->etag) >= sizeof stream->complete_etag)
         status =
             TV_FAIL(&error, INVALID_ARGUMENT, "the etag in complete has %zu characters; etags have 32", strlen(complete->etag));
     else if (complete->n_metadata > 0)
@@ -124,13 +140,12 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
         status = TV_FAIL(&error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
     else if (!stream->receiver.final_seen && !(complete->chunks == 0 && complete->size == 0))
         status = TV_FAIL(&error, FAILED_PRECONDITION, "complete before the final chunk");
-    else if (stream->state != TROVE_STREAM_PAUSED) /* it may have crossed a pause: then it counts from the resume on */
-        status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, &error);
+    else
+        status = close_up(stream, &error);
     if (status != TROVE_OK) {
         fail(stream, &error, after);
         return;
     }
-    stream->complete_received = true;
     stream->complete_size = complete->size;
     stream->complete_chunks = complete->chunks;
     memcpy(stream->complete_etag, complete->etag, strlen(complete->etag) + 1);
@@ -163,7 +178,7 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
         TV_FAIL(&why, CANCELLED, "cancelled by the client");
     else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
         TV_FAIL(&why, ABORTED, "given up by the client");
-    answer->status = tvs_stream_control_locked(stream, event, &why, &after->run, &error);
+    answer->status = tvs_stream_control_locked(stream, event, &why, &after->strands, &error);
     snprintf(answer->message, sizeof answer->message, "%s", error.message);
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
@@ -172,17 +187,20 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
 static trove_status check_seek(const struct tvs_stream *stream, const Trove__V1__Control *control, trove_error *error) {
     bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_PAUSED;
     uint64_t offset = control->offset;
+    if (stream->up.open && stream->down.open)
+        return TV_FAIL(error, FAILED_PRECONDITION, "a two-way stream can't seek (stream %llu, %s): its ways have an offset each",
+                       (unsigned long long)stream->id, trove_stream_state_name(stream->state));
     if (!moving || !stream->opened_sent || stream->complete_received)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s stream %llu can't seek", trove_stream_state_name(stream->state),
                        (unsigned long long)stream->id);
     if (control->generation != stream->generation + 1)
         return TV_FAIL(error, FAILED_PRECONDITION, "seek %llu, where seek %llu was the last",
                        (unsigned long long)control->generation, (unsigned long long)stream->generation);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD && offset > stream->receiver.taken_offset)
+    if (stream->up.open && offset > stream->receiver.taken_offset)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go on at %llu; it has received %llu bytes",
                        stream->bucket, stream->key, (unsigned long long)offset,
                        (unsigned long long)stream->receiver.taken_offset);
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD && (offset < stream->range_offset || offset > stream->read_end))
+    if (stream->down.open && (offset < stream->range_offset || offset > stream->read_end))
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
                        stream->key, (unsigned long long)stream->range_offset, (unsigned long long)stream->read_end,
                        (unsigned long long)offset);
@@ -196,7 +214,7 @@ static void control_seek(struct tvs_stream *stream, const Trove__V1__Control *co
     snprintf(answer->message, sizeof answer->message, "%s", error.message);
     if (answer->status != TROVE_OK)
         return;
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (stream->up.open)
         tvs_upload_seek_locked(stream, control->offset, control->generation);
     else
         tvs_download_seek_locked(stream, control->offset, control->generation);
@@ -250,18 +268,18 @@ static void on_status(struct tvs_stream *stream, const Trove__V1__Status *status
 
 /* ---- dispatch ---- */
 
+/* Whether the frame is about a way that the stream has. */
 static bool fits_direction(const struct tvs_stream *stream, Trove__V1__Frame__BodyCase body) {
-    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
     switch (body) {
     case TV_BODY(DEMAND):
     case TV_BODY(COMPLETE):
     case TV_BODY(CHUNK_ABORT):
     case TV_BODY(GAP):
-        return upload;
+        return stream->up.open;
     case TV_BODY(ACK):
     case TV_BODY(CREDIT):
     case TV_BODY(COMPLETED):
-        return !upload;
+        return stream->down.open;
     default:
         return true;
     }
@@ -316,15 +334,14 @@ void tvs_stream_frame(struct tvs_session *session, const tv_frame *frame) {
     struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
     if (stream != NULL) {
         dispatch(stream, frame, &after);
-        after.run |= tvs_stream_schedule(stream);
+        after.strands |= tvs_stream_schedule(stream);
     }
     pthread_mutex_unlock(&session->lock);
     if (stream == NULL) {
         tvs_stream_unknown(session, frame, "a frame");
         return;
     }
-    if (after.run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, after.strands);
     if (after.wake != 0)
         tvs_stream_wake(stream, after.wake);
     if (after.unlisted)

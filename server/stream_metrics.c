@@ -65,27 +65,26 @@ void tvs_stream_metrics_tick_locked(struct tvs_stream *stream, uint64_t now_ns) 
 
 /* ---- for lists ---- */
 
-/* Upload: come in, and not yet in the store. Download: cut, and not yet acknowledged. Under the lock. */
+/* Come up, and not yet in the store; cut for the way down, and not yet acknowledged. Under the lock. */
 static uint64_t waiting_bytes(const struct tvs_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
         return 0;
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        return stream->receiver.held_bytes;
-    return stream->sender_ready ? stream->sender.queued_bytes : 0;
+    uint64_t up_bytes = stream->up.open ? stream->receiver.held_bytes : 0;
+    return up_bytes + (stream->sender_ready ? stream->sender.queued_bytes : 0);
 }
 
-/* 0 where it isn't known (yet). Under the lock. */
+/* Of all that it is to move; 0 where that isn't known (yet). Under the lock. */
 static uint64_t declared_size(const struct tvs_stream *stream) {
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        return stream->declared_size != TROVE_SIZE_UNKNOWN ? stream->declared_size : 0;
-    if (!stream->begun || stream->object.size < stream->range_offset)
-        return 0;
-    uint64_t left = stream->object.size - stream->range_offset;
-    return stream->range_length < left ? stream->range_length : left;
+    uint64_t up_bytes = stream->up.open ? stream->declared_size : 0;
+    uint64_t down_bytes = stream->down.begun ? stream->read_end - stream->range_offset : 0;
+    uint64_t sum;
+    bool known = up_bytes != TROVE_SIZE_UNKNOWN && (stream->down.begun || !stream->down.open);
+    return known && !__builtin_add_overflow(up_bytes, down_bytes, &sum) ? sum : 0;
 }
 
+/* Of the way up, where there is one. */
 static uint64_t next_offset(const struct tvs_stream *stream) {
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (stream->up.open)
         return stream->receiver.expected_offset;
     return stream->sender_ready ? tv_sender_position(&stream->sender) : stream->range_offset;
 }

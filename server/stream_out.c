@@ -26,7 +26,7 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
     opened->channel_chunks = stream->channel_chunks;
     opened->credit = stream->grant.credit_due;
     stream->grant.credit_due = 0;
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD) {
+    if (stream->down.open && !stream->sends_nothing) {
         tvs_wire_object(stream->bucket, &stream->object, wire);
         opened->object = &wire->info;
         opened->gaps = stream->gaps.list;
@@ -63,8 +63,7 @@ static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, str
     state->serial = kept->serial;
     state->state = (Trove__V1__StreamState)kept->state;
     state->generation = stream->generation;
-    state->offset =
-        stream->direction == TROVE_DIRECTION_UPLOAD ? stream->receiver.taken_offset : tv_sender_position(&stream->sender);
+    state->offset = stream->up.open ? stream->receiver.taken_offset : tv_sender_position(&stream->sender);
     if (kept->status != TROVE_OK) {
         trove__v1__status__init(status);
         status->code = (Trove__V1__Code)kept->status;
@@ -115,8 +114,8 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
     Trove__V1__Completed *completed = &pulled->scratch.completed;
     start(stream, pulled, TV_BODY(COMPLETED));
     trove__v1__completed__init(completed);
-    tvs_wire_object(stream->bucket, &stream->object, wire);
-    tvs_wire_completed(wire, &stream->gaps, completed);
+    tvs_wire_object(stream->bucket, &stream->published, wire);
+    tvs_wire_completed(wire, &stream->published_gaps, completed);
     if (completed->n_gaps > GAPS_TOLD_MAX)
         completed->n_gaps = GAPS_TOLD_MAX;
     completed->dropped_chunks = stream->receiver.lost_chunks;
@@ -147,8 +146,8 @@ static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pul
     if (!stream->listed)
         return false; /* its last frame has been sent */
     bool terminal = tv_stream_state_terminal(stream->state);
-    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
-    if (stream->begun && !stream->opened_sent && !terminal) {
+    bool upload = stream->up.open;
+    if (tvs_stream_begun(stream) && !stream->opened_sent && !terminal) {
         pull_opened(stream, pulled, &kept.object);
         return true;
     }
@@ -245,13 +244,22 @@ static void pull_complete(struct tvs_stream *stream, struct tv_pulled *pulled) {
     Trove__V1__Complete *complete = &pulled->scratch.complete;
     start(stream, pulled, TV_BODY(COMPLETE));
     trove__v1__complete__init(complete);
-    complete->size = stream->sender.next_offset - stream->range_offset;
-    complete->chunks = stream->sender.next;
-    complete->etag = stream->object.etag;
+    if (!stream->sends_nothing) {
+        complete->size = stream->sender.next_offset - stream->range_offset;
+        complete->chunks = stream->sender.next;
+        complete->etag = stream->object.etag;
+    }
     pulled->frame.complete = complete;
     stream->complete_sent = true;
+    if (!tvs_stream_ways_closed(stream))
+        return; /* the way up goes on */
     trove_status status = tv_stream_state_apply(&stream->state, TV_EVENT_COMPLETE, NULL);
     TV_ASSERT(status == TROVE_OK);
+}
+
+/* All of the way down has been handed over, or there is nothing. */
+static bool may_complete(const struct tvs_stream *stream) {
+    return !stream->complete_sent && (stream->sends_nothing || tv_sender_drained(&stream->sender));
 }
 
 static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
@@ -264,25 +272,24 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     bool other = false;
     pthread_mutex_lock(&session->lock);
     /* The answer to a seek tells that what follows is of the new generation: it isn't overtaken. */
-    bool active =
-        stream->sender_ready && stream->opened_sent && stream->answer_count == 0 && stream->state == TROVE_STREAM_ACTIVE;
-    if (active && tvs_download_next_gap(stream, &gap)) {
+    bool active = stream->down.open && stream->opened_sent && stream->answer_count == 0 && tvs_download_moves_locked(stream);
+    bool sends = active && !stream->sends_nothing;
+    if (sends && tvs_download_next_gap(stream, &gap)) {
         pull_gap(stream, &gap, pulled);
         other = true;
-    } else if (active && tvs_download_next(stream, payload_bytes_max, &fragment, &run)) {
+    } else if (sends && tvs_download_next(stream, payload_bytes_max, &fragment, &run)) {
         sliced = true;
         describe_fragment(stream, &fragment, pulled);
         stream->progress_ns = tv_now_ns();
-    } else if (active && !stream->complete_sent && tv_sender_drained(&stream->sender)) {
+    } else if (active && may_complete(stream)) {
         pull_complete(stream, pulled);
         other = true;
     }
-    bool read = active && tvs_stream_schedule(stream);
+    unsigned strands = active ? tvs_stream_schedule(stream) : 0; /* there may be more to read */
     pthread_mutex_unlock(&session->lock);
     if (sliced)
         fill_fragment(stream, run, pulled);
-    if (read)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     return sliced || other;
 }
 

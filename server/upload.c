@@ -1,4 +1,4 @@
-/* upload.c - the receiving side of a stream on the server: memory for what comes, credit, and the way into the store. See stream.h.
+/* upload.c - the way up of a stream on the server: memory for what comes, credit, and the way into the store. See stream.h.
  *
  * Memory: a stream's payloads are laid end to end in segments of the pool; grant.h says how much of it is reserved. As long as nobody
  * waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when somebody does, it gives back
@@ -92,12 +92,12 @@ static void trim_reservation(struct tvs_stream *stream) {
 
 /* More memory for the stream; false: it is waited for. */
 static bool reserve_more(struct tvs_stream *stream, uint64_t bytes) {
-    if (stream->claiming)
+    if (stream->up.claiming)
         return false;
     trim_reservation(stream);   /* who waits holds nothing that it can do without, or all would wait for each other */
     tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-    stream->claiming = !tvs_budget_take(stream->budget, &stream->claim, bytes);
-    if (stream->claiming)
+    stream->up.claiming = !tvs_budget_take(stream->budget, &stream->up.claim, bytes);
+    if (stream->up.claiming)
         return false;
     stream->grant.reserved_bytes += bytes;
     tvs_stream_release(stream);
@@ -106,7 +106,7 @@ static bool reserve_more(struct tvs_stream *stream, uint64_t bytes) {
 
 /* Whether the pool's bandwidth allows so much more to come now; if not, the stream waits for its turn. */
 static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
-    if (!tvs_stream_take_turn_locked(stream, bytes))
+    if (!tvs_stream_take_turn_locked(stream, &stream->up, bytes))
         return false;
     tvs_grant_admit(&stream->grant, bytes);
     return true;
@@ -134,7 +134,8 @@ static bool grant_step(struct tvs_stream *stream, bool *granted) {
 
 bool tvs_upload_grant_locked(struct tvs_stream *stream) {
     bool granted = false;
-    if (stream->state != TROVE_STREAM_ACTIVE || !stream->begun || stream->receiver.final_seen)
+    bool all_came = stream->receiver.final_seen || stream->complete_received;
+    if (stream->state != TROVE_STREAM_ACTIVE || !tvs_stream_begun(stream) || all_came)
         return false;
     while (grant_step(stream, &granted))
         continue;
@@ -142,10 +143,10 @@ bool tvs_upload_grant_locked(struct tvs_stream *stream) {
 }
 
 void tvs_upload_granted(struct tvs_claim *claim) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, claim));
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, up.claim));
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
-    stream->claiming = false;
+    stream->up.claiming = false;
     stream->grant.reserved_bytes += claim->bytes;
     bool told = tvs_upload_grant_locked(stream);
     if (!told)
@@ -157,10 +158,10 @@ void tvs_upload_granted(struct tvs_claim *claim) {
 }
 
 void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, bandwidth));
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, up.bandwidth));
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
-    stream->awaiting_turn = false;
+    stream->up.awaiting_turn = false;
     bool told = tvs_upload_grant_locked(stream);
     pthread_mutex_unlock(&session->lock);
     if (told)
@@ -233,7 +234,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
 }
 
 static bool takes_chunks(const struct tvs_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD && !tv_stream_state_terminal(stream->state);
+    return stream->up.open && !tv_stream_state_terminal(stream->state);
 }
 
 void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
@@ -272,7 +273,7 @@ static void queue_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
 
 static void landed(struct tvs_session *session) {
     struct tvs_stream *stream = session->landing_stream;
-    bool run = false;
+    unsigned strands = 0;
     tvs_pool_bandwidth_spend(stream->pool, session->landing->data.bytes);
     /* Here and not by the worker, for the bytes lie in this core's cache: half the time, some 30 us a MiB. */
     tv_data_hash(&session->landing->data);
@@ -283,37 +284,35 @@ static void landed(struct tvs_session *session) {
         stream->fragment_count--;
     } else {
         queue_fragment(stream, session->landing);
-        run = tvs_stream_schedule(stream);
+        strands = tvs_stream_schedule(stream);
     }
     pthread_mutex_unlock(&session->lock);
     session->landing = NULL;
     session->landing_stream = NULL;
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     tvs_stream_release(stream);
 }
 
 /* A frame without payload (the empty final chunk), or one whose payload was drained. */
 static void chunk_without_bytes(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes) {
     trove_error error = {TROVE_OK, ""};
-    bool run = false;
+    unsigned strands = 0;
     pthread_mutex_lock(&session->lock);
     struct tvs_stream *stream = tvs_stream_find(session, frame->call_id);
-    if (stream != NULL && stream->direction != TROVE_DIRECTION_UPLOAD)
+    if (stream != NULL && !stream->up.open)
         TV_FAIL(&error, INVALID_ARGUMENT, "a chunk for a download");
     if (stream != NULL && takes_chunks(stream) && payload_bytes == 0) {
         struct tvs_fragment *fragment = admit(stream, frame->chunk, 0, &error);
         if (fragment != NULL)
             queue_fragment(stream, fragment);
-        run = tvs_stream_schedule(stream);
+        strands = tvs_stream_schedule(stream);
     }
     pthread_mutex_unlock(&session->lock);
     if (stream == NULL) {
         tvs_stream_unknown(session, frame, "a chunk");
         return;
     }
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     if (error.status != TROVE_OK)
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
     else
@@ -382,16 +381,18 @@ void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t
 
 /* ---- the strand ---- */
 
+/* All has come, and the peer of a two-way stream has all that went down: a stream that fails has published nothing. */
 static bool ready_to_commit(const struct tvs_stream *stream) {
-    return stream->complete_received && !stream->commit_running && stream->fragment_first == NULL && !stream->rewind_due &&
-           stream->state == TROVE_STREAM_COMPLETING &&
+    bool delivered = !stream->down.open || stream->completed_received;
+    return stream->complete_received && delivered && !stream->commit_running && stream->fragment_first == NULL &&
+           !stream->rewind_due && stream->state == TROVE_STREAM_COMPLETING &&
            (tv_receiver_finished(&stream->receiver) || stream->receiver.expected_index == 0);
 }
 
 bool tvs_upload_work_locked(const struct tvs_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
-        return !stream->cleaned;
-    return !stream->begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
+        return !stream->up.cleaned;
+    return !stream->up.begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
 }
 
 static void begin(struct tvs_stream *stream) {
@@ -405,9 +406,11 @@ static void begin(struct tvs_stream *stream) {
         return;
     }
     pthread_mutex_lock(&stream->session->lock);
-    stream->begun = true;
-    (void)tvs_upload_grant_locked(stream); /* told by the opened */
+    stream->up.begun = true;
+    (void)tvs_upload_grant_locked(stream);          /* told by the opened */
+    unsigned strands = tvs_stream_schedule(stream); /* the way down begins now */
     pthread_mutex_unlock(&stream->session->lock);
+    tvs_stream_run(stream, strands);
     tvs_stream_wake(stream, TV_WANTS_CONTROL);
 }
 
@@ -503,18 +506,17 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
         tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
     pthread_mutex_lock(&session->lock);
     stream->commit_running = false;
-    bool run = false;
+    unsigned strands = 0;
     if (status == TROVE_OK && why.status == TROVE_OK) {
-        stream->object = copy;
-        stream->gaps = gaps;
+        stream->published = copy;
+        stream->published_gaps = gaps;
         stream->completed_due = true;
-        run = tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
+        strands = tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
     } else {
-        run = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
     }
     pthread_mutex_unlock(&session->lock);
-    if (run)
-        tvs_stream_run(stream);
+    tvs_stream_run(stream, strands);
     tvs_stream_wake(stream, TV_WANTS_CONTROL);
     tvs_stream_release(stream);
 }
@@ -564,7 +566,7 @@ static void clean(struct tvs_stream *stream) {
     /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives this
      * back. */
     set_reservation(stream, stream->landing_segments * TV_SEGMENT_BYTES);
-    stream->cleaned = true;
+    stream->up.cleaned = true;
     pthread_mutex_unlock(&session->lock);
 }
 
@@ -573,7 +575,7 @@ void tvs_upload_step(struct tvs_stream *stream) {
     struct tvs_fragment *fragment = NULL;
     pthread_mutex_lock(&session->lock);
     bool ended = tv_stream_state_terminal(stream->state);
-    bool begun = stream->begun;
+    bool begun = stream->up.begun;
     bool rewinding = !ended && begun && stream->rewind_due;
     uint64_t rewind_offset = stream->rewind_offset;
     stream->rewind_due &= !rewinding;

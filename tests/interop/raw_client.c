@@ -234,6 +234,17 @@ void raw_expect_end(struct raw_client *client) {
         raw_free(frame);
 }
 
+raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body) {
+    raw_frame *frame = raw_receive(client);
+    if (frame == NULL)
+        fail_msg("the server closed the connection without a word");
+    if (frame->body_case == RAW_BODY(STATUS) && frame->body_case != body)
+        fail_msg("status %d: %s", (int)frame->status->code, frame->status->message);
+    assert_int_equal(frame->body_case, body);
+    assert_int_equal(frame->call_id, call_id);
+    return frame;
+}
+
 void raw_expect_failure(struct raw_client *client, uint64_t call_id, Trove__V1__Code code, const char *word) {
     raw_frame *frame = raw_receive_answer(client);
     if (frame == NULL)

@@ -64,12 +64,16 @@ void raw_free(raw_frame *frame);
 /* Says that nothing more will be sent, and reads until the server has closed. */
 void raw_expect_end(struct raw_client *client);
 
+/* Expects a frame for a call with this body; for raw_free. A status that wasn't expected fails the test with its message. */
+raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body);
 /* Expects `status` for a call (call_id 0: a go-away) with this code, and this word in its message. */
 void raw_expect_failure(struct raw_client *client, uint64_t call_id, Trove__V1__Code code, const char *word);
 
 /* ---- ready-made frames ---- */
 
 uint64_t raw_new_id(struct raw_client *client);
+/* A frame with nothing but this body, which may be any of the messages that belong to calls and streams. */
+void raw_send_body(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message);
 /* Sends a call; `request` may be NULL. Returns its id. */
 uint64_t raw_call(struct raw_client *client, const char *method, const ProtobufCMessage *request);
 uint64_t raw_call_bytes(struct raw_client *client, const char *method, const void *request, size_t count);
@@ -90,6 +94,10 @@ uint64_t raw_upload(struct raw_client *client);
 void raw_init_chunk(Trove__V1__Chunk *chunk, uint64_t call_id, uint64_t index, uint64_t offset, const void *bytes, size_t count);
 void raw_send_chunk(struct raw_client *client, uint64_t call_id, Trove__V1__Chunk *chunk, const void *bytes, size_t count);
 void raw_send_complete(struct raw_client *client, uint64_t call_id, uint64_t size, uint64_t chunks);
+/* Of `count` chunks of a way down from `first` on, with credit for more. */
+void raw_send_ack(struct raw_client *client, uint64_t call_id, uint64_t first, uint64_t count, uint64_t credit, bool not_taken);
+void raw_send_credit(struct raw_client *client, uint64_t call_id, uint64_t bytes);
+void raw_send_completed(struct raw_client *client, uint64_t call_id);
 void raw_send_control(struct raw_client *client, uint64_t call_id, Trove__V1__ControlType type, uint64_t serial);
 
 /* protobuf-c's strings aren't const. */

@@ -6,6 +6,14 @@ uint64_t raw_new_id(struct raw_client *client) {
     return ++client->last_id;
 }
 
+void raw_send_body(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message) {
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    frame.call_id = call_id;
+    frame.body_case = body;
+    frame.open = (Trove__V1__Open *)message; /* all members of the oneof are messages */
+    raw_send(client, &frame);
+}
+
 /* ---- calls ---- */
 
 uint64_t raw_call_bytes(struct raw_client *client, const char *method, const void *request, size_t count) {
@@ -125,6 +133,30 @@ void raw_send_complete(struct raw_client *client, uint64_t call_id, uint64_t siz
     frame.body_case = RAW_BODY(COMPLETE);
     frame.complete = &complete;
     raw_send(client, &frame);
+}
+
+void raw_send_ack(struct raw_client *client, uint64_t call_id, uint64_t first, uint64_t count, uint64_t credit, bool not_taken) {
+    Trove__V1__Ack ack = TROVE__V1__ACK__INIT;
+    Trove__V1__IndexRange range = TROVE__V1__INDEX_RANGE__INIT;
+    Trove__V1__IndexRange *ranges[] = {&range};
+    range.first = first;
+    range.count = count;
+    ack.n_ranges = 1;
+    ack.ranges = ranges;
+    ack.credit = credit;
+    ack.not_taken = not_taken;
+    raw_send_body(client, call_id, RAW_BODY(ACK), &ack.base);
+}
+
+void raw_send_credit(struct raw_client *client, uint64_t call_id, uint64_t bytes) {
+    Trove__V1__Credit credit = TROVE__V1__CREDIT__INIT;
+    credit.bytes = bytes;
+    raw_send_body(client, call_id, RAW_BODY(CREDIT), &credit.base);
+}
+
+void raw_send_completed(struct raw_client *client, uint64_t call_id) {
+    Trove__V1__Completed completed = TROVE__V1__COMPLETED__INIT;
+    raw_send_body(client, call_id, RAW_BODY(COMPLETED), &completed.base);
 }
 
 void raw_send_control(struct raw_client *client, uint64_t call_id, Trove__V1__ControlType type, uint64_t serial) {
