@@ -132,7 +132,8 @@ static void chunk_released(struct tv_chunk *wire) {
     chunks->out--;
     pthread_cond_broadcast(&chunks->changed);
     pthread_mutex_unlock(&chunks->lock);
-    tvc_spill_chunk_free(stream);
+    if (chunks == stream->upload.half.chunks)
+        tvc_spill_chunk_free(stream);
     tvc_stream_release(stream);
 }
 

@@ -244,9 +244,11 @@ void trove_client_metrics_get(trove_client *client, trove_client_metrics *metric
     };
     pthread_mutex_lock(&client->lock);
     metrics->buffers_allocated = client->buffers_gone + tvc_chunk_cache_created(client->cache.first);
-    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next)
-        if (stream->chunks != NULL)
-            metrics->buffers_allocated += tvc_chunks_created(stream->chunks);
+    for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
+        const struct tvc_chunks *ways[] = {stream->upload.half.chunks, stream->download.half.chunks};
+        for (unsigned i = 0; i < 2; i++)
+            metrics->buffers_allocated += ways[i] != NULL ? tvc_chunks_created(ways[i]) : 0;
+    }
     pthread_mutex_unlock(&client->lock);
 }
 

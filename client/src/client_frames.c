@@ -105,7 +105,7 @@ static void on_payload(void *context, const tv_frame *frame, uint64_t payload_by
     trove_stream *stream = find_stream(client, frame->call_id);
     if (stream == NULL)
         return;
-    if (stream->direction != TROVE_DIRECTION_DOWNLOAD) {
+    if (!tvc_stream_receives(stream)) {
         tvc_stream_release(stream);
         return;
     }
@@ -120,7 +120,7 @@ static void on_chunk(struct trove_client *client, const tv_frame *frame, uint64_
         stream = find_stream(client, frame->call_id);
     if (stream == NULL)
         return;
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+    if (tvc_stream_receives(stream))
         tvc_download_landed(stream, frame, payload_bytes);
     tvc_stream_release(stream);
 }
@@ -251,13 +251,13 @@ const struct tv_conn_handler tvc_client_handler = {
 
 /* ---- time ---- */
 
-/* Withdraws the demand of uploads that have had nothing to send for a while; up to IDLE_BATCH of them. Returns how many. */
+/* Withdraws the demand of streams that have had nothing to send for a while; up to IDLE_BATCH of them. Returns how many. */
 static unsigned withdraw_idle(struct trove_client *client, uint64_t now_ns) {
     trove_stream *idle[IDLE_BATCH];
     unsigned count = 0;
     pthread_mutex_lock(&client->lock);
     for (trove_stream *stream = client->streams; stream != NULL && count < IDLE_BATCH; stream = stream->next) {
-        if (stream->direction != TROVE_DIRECTION_UPLOAD || !tvc_upload_idle(stream, now_ns))
+        if (!tvc_stream_sends(stream) || !tvc_upload_idle(stream, now_ns))
             continue;
         tvc_stream_acquire(stream);
         idle[count++] = stream;

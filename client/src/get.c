@@ -32,7 +32,7 @@ trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_m
     trove_error why;
     status = read_all(transfer, stream, consume, context, &why);
     if (status == TROVE_OK && info != NULL)
-        status = tvc_object_info_copy(stream->object, info, &why);
+        status = tvc_object_info_copy(stream->download.object, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);

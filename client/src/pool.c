@@ -140,7 +140,7 @@ static uint64_t later(uint64_t a, uint64_t b) {
 static uint64_t active_ns(const trove_stream *stream) {
     const struct tvc_member *member = &stream->member;
     uint64_t active = later(later(member->joined_ns, member->resumed_ns), stream->counts.moved_ns);
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? later(active, stream->upload.busy_ns) : active;
+    return later(active, stream->upload.busy_ns);
 }
 
 static uint64_t stream_due_ns(const trove_stream *stream) {

@@ -10,7 +10,7 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
         struct tvc_chunk *chunk = NULL;
         uint64_t seen = tvc_transfer_moved(stream);
         do
-            status = tvc_chunks_wait(stream->chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+            status = tvc_chunks_wait(stream->upload.half.chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
         while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK)
             return status;

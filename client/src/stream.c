@@ -15,38 +15,24 @@ static void unlink_stream(struct trove_client *client, trove_stream *stream) {
         stream->next->previous = stream->previous;
 }
 
-/* The next stream may have the chunk pool, which keeps its claim on memory. Under the lock. */
-static void leave_chunks(trove_stream *stream) {
-    struct trove_client *client = stream->client;
-    if (stream->chunks == NULL)
-        return;
-    if (client->phase != TVC_LOST && tvc_chunk_cache_give(&client->cache, stream->chunks, client->memory_bytes, tv_now_ns())) {
-        stream->memory_claimed -= tvc_chunks_bytes(stream->chunks);
-        stream->chunks = NULL;
-    } else {
-        client->buffers_gone += tvc_chunks_created(stream->chunks);
-    }
-}
-
 static void destroy(trove_stream *stream) {
     struct trove_client *client = stream->client;
     pthread_mutex_lock(&client->lock);
     unlink_stream(client, stream);
-    leave_chunks(stream);
-    client->memory_used -= stream->memory_claimed;
+    struct tvc_chunks *up = tvc_half_give_back(&stream->upload.half);
+    struct tvc_chunks *down = tvc_half_give_back(&stream->download.half);
     pthread_mutex_unlock(&client->lock);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
-        tvc_block_sums_fini(&stream->upload.sums);
-        tvc_spill_fini(stream);
-        free(stream->upload.adaptive);
-    } else {
-        tvc_block_sums_fini(&stream->download.sums);
-    }
-    tvc_chunks_destroy(stream->chunks);
+    tvc_chunks_destroy(up);
+    tvc_chunks_destroy(down);
+    tvc_block_sums_fini(&stream->upload.sums);
+    tvc_block_sums_fini(&stream->download.sums);
+    tvc_spill_fini(stream);
+    free(stream->upload.adaptive);
     tvc_stream_hooks_fini(&stream->hooks);
     free(stream->counts.latency);
     tvc_stream_limit_fini(&stream->limit);
-    trove_object_info_free(stream->object);
+    trove_object_info_free(stream->published);
+    trove_object_info_free(stream->download.object);
     pthread_cond_destroy(&stream->changed);
     free(stream->bucket);
     free(stream->key);
@@ -69,7 +55,7 @@ trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, t
     if (status == TROVE_OK && stream->state == TROVE_STREAM_ACTIVE && stream->rate.begun_ns == 0)
         tv_rate_begin(&stream->rate, tv_now_ns());
     bool is_paused = stream->state == TROVE_STREAM_PAUSED;
-    if (is_paused != was_paused && stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (is_paused != was_paused)
         tvc_upload_interrupted(stream);
     if (stream->member.pool != NULL && is_paused != was_paused)
         tvc_pool_paused(stream, is_paused);
@@ -89,13 +75,10 @@ void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trov
         TV_FAIL(&stream->error, FAILED_PRECONDITION, "%s/%.200s: the stream has completed", stream->bucket, stream->key);
     stream->ended_ns = tv_now_ns();
     tvc_stream_abandon(stream);
-    tvc_stream_limit_leave(stream);
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        tvc_upload_end(stream);
-    else
-        tvc_download_end(stream);
-    if (stream->chunks != NULL)
-        tvc_chunks_end(stream->chunks, &stream->error);
+    tvc_stream_limit_leave(&stream->upload.half);
+    tvc_stream_limit_leave(&stream->download.half);
+    tvc_upload_end(stream);
+    tvc_download_end(stream);
     if (stream->entry.listed) {
         tvc_client_unlist(stream->client, &stream->entry);
         tvc_stream_release(stream); /* the table's */
@@ -116,6 +99,12 @@ void tvc_stream_break(trove_stream *stream, const trove_error *why) {
         tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, 0, why);
 }
 
+trove_status tvc_stream_closed(trove_stream *stream, trove_error *error) {
+    bool up_open = tvc_stream_sends(stream) && !stream->upload.complete_sent;
+    bool down_open = tvc_stream_receives(stream) && !stream->download.complete_seen;
+    return up_open || down_open ? TROVE_OK : tvc_stream_move(stream, TV_EVENT_COMPLETE, error);
+}
+
 trove_status tvc_stream_over(const trove_stream *stream, trove_error *error) {
     return tv_error_copy(error, &stream->error);
 }
@@ -128,7 +117,46 @@ trove_status tvc_stream_late(const trove_stream *stream, const char *what, trove
     return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: %s in time", stream->bucket, stream->key, what);
 }
 
-/* ---- frames ---- */
+/* ---- frames out ---- */
+
+static trove_stream *stream_of_flow(struct tv_flow *flow) {
+    return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
+}
+
+/* Of the way down: controls, and demand of the way up, are sent at once; there is nothing to be merged. */
+static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
+    trove_stream *stream = stream_of_flow(flow);
+    return tvc_stream_receives(stream) && tvc_download_pull(stream, pulled);
+}
+
+static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
+    trove_stream *stream = stream_of_flow(flow);
+    return tvc_stream_sends(stream) && tvc_upload_pull(stream, payload_bytes_max, pulled);
+}
+
+/* The cookie is the chunk. */
+static void sent(struct tv_flow *flow, void *cookie) {
+    (void)flow;
+    tv_chunk_release(cookie);
+}
+
+static void flow_acquire(struct tv_flow *flow) {
+    tvc_stream_acquire(stream_of_flow(flow));
+}
+
+static void flow_release(struct tv_flow *flow) {
+    tvc_stream_release(stream_of_flow(flow));
+}
+
+const struct tv_flow_ops tvc_stream_flow = {
+    .pull_control = pull_control,
+    .pull_data = pull_data,
+    .sent = sent,
+    .acquire = flow_acquire,
+    .release = flow_release,
+};
+
+/* ---- frames in ---- */
 
 static void on_status(trove_stream *stream, const Trove__V1__Status *wire) {
     trove_error why = {TROVE_OK, ""};
@@ -146,37 +174,39 @@ static void unexpected(trove_stream *stream, const tv_frame *frame) {
     tvc_stream_break(stream, &why);
 }
 
-static void upload_frame(trove_stream *stream, const tv_frame *frame) {
+/* A frame about the way up; false: it is none. */
+static bool upload_frame(trove_stream *stream, const tv_frame *frame) {
     switch (frame->body_case) {
     case TV_BODY(ACK):
         tvc_upload_on_ack(stream, frame->ack);
-        return;
+        return true;
     case TV_BODY(CREDIT):
         tvc_upload_on_credit(stream, frame->credit);
-        return;
+        return true;
     case TV_BODY(COMPLETED):
         tvc_upload_on_completed(stream, frame->completed);
-        return;
+        return true;
     default:
-        unexpected(stream, frame);
+        return false;
     }
 }
 
-static void download_frame(trove_stream *stream, const tv_frame *frame) {
+/* Likewise about the way down. */
+static bool download_frame(trove_stream *stream, const tv_frame *frame) {
     switch (frame->body_case) {
     case TV_BODY(CHUNK_ABORT):
         tvc_download_on_abort(stream, frame->chunk_abort);
-        return;
+        return true;
     case TV_BODY(GAP):
         tvc_download_on_gap(stream, frame->gap);
-        return;
+        return true;
     case TV_BODY(COMPLETE):
         tvc_download_on_complete(stream, frame->complete);
-        return;
+        return true;
     case TV_BODY(DEMAND):
-        return; /* credit is given as memory allows, whether it is asked for or not */
+        return true; /* credit is given as memory allows, whether it is asked for or not */
     default:
-        unexpected(stream, frame);
+        return false;
     }
 }
 
@@ -192,24 +222,29 @@ void tvc_stream_frame(trove_stream *stream, const tv_frame *frame) {
         tvc_stream_on_state(stream, frame->state);
     else if (frame->body_case == TV_BODY(CONTROL))
         tvc_stream_on_control(stream, frame->control);
-    else if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        upload_frame(stream, frame);
-    else
-        download_frame(stream, frame);
+    else if (!(tvc_stream_sends(stream) && upload_frame(stream, frame)) &&
+             !(tvc_stream_receives(stream) && download_frame(stream, frame)))
+        unexpected(stream, frame);
 }
 
 /* ---- what the program sees ---- */
 
 uint64_t tvc_stream_bytes_done(const trove_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.sender.acknowledged_bytes
-                                                       : stream->download.receiver.received_bytes;
+    return stream->upload.sender.acknowledged_bytes + stream->download.receiver.received_bytes;
+}
+
+const trove_object_info *tvc_stream_object(const trove_stream *stream) {
+    return stream->published != NULL ? stream->published : stream->download.object;
+}
+
+/* Of the way down. Under the lock. */
+static uint64_t read_offset(const trove_stream *stream) {
+    return stream->download.range_offset + stream->download.verified_bytes;
 }
 
 uint64_t trove_stream_offset(const trove_stream *stream) {
     pthread_mutex_lock(&stream->client->lock);
-    uint64_t offset = stream->direction == TROVE_DIRECTION_UPLOAD
-                          ? stream->upload.next_offset
-                          : stream->download.range_offset + stream->download.verified_bytes;
+    uint64_t offset = tvc_stream_sends(stream) ? stream->upload.next_offset : read_offset(stream);
     pthread_mutex_unlock(&stream->client->lock);
     return offset;
 }
@@ -226,7 +261,7 @@ uint64_t trove_stream_chunk_bytes(const trove_stream *stream) {
 }
 
 uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? tvc_upload_chunk_bytes(stream) : stream->chunk_bytes;
+    return tvc_upload_chunk_bytes(stream);
 }
 
 uint64_t trove_stream_id(const trove_stream *stream) {
@@ -235,7 +270,7 @@ uint64_t trove_stream_id(const trove_stream *stream) {
 
 const trove_object_info *trove_stream_object(const trove_stream *stream) {
     pthread_mutex_lock(&stream->client->lock);
-    const trove_object_info *object = stream->object;
+    const trove_object_info *object = tvc_stream_object(stream);
     pthread_mutex_unlock(&stream->client->lock);
     return object;
 }

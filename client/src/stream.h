@@ -1,7 +1,8 @@
-/* stream.h - streams, inside: what upload and download share.
+/* stream.h - streams, inside: what the way up (`upload`) and the way down (`download`) share. A stream goes one of them, or both.
  *
  * The table of stream_state.h says what moves the state; tvc_stream_move and tvc_stream_end are all that writes it. The server
- * orders crossing events: the first terminal one wins, and ends the stream once.
+ * orders crossing events: the first terminal one wins, and ends the stream once. A way that is closed while the other goes on is a
+ * flag of its half (complete_sent, complete_seen) and doesn't move the state: see tvc_stream_closed.
  *
  * References: the program's handle, the client's table, a queued hook job, the connection while it has the flow in its rings, and
  * each chunk that is out (chunks.h). The last one may free only without the client's lock: whoever holds the lock while giving
@@ -47,14 +48,11 @@ struct trove_stream {
     char *key;
     uint64_t stream_id;
     uint64_t chunk_bytes;
-    uint32_t channel_chunks;
-    uint64_t size; /* as the program declared it, or as the download's object and range have it; TROVE_SIZE_UNKNOWN */
+    uint32_t channel_chunks; /* each way */
     bool lossy;
     trove_backpressure backpressure;
     bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
     bool start_paused;
-    uint64_t memory_claimed;
-    struct tvc_chunks *chunks;
 
     atomic_uint references;
 
@@ -64,11 +62,11 @@ struct trove_stream {
     trove_stream *previous;
     trove_stream_state state;
     bool opened;
-    trove_error error; /* why it failed or was cancelled; before that, what the program wants it to fail with */
-    trove_object_info *object;
-    uint64_t last_serial;     /* of a control of ours */
-    uint64_t answered_serial; /* the newest that the server has answered; it answers them in order */
-    uint64_t pause_serial;    /* of the newest pause */
+    trove_error error;            /* why it failed or was cancelled; before that, what the program wants it to fail with */
+    trove_object_info *published; /* what came of what went up; NULL until it has completed */
+    uint64_t last_serial;         /* of a control of ours */
+    uint64_t answered_serial;     /* the newest that the server has answered; it answers them in order */
+    uint64_t pause_serial;        /* of the newest pause */
     struct tvc_control_wait *control_waits;
     struct tvc_seek seek;
     struct tv_rate rate;
@@ -77,11 +75,18 @@ struct trove_stream {
     struct tvc_member member;
     struct tvc_stream_limit limit;
     struct tvc_stream_hooks hooks;
-    union {
-        struct tvc_upload upload;
-        struct tvc_download download;
-    };
+    struct tvc_upload upload;
+    struct tvc_download download;
 };
+
+/* Which ways it goes. */
+static inline bool tvc_stream_sends(const trove_stream *stream) {
+    return stream->direction != TROVE_DIRECTION_DOWNLOAD;
+}
+
+static inline bool tvc_stream_receives(const trove_stream *stream) {
+    return stream->direction != TROVE_DIRECTION_UPLOAD;
+}
 
 static inline void tvc_stream_acquire(trove_stream *stream) {
     atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
@@ -98,7 +103,7 @@ struct tvc_stream_request {
     trove_stream_options options; /* checked */
     bool paused;                  /* to be started by the program */
     bool own_bytes;               /* straight out of, or into, the program's memory */
-    void *target;                 /* download with own_bytes: where the first byte of the range goes */
+    void *target;                 /* a download with own_bytes: where the first byte of the range goes */
     size_t capacity;              /* of the target; a larger range fails with OUT_OF_RANGE */
 };
 
@@ -117,6 +122,8 @@ trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, t
 void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trove_error *why);
 /* The stream fails for a reason found at this end, which the server is told. Without the lock; the caller has a reference. */
 void tvc_stream_break(trove_stream *stream, const trove_error *why);
+/* All has been sent one way: that is the stream's last word if it goes no other way, or has come to the end of it. Under the lock. */
+trove_status tvc_stream_closed(trove_stream *stream, trove_error *error);
 /* Why nothing more can be done with a stream that has ended, or is ending. Under the lock. */
 trove_status tvc_stream_over(const trove_stream *stream, trove_error *error);
 
@@ -130,11 +137,15 @@ void tvc_stream_on_control(trove_stream *stream, const Trove__V1__Control *contr
 
 /* ---- frames: stream.c ---- */
 
+extern const struct tv_flow_ops tvc_stream_flow;
+
 /* Frames of the stream but chunks. On the receiving thread; the caller has a reference. */
 void tvc_stream_frame(trove_stream *stream, const tv_frame *frame);
 
-/* Acknowledged (upload) or received (download) so far. Under the lock. */
+/* Acknowledged (up) and received (down) so far. Under the lock. */
 uint64_t tvc_stream_bytes_done(const trove_stream *stream);
+/* What is known of the object: as it is read, then as it was published; NULL: nothing. Under the lock, or once it has completed. */
+const trove_object_info *tvc_stream_object(const trove_stream *stream);
 
 /* Waits for a change. False: the deadline has passed. Under the lock. */
 bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns);

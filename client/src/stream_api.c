@@ -23,23 +23,31 @@ trove_status trove_stream_open(trove_client *client, const char *bucket, const c
     return tvc_stream_open(client, &request, tvc_client_deadline(client, request.options.timeout_ms), stream, error);
 }
 
-static trove_status check_direction(const trove_stream *stream, trove_direction direction, trove_error *error) {
+static trove_status check_sends(const trove_stream *stream, trove_error *error) {
     if (stream == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
-    if (stream->direction != direction)
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is an %s", stream->bucket, stream->key,
-                       stream->direction == TROVE_DIRECTION_UPLOAD ? "upload; it can't be read"
-                                                                   : "download; it can't be written");
+    if (!tvc_stream_sends(stream))
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is a download; it can't be written", stream->bucket,
+                       stream->key);
+    return TROVE_OK;
+}
+
+static trove_status check_receives(const trove_stream *stream, trove_error *error) {
+    if (stream == NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
+    if (!tvc_stream_receives(stream))
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is an upload; it can't be read", stream->bucket,
+                       stream->key);
     return TROVE_OK;
 }
 
 trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk_out, trove_error *error) {
-    trove_status status = check_direction(stream, TROVE_DIRECTION_UPLOAD, error);
+    trove_status status = check_sends(stream, error);
     if (status != TROVE_OK)
         return status;
     struct tvc_chunk *chunk = NULL;
     tvc_stream_acquire(stream);
-    status = tvc_chunks_wait(stream->chunks, stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
+    status = tvc_chunks_wait(stream->upload.half.chunks, stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
     if (status == TROVE_OK) {
         chunk->handle.capacity = (size_t)tvc_upload_chunk_bytes(stream);
         *chunk_out = &chunk->handle;
@@ -52,7 +60,7 @@ void trove_stream_chunk_put(trove_stream *stream, trove_chunk *handle) {
     if (stream == NULL || handle == NULL)
         return;
     struct tvc_chunk *chunk = tvc_chunk_of_handle(handle);
-    if (stream->direction == TROVE_DIRECTION_DOWNLOAD)
+    if (chunk->pool == stream->download.half.chunks)
         tvc_download_put(stream, chunk);
     else
         tv_chunk_release(&chunk->wire);
@@ -64,7 +72,7 @@ trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, 
 
 trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms, trove_drop *dropped,
                                       trove_error *error) {
-    trove_status status = check_direction(stream, TROVE_DIRECTION_UPLOAD, error);
+    trove_status status = check_sends(stream, error);
     if (status != TROVE_OK)
         return status;
     if (chunk_move == NULL || *chunk_move == NULL)
@@ -87,7 +95,7 @@ trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_
 }
 
 trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk_out, trove_error *error) {
-    trove_status status = check_direction(stream, TROVE_DIRECTION_DOWNLOAD, error);
+    trove_status status = check_receives(stream, error);
     if (status != TROVE_OK)
         return status;
     struct tvc_chunk *chunk = NULL;
@@ -104,10 +112,15 @@ trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms, tr
         return TV_FAIL(error, INVALID_ARGUMENT, "the stream is NULL");
     uint64_t deadline_ns = tvc_client_deadline(stream->client, timeout_ms);
     tvc_stream_acquire(stream);
-    trove_status status = stream->direction == TROVE_DIRECTION_UPLOAD ? tvc_upload_complete(stream, deadline_ns, error)
-                                                                      : tvc_download_complete(stream, deadline_ns, error);
+    trove_status status = TROVE_OK;
+    if (tvc_stream_sends(stream))
+        status = tvc_upload_finish(stream, deadline_ns, error);
+    if (status == TROVE_OK && tvc_stream_receives(stream))
+        status = tvc_download_complete(stream, deadline_ns, error);
+    if (status == TROVE_OK && tvc_stream_sends(stream))
+        status = tvc_upload_wait(stream, deadline_ns, error);
     if (status == TROVE_OK && info != NULL)
-        status = tvc_object_info_copy(stream->object, info, error); /* doesn't change any more */
+        status = tvc_object_info_copy(tvc_stream_object(stream), info, error); /* doesn't change any more */
     tvc_stream_release(stream);
     return status;
 }

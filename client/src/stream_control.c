@@ -109,7 +109,7 @@ static void follow_seek(trove_stream *stream, const Trove__V1__State *state) {
         return;
     stream->seek.serial = 0;
     bool refused = state->status != NULL || tv_stream_state_terminal(stream->state);
-    if (!refused && stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (!refused && tvc_stream_sends(stream))
         tvc_upload_seek(stream, seek.offset, seek.generation);
     else if (!refused)
         tvc_download_seek(stream, seek.offset, seek.generation);
@@ -200,7 +200,7 @@ static trove_status judge(const trove_stream *stream, trove_control control, tro
     if (state != TROVE_STREAM_ACTIVE && state != TROVE_STREAM_PAUSED)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a stream that is %s can't seek", stream->bucket, stream->key,
                        trove_stream_state_name(state));
-    if (stream->own_bytes || (stream->direction == TROVE_DIRECTION_UPLOAD && stream->upload.finishing))
+    if (stream->own_bytes || stream->upload.finishing)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is being completed and can't seek", stream->bucket,
                        stream->key);
     if (stream->seek.serial != 0)
@@ -250,8 +250,7 @@ static trove_status begin_control(trove_stream *stream, trove_control control, u
     }
     wait->serial = ++stream->last_serial;
     if (control == TROVE_CONTROL_SEEK) {
-        bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
-        uint64_t generation = upload ? stream->upload.sender.generation : stream->download.receiver.generation;
+        uint64_t generation = tvc_stream_sends(stream) ? stream->upload.sender.generation : stream->download.receiver.generation;
         stream->seek = (struct tvc_seek){wait->serial, offset, generation + 1};
     }
     if (control == TROVE_CONTROL_PAUSE)
@@ -300,7 +299,7 @@ void trove_stream_fail(trove_stream *stream, trove_status status, const char *re
     pthread_mutex_lock(&stream->client->lock);
     bool open = !tv_stream_state_terminal(stream->state);
     /* The server may be publishing the object already: then its word decides. */
-    bool server_decides = stream->direction == TROVE_DIRECTION_UPLOAD && stream->state == TROVE_STREAM_COMPLETING;
+    bool server_decides = tvc_stream_sends(stream) && stream->state == TROVE_STREAM_COMPLETING;
     if (open && server_decides)
         stream->error = why;
     else if (open)

@@ -3,10 +3,6 @@
 
 #include "stream.h"
 
-static trove_stream *stream_of_flow(struct tv_flow *flow) {
-    return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
-}
-
 /* ---- landing ---- */
 
 /* Judges a fragment when its header has come; memory is found for the first one of a chunk. Under the lock. */
@@ -26,12 +22,12 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
     if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
         return verdict;
-    if (chunk->chunk_bytes > download->range_offset + stream->size - chunk->offset) {
+    if (chunk->chunk_bytes > download->range_offset + download->size - chunk->offset) {
         (void)TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent more than the %llu bytes of the range", stream->bucket,
-                      stream->key, (unsigned long long)stream->size);
+                      stream->key, (unsigned long long)download->size);
         return TV_RECEIVE_FAIL;
     }
-    download->incoming = tvc_chunks_get(stream->chunks, stream);
+    download->incoming = tvc_chunks_get(download->half.chunks, stream);
     if (download->incoming == NULL) { /* more and smaller chunks than were agreed on: they come again */
         tv_receiver_decline(&download->receiver, &fragment);
         return TV_RECEIVE_DRAIN;
@@ -181,18 +177,16 @@ static trove_status take_complete(trove_stream *stream, const Trove__V1__Complet
     struct tvc_download *download = &stream->download;
     const struct tv_receiver *receiver = &download->receiver;
     uint64_t have = receiver->expected_offset - download->range_offset;
-    if (complete->size != have || complete->size != stream->size || complete->chunks != receiver->expected_index ||
+    if (complete->size != have || complete->size != download->size || complete->chunks != receiver->expected_index ||
         receiver->in_chunk)
         return TV_FAIL(error, DATA_LOSS,
                        "%s/%.200s: the server says that it sent %llu bytes in %llu chunks; of %llu expected bytes %llu came, in "
                        "%llu chunks",
                        stream->bucket, stream->key, (unsigned long long)complete->size, (unsigned long long)complete->chunks,
-                       (unsigned long long)stream->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
-    trove_status status = tvc_stream_move(stream, TV_EVENT_COMPLETE, error);
-    if (status != TROVE_OK)
-        return status;
+                       (unsigned long long)download->size, (unsigned long long)have,
+                       (unsigned long long)receiver->expected_index);
     download->complete_seen = true;
-    return TROVE_OK;
+    return tvc_stream_closed(stream, error);
 }
 
 void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete) {
@@ -229,7 +223,7 @@ bool tvc_download_finish(trove_stream *stream, bool asked) {
     struct tvc_download *download = &stream->download;
     if (stream->state == TROVE_STREAM_COMPLETING)
         take_empty(download);
-    bool read = download->complete_seen && download->ready_first == NULL && download->verified_bytes == stream->size;
+    bool read = download->complete_seen && download->ready_first == NULL && download->verified_bytes == download->size;
     if (stream->state != TROVE_STREAM_COMPLETING || !read || (download->out.chunks > 0 && !asked))
         return false;
     download->completed_due = true;
@@ -265,6 +259,8 @@ void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generatio
 
 void tvc_download_end(trove_stream *stream) {
     drop_unread(&stream->download);
+    if (stream->download.half.chunks != NULL)
+        tvc_chunks_end(stream->download.half.chunks, &stream->error);
 }
 
 /* ---- frames out ---- */
@@ -316,8 +312,7 @@ static bool fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
 }
 
 /* Acknowledgements, then the word that all is here. */
-static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
-    trove_stream *stream = stream_of_flow(flow);
+bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
     pthread_mutex_lock(&stream->client->lock);
     bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
@@ -337,32 +332,3 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     pthread_mutex_unlock(&stream->client->lock);
     return filled;
 }
-
-/* A download sends no chunks. */
-static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
-    (void)flow;
-    (void)payload_bytes_max;
-    (void)pulled;
-    return false;
-}
-
-static void sent(struct tv_flow *flow, void *cookie) {
-    (void)flow;
-    (void)cookie;
-}
-
-static void flow_acquire(struct tv_flow *flow) {
-    tvc_stream_acquire(stream_of_flow(flow));
-}
-
-static void flow_release(struct tv_flow *flow) {
-    tvc_stream_release(stream_of_flow(flow));
-}
-
-const struct tv_flow_ops tvc_download_flow = {
-    .pull_control = pull_control,
-    .pull_data = pull_data,
-    .sent = sent,
-    .acquire = flow_acquire,
-    .release = flow_release,
-};

@@ -9,14 +9,19 @@
 #include "block_sums.h"
 #include "conn.h"
 #include "receiver.h"
+#include "stream_half.h"
 #include "stream_metrics.h"
 
 struct tvc_chunk;
 
 struct tvc_download {
+    struct tvc_half half;
+
     /* constant once the stream is open */
+    trove_object_info *object; /* what is read */
     uint64_t range_offset;
     uint64_t range_length; /* TROVE_SIZE_UNKNOWN: to the end */
+    uint64_t size;         /* of what comes down: as object and range have it */
     char *target;          /* the program's memory for the whole range; NULL: chunks have blocks of their own */
     size_t capacity;       /* of the target */
     uint64_t window_bytes; /* credit given at the opening */
@@ -47,7 +52,8 @@ struct tvc_download {
     bool completed_due; /* the server is to be told that all is here */
 };
 
-extern const struct tv_flow_ops tvc_download_flow;
+/* The next control frame. On whatever thread pumps, without the lock. */
+bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled);
 
 /* The next chunk, verified; NULL at the end. Without the lock. */
 trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error);

@@ -46,9 +46,15 @@ static trove_status no_memory(trove_error *error) {
     return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the hooks of a stream");
 }
 
-trove_status tvc_stream_hooks_size(trove_stream *stream, uint32_t channel_chunks, trove_error *error) {
+/* Chunks that may be unacknowledged at once. The way down may have got a pool that is larger than its window. */
+static uint32_t chunks_open(const trove_stream *stream) {
+    const struct tvc_chunks *down = stream->download.half.chunks;
+    return (tvc_stream_sends(stream) ? stream->channel_chunks : 0) + (down != NULL ? (uint32_t)down->count : 0);
+}
+
+trove_status tvc_stream_hooks_size(trove_stream *stream, trove_error *error) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    uint32_t capacity = 2 * (channel_chunks + 1);
+    uint32_t capacity = 2 * (chunks_open(stream) + 1);
     if (hooks->wants_chunks && hooks->acks == NULL) {
         hooks->acks = calloc(capacity, sizeof *hooks->acks);
         if (hooks->acks == NULL)
@@ -85,7 +91,7 @@ static trove_status add(trove_stream *stream, const trove_stream_hooks *program,
         return no_memory(error);
     struct tvc_stream_hooks before = *hooks;
     append(hooks, program);
-    trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
+    trove_status status = tvc_stream_hooks_size(stream, error);
     if (status != TROVE_OK) {
         hooks->set_count = before.set_count;
         hooks->wants_progress = before.wants_progress;
@@ -232,23 +238,29 @@ struct due {
     trove_progress progress;
 };
 
+/* Both ways together, where it is known. */
+static uint64_t bytes_to_move(const trove_stream *stream) {
+    uint64_t up = tvc_stream_sends(stream) ? stream->upload.size : 0;
+    uint64_t down = tvc_stream_receives(stream) ? stream->download.size : 0;
+    return up == TROVE_SIZE_UNKNOWN || down == TROVE_SIZE_UNKNOWN ? TROVE_SIZE_UNKNOWN : up + down;
+}
+
 static void fill_progress(trove_stream *stream, trove_progress *progress) {
     uint64_t bytes = tvc_stream_bytes_done(stream);
     tv_rate_add(&stream->rate, stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns(), bytes);
-    bool known = stream->size != TROVE_SIZE_UNKNOWN;
-    if (!known && stream->state == TROVE_STREAM_COMPLETED) {
-        stream->size = bytes;
-        known = true;
-    }
+    uint64_t total = bytes_to_move(stream);
+    if (total == TROVE_SIZE_UNKNOWN && stream->state == TROVE_STREAM_COMPLETED)
+        total = bytes;
+    bool known = total != TROVE_SIZE_UNKNOWN;
     double rate = stream->rate.bytes_per_second;
     *progress = (trove_progress){
         .bytes = bytes,
-        .total_bytes = stream->size,
-        .percent = !known              ? -1
-                   : stream->size == 0 ? 100
-                                       : (double)bytes * 100.0 / (double)stream->size,
+        .total_bytes = total,
+        .percent = !known       ? -1
+                   : total == 0 ? 100
+                                : (double)bytes * 100.0 / (double)total,
         .bytes_per_second = rate,
-        .seconds_left = known && rate > 0 ? (double)(stream->size - bytes) / rate : -1,
+        .seconds_left = known && rate > 0 ? (double)(total - bytes) / rate : -1,
     };
 }
 
@@ -274,7 +286,7 @@ static void take(trove_stream *stream, struct due *due) {
 static void tell_end(const trove_stream *stream, const trove_stream_hooks *program) {
     if (stream->state == TROVE_STREAM_COMPLETED) {
         if (program->on_complete != NULL)
-            program->on_complete(program->context, stream->object);
+            program->on_complete(program->context, tvc_stream_object(stream));
     } else if (program->on_error != NULL) {
         program->on_error(program->context, &stream->error);
     }
@@ -305,7 +317,7 @@ static void run(struct tvc_hook_job *job) {
     take(stream, &due);
     if (full)
         pthread_cond_broadcast(&stream->changed);
-    if (full && stream->direction == TROVE_DIRECTION_UPLOAD)
+    if (full)
         tvc_spill_wake(stream);
     pthread_mutex_unlock(lock);
 

@@ -49,9 +49,8 @@ struct tvc_stream_hooks {
 
 /* Before the stream is opened. */
 void tvc_stream_hooks_init(trove_stream *stream, const trove_stream_hooks *program);
-/* When the number of chunks is agreed on, and when hooks are added: makes the rings that are wanted. Errors: RESOURCE_EXHAUSTED.
- * */
-trove_status tvc_stream_hooks_size(trove_stream *stream, uint32_t channel_chunks, trove_error *error);
+/* When the stream's chunks are there, and when hooks are added: makes the rings that are wanted. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvc_stream_hooks_size(trove_stream *stream, trove_error *error);
 void tvc_stream_hooks_fini(struct tvc_stream_hooks *hooks);
 
 /* All of these under the client's lock. */

@@ -28,7 +28,6 @@ static uint64_t chunk_bytes_for(uint64_t bytes_per_second) {
 trove_status tvc_stream_limit_init(trove_stream *stream, uint64_t bytes_per_second, struct tvc_limit *shared,
                                    uint32_t shared_streams, trove_error *error) {
     struct tvc_stream_limit *limit = &stream->limit;
-    limit->own_turn.owner = limit->shared_turn.owner = stream;
     limit->shared = shared;
     uint64_t slowest = bytes_per_second > 0 ? bytes_per_second : UINT64_MAX;
     if (shared != NULL && shared->limiter.bucket.bytes_per_second / shared_streams < slowest)
@@ -42,7 +41,6 @@ trove_status tvc_stream_limit_init(trove_stream *stream, uint64_t bytes_per_seco
 }
 
 void tvc_stream_limit_fini(struct tvc_stream_limit *limit) {
-    TV_ASSERT(!limit->own_turn.waiting && !limit->shared_turn.waiting);
     free(limit->own);
     limit->own = NULL;
 }
@@ -92,25 +90,26 @@ static bool ask(struct trove_client *client, struct tvc_limit *limit, struct tvc
 }
 
 /* The own limit first: a stream that it holds back takes no place in the queue of its pool. */
-uint64_t tvc_stream_limit_ask(trove_stream *stream, uint64_t bytes) {
-    struct tvc_stream_limit *limit = &stream->limit;
+uint64_t tvc_stream_limit_ask(struct tvc_half *half, uint64_t bytes) {
+    struct trove_client *client = half->stream->client;
+    const struct tvc_stream_limit *limit = &half->stream->limit;
     if (!tvc_stream_limited(limit))
         return bytes;
     uint64_t now_ns = tv_now_ns();
-    bool may = ask(stream->client, limit->own, &limit->own_turn, now_ns, &bytes) &&
-               ask(stream->client, limit->shared, &limit->shared_turn, now_ns, &bytes);
+    bool may = ask(client, limit->own, &half->own_turn, now_ns, &bytes) &&
+               ask(client, limit->shared, &half->shared_turn, now_ns, &bytes);
     return may ? bytes : 0;
 }
 
-void tvc_stream_limit_moved(trove_stream *stream, uint64_t bytes) {
-    struct tvc_stream_limit *limit = &stream->limit;
+void tvc_stream_limit_moved(struct tvc_half *half, uint64_t bytes) {
+    const struct tvc_stream_limit *limit = &half->stream->limit;
     if (!tvc_stream_limited(limit))
         return;
     uint64_t now_ns = tv_now_ns();
     if (limit->own != NULL)
-        tvc_limiter_moved(&limit->own->limiter, &limit->own_turn, bytes, now_ns);
+        tvc_limiter_moved(&limit->own->limiter, &half->own_turn, bytes, now_ns);
     if (limit->shared != NULL)
-        tvc_limiter_moved(&limit->shared->limiter, &limit->shared_turn, bytes, now_ns);
+        tvc_limiter_moved(&limit->shared->limiter, &half->shared_turn, bytes, now_ns);
 }
 
 static void leave(struct trove_client *client, struct tvc_limit *limit, struct tvc_turn *turn) {
@@ -120,15 +119,16 @@ static void leave(struct trove_client *client, struct tvc_limit *limit, struct t
     settle(client, limit);
 }
 
-void tvc_stream_limit_leave(trove_stream *stream) {
-    leave(stream->client, stream->limit.own, &stream->limit.own_turn);
-    leave(stream->client, stream->limit.shared, &stream->limit.shared_turn);
+void tvc_stream_limit_leave(struct tvc_half *half) {
+    trove_stream *stream = half->stream;
+    leave(stream->client, stream->limit.own, &half->own_turn);
+    leave(stream->client, stream->limit.shared, &half->shared_turn);
 }
 
 /* Credit that the server can still use: more would be counted as moved, and never be. */
 static uint64_t usable_credit(const trove_stream *stream) {
     const struct tv_receiver *receiver = &stream->download.receiver;
-    uint64_t end = stream->download.range_offset + stream->size;
+    uint64_t end = stream->download.range_offset + stream->download.size;
     uint64_t begun = receiver->expected_offset;
     if (receiver->in_chunk && !receiver->chunk_not_taken)
         begun += receiver->chunk_bytes - receiver->fragment_offset;
@@ -137,23 +137,23 @@ static uint64_t usable_credit(const trove_stream *stream) {
 }
 
 uint64_t tvc_stream_limit_grant(trove_stream *stream, uint64_t due_bytes) {
-    struct tvc_stream_limit *limit = &stream->limit;
-    if (!tvc_stream_limited(limit))
+    struct tvc_half *half = &stream->download.half;
+    if (!tvc_stream_limited(&stream->limit))
         return due_bytes;
     if (stream->state != TROVE_STREAM_ACTIVE) /* what was granted would be the pool's loss; starting and resuming wake the flow */
         return 0;
     uint64_t usable = usable_credit(stream);
     uint64_t wanted = due_bytes < usable ? due_bytes : usable;
-    uint64_t granted = wanted > 0 ? tvc_stream_limit_ask(stream, wanted) : 0;
+    uint64_t granted = wanted > 0 ? tvc_stream_limit_ask(half, wanted) : 0;
     if (granted > 0)
-        tvc_stream_limit_moved(stream, granted);
+        tvc_stream_limit_moved(half, granted);
     return granted;
 }
 
 /* ---- waking ---- */
 
-/* Up to WAKE_BATCH streams, with references. */
-static unsigned take_next(struct trove_client *client, uint64_t now_ns, trove_stream **woken) {
+/* Up to WAKE_BATCH halves, with references of their streams. */
+static unsigned take_next(struct trove_client *client, uint64_t now_ns, struct tvc_half **woken) {
     unsigned count = 0;
     pthread_mutex_lock(&client->lock);
     for (struct tvc_limit *limit = client->limited; limit != NULL && count < WAKE_BATCH;) {
@@ -161,7 +161,7 @@ static unsigned take_next(struct trove_client *client, uint64_t now_ns, trove_st
         struct tvc_turn *turn = NULL;
         while (count < WAKE_BATCH && (turn = tvc_limiter_next(&limit->limiter, now_ns)) != NULL) {
             woken[count] = turn->owner;
-            tvc_stream_acquire(woken[count++]);
+            tvc_stream_acquire(woken[count++]->stream);
         }
         settle(client, limit);
         limit = next;
@@ -171,14 +171,14 @@ static unsigned take_next(struct trove_client *client, uint64_t now_ns, trove_st
 }
 
 void tvc_limits_look(struct trove_client *client, uint64_t now_ns) {
-    trove_stream *woken[WAKE_BATCH];
+    struct tvc_half *woken[WAKE_BATCH];
     unsigned count = 0;
     do {
         count = take_next(client, now_ns, woken);
         for (unsigned i = 0; i < count; i++) {
-            bool upload = woken[i]->direction == TROVE_DIRECTION_UPLOAD;
-            tvc_client_wake(client, &woken[i]->flow, upload ? TV_WANTS_DATA : TV_WANTS_CONTROL);
-            tvc_stream_release(woken[i]);
+            trove_stream *stream = woken[i]->stream;
+            tvc_client_wake(client, &stream->flow, woken[i]->wants);
+            tvc_stream_release(stream);
         }
     } while (count == WAKE_BATCH);
 }

@@ -50,20 +50,25 @@ static void account_download(const trove_stream *stream, struct tvc_account *acc
 }
 
 void tvc_stream_account(const trove_stream *stream, struct tvc_account *account) {
-    if (stream->direction == TROVE_DIRECTION_UPLOAD)
-        account_upload(&stream->upload, account);
-    else
-        account_download(stream, account);
+    struct tvc_account down;
+    account_upload(&stream->upload, account);
+    account_download(stream, &down);
+    tvc_sum_add(&account->accepted, &down.accepted);
+    tvc_sum_add(&account->acknowledged, &down.acknowledged);
+    tvc_sum_add(&account->dropped, &down.dropped);
+    tvc_sum_add(&account->queued, &down.queued);
+    tvc_sum_add(&account->in_flight, &down.in_flight);
+    tvc_sum_add(&account->abandoned, &down.abandoned);
 }
 
 uint64_t tvc_stream_resent(const trove_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD ? stream->upload.sender.resent_chunks : 0;
+    return stream->upload.sender.resent_chunks;
 }
 
 void tvc_stream_abandon(trove_stream *stream) {
     struct tvc_sum queued = {0};
     struct tvc_sum in_flight = {0};
-    if (stream->direction != TROVE_DIRECTION_DOWNLOAD || !stream->opened)
+    if (!tvc_stream_receives(stream) || !stream->opened)
         return;
     held_download(&stream->download, &queued, &in_flight);
     struct tvc_sum *to = stream->state == TROVE_STREAM_COMPLETED ? &stream->download.given_back : &stream->download.abandoned;
@@ -121,20 +126,16 @@ static void fill_account(const trove_stream *stream, trove_stream_metrics *metri
     metrics->chunks_spilled = stream->counts.spilled.chunks;
 }
 
-/* What the two directions count differently. */
-static void fill_direction(const trove_stream *stream, trove_stream_metrics *metrics) {
-    if (stream->direction == TROVE_DIRECTION_UPLOAD) {
-        const struct tvc_upload *upload = &stream->upload;
-        metrics->bytes_sent = upload->bytes_sent;
-        metrics->chunks_sent = upload->chunks_sent;
-        metrics->chunks_resent = tvc_stream_resent(stream);
-        metrics->credit_bytes = upload->sender.credit_bytes;
-        return;
-    }
+/* What each way counts for itself. */
+static void fill_ways(const trove_stream *stream, trove_stream_metrics *metrics) {
+    const struct tvc_upload *upload = &stream->upload;
     const struct tv_receiver *receiver = &stream->download.receiver;
+    metrics->bytes_sent = upload->bytes_sent;
+    metrics->chunks_sent = upload->chunks_sent;
+    metrics->chunks_resent = tvc_stream_resent(stream);
     metrics->bytes_received = receiver->received_bytes;
     metrics->chunks_received = receiver->received_chunks;
-    metrics->credit_bytes = receiver->outstanding_bytes;
+    metrics->credit_bytes = tvc_stream_sends(stream) ? upload->sender.credit_bytes : receiver->outstanding_bytes;
 }
 
 static void fill_latency(const struct tv_histogram *latency, trove_stream_metrics *metrics) {
@@ -148,7 +149,7 @@ static void fill_latency(const struct tv_histogram *latency, trove_stream_metric
 void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics) {
     trove_stream *self = (trove_stream *)stream; /* the rolling average is brought up to date by looking at it */
     trove_chunk_stats chunks;
-    tvc_chunks_stats(stream->chunks, &chunks);
+    trove_stream_chunk_stats(stream, &chunks);
     *metrics = (trove_stream_metrics){
         .direction = stream->direction,
         .buffers_allocated = chunks.buffers,
@@ -162,11 +163,27 @@ void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *
     metrics->bytes_per_second = stream->rate.bytes_per_second;
     metrics->elapsed_ns = stream->rate.begun_ns != 0 ? now_ns - stream->rate.begun_ns : 0;
     fill_account(stream, metrics);
-    fill_direction(stream, metrics);
+    fill_ways(stream, metrics);
     fill_latency(stream->counts.latency, metrics);
     pthread_mutex_unlock(&stream->client->lock);
 }
 
+static void add_chunk_stats(const struct tvc_half *half, trove_chunk_stats *stats) {
+    trove_chunk_stats more;
+    if (half->chunks == NULL)
+        return;
+    tvc_chunks_stats(half->chunks, &more);
+    stats->chunk_bytes = more.chunk_bytes;
+    stats->chunks += more.chunks;
+    stats->allocated += more.allocated;
+    stats->released += more.released;
+    stats->in_use += more.in_use;
+    stats->high_water += more.high_water;
+    stats->buffers += more.buffers;
+}
+
 void trove_stream_chunk_stats(const trove_stream *stream, trove_chunk_stats *stats) {
-    tvc_chunks_stats(stream->chunks, stats);
+    *stats = (trove_chunk_stats){0};
+    add_chunk_stats(&stream->upload.half, stats);
+    add_chunk_stats(&stream->download.half, stats);
 }

@@ -12,35 +12,6 @@
 /* A download tells the server what was read when it is this part of the window. */
 #define TELL_PART 4
 
-static bool buffers(const trove_stream *stream) {
-    return stream->direction == TROVE_DIRECTION_UPLOAD && stream->upload.spill.overflow != NULL;
-}
-
-static uint32_t spare_chunks(const trove_stream *stream) {
-    if (stream->direction != TROVE_DIRECTION_UPLOAD)
-        return 0;
-    return buffers(stream) ? TVC_SPILL_SPARE_CHUNKS : UPLOAD_SPARE_CHUNKS;
-}
-
-/* Whether a full window must leave chunks to the program, which isn't to wait for an acknowledgement. */
-static bool needs_spares(const trove_stream *stream) {
-    bool drops = stream->direction == TROVE_DIRECTION_UPLOAD && stream->backpressure == TROVE_BACKPRESSURE_DROP;
-    return drops || buffers(stream);
-}
-
-/* Fewer are of no use. */
-static uint32_t chunks_least(const trove_stream *stream) {
-    return needs_spares(stream) ? spare_chunks(stream) + 1 : 1;
-}
-
-/* Chunks that the window may hold where there are so many. */
-static uint32_t window_chunks(const trove_stream *stream, size_t chunk_count) {
-    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
-    if (!needs_spares(stream) || chunk_count >= wanted)
-        return stream->channel_chunks;
-    return (uint32_t)chunk_count - spare_chunks(stream);
-}
-
 /* ---- making one ---- */
 
 static void link_stream(struct trove_client *client, trove_stream *stream) {
@@ -65,23 +36,22 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
         free(stream);
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
     }
-    bool upload = request->direction == TROVE_DIRECTION_UPLOAD;
     stream->entry.kind = TVC_ENTRY_STREAM;
-    stream->flow.ops = upload ? &tvc_upload_flow : &tvc_download_flow;
+    stream->flow.ops = &tvc_stream_flow;
     stream->client = client;
     stream->direction = request->direction;
-    stream->size = request->options.size;
     stream->own_bytes = request->own_bytes;
     stream->lossy = request->options.lossy;
     stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
     stream->member.pool = request->options.client_pool;
-    if (!upload) {
-        stream->download.range_offset = request->options.range_offset;
-        stream->download.range_length = request->options.range_length;
-        stream->download.target = request->target;
-        stream->download.capacity = request->capacity;
-    }
+    tvc_half_init(&stream->upload.half, stream, TV_WANTS_DATA);
+    stream->upload.size = request->options.size;
+    tvc_half_init(&stream->download.half, stream, TV_WANTS_CONTROL);
+    stream->download.range_offset = request->options.range_offset;
+    stream->download.range_length = request->options.range_length;
+    stream->download.target = request->target;
+    stream->download.capacity = request->capacity;
     atomic_init(&stream->references, 1);
     tvc_cond_init(&stream->changed);
     tvc_stream_hooks_init(stream, &request->options.hooks);
@@ -97,29 +67,34 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
 
 /* ---- memory ---- */
 
-static trove_status no_memory(const trove_stream *stream, uint64_t chunk_bytes, trove_error *error) {
-    uint32_t least = chunks_least(stream);
-    return TV_FAIL(error, RESOURCE_EXHAUSTED,
-                   "%s/%.200s: no memory for %u chunk%s of %llu bytes within the client's memory_bytes of %llu; release other "
-                   "streams, use smaller chunks or raise memory_bytes",
-                   stream->bucket, stream->key, least, least == 1 ? "" : "s", (unsigned long long)chunk_bytes,
-                   (unsigned long long)stream->client->memory_bytes);
+/* How many chunks the way up has beyond its window. One that loses chunks, or puts them elsewhere, never waits for one to come back. */
+static void plan_spares(trove_stream *stream) {
+    struct tvc_half *half = &stream->upload.half;
+    bool buffers = stream->upload.spill.overflow != NULL;
+    half->spare_chunks = buffers ? TVC_SPILL_SPARE_CHUNKS : UPLOAD_SPARE_CHUNKS;
+    half->needs_spares = buffers || stream->backpressure == TROVE_BACKPRESSURE_DROP;
 }
 
-/* A chunk pool that an earlier stream has left, if it fits what is asked for. */
-static bool take_left_chunks(trove_stream *stream, uint64_t chunk_bytes, size_t count) {
-    struct trove_client *client = stream->client;
-    pthread_mutex_lock(&client->lock);
-    struct tvc_chunks *chunks = tvc_chunk_cache_take(&client->cache, chunk_bytes, count);
-    stream->chunks = chunks;
-    pthread_mutex_unlock(&client->lock);
-    if (chunks != NULL)
-        stream->memory_claimed = tvc_chunks_bytes(chunks);
-    return chunks != NULL;
+/* Chunks that the window of the way up may hold, of those that there are. */
+static uint32_t window_chunks(const trove_stream *stream) {
+    const struct tvc_half *half = &stream->upload.half;
+    size_t wanted = (size_t)stream->channel_chunks + half->spare_chunks;
+    if (!half->needs_spares || half->chunks->count >= wanted)
+        return stream->channel_chunks;
+    return (uint32_t)half->chunks->count - half->spare_chunks;
 }
 
-/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, a download asks
- * for fewer chunks at once; an upload just never fills its window. */
+static trove_status claim_halves(trove_stream *stream, uint64_t chunk_bytes, uint64_t channel_chunks, trove_error *error) {
+    trove_status status = TROVE_OK;
+    if (tvc_stream_sends(stream))
+        status = tvc_half_claim(&stream->upload.half, chunk_bytes, channel_chunks, error);
+    if (status == TROVE_OK && tvc_stream_receives(stream))
+        status = tvc_half_claim(&stream->download.half, chunk_bytes, channel_chunks, error);
+    return status;
+}
+
+/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, the way down asks for
+ * fewer chunks at once; the way up just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
     const struct tvc_limits *limits = &stream->client->limits;
     if (open->chunk_bytes == 0)
@@ -132,46 +107,21 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
     uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : usual_bytes;
     uint64_t usual_chunks = adaptive ? TV_CHANNEL_CHUNKS_DEFAULT / TV_ADAPTIVE_CHANNEL_FACTOR : TV_CHANNEL_CHUNKS_DEFAULT;
     uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : usual_chunks;
-    uint64_t count = channel_chunks + spare_chunks(stream);
-    bool download = stream->direction == TROVE_DIRECTION_DOWNLOAD;
-    if (!stream->own_bytes && !take_left_chunks(stream, chunk_bytes, count)) {
-        stream->memory_claimed = tvc_client_memory_claim(stream->client, count * chunk_bytes, chunks_least(stream) * chunk_bytes);
-        if (stream->memory_claimed == 0)
-            return no_memory(stream, chunk_bytes, error);
-        if (download && stream->memory_claimed < count * chunk_bytes) {
+    trove_status status = claim_halves(stream, chunk_bytes, channel_chunks, error);
+    if (status != TROVE_OK)
+        return status;
+    if (tvc_stream_receives(stream)) {
+        uint64_t fitting = tvc_half_fitting(&stream->download.half, chunk_bytes, channel_chunks);
+        if (fitting < channel_chunks) {
             open->chunk_bytes = chunk_bytes;
-            open->channel_chunks = (uint32_t)(stream->memory_claimed / chunk_bytes);
-            channel_chunks = open->channel_chunks;
+            open->channel_chunks = (uint32_t)fitting;
+            channel_chunks = fitting;
         }
-    }
-    if (download)
         open->credit = stream->download.window_bytes =
             tvc_stream_limited(&stream->limit) ? 0 : channel_chunks * chunk_bytes; /* limited: as it may move */
-    else
+    }
+    if (tvc_stream_sends(stream))
         open->demand = stream->upload.demand_bytes = channel_chunks * chunk_bytes;
-    return TROVE_OK;
-}
-
-/* Now that chunk size and number are known: claims what is missing, returns what is too much. *count chunks are there to be
- * had. */
-static trove_status settle_memory(trove_stream *stream, size_t *count, trove_error *error) {
-    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
-    *count = wanted;
-    if (stream->own_bytes)
-        return TROVE_OK;
-    uint64_t bytes = wanted * stream->chunk_bytes;
-    uint64_t have = stream->memory_claimed;
-    uint64_t least = chunks_least(stream) * stream->chunk_bytes;
-    if (have < bytes)
-        stream->memory_claimed += tvc_client_memory_claim(stream->client, bytes - have, have < least ? least - have : 0);
-    if (stream->memory_claimed < least)
-        return no_memory(stream, stream->chunk_bytes, error);
-    uint64_t fitting = stream->memory_claimed / stream->chunk_bytes;
-    if (fitting < wanted)
-        *count = (size_t)fitting;
-    uint64_t surplus = stream->memory_claimed - *count * stream->chunk_bytes;
-    stream->memory_claimed -= surplus;
-    tvc_client_memory_return(stream->client, surplus);
     return TROVE_OK;
 }
 
@@ -185,44 +135,8 @@ static trove_status check_opened(const trove_stream *stream, const Trove__V1__Op
     return TROVE_OK;
 }
 
-/* What is made without the lock, before anyone else sees it. */
-struct prepared {
-    struct tvc_chunks *chunks;
-    trove_object_info *object;
-    size_t chunk_count;
-};
-
-static void drop_prepared(struct prepared *prepared) {
-    tvc_chunks_destroy(prepared->chunks);
-    trove_object_info_free(prepared->object);
-}
-
-/* Whether the chunk pool that was taken from an earlier stream is what the server has agreed to; else it goes. */
-static bool keep_left_chunks(trove_stream *stream) {
-    struct tvc_chunks *left = stream->chunks;
-    size_t wanted = (size_t)stream->channel_chunks + spare_chunks(stream);
-    if (left == NULL || (left->chunk_bytes == stream->chunk_bytes && left->count >= wanted))
-        return left != NULL;
-    pthread_mutex_lock(&stream->client->lock);
-    stream->chunks = NULL;
-    stream->client->buffers_gone += tvc_chunks_created(left);
-    pthread_mutex_unlock(&stream->client->lock);
-    tvc_chunks_destroy(left);
-    return false;
-}
-
-static trove_status make_chunks(trove_stream *stream, struct prepared *prepared, trove_error *error) {
-    if (keep_left_chunks(stream)) {
-        prepared->chunk_count = stream->chunks->count;
-        return TROVE_OK;
-    }
-    trove_status status = settle_memory(stream, &prepared->chunk_count, error);
-    if (status != TROVE_OK)
-        return status;
-    return tvc_chunks_create(stream->chunk_bytes, prepared->chunk_count, !stream->own_bytes, &prepared->chunks, error);
-}
-
-static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opened, struct prepared *prepared,
+/* What is made without the lock, before anyone else may use the stream. */
+static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opened, trove_object_info **object,
                             trove_error *error) {
     trove_status status = check_opened(stream, opened, error);
     if (status != TROVE_OK)
@@ -230,17 +144,19 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->stream_id = opened->stream_id;
     stream->chunk_bytes = opened->chunk_bytes;
     stream->channel_chunks = opened->channel_chunks;
-    status = make_chunks(stream, prepared, error);
-    if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_DOWNLOAD)
+    if (tvc_stream_sends(stream))
+        status = tvc_half_make(&stream->upload.half, error);
+    if (status == TROVE_OK && tvc_stream_receives(stream))
+        status = tvc_half_make(&stream->download.half, error);
+    if (status == TROVE_OK && tvc_stream_receives(stream))
         status = tvc_object_info_create_with_gaps(opened->object, opened->gaps, opened->n_gaps, stream->bucket, stream->key,
-                                                  &prepared->object, error);
+                                                  object, error);
     return status;
 }
 
-static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, size_t chunk_count,
-                                   trove_error *error) {
+static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
-    trove_status status = tv_sender_init(&upload->sender, window_chunks(stream, chunk_count), 0, error);
+    trove_status status = tv_sender_init(&upload->sender, window_chunks(stream), 0, error);
     if (status != TROVE_OK)
         return status;
     tv_sender_credit(&upload->sender, opened->credit, 0);
@@ -254,19 +170,21 @@ static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened
     return TROVE_OK;
 }
 
-static trove_status install_download(trove_stream *stream, const Trove__V1__Opened *opened, const struct prepared *prepared,
+/* Takes the object over. */
+static trove_status install_download(trove_stream *stream, const Trove__V1__Opened *opened, trove_object_info **object_move,
                                      trove_error *error) {
     struct tvc_download *download = &stream->download;
-    const trove_object_info *object = prepared->object;
+    const trove_object_info *object = *object_move;
     uint64_t left = object->size > download->range_offset ? object->size - download->range_offset : 0;
-    stream->size = download->range_length < left ? download->range_length : left;
-    if (stream->own_bytes && stream->size > download->capacity)
+    download->size = download->range_length < left ? download->range_length : left;
+    if (stream->own_bytes && download->size > download->capacity)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: %llu bytes don't fit into %zu", stream->bucket, stream->key,
-                       (unsigned long long)stream->size, download->capacity);
-    download->check_etag = stream->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
+                       (unsigned long long)download->size, download->capacity);
+    download->check_etag = download->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
     tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
     tv_receiver_grant(&download->receiver, download->window_bytes);
-    size_t chunks = prepared->chunk_count < stream->channel_chunks ? prepared->chunk_count : stream->channel_chunks;
+    size_t count = download->half.chunks->count;
+    size_t chunks = count < stream->channel_chunks ? count : stream->channel_chunks;
     uint64_t window_bytes = chunks * stream->chunk_bytes;
     if (window_bytes > download->window_bytes)
         download->credit_due = window_bytes - download->window_bytes;
@@ -274,23 +192,21 @@ static trove_status install_download(trove_stream *stream, const Trove__V1__Open
         download->tell_bytes = window_bytes / TELL_PART;
         download->tell_chunks = chunks / TELL_PART;
     }
+    download->object = *object_move;
+    *object_move = NULL;
     return TROVE_OK;
 }
 
 /* Under the lock. */
-static trove_status install(trove_stream *stream, const Trove__V1__Opened *opened, struct prepared *prepared,
+static trove_status install(trove_stream *stream, const Trove__V1__Opened *opened, trove_object_info **object_move,
                             trove_error *error) {
-    trove_status status = tvc_stream_hooks_size(stream, stream->channel_chunks, error);
-    if (status == TROVE_OK && stream->direction == TROVE_DIRECTION_UPLOAD)
-        status = install_upload(stream, opened, prepared->chunk_count, error);
-    else if (status == TROVE_OK)
-        status = install_download(stream, opened, prepared, error);
+    trove_status status = tvc_stream_hooks_size(stream, error);
+    if (status == TROVE_OK && tvc_stream_sends(stream))
+        status = install_upload(stream, opened, error);
+    if (status == TROVE_OK && tvc_stream_receives(stream))
+        status = install_download(stream, opened, object_move, error);
     if (status != TROVE_OK)
         return status;
-    if (prepared->chunks != NULL)
-        stream->chunks = prepared->chunks;
-    stream->object = prepared->object;
-    *prepared = (struct prepared){0};
     stream->opened = true;
     if (!stream->start_paused)
         (void)tvc_stream_move(stream, TV_EVENT_START, NULL);
@@ -300,18 +216,18 @@ static trove_status install(trove_stream *stream, const Trove__V1__Opened *opene
 
 void tvc_stream_opened(trove_stream *stream, const Trove__V1__Opened *opened) {
     struct trove_client *client = stream->client;
-    struct prepared prepared = {0};
+    trove_object_info *object = NULL;
     trove_error error = {TROVE_OK, ""};
-    trove_status status = prepare(stream, opened, &prepared, &error);
+    trove_status status = prepare(stream, opened, &object, &error);
     bool credit_due = false;
     if (status == TROVE_OK) {
         pthread_mutex_lock(&client->lock);
         if (!tv_stream_state_terminal(stream->state))
-            status = install(stream, opened, &prepared, &error);
-        credit_due = stream->direction == TROVE_DIRECTION_DOWNLOAD && stream->download.credit_due > 0;
+            status = install(stream, opened, &object, &error);
+        credit_due = stream->download.credit_due > 0;
         pthread_mutex_unlock(&client->lock);
     }
-    drop_prepared(&prepared);
+    trove_object_info_free(object);
     if (status != TROVE_OK)
         tvc_stream_break(stream, &error);
     else if (credit_due)
@@ -387,6 +303,7 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
                                    pool != NULL ? pool->options.max_streams : 1, error);
     if (status == TROVE_OK)
         status = tvc_spill_init(stream, &request->options, error);
+    plan_spares(stream);
     if (status == TROVE_OK)
         status = send_open(stream, request, error);
     if (status == TROVE_OK)

@@ -48,12 +48,12 @@ static trove_status check_chunk(trove_stream *stream, const struct tvc_chunk *ch
 static trove_status check_whole(trove_stream *stream, uint64_t end, trove_error *error) {
     struct tvc_download *download = &stream->download;
     char etag[TROVE_ETAG_BYTES];
-    if (!download->check_etag || end != stream->size || !tvc_block_sums_etag(&download->sums, etag))
+    if (!download->check_etag || end != download->size || !tvc_block_sums_etag(&download->sums, etag))
         return TROVE_OK;
-    if (strcmp(etag, stream->object->etag) == 0)
+    if (strcmp(etag, download->object->etag) == 0)
         return TROVE_OK;
     return TV_FAIL(error, DATA_LOSS, "%s/%.200s: what was read has the etag %s, the object has %s", stream->bucket, stream->key,
-                   etag, stream->object->etag);
+                   etag, download->object->etag);
 }
 
 static trove_status verify(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {

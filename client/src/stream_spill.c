@@ -35,7 +35,7 @@ static const char *folder(const trove_stream_options *options) {
 }
 
 trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error) {
-    bool buffers = stream->direction == TROVE_DIRECTION_UPLOAD && options->backpressure == TROVE_BACKPRESSURE_BUFFER;
+    bool buffers = tvc_stream_sends(stream) && options->backpressure == TROVE_BACKPRESSURE_BUFFER;
     if (!buffers || stream->own_bytes) /* what is the program's already needs no other place to wait in */
         return TROVE_OK;
     struct tvc_spill *spill = &stream->upload.spill;
@@ -154,19 +154,19 @@ void tvc_spill_wake(trove_stream *stream) {
 }
 
 void tvc_spill_chunk_free(trove_stream *stream) {
-    bool upload = stream->direction == TROVE_DIRECTION_UPLOAD;
-    if (upload && atomic_load(&stream->upload.spill.starved) && atomic_exchange(&stream->upload.spill.starved, false))
+    struct tvc_spill *spill = &stream->upload.spill;
+    if (atomic_load(&spill->starved) && atomic_exchange(&spill->starved, false))
         post(stream);
 }
 
 /* A chunk to be filled; NULL: the next one that comes back wakes the drainer. */
 static struct tvc_chunk *get_chunk(trove_stream *stream) {
     atomic_bool *starved = &stream->upload.spill.starved;
-    struct tvc_chunk *chunk = tvc_chunks_get(stream->chunks, stream);
+    struct tvc_chunk *chunk = tvc_chunks_get(stream->upload.half.chunks, stream);
     if (chunk != NULL)
         return chunk;
     atomic_store(starved, true);
-    chunk = tvc_chunks_get(stream->chunks, stream); /* one may have come back just before that */
+    chunk = tvc_chunks_get(stream->upload.half.chunks, stream); /* one may have come back just before that */
     if (chunk != NULL)
         atomic_store(starved, false);
     return chunk;

@@ -66,7 +66,7 @@ trove_status tvc_spill_push(trove_stream *stream, const struct tvc_chunk *chunk,
 
 /* There may be something for the drainer to do. Under the lock; the caller has a reference. */
 void tvc_spill_wake(trove_stream *stream);
-/* A chunk was given back. Any thread, with or without the lock; the caller has a reference. */
+/* A chunk of the way up was given back. Any thread, with or without the lock; the caller has a reference. */
 void tvc_spill_chunk_free(trove_stream *stream);
 
 /* What waits is given up. Under the lock. */

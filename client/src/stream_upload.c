@@ -69,9 +69,9 @@ static trove_status may_write(const trove_stream *stream, const struct tvc_chunk
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
     if (upload->finishing || upload->sender.final_pushed || upload->spill.final)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: no chunk may follow the last one", stream->bucket, stream->key);
-    if (stream->size != TROVE_SIZE_UNKNOWN && chunk->wire.bytes > stream->size - upload->next_offset)
+    if (upload->size != TROVE_SIZE_UNKNOWN && chunk->wire.bytes > upload->size - upload->next_offset)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
-                       stream->bucket, stream->key, (unsigned long long)stream->size);
+                       stream->bucket, stream->key, (unsigned long long)upload->size);
     *wait = stream->seek.serial != 0 || tvc_spill_busy(&upload->spill);
     if (tvc_spill_takes(stream, chunk))
         return TROVE_OK;
@@ -165,7 +165,7 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
 /* The last chunk says that it is; where the program's own didn't, an empty one follows. */
 static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
     struct tvc_chunk *chunk = NULL;
-    trove_status status = tvc_chunks_wait(stream->chunks, stream, deadline_ns, &chunk, error);
+    trove_status status = tvc_chunks_wait(stream->upload.half.chunks, stream, deadline_ns, &chunk, error);
     if (status != TROVE_OK)
         return status;
     chunk->wire.bytes = 0;
@@ -185,13 +185,13 @@ static trove_status may_complete(const trove_stream *stream, bool *final, bool *
         return TROVE_OK;
     if (stream->state == TROVE_STREAM_IDLE)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
-    if (stream->size != TROVE_SIZE_UNKNOWN && stream->size != upload->next_offset)
+    if (upload->size != TROVE_SIZE_UNKNOWN && upload->size != upload->next_offset)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: %llu bytes were written of the %llu that were declared",
-                       stream->bucket, stream->key, (unsigned long long)upload->next_offset, (unsigned long long)stream->size);
+                       stream->bucket, stream->key, (unsigned long long)upload->next_offset, (unsigned long long)upload->size);
     return TROVE_OK;
 }
 
-static trove_status finish(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
     bool final = false;
     bool done = false;
@@ -215,10 +215,8 @@ static trove_status finish(trove_stream *stream, uint64_t deadline_ns, trove_err
     return TROVE_OK;
 }
 
-trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
-    trove_status status = finish(stream, deadline_ns, error);
-    if (status != TROVE_OK)
-        return status;
+trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    trove_status status = TROVE_OK;
     bool in_time = true;
     pthread_mutex_lock(&stream->client->lock);
     while (!tv_stream_state_terminal(stream->state) && in_time)
@@ -232,18 +230,6 @@ trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, tro
 }
 
 /* ---- frames out ---- */
-
-static trove_stream *stream_of_flow(struct tv_flow *flow) {
-    return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
-}
-
-static void flow_acquire(struct tv_flow *flow) {
-    tvc_stream_acquire(stream_of_flow(flow));
-}
-
-static void flow_release(struct tv_flow *flow) {
-    tvc_stream_release(stream_of_flow(flow));
-}
 
 static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *chunk = fragment->chunk;
@@ -300,35 +286,35 @@ static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) 
 static bool complete_due(const trove_stream *stream) {
     const struct tvc_upload *upload = &stream->upload;
     bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0;
-    return upload->finishing && settled && stream->answered_serial >= stream->pause_serial;
+    return upload->finishing && !upload->complete_sent && settled && stream->answered_serial >= stream->pause_serial;
 }
 
 /* The next piece of what may be sent, as large as the limits of bandwidth allow. Under the lock. */
-static bool next_fragment(trove_stream *stream, uint64_t bytes_max, struct tv_fragment_out *fragment) {
-    struct tv_sender *sender = &stream->upload.sender;
-    uint64_t bytes = tv_sender_ready(sender) ? tvc_stream_limit_ask(stream, bytes_max) : 0;
+static bool next_fragment(struct tvc_upload *upload, uint64_t bytes_max, struct tv_fragment_out *fragment) {
+    struct tv_sender *sender = &upload->sender;
+    uint64_t bytes = tv_sender_ready(sender) ? tvc_stream_limit_ask(&upload->half, bytes_max) : 0;
     if (bytes == 0 || !tv_sender_next(sender, bytes, fragment))
         return false;
-    tvc_stream_limit_moved(stream, fragment->bytes);
+    tvc_stream_limit_moved(&upload->half, fragment->bytes);
     return true;
 }
 
-static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
-    trove_stream *stream = stream_of_flow(flow);
+bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
     struct tvc_upload *upload = &stream->upload;
     struct tv_fragment_out fragment;
     struct tv_gap gap;
     pthread_mutex_lock(&stream->client->lock);
     bool active = stream->state == TROVE_STREAM_ACTIVE && stream->seek.serial == 0;
     bool lost = active && tv_sender_next_gap(&upload->sender, &gap);
-    bool chunk = active && !lost && next_fragment(stream, payload_bytes_max, &fragment);
+    bool chunk = active && !lost && next_fragment(upload, payload_bytes_max, &fragment);
     bool complete = active && !lost && !chunk && complete_due(stream);
     if (chunk) {
         tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */
         upload->bytes_sent += fragment.bytes;
         upload->chunks_sent += fragment.fragment_offset == 0;
     } else if (complete) {
-        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
+        upload->complete_sent = true;
+        (void)tvc_stream_closed(stream, NULL);
         fill_complete(stream, pulled);
     } else if (lost) {
         fill_gap(stream, &gap, pulled);
@@ -338,26 +324,6 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
         fill_chunk(stream, &fragment, pulled);
     return chunk || complete || lost;
 }
-
-/* Controls and demand are sent at once; there is nothing to be merged. */
-static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
-    (void)flow;
-    (void)pulled;
-    return false;
-}
-
-static void sent(struct tv_flow *flow, void *cookie) {
-    (void)flow;
-    tv_chunk_release(cookie);
-}
-
-const struct tv_flow_ops tvc_upload_flow = {
-    .pull_control = pull_control,
-    .pull_data = pull_data,
-    .sent = sent,
-    .acquire = flow_acquire,
-    .release = flow_release,
-};
 
 void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
@@ -456,7 +422,7 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
                                                            stream->key, &object, &error);
     pthread_mutex_lock(&stream->client->lock);
     if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING) {
-        stream->object = object;
+        stream->published = object;
         tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
         object = NULL;
     } else if (status == TROVE_OK) {
@@ -482,4 +448,6 @@ void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation)
 void tvc_upload_end(trove_stream *stream) {
     tv_sender_fini(&stream->upload.sender);
     tvc_spill_abandon(stream);
+    if (stream->upload.half.chunks != NULL)
+        tvc_chunks_end(stream->upload.half.chunks, &stream->error);
 }

@@ -6,11 +6,15 @@
 #include "block_sums.h"
 #include "conn.h"
 #include "sender.h"
+#include "stream_half.h"
 #include "stream_spill.h"
 
 struct tvc_chunk;
 
 struct tvc_upload {
+    struct tvc_half half;
+    uint64_t size; /* constant: as the program declared it; TROVE_SIZE_UNKNOWN */
+
     /* the writing thread's alone */
     struct tvc_block_sums sums;
 
@@ -20,6 +24,7 @@ struct tvc_upload {
     /* under the client's lock */
     struct tv_sender sender;     /* until the stream has ended */
     bool finishing;              /* the program will write no more */
+    bool complete_sent;          /* and the server knows that it has all */
     bool sought;                 /* then `sums` are not those of the object */
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
     uint64_t demand_bytes;       /* as the server was told */
@@ -34,14 +39,17 @@ struct tvc_upload {
     struct tvc_spill spill; /* its own rules */
 };
 
-extern const struct tv_flow_ops tvc_upload_flow;
+/* The next data frame. On whatever thread pumps, without the lock. */
+bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv_pulled *pulled);
 
 /* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
  * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error);
-/* No more chunks; waits for the server's word. Without the lock. */
-trove_status tvc_upload_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+/* No more chunks. Waits for room for the last one. Without the lock. */
+trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
+/* Then waits for the server's word. Without the lock. */
+trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
 
 /* Puts a hashed chunk into the window, which has room, and takes the caller's reference. True: tvc_upload_pushed is to announce demand.
  * Under the lock. */

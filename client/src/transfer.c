@@ -30,12 +30,12 @@ uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer) {
 }
 
 uint64_t tvc_transfer_moved(trove_stream *stream) {
+    const struct tvc_upload *upload = &stream->upload;
     const struct tv_receiver *receiver = &stream->download.receiver;
     pthread_mutex_lock(&stream->client->lock);
+    uint64_t moved = upload->bytes_sent + upload->sender.acknowledged_bytes;
     /* A download under a limit of its own gives credit little by little: that is progress, too. */
-    uint64_t moved = stream->direction == TROVE_DIRECTION_UPLOAD
-                         ? stream->upload.bytes_sent + stream->upload.sender.acknowledged_bytes
-                         : receiver->received_bytes + receiver->begun_bytes + receiver->outstanding_bytes;
+    moved += receiver->received_bytes + receiver->begun_bytes + receiver->outstanding_bytes;
     pthread_mutex_unlock(&stream->client->lock);
     return moved;
 }
@@ -85,11 +85,12 @@ bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t si
 }
 
 void tvc_transfer_take_back(trove_stream *stream) {
-    if (tvc_chunks_wait_idle(stream->chunks, tvc_deadline_after_ms(STUCK_GRACE_MS)))
+    struct tvc_chunks *chunks = tvc_stream_sends(stream) ? stream->upload.half.chunks : stream->download.half.chunks;
+    if (tvc_chunks_wait_idle(chunks, tvc_deadline_after_ms(STUCK_GRACE_MS)))
         return;
     trove_error why;
     TV_FAIL(&why, DEADLINE_EXCEEDED, "the server has stopped in the middle of %s/%.200s, and the program's memory can't wait",
             stream->bucket, stream->key);
     tvc_client_abort(stream->client, &why);
-    (void)tvc_chunks_wait_idle(stream->chunks, TVC_NO_DEADLINE); /* a cut connection lets go of everything at once */
+    (void)tvc_chunks_wait_idle(chunks, TVC_NO_DEADLINE); /* a cut connection lets go of everything at once */
 }

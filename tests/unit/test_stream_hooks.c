@@ -97,7 +97,7 @@ static int begin(void **state) {
     stream->key = strdup("film");
     stream->opened = true;
     stream->channel_chunks = CHANNEL_CHUNKS;
-    stream->size = TROVE_SIZE_UNKNOWN;
+    stream->upload.size = TROVE_SIZE_UNKNOWN;
     tvc_cond_init(&stream->changed);
     atomic_init(&stream->references, 1);
     for (unsigned i = 0; i <= TROVE_HOOKS_MAX; i++)
@@ -137,7 +137,7 @@ static void set_up(struct fixture *fixture) {
     const trove_stream_hooks hooks = all_hooks(&fixture->told[0]);
     trove_error error;
     tvc_stream_hooks_init(fixture->stream, &hooks);
-    assert_int_equal(tvc_stream_hooks_size(fixture->stream, CHANNEL_CHUNKS, &error), TROVE_OK);
+    assert_int_equal(tvc_stream_hooks_size(fixture->stream, &error), TROVE_OK);
 }
 
 static void add_set(struct fixture *fixture, unsigned at) {
@@ -196,7 +196,7 @@ static void test_drop_without_hook(void **state) {
     trove_stream_hooks hooks = {.context = &fixture->told[0], .on_chunk = on_chunk};
     trove_error error;
     tvc_stream_hooks_init(fixture->stream, &hooks);
-    assert_int_equal(tvc_stream_hooks_size(fixture->stream, CHANNEL_CHUNKS, &error), TROVE_OK);
+    assert_int_equal(tvc_stream_hooks_size(fixture->stream, &error), TROVE_OK);
     lock(fixture);
     for (uint64_t i = 0; i < 1000; i++)
         tvc_stream_hooks_drop(fixture->stream, 2 * i, 1, 20 * i, 10);
