@@ -36,8 +36,7 @@ static uint64_t add_capped(uint64_t a, uint64_t b) {
 
 /* ---- what comes in --------------------------------------------------------------------------------------------------------- */
 
-/* Whether a chunk wasn't taken and is to come again. */
-static bool awaits_resend(const struct tv_receiver *receiver) {
+bool tv_receiver_awaits_resend(const struct tv_receiver *receiver) {
     return receiver->expected_index < receiver->resend_end;
 }
 
@@ -176,7 +175,7 @@ enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct 
     }
     if (check_sizes(receiver, fragment, error) != TROVE_OK)
         return TV_RECEIVE_FAIL;
-    if (awaits_resend(receiver)) {
+    if (tv_receiver_awaits_resend(receiver)) {
         bool asked = receiver->not_taken_first == receiver->not_taken_end;
         bool again = asked && fragment->index == receiver->expected_index && fragment->fragment_offset == 0;
         if (!again)
@@ -207,7 +206,7 @@ enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_ga
         return TV_RECEIVE_DRAIN;
     if (check_gap(receiver, gap, error) != TROVE_OK)
         return TV_RECEIVE_FAIL;
-    bool resend = awaits_resend(receiver);
+    bool resend = tv_receiver_awaits_resend(receiver);
     bool inside = receiver->in_chunk && !(resend && gap->first_index == receiver->expected_index);
     if (resend && !inside && gap->first_index == receiver->resend_end) {
         receiver->resend_end += gap->count; /* among late copies; it is announced again */
@@ -232,7 +231,7 @@ enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_ga
 
 void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_in *fragment) {
     bool ended = !receiver->in_chunk;
-    TV_ASSERT(fragment->fragment_offset == 0 && !awaits_resend(receiver));
+    TV_ASSERT(fragment->fragment_offset == 0 && !tv_receiver_awaits_resend(receiver));
     TV_ASSERT(fragment->index + (ended ? 1 : 0) == receiver->expected_index);
     receiver->expected_index = fragment->index;
     receiver->expected_offset = fragment->offset;
@@ -249,7 +248,7 @@ void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_
 }
 
 trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error) {
-    uint64_t coming = awaits_resend(receiver) ? receiver->resend_end - 1 : receiver->expected_index;
+    uint64_t coming = tv_receiver_awaits_resend(receiver) ? receiver->resend_end - 1 : receiver->expected_index;
     if (!receiver->in_chunk || index != coming)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 " was aborted, which was not coming in", index);
     receiver->in_chunk = false;

@@ -109,6 +109,9 @@ uint64_t tv_receiver_expire(struct tv_receiver *receiver);
  * Calling it marks them as acknowledged. False: none. */
 bool tv_receiver_next_ack(struct tv_receiver *receiver, uint64_t *first, uint64_t *count, bool *not_taken);
 
+/* Whether a chunk wasn't taken and is to come again. */
+bool tv_receiver_awaits_resend(const struct tv_receiver *receiver);
+
 /* The final chunk has come, and all was taken. */
 bool tv_receiver_finished(const struct tv_receiver *receiver);
 

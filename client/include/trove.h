@@ -6,7 +6,7 @@
  * Errors: every function that can fail returns a `trove_status` and, where `error` is not NULL, fills it in with a message for
  * people: what failed, which object or limit, what to do. On failure no output argument is touched.
  * Threads: a `trove_client` may be used from any number of threads at once. A `trove_stream` may be controlled and observed from
- * any thread, but only one thread at a time may read it and one may write it. Nothing is global: clients don't know each other.
+ * any thread, but only one thread at a time may read it and one may write it (a two-way stream: both at once). Nothing is global: clients don't know each other.
  * Forking: nng's threads don't survive `fork`; a process that forks must do it before its first `trove_connect`.
  * Blocking: every function that waits has a deadline. A `timeout_ms` of 0 means the client's default (`call_timeout_ms`);
  * TROVE_NO_TIMEOUT waits as long as the connection lives, which is bounded by its keep-alive. A function that passes its
@@ -270,7 +270,7 @@ typedef struct trove_pool trove_pool; /* of the client; see "pools" below */
 typedef enum trove_direction {
     TROVE_DIRECTION_UPLOAD = 1,
     TROVE_DIRECTION_DOWNLOAD = 2,
-    TROVE_DIRECTION_BIDI = 3, /* answered UNIMPLEMENTED by this version */
+    TROVE_DIRECTION_BIDI = 3, /* both ways at once: a two-way stream, see trove_stream_open */
 } trove_direction;
 
 typedef enum trove_stream_state {
@@ -312,8 +312,8 @@ typedef struct trove_chunk {
 } trove_chunk;
 
 typedef struct trove_progress {
-    uint64_t bytes;          /* acknowledged (upload) or received (download) so far */
-    uint64_t total_bytes;    /* TROVE_SIZE_UNKNOWN for a pipe */
+    uint64_t bytes;          /* acknowledged (upload) or received (download) so far; two-way: both together */
+    uint64_t total_bytes;    /* likewise; TROVE_SIZE_UNKNOWN for a pipe */
     double percent;          /* 0 to 100; -1 where the total is unknown */
     double bytes_per_second; /* rolling average */
     double seconds_left;     /* -1 where it can't be told */
@@ -323,9 +323,10 @@ typedef struct trove_chunk_ack {
     uint64_t index;
     uint64_t offset;
     uint64_t size;
-    uint64_t received_offset; /* all below it has been taken by the server's store (upload) or read by the program (download) */
-    uint64_t durable_offset;  /* all below it survives a crash */
-    uint64_t latency_ns;      /* from write to acknowledgement */
+    uint64_t received_offset;  /* all below it has been taken by the server's store (upload) or read by the program (download) */
+    uint64_t durable_offset;   /* all below it survives a crash */
+    uint64_t latency_ns;       /* from write to acknowledgement */
+    trove_direction direction; /* which way it went: UPLOAD or DOWNLOAD, also on a stream that goes both */
 } trove_chunk_ack;
 
 /* Chunks that drop backpressure has lost, neighbours put together. */
@@ -334,15 +335,17 @@ typedef struct trove_drop {
     uint64_t count;        /* chunks */
     uint64_t offset;       /* of their first byte */
     uint64_t length;       /* bytes */
-    uint64_t total_chunks; /* dropped by this stream so far, these included */
+    uint64_t total_chunks; /* dropped by this stream so far, these included, whichever way they went */
     uint64_t total_bytes;
+    trove_direction direction; /* which way they went: UPLOAD or DOWNLOAD */
 } trove_drop;
 
 /* Called from the client's one hook thread, one after the other, never while a lock is held; any function but trove_close may be
  * called from them (see trove_stream_hooks_add). What they are given is valid during the call.
  * on_progress is called some ten times a second at most, and once at the end. on_chunk is called once for every chunk that is
- * acknowledged, in the order of their indexes; on_drop for every chunk that is dropped, in that order as well. on_complete or
- * on_error is called exactly once, and nothing after it. */
+ * acknowledged, in the order of their indexes; on_drop for every chunk that is dropped, in that order as well. (A two-way stream
+ * has one set for both ways: the order is that of each way, which `direction` tells.) on_complete or on_error is called exactly
+ * once, and nothing after it. */
 typedef struct trove_stream_hooks {
     void *context; /* handed to each */
     void (*on_progress)(void *context, const trove_progress *progress);
@@ -360,22 +363,25 @@ typedef struct trove_stream_options {
     trove_backpressure backpressure; /* default TROVE_BACKPRESSURE_DEFAULT */
     bool resumable;                  /* answered UNIMPLEMENTED by this version */
     bool lossy;                      /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
-    uint64_t size;                   /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
+    /* "Upload" and "download" here mean a two-way stream's way up and way down as well. */
+    uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
     const char *content_type;
     const trove_metadata *metadata;
     size_t metadata_count;
-    uint64_t range_offset;       /* download: from here */
-    uint64_t range_length;       /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
-    bool allow_gaps;             /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
-    trove_conditions conditions; /* of the object that is replaced or read */
-    uint32_t timeout_ms;         /* for opening, once the pool has a place */
+    uint64_t range_offset; /* download: from here */
+    uint64_t range_length; /* download: so many bytes; TROVE_SIZE_UNKNOWN (the default): to the end */
+    bool allow_gaps;       /* download: zeros for what was lost, instead of DATA_LOSS; trove_object_info.gaps lists it */
+    trove_conditions
+        conditions;      /* of the object that is replaced or read; two-way: when it is opened, and again when it is replaced */
+    uint32_t timeout_ms; /* for opening, once the pool has a place */
     /* Upload with TROVE_BACKPRESSURE_BUFFER. The overflow is in memory first, which counts within the client's memory_bytes (what there
      * is short of is the file's), then in a file without a name. */
     uint64_t overflow_memory_bytes; /* default 8 MiB */
     uint64_t overflow_bytes;        /* in all; default 1 GiB. Many small chunks exhaust it sooner: see trove_stream_write */
     const char *overflow_folder;    /* for the file; NULL: the environment's TMPDIR, else /tmp */
-    /* At most so many bytes of chunks a second, on average; bursts last a sixteenth of a second. 0: no limit. Chunks are smaller
-     * then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to send. */
+    /* At most so many bytes of chunks a second, on average, both ways together; bursts last a sixteenth of a second. 0: no limit.
+     * Chunks are smaller then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to
+     * send. The ways of a two-way stream take turns; one that stands still leaves it all to the other. */
     uint64_t bytes_per_second;
     trove_pool *client_pool; /* opens the stream as one of this pool's, as trove_pool_acquire does; NULL: of none */
     /* Whole objects: where the metrics of the stream go that moves the bytes, at its end, good or bad; all 0 where there was
@@ -390,7 +396,24 @@ TROVE_API void trove_stream_options_init(trove_stream_options *options);
 
 /* Opens a stream: the server checks names and options and sets it up. The stream is idle until it is started. `options` may be
  * NULL. On success *stream is the caller's, to be released by trove_stream_release.
- * Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, DEADLINE_EXCEEDED. */
+ * Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, DEADLINE_EXCEEDED.
+ *
+ * Two-way streams (TROVE_DIRECTION_BIDI). The object as it is at the opening comes down, while what goes up becomes its next
+ * version: published in one step at the end, as by an upload. A key without an object is no error: nothing comes down then.
+ * - Each way has chunk_bytes and channel_chunks for itself, and so memory, credit, indexes, offsets and backpressure. Neither waits
+ *   for the other: however long nobody reads, writing goes on, and the other way round. So a program that first writes all and then
+ *   reads all doesn't get stuck, nor does one that keeps the chunks of one way.
+ * - One thread may do both, or one thread writes (trove_stream_chunk_get, _write, _complete) while another reads. The calls that
+ *   wait, wait for their own way alone, but trove_stream_complete, and but for hooks: both ways share them, so a hook that doesn't keep
+ *   up holds both.
+ * - The way up is closed by a chunk that is marked `final` (it may be empty), or by trove_stream_complete; reading goes on. The way
+ *   down is over when trove_stream_read gives NULL; writing goes on. While either is open the stream is active, can be paused and
+ *   resumed, both ways at once, and then is completing.
+ * - It completes when the way down was read to its end, by whichever thread, and all of the way up is stored. Who waits in
+ *   trove_stream_complete and never reads waits in vain.
+ * - Whatever ends it early (cancel, fail, a release, an error of either way, the loss of the connection) ends both ways, with one
+ *   error and one call of on_error, and nothing is published.
+ * - It can't seek, and isn't for whole objects. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_open(trove_client *client, const char *bucket, const char *key,
                                                            trove_direction direction, const trove_stream_options *options,
                                                            trove_stream **stream, trove_error *error);
@@ -398,9 +421,10 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_open(trove_client *client,
 /* Moves an idle stream to active. Doesn't wait. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_start(trove_stream *stream, trove_error *error);
 
-/* Takes a chunk with room for the stream's chunk size (adaptive: for what trove_stream_chunk_bytes_next says) from its pool. Blocks
- * while all are in use (that is backpressure).
- * The chunk is the caller's until trove_stream_write takes it or trove_stream_chunk_put gives it back. */
+/* Upload: takes a chunk with room for the stream's chunk size (adaptive: for what trove_stream_chunk_bytes_next says) from its pool.
+ * Blocks while all are in use (that is backpressure).
+ * The chunk is the caller's until trove_stream_write takes it or trove_stream_chunk_put gives it back. One that was read can't be
+ * written: it belongs to the way down. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                                 trove_error *error);
 TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
@@ -411,7 +435,8 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
  * With TROVE_BACKPRESSURE_BUFFER it never waits for the server, nor for a resume, nor for hooks: while the channel is full the chunk's
  * bytes go to the overflow, from where the library sends them on in order, whether the program goes on writing or not.
  * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a time.
- * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead), the stream's own error once it has failed;
+ * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead; a last chunk before the declared size is reached),
+ * INVALID_ARGUMENT (more than the declared size; a chunk of another stream), the stream's own error once it has failed;
  * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes has of
  * full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream, with the same status; a folder that isn't there, or that the
  * program may not write to, with FAILED_PRECONDITION. */
@@ -425,7 +450,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write_lossy(trove_stream *
                                                                   uint32_t timeout_ms, trove_drop *dropped, trove_error *error);
 
 /* Download: the next chunk in order, its bytes verified, for the caller to give back with trove_stream_chunk_put (that returns
- * the credit). At the end returns OK with *chunk NULL. On a lossy stream a loss is a jump in index and offset. */
+ * the credit). At the end returns OK with *chunk NULL. On a lossy stream a loss is a jump in index and offset. (The end of a two-way
+ * stream's way down isn't yet the stream's: see trove_stream_complete.) */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                            trove_error *error);
 
@@ -434,12 +460,14 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream,
  * up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its range. What
  * was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the program still has
  * is to be given back as ever. One seek at a time, while no other thread writes or reads.
- * Errors: FAILED_PRECONDITION naming the state, or where an upload can't go; OUT_OF_RANGE (download). */
+ * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 
-/* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read.
- * *info may be NULL; else it is the caller's, to be released by trove_object_info_free. After DEADLINE_EXCEEDED it may be called
+/* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read. Two-way:
+ * no more chunks; waits until what comes down was received and read, then until what went up is stored and durable; the message of
+ * a DEADLINE_EXCEEDED says for which in vain. It counts as writing: not while another thread writes.
+ * *info (two-way: what was published) may be NULL; else it is the caller's, to be released by trove_object_info_free. After DEADLINE_EXCEEDED it may be called
  * again. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms,
                                                                trove_object_info **info, trove_error *error);
@@ -454,7 +482,7 @@ TROVE_API void trove_stream_fail(trove_stream *stream, trove_status status, cons
  * in a function of this stream comes back with its end. */
 TROVE_API void trove_stream_release(trove_stream *stream);
 
-/* A snapshot. At any moment, and after any end, in bytes and in chunks:
+/* A snapshot. At any moment, and after any end, in bytes and in chunks, for both ways of a two-way stream together:
  *     accepted = acknowledged + dropped + queued + in_flight + abandoned
  * A chunk is accepted when trove_stream_write takes it (upload; what waits in an overflow is queued) or when it was received from the server (download; what the
  * server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by the program (download), in
@@ -471,8 +499,8 @@ typedef struct trove_stream_metrics {
     uint64_t chunks_received;
     uint64_t chunks_acknowledged;
     uint64_t chunks_resent;     /* retries: not taken by the receiver and sent again */
-    uint64_t credit_bytes;      /* what may be sent now (upload), what the server may send now (download) */
-    uint64_t buffers_allocated; /* chunk pool: memory ever allocated */
+    uint64_t credit_bytes;      /* what may be sent now (upload, two-way), what the server may send now (download) */
+    uint64_t buffers_allocated; /* chunk pool, two-way: both of them: memory ever allocated */
     uint64_t buffers_in_use;
     uint64_t buffers_high_water;
     double bytes_per_second; /* rolling average */
@@ -495,7 +523,9 @@ typedef struct trove_stream_metrics {
     uint64_t latency_p99_ns;
 } trove_stream_metrics;
 
-TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write or read */
+TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write, or of a download to read */
+/* Next byte to read; 0 for an upload, which has no way down. */
+TROVE_API uint64_t trove_stream_read_offset(const trove_stream *stream);
 TROVE_API trove_stream_state trove_stream_state_get(const trove_stream *stream);
 TROVE_API const char *trove_stream_state_name(trove_stream_state state); /* "idle", ...; static memory */
 TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as agreed with the server */
@@ -507,7 +537,8 @@ TROVE_API uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream);
 TROVE_API uint64_t trove_stream_id(const trove_stream *stream); /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
 
-/* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. */
+/* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. A two-way stream has one for
+ * each way; these are the sums of both. */
 typedef struct trove_chunk_stats {
     uint64_t chunk_bytes;
     uint64_t chunks;     /* that there are */
@@ -520,7 +551,8 @@ typedef struct trove_chunk_stats {
 
 TROVE_API void trove_stream_chunk_stats(const trove_stream *stream, trove_chunk_stats *stats);
 
-/* The object's description: on a download from the opening on, else NULL until completed. Belongs to the stream. */
+/* The object's description: on a download from the opening on, else NULL until completed. Two-way: what comes down from the opening on
+ * (NULL where there is no object yet), what was published once it has completed. Belongs to the stream; neither goes before it. */
 TROVE_API const trove_object_info *trove_stream_object(const trove_stream *stream);
 
 /* ---- hooks ---------------------------------------------------------------------------------------------------------------- */

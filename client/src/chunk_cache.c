@@ -14,7 +14,7 @@ struct tvc_chunks *tvc_chunk_cache_take(struct tvc_chunk_cache *cache, uint64_t 
         if (chunks->chunk_bytes != chunk_bytes || chunks->count < count)
             continue;
         take_out(cache, at);
-        tvc_chunks_reset(chunks);
+        tvc_chunks_reset(chunks, count);
         return chunks;
     }
     return NULL;

@@ -16,7 +16,7 @@ trove_status tvc_chunks_create(size_t chunk_bytes, size_t count, bool blocks, st
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream's chunks");
     pthread_mutex_init(&chunks->lock, NULL);
     tvc_cond_init(&chunks->changed);
-    chunks->count = count;
+    chunks->count = chunks->limit = count;
     chunks->chunk_bytes = chunk_bytes;
     chunks->all = calloc(count, sizeof *chunks->all);
     chunks->piece_sums = calloc(count * pieces, sizeof *chunks->piece_sums);
@@ -61,7 +61,7 @@ void tvc_chunks_destroy(struct tvc_chunks *chunks) {
 
 /* Under the lock. */
 static struct tvc_chunk *take(struct tvc_chunks *chunks) {
-    struct tvc_chunk *chunk = chunks->free;
+    struct tvc_chunk *chunk = chunks->out < chunks->limit ? chunks->free : NULL;
     if (chunk == NULL)
         return NULL;
     if (chunks->blocks != NULL) {
@@ -109,7 +109,7 @@ trove_status tvc_chunks_wait(struct tvc_chunks *chunks, trove_stream *stream, ui
     if (chunk == NULL)
         status = chunks->ended ? tv_error_copy(error, &chunks->why)
                                : TV_FAIL(error, DEADLINE_EXCEEDED, "all %zu chunks are in use: the other end didn't keep up",
-                                         chunks->count);
+                                         chunks->limit);
     pthread_mutex_unlock(&chunks->lock);
     if (status != TROVE_OK)
         return status;
@@ -170,9 +170,10 @@ trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fr
     return TROVE_OK;
 }
 
-void tvc_chunks_reset(struct tvc_chunks *chunks) {
+void tvc_chunks_reset(struct tvc_chunks *chunks, size_t limit) {
     pthread_mutex_lock(&chunks->lock);
-    TV_ASSERT(chunks->out == 0);
+    TV_ASSERT(chunks->out == 0 && limit <= chunks->count);
+    chunks->limit = limit;
     chunks->high_water = 0;
     chunks->taken = 0;
     chunks->ended = false;
@@ -190,7 +191,7 @@ void tvc_chunks_stats(struct tvc_chunks *chunks, trove_chunk_stats *stats) {
     pthread_mutex_lock(&chunks->lock);
     *stats = (trove_chunk_stats){
         .chunk_bytes = chunks->chunk_bytes,
-        .chunks = chunks->count,
+        .chunks = chunks->limit,
         .allocated = chunks->taken,
         .released = chunks->taken - chunks->out,
         .in_use = chunks->out,

@@ -32,6 +32,7 @@ struct tvc_chunks {
     pthread_cond_t changed;
     /* under the lock */
     struct tvc_chunk *free; /* last used first */
+    size_t limit; /* so many may be out; fewer than there are where the stream has got a larger pool than it asked for */
     size_t out;
     size_t high_water; /* most that were out at once */
     uint64_t taken;    /* in all */
@@ -91,8 +92,8 @@ bool tvc_chunks_wait_idle(struct tvc_chunks *chunks, uint64_t deadline_ns);
 /* Remembers a fragment. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fragment *fragment, trove_error *error);
 
-/* For a next stream; no chunk may be out. */
-void tvc_chunks_reset(struct tvc_chunks *chunks);
+/* For a next stream, which needs `limit` of them; no chunk may be out. */
+void tvc_chunks_reset(struct tvc_chunks *chunks, size_t limit);
 
 static inline uint64_t tvc_chunks_bytes(const struct tvc_chunks *chunks) {
     return chunks->count * chunks->chunk_bytes;

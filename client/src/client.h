@@ -41,6 +41,7 @@ struct tvc_limits {
     uint64_t chunk_bytes_max;
     uint32_t calls_max;
     uint32_t streams_max;
+    bool two_way; /* it has streams that go both ways */
 };
 
 struct trove_client {

@@ -134,11 +134,19 @@ trove_status tvc_names_check(const char *bucket, const char *key, trove_error *e
     return status != TROVE_OK ? status : tv_key_check(key, error);
 }
 
-static trove_status check_upload(const trove_stream_options *options, trove_error *error) {
-    if (options->range_offset != 0 || options->range_length != TROVE_SIZE_UNKNOWN)
+static trove_status check_one_way(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    bool upload = direction == TROVE_DIRECTION_UPLOAD;
+    if (upload && (options->range_offset != 0 || options->range_length != TROVE_SIZE_UNKNOWN))
         return TV_FAIL(error, INVALID_ARGUMENT, "a range is for downloads; an upload writes the whole object");
-    if (options->allow_gaps)
+    if (upload && options->allow_gaps)
         return TV_FAIL(error, INVALID_ARGUMENT, "allow_gaps is for downloads; an upload that may lose bytes is lossy");
+    if (!upload && (options->size != TROVE_SIZE_UNKNOWN || options->content_type != NULL || options->metadata_count > 0))
+        return TV_FAIL(error, INVALID_ARGUMENT, "size, content type and metadata are for uploads");
+    return TROVE_OK;
+}
+
+/* What the way up takes. */
+static trove_status check_sent(const trove_stream_options *options, trove_error *error) {
     if (options->content_type != NULL) {
         trove_status status = tv_content_type_check(options->content_type, error);
         if (status != TROVE_OK)
@@ -155,19 +163,10 @@ static trove_status check_upload(const trove_stream_options *options, trove_erro
     return tv_metadata_check(options->metadata, options->metadata_count, error);
 }
 
-static trove_status check_download(const trove_stream_options *options, trove_error *error) {
-    if (options->size != TROVE_SIZE_UNKNOWN || options->content_type != NULL || options->metadata_count > 0)
-        return TV_FAIL(error, INVALID_ARGUMENT, "size, content type and metadata are for uploads");
+/* What the way down takes. */
+static trove_status check_received(const trove_stream_options *options, trove_error *error) {
     if (options->range_length != TROVE_SIZE_UNKNOWN && options->range_offset > UINT64_MAX - 1 - options->range_length)
         return TV_FAIL(error, INVALID_ARGUMENT, "the range ends above 2^64");
-    return TROVE_OK;
-}
-
-static trove_status check_implemented(const trove_stream_options *options, trove_direction direction, trove_error *error) {
-    if (direction == TROVE_DIRECTION_BIDI)
-        return TV_FAIL(error, UNIMPLEMENTED, "bidirectional streams are not implemented yet; open an upload and a download");
-    if (options->resumable)
-        return TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
     return TROVE_OK;
 }
 
@@ -190,9 +189,13 @@ trove_status tvc_stream_options_check(const trove_stream_options *options, trove
         (strlen(options->pool) > TV_BUCKET_BYTES_MAX || !tv_utf8_valid(options->pool, strlen(options->pool))))
         return TV_FAIL(error, INVALID_ARGUMENT, "the pool's name is not valid");
     trove_status status = tvc_conditions_check(&options->conditions, direction != TROVE_DIRECTION_DOWNLOAD, error);
-    if (status == TROVE_OK)
-        status = check_implemented(options, direction, error);
-    if (status != TROVE_OK)
-        return status;
-    return direction == TROVE_DIRECTION_UPLOAD ? check_upload(options, error) : check_download(options, error);
+    if (status == TROVE_OK && options->resumable)
+        status = TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
+    if (status == TROVE_OK && direction != TROVE_DIRECTION_BIDI)
+        status = check_one_way(options, direction, error);
+    if (status == TROVE_OK && direction != TROVE_DIRECTION_DOWNLOAD)
+        status = check_sent(options, error);
+    if (status == TROVE_OK && direction != TROVE_DIRECTION_UPLOAD)
+        status = check_received(options, error);
+    return status;
 }

@@ -113,8 +113,14 @@ bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns) {
     return tvc_cond_wait(&stream->changed, &stream->client->lock, deadline_ns);
 }
 
-trove_status tvc_stream_late(const trove_stream *stream, const char *what, trove_error *error) {
-    return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: %s in time", stream->bucket, stream->key, what);
+trove_status tvc_stream_late(const trove_stream *stream, trove_direction way, const char *what, trove_error *error) {
+    static const char *const ways[] = {
+        [TROVE_DIRECTION_UPLOAD] = ", the way up",
+        [TROVE_DIRECTION_DOWNLOAD] = ", the way down",
+        [TROVE_DIRECTION_BIDI] = "",
+    };
+    const char *which = stream->direction == TROVE_DIRECTION_BIDI ? ways[way] : "";
+    return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s%s: %s in time", stream->bucket, stream->key, which, what);
 }
 
 /* ---- frames out ---- */
@@ -245,6 +251,13 @@ static uint64_t read_offset(const trove_stream *stream) {
 uint64_t trove_stream_offset(const trove_stream *stream) {
     pthread_mutex_lock(&stream->client->lock);
     uint64_t offset = tvc_stream_sends(stream) ? stream->upload.next_offset : read_offset(stream);
+    pthread_mutex_unlock(&stream->client->lock);
+    return offset;
+}
+
+uint64_t trove_stream_read_offset(const trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t offset = tvc_stream_receives(stream) ? read_offset(stream) : 0;
     pthread_mutex_unlock(&stream->client->lock);
     return offset;
 }

@@ -150,7 +150,7 @@ const trove_object_info *tvc_stream_object(const trove_stream *stream);
 /* Waits for a change. False: the deadline has passed. Under the lock. */
 bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns);
 
-/* Ends a wait for `what` that took too long. */
-trove_status tvc_stream_late(const trove_stream *stream, const char *what, trove_error *error);
+/* Ends a wait for `what` that took too long; on a stream that goes both ways the message names the way (BIDI: it is about neither). */
+trove_status tvc_stream_late(const trove_stream *stream, trove_direction way, const char *what, trove_error *error);
 
 #endif

@@ -79,6 +79,10 @@ trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_
         return TV_FAIL(error, INVALID_ARGUMENT, "the chunk is NULL");
     struct tvc_chunk *chunk = tvc_chunk_of_handle(*chunk_move);
     const trove_chunk *handle = &chunk->handle;
+    if (chunk->pool != stream->upload.half.chunks)
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "%s/%.200s: the chunk is not of this stream's way up; take one from trove_stream_chunk_get",
+                       stream->bucket, stream->key);
     if (handle->size > handle->capacity || (handle->size == 0 && !handle->final))
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "%s/%.200s: a chunk of %zu bytes; 1 to %zu are allowed, and 0 only in the last one", stream->bucket,

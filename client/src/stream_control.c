@@ -200,6 +200,9 @@ static trove_status judge(const trove_stream *stream, trove_control control, tro
     if (state != TROVE_STREAM_ACTIVE && state != TROVE_STREAM_PAUSED)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a stream that is %s can't seek", stream->bucket, stream->key,
                        trove_stream_state_name(state));
+    if (stream->direction == TROVE_DIRECTION_BIDI)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a two-way stream can't seek: which way would it be?",
+                       stream->bucket, stream->key);
     if (stream->own_bytes || stream->upload.finishing)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is being completed and can't seek", stream->bucket,
                        stream->key);
@@ -234,7 +237,7 @@ static trove_status wait_for_answer(trove_stream *stream, trove_control control,
     if (!wait->answered)
         status = tv_stream_state_terminal(stream->state)
                      ? judge_end(stream, control, wait)
-                     : tvc_stream_late(stream, "the server has not answered a control", &wait->error);
+                     : tvc_stream_late(stream, TROVE_DIRECTION_BIDI, "the server has not answered a control", &wait->error);
     remove_wait(stream, wait);
     pthread_mutex_unlock(&stream->client->lock);
     return status;
@@ -299,7 +302,8 @@ void trove_stream_fail(trove_stream *stream, trove_status status, const char *re
     pthread_mutex_lock(&stream->client->lock);
     bool open = !tv_stream_state_terminal(stream->state);
     /* The server may be publishing the object already: then its word decides. */
-    bool server_decides = tvc_stream_sends(stream) && stream->state == TROVE_STREAM_COMPLETING;
+    bool confirmed = !tvc_stream_receives(stream) || stream->download.completed_told;
+    bool server_decides = tvc_stream_sends(stream) && stream->state == TROVE_STREAM_COMPLETING && confirmed;
     if (open && server_decides)
         stream->error = why;
     else if (open)

@@ -5,6 +5,34 @@
 
 /* ---- landing ---- */
 
+/* Whether bytes of the object are among those that are read. */
+static bool in_range(const struct tvc_download *download, uint64_t offset, uint64_t bytes) {
+    uint64_t end = download->range_offset + download->size;
+    return offset <= end && bytes <= end - offset;
+}
+
+/* Nothing may follow the server's word that it has sent all, but what wasn't taken. */
+static trove_status check_open(const trove_stream *stream, const char *what, trove_error *error) {
+    const struct tvc_download *download = &stream->download;
+    if (!download->complete_seen || download->resending)
+        return TROVE_OK;
+    return TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent %s after its complete", stream->bucket, stream->key, what);
+}
+
+/* What has come in all against what the server says that it sent. */
+static trove_status check_sent(const trove_stream *stream, uint64_t size, uint64_t chunks, trove_error *error) {
+    const struct tvc_download *download = &stream->download;
+    const struct tv_receiver *receiver = &download->receiver;
+    uint64_t have = receiver->expected_offset - download->range_offset;
+    if (size == have && size == download->size && chunks == receiver->expected_index && !receiver->in_chunk)
+        return TROVE_OK;
+    return TV_FAIL(error, DATA_LOSS,
+                   "%s/%.200s: the server says that it sent %llu bytes in %llu chunks; of %llu expected bytes %llu came, in %llu "
+                   "chunks",
+                   stream->bucket, stream->key, (unsigned long long)size, (unsigned long long)chunks,
+                   (unsigned long long)download->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
+}
+
 /* Judges a fragment when its header has come; memory is found for the first one of a chunk. Under the lock. */
 static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes, trove_error *error) {
     struct tvc_download *download = &stream->download;
@@ -19,14 +47,17 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
         .payload_bytes = payload_bytes,
         .final = chunk->final,
     };
-    enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
-    if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
-        return verdict;
-    if (chunk->chunk_bytes > download->range_offset + download->size - chunk->offset) {
+    if (check_open(stream, "a chunk", error) != TROVE_OK)
+        return TV_RECEIVE_FAIL;
+    if (chunk->fragment_offset <= chunk->chunk_bytes &&
+        !in_range(download, chunk->offset, chunk->chunk_bytes - chunk->fragment_offset)) {
         (void)TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent more than the %llu bytes of the range", stream->bucket,
                       stream->key, (unsigned long long)download->size);
         return TV_RECEIVE_FAIL;
     }
+    enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
+    if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
+        return verdict;
     download->incoming = tvc_chunks_get(download->half.chunks, stream);
     if (download->incoming == NULL) { /* more and smaller chunks than were agreed on: they come again */
         tv_receiver_decline(&download->receiver, &fragment);
@@ -71,13 +102,22 @@ static trove_status take_gap(trove_stream *stream, const Trove__V1__Gap *gap, tr
     if (!stream->lossy)
         return TV_FAIL(error, INTERNAL, "%s/%.200s: the server lost chunks of a stream that isn't lossy", stream->bucket,
                        stream->key);
+    if (check_open(stream, "a gap", error) != TROVE_OK)
+        return error->status;
     enum tv_receive verdict = tv_receiver_gap(&download->receiver, &in, error);
     if (verdict != TV_RECEIVE_TAKE)
         return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
     download->lost_chunks += gap->count;
     download->lost_bytes += gap->length;
     download->check_etag = false;
-    tvc_stream_hooks_drop(stream, gap->first_index, gap->count, gap->offset, gap->length);
+    trove_drop drop = {
+        .first_index = gap->first_index,
+        .count = gap->count,
+        .offset = gap->offset,
+        .length = gap->length,
+        .direction = TROVE_DIRECTION_DOWNLOAD,
+    };
+    tvc_stream_hooks_drop(stream, &drop);
     return TROVE_OK;
 }
 
@@ -122,10 +162,13 @@ static trove_status take_fragment(trove_stream *stream, const Trove__V1__Chunk *
         .has_checksum = chunk->checksum_given_case == TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM,
         .checksum = chunk->checksum,
     };
-    trove_status status = tvc_chunk_add_fragment(stream->download.incoming, &fragment, error);
-    if (status == TROVE_OK && chunk->fragment_offset + payload_bytes == chunk->chunk_bytes)
-        make_ready(stream);
-    return status;
+    struct tvc_download *download = &stream->download;
+    trove_status status = tvc_chunk_add_fragment(download->incoming, &fragment, error);
+    if (status != TROVE_OK || chunk->fragment_offset + payload_bytes < chunk->chunk_bytes)
+        return status;
+    make_ready(stream);
+    bool last = download->complete_seen && download->receiver.expected_index >= download->complete_chunks;
+    return last ? check_sent(stream, download->size, download->complete_chunks, error) : TROVE_OK;
 }
 
 void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes) {
@@ -175,17 +218,16 @@ void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *ab
 /* Under the lock. */
 static trove_status take_complete(trove_stream *stream, const Trove__V1__Complete *complete, trove_error *error) {
     struct tvc_download *download = &stream->download;
-    const struct tv_receiver *receiver = &download->receiver;
-    uint64_t have = receiver->expected_offset - download->range_offset;
-    if (complete->size != have || complete->size != download->size || complete->chunks != receiver->expected_index ||
-        receiver->in_chunk)
-        return TV_FAIL(error, DATA_LOSS,
-                       "%s/%.200s: the server says that it sent %llu bytes in %llu chunks; of %llu expected bytes %llu came, in "
-                       "%llu chunks",
-                       stream->bucket, stream->key, (unsigned long long)complete->size, (unsigned long long)complete->chunks,
-                       (unsigned long long)download->size, (unsigned long long)have,
-                       (unsigned long long)receiver->expected_index);
+    bool again = tv_receiver_awaits_resend(&download->receiver) && complete->size == download->size;
+    if (download->complete_seen)
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server said twice that it has sent all", stream->bucket, stream->key);
+    trove_status status = again ? TROVE_OK : check_sent(stream, complete->size, complete->chunks, error);
+    if (status != TROVE_OK)
+        return status;
+    download->resending = again;
+    download->complete_chunks = complete->chunks;
     download->complete_seen = true;
+    pthread_cond_broadcast(&stream->changed);
     return tvc_stream_closed(stream, error);
 }
 
@@ -221,13 +263,19 @@ static void take_empty(struct tvc_download *download) {
 
 bool tvc_download_finish(trove_stream *stream, bool asked) {
     struct tvc_download *download = &stream->download;
-    if (stream->state == TROVE_STREAM_COMPLETING)
+    if (download->finished || tv_stream_state_terminal(stream->state))
+        return download->finished;
+    if (download->complete_seen)
         take_empty(download);
-    bool read = download->complete_seen && download->ready_first == NULL && download->verified_bytes == download->size;
-    if (stream->state != TROVE_STREAM_COMPLETING || !read || (download->out.chunks > 0 && !asked))
+    bool here = download->complete_seen && download->receiver.expected_index == download->complete_chunks;
+    bool read = here && download->ready_first == NULL && download->verified_bytes == download->size;
+    if (!read || (download->out.chunks > 0 && !asked))
         return false;
-    download->completed_due = true;
-    tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
+    download->finished = download->completed_due = true;
+    tvc_stream_limit_leave(&download->half);
+    if (!tvc_stream_sends(stream))
+        tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
+    pthread_cond_broadcast(&stream->changed);
     return true;
 }
 
@@ -316,6 +364,7 @@ bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
     pthread_mutex_lock(&stream->client->lock);
     bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
+    over |= download->completed_told; /* what is given back after that is of no interest */
     over |= stream->seek.serial != 0; /* what is acknowledged now would be of an older generation when it is heard */
     bool filled = !over;
     pulled->frame.call_id = stream->entry.node.id;
@@ -323,11 +372,12 @@ bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
         /* done */
     } else if (download->completed_due) {
         download->completed_due = false;
+        download->completed_told = true;
         trove__v1__completed__init(&pulled->scratch.completed);
         pulled->frame.body_case = TV_BODY(COMPLETED);
         pulled->frame.completed = &pulled->scratch.completed;
     } else {
-        filled = stream->state != TROVE_STREAM_COMPLETED && fill_credit(stream, pulled);
+        filled = !download->finished && fill_credit(stream, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
     return filled;

@@ -18,7 +18,7 @@ struct tvc_download {
     struct tvc_half half;
 
     /* constant once the stream is open */
-    trove_object_info *object; /* what is read */
+    trove_object_info *object; /* what is read; NULL: none, for a stream that goes both ways may be the first to write it */
     uint64_t range_offset;
     uint64_t range_length; /* TROVE_SIZE_UNKNOWN: to the end */
     uint64_t size;         /* of what comes down: as object and range have it */
@@ -48,8 +48,12 @@ struct tvc_download {
     uint64_t credit_due;  /* to be given with the next acknowledgement */
     size_t untold_chunks; /* taken since the last one */
     uint64_t told_ns;     /* when one was last asked for */
-    bool complete_seen;
-    bool completed_due; /* the server is to be told that all is here */
+    bool complete_seen;   /* the server has sent all, */
+    bool resending;       /* but what wasn't taken of it comes again */
+    uint64_t complete_chunks;
+    bool finished;       /* all was read and given back, or the program wants to know no more of it */
+    bool completed_due;  /* the server is to be told that all is here */
+    bool completed_told; /* it was */
 };
 
 /* The next control frame. On whatever thread pumps, without the lock. */
@@ -71,8 +75,9 @@ void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *ab
 void tvc_download_on_gap(trove_stream *stream, const Trove__V1__Gap *gap);
 void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete);
 
-/* Completes the stream if everything has come, was read and was given back; `asked`: the reader wants to know no more of what
- * it still has. True: it is completed, and the control ring is to be woken. Under the lock. */
+/* Finishes the way down if everything has come, was read and was given back; `asked`: the reader wants to know no more of what it
+ * still has. That completes a download. True: it is finished; where completed_due says so, the control ring is to be woken. Under
+ * the lock. */
 bool tvc_download_finish(trove_stream *stream, bool asked);
 /* Goes on at the object's `offset`: what came before and was not read is forgotten. Under the lock. */
 void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation);

@@ -59,8 +59,12 @@ static size_t chunks_wanted(const struct tvc_half *half) {
 static bool keep_left_chunks(struct tvc_half *half) {
     struct trove_client *client = half->stream->client;
     struct tvc_chunks *left = half->chunks;
-    if (left == NULL || (left->chunk_bytes == half->stream->chunk_bytes && left->count >= chunks_wanted(half)))
-        return left != NULL;
+    if (left == NULL)
+        return false;
+    if (left->chunk_bytes == half->stream->chunk_bytes && left->count >= chunks_wanted(half)) {
+        tvc_chunks_reset(left, chunks_wanted(half));
+        return true;
+    }
     pthread_mutex_lock(&client->lock);
     half->chunks = NULL;
     client->buffers_gone += tvc_chunks_created(left);

@@ -46,10 +46,10 @@ static trove_status no_memory(trove_error *error) {
     return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the hooks of a stream");
 }
 
-/* Chunks that may be unacknowledged at once. The way down may have got a pool that is larger than its window. */
+/* Chunks that may be unacknowledged at once, both ways. */
 static uint32_t chunks_open(const trove_stream *stream) {
-    const struct tvc_chunks *down = stream->download.half.chunks;
-    return (tvc_stream_sends(stream) ? stream->channel_chunks : 0) + (down != NULL ? (uint32_t)down->count : 0);
+    bool both = tvc_stream_sends(stream) && tvc_stream_receives(stream);
+    return both ? 2 * stream->channel_chunks : stream->channel_chunks;
 }
 
 trove_status tvc_stream_hooks_size(trove_stream *stream, trove_error *error) {
@@ -145,29 +145,32 @@ void tvc_stream_hooks_chunk(trove_stream *stream, const trove_chunk_ack *ack) {
 }
 
 /* The last entry of the ring, if these are its neighbours and all who are to be told of them are told of it. */
-static trove_drop *neighbour(struct tvc_stream_hooks *hooks, uint64_t first_index, uint64_t offset) {
+static trove_drop *neighbour(struct tvc_stream_hooks *hooks, const trove_drop *drop) {
     const struct tvc_ring *ring = &hooks->drop_ring;
     if (ring->count == 0 || ring->number + ring->count - 1 < hooks->drop_merge_from)
         return NULL;
     trove_drop *last = &hooks->drops[(ring->first + ring->count - 1) % ring->capacity];
-    return last->first_index + last->count == first_index && last->offset + last->length == offset ? last : NULL;
+    bool adjoins = last->first_index + last->count == drop->first_index && last->offset + last->length == drop->offset;
+    return adjoins && last->direction == drop->direction ? last : NULL;
 }
 
-void tvc_stream_hooks_drop(trove_stream *stream, uint64_t first_index, uint64_t count, uint64_t offset, uint64_t bytes) {
+void tvc_stream_hooks_drop(trove_stream *stream, trove_drop *drop) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    stream->counts.dropped.chunks += count;
-    stream->counts.dropped.bytes += bytes;
-    if (!hooks->wants_drops)
-        return;
-    trove_drop *drop = neighbour(hooks, first_index, offset);
-    if (drop == NULL) {
-        drop = &hooks->drops[push(&hooks->drop_ring)];
-        *drop = (trove_drop){.first_index = first_index, .offset = offset};
-    }
-    drop->count += count;
-    drop->length += bytes;
+    stream->counts.dropped.chunks += drop->count;
+    stream->counts.dropped.bytes += drop->length;
     drop->total_chunks = stream->counts.dropped.chunks;
     drop->total_bytes = stream->counts.dropped.bytes;
+    if (!hooks->wants_drops)
+        return;
+    trove_drop *before = neighbour(hooks, drop);
+    if (before == NULL) {
+        hooks->drops[push(&hooks->drop_ring)] = *drop;
+    } else {
+        before->count += drop->count;
+        before->length += drop->length;
+        before->total_chunks = drop->total_chunks;
+        before->total_bytes = drop->total_bytes;
+    }
     post(stream);
 }
 

@@ -6,7 +6,7 @@
  * has room for all chunks that may be unacknowledged and as many again, and a stream one of whose rings is half full takes no
  * more chunks until the hook thread has caught up (tvc_stream_hooks_keep_up). Drops that lie side by side are one entry while
  * they wait, so a write adds at most one; and between two that don't a chunk was taken, so those that come in with a download are
- * as few as its chunks. The client's lock protects it all.
+ * as few as its chunks. Both ways of a stream share the rings. The client's lock protects it all.
  */
 #ifndef TVC_STREAM_HOOKS_H
 #define TVC_STREAM_HOOKS_H
@@ -55,8 +55,8 @@ void tvc_stream_hooks_fini(struct tvc_stream_hooks *hooks);
 
 /* All of these under the client's lock. */
 void tvc_stream_hooks_chunk(trove_stream *stream, const trove_chunk_ack *ack);
-/* Chunks that were dropped, in the order of their indexes; the totals are the stream's counts, these included. */
-void tvc_stream_hooks_drop(trove_stream *stream, uint64_t first_index, uint64_t count, uint64_t offset, uint64_t bytes);
+/* Chunks that were dropped, in the order of their indexes; fills in the totals, which are the stream's counts, these included. */
+void tvc_stream_hooks_drop(trove_stream *stream, trove_drop *drop);
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns);
 /* From time to time: a stream that stands still after a burst reports the last of it. */
 void tvc_stream_hooks_tick(trove_stream *stream, uint64_t now_ns);

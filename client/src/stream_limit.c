@@ -30,10 +30,11 @@ trove_status tvc_stream_limit_init(trove_stream *stream, uint64_t bytes_per_seco
     struct tvc_stream_limit *limit = &stream->limit;
     limit->shared = shared;
     uint64_t slowest = bytes_per_second > 0 ? bytes_per_second : UINT64_MAX;
+    unsigned ways = tvc_stream_sends(stream) && tvc_stream_receives(stream) ? 2 : 1;
     if (shared != NULL && shared->limiter.bucket.bytes_per_second / shared_streams < slowest)
         slowest = shared->limiter.bucket.bytes_per_second / shared_streams;
     if (slowest < UINT64_MAX)
-        limit->chunk_bytes = chunk_bytes_for(slowest);
+        limit->chunk_bytes = chunk_bytes_for(slowest / ways);
     if (bytes_per_second == 0)
         return TROVE_OK;
     limit->own = tvc_limit_create(bytes_per_second);

@@ -11,7 +11,7 @@
  *   queued        not begun to be sent, spilled or not       whole, and not read yet
  *   in flight     begun, and not acknowledged                coming in, or in the program's hands
  *   abandoned     queued or in flight when the stream ended  the same
- * A completed download counts what the program still has as acknowledged.
+ * A completed download counts what the program still has as acknowledged. A stream that goes both ways adds the two up.
  */
 #ifndef TVC_STREAM_METRICS_H
 #define TVC_STREAM_METRICS_H

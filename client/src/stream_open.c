@@ -148,7 +148,8 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
         status = tvc_half_make(&stream->upload.half, error);
     if (status == TROVE_OK && tvc_stream_receives(stream))
         status = tvc_half_make(&stream->download.half, error);
-    if (status == TROVE_OK && tvc_stream_receives(stream))
+    bool told = opened->object != NULL || !tvc_stream_sends(stream); /* else it doesn't exist yet, and nothing comes down */
+    if (status == TROVE_OK && tvc_stream_receives(stream) && told)
         status = tvc_object_info_create_with_gaps(opened->object, opened->gaps, opened->n_gaps, stream->bucket, stream->key,
                                                   object, error);
     return status;
@@ -170,17 +171,19 @@ static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened
     return TROVE_OK;
 }
 
-/* Takes the object over. */
+/* Takes the object over; it is NULL where there is none. */
 static trove_status install_download(trove_stream *stream, const Trove__V1__Opened *opened, trove_object_info **object_move,
                                      trove_error *error) {
     struct tvc_download *download = &stream->download;
     const trove_object_info *object = *object_move;
-    uint64_t left = object->size > download->range_offset ? object->size - download->range_offset : 0;
+    uint64_t object_size = object != NULL ? object->size : 0;
+    uint64_t left = object_size > download->range_offset ? object_size - download->range_offset : 0;
     download->size = download->range_length < left ? download->range_length : left;
     if (stream->own_bytes && download->size > download->capacity)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: %llu bytes don't fit into %zu", stream->bucket, stream->key,
                        (unsigned long long)download->size, download->capacity);
-    download->check_etag = download->size == object->size && object->etag[0] != '\0' && !opened->object->has_gaps;
+    bool whole = object != NULL && download->size == object_size && !opened->object->has_gaps;
+    download->check_etag = whole && object->etag[0] != '\0';
     tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
     tv_receiver_grant(&download->receiver, download->window_bytes);
     size_t count = download->half.chunks->count;
@@ -264,7 +267,7 @@ static trove_status wait_for_opened(trove_stream *stream, uint64_t deadline_ns, 
         in_time = tvc_stream_wait(stream, deadline_ns);
     if (!stream->opened && !tv_stream_state_terminal(stream->state)) {
         trove_error why;
-        status = tvc_stream_late(stream, "the server has not opened the stream", &why);
+        status = tvc_stream_late(stream, TROVE_DIRECTION_BIDI, "the server has not opened the stream", &why);
         tv_error_copy(error, &why);
         tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
         late = true;
@@ -342,6 +345,9 @@ static trove_status open_member(trove_client *client, const struct tvc_stream_re
 
 trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                              trove_stream **stream_out, trove_error *error) {
+    if (request->direction == TROVE_DIRECTION_BIDI && !client->limits.two_way)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no two-way streams; open an upload and a download",
+                       request->bucket, request->key, client->url);
     bool member = request->options.client_pool != NULL;
     return (member ? open_member : open_stream)(client, request, deadline_ns, stream_out, error);
 }

@@ -1,4 +1,4 @@
-/* stream_read.c - the program's side of a download: waiting for a chunk, checking its bytes, giving it back. See
+/* stream_read.c - the program's side of the way down: waiting for a chunk, checking its bytes, giving it back. See
  * stream_download.h.
  *
  * Bytes are hashed here, by the thread that wants them, chunk after chunk; that thread has them in its cache then. (Rejected:
@@ -86,12 +86,13 @@ static struct tvc_chunk *pop_ready(struct tvc_download *download) {
 /* Under the lock. */
 static enum step step(trove_stream *stream, struct tvc_chunk **chunk, trove_error *error) {
     struct tvc_download *download = &stream->download;
-    if (stream->state == TROVE_STREAM_COMPLETED || tvc_download_finish(stream, true))
-        return STEP_END;
-    if (tv_stream_state_terminal(stream->state)) {
+    bool finished = tvc_download_finish(stream, true);
+    if (tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED) {
         (void)!tvc_stream_over(stream, error);
         return STEP_FAILED;
     }
+    if (finished)
+        return STEP_END;
     if (stream->state == TROVE_STREAM_IDLE) {
         TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
         return STEP_FAILED;
@@ -124,8 +125,9 @@ static trove_status next_chunk(trove_stream *stream, uint64_t deadline_ns, struc
         in_time = tvc_stream_wait(stream, deadline_ns);
     }
     if (next == STEP_WAIT)
-        tvc_stream_late(
-            stream, stream->state == TROVE_STREAM_PAUSED ? "the stream was not resumed" : "the server has sent nothing", &why);
+        tvc_stream_late(stream, TROVE_DIRECTION_DOWNLOAD,
+                        stream->state == TROVE_STREAM_PAUSED ? "the stream was not resumed" : "the server has sent nothing",
+                        &why);
     bool finished = next == STEP_END && stream->download.completed_due;
     pthread_mutex_unlock(&client->lock);
     if (finished)
@@ -180,6 +182,7 @@ static void taken(trove_stream *stream, const struct tvc_chunk *chunk, uint64_t 
         .size = chunk->handle.size,
         .received_offset = download->receiver.taken_offset,
         .latency_ns = now_ns - chunk->arrived_ns,
+        .direction = TROVE_DIRECTION_DOWNLOAD,
     };
     if (chunk->handle.size > 0)
         tvc_stream_acked(stream, &ack);
@@ -209,7 +212,8 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     if (current && !tv_stream_state_terminal(stream->state)) {
         taken(stream, chunk, now_ns);
         wake = tell_due(download, now_ns);
-        wake |= tvc_download_finish(stream, false);
+        (void)tvc_download_finish(stream, false);
+        wake |= download->completed_due;
     }
     /* Before anybody can acknowledge it, or the server's next chunk would find none free and be sent again. */
     tv_chunk_release(&chunk->wire);
@@ -225,10 +229,10 @@ trove_status tvc_download_complete(trove_stream *stream, uint64_t deadline_ns, t
     pthread_mutex_lock(&stream->client->lock);
     while (!tvc_download_finish(stream, true) && !tv_stream_state_terminal(stream->state) && in_time)
         in_time = tvc_stream_wait(stream, deadline_ns);
-    if (!tv_stream_state_terminal(stream->state))
-        status = tvc_stream_late(stream, "not everything was received and read", error);
-    else if (stream->state != TROVE_STREAM_COMPLETED)
+    if (tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED)
         status = tvc_stream_over(stream, error);
+    else if (!stream->download.finished)
+        status = tvc_stream_late(stream, TROVE_DIRECTION_DOWNLOAD, "not everything was received and read", error);
     bool wake = stream->download.completed_due;
     pthread_mutex_unlock(&stream->client->lock);
     if (wake)

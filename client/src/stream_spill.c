@@ -273,7 +273,7 @@ trove_status tvc_spill_wait(trove_stream *stream, uint64_t deadline_ns, uint64_t
     if (tv_stream_state_terminal(stream->state))
         status = tvc_stream_over(stream, error);
     else if (!done)
-        status = tvc_stream_late(stream, "the server has not taken a chunk", error);
+        status = tvc_stream_late(stream, TROVE_DIRECTION_UPLOAD, "the server has not taken a chunk", error);
     *left = spill->waiting.chunks;
     pthread_mutex_unlock(&stream->client->lock);
     return status;

@@ -59,6 +59,22 @@ static bool waits_for_window(const trove_stream *stream) {
     return waits_for_resume(stream) || full || !tvc_stream_hooks_keep_up(stream) || upload->spill.waiting.chunks > 0;
 }
 
+/* Whether the chunk goes with the size that was declared. */
+static trove_status check_size(const trove_stream *stream, const struct tv_chunk *chunk, trove_error *error) {
+    const struct tvc_upload *upload = &stream->upload;
+    uint64_t left = upload->size - upload->next_offset;
+    if (upload->size == TROVE_SIZE_UNKNOWN)
+        return TROVE_OK;
+    if (chunk->bytes > left)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
+                       stream->bucket, stream->key, (unsigned long long)upload->size);
+    if (chunk->final && chunk->bytes < left)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: %llu bytes were written of the %llu that were declared",
+                       stream->bucket, stream->key, (unsigned long long)(upload->next_offset + chunk->bytes),
+                       (unsigned long long)upload->size);
+    return TROVE_OK;
+}
+
 /* Whether there is room now. *wait: there may be later. Under the lock. */
 static trove_status may_write(const trove_stream *stream, const struct tvc_chunk *chunk, bool *wait, trove_error *error) {
     const struct tvc_upload *upload = &stream->upload;
@@ -69,9 +85,9 @@ static trove_status may_write(const trove_stream *stream, const struct tvc_chunk
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
     if (upload->finishing || upload->sender.final_pushed || upload->spill.final)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: no chunk may follow the last one", stream->bucket, stream->key);
-    if (upload->size != TROVE_SIZE_UNKNOWN && chunk->wire.bytes > upload->size - upload->next_offset)
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: more is written than the %llu bytes that were declared",
-                       stream->bucket, stream->key, (unsigned long long)upload->size);
+    trove_status status = check_size(stream, &chunk->wire, error);
+    if (status != TROVE_OK)
+        return status;
     *wait = stream->seek.serial != 0 || tvc_spill_busy(&upload->spill);
     if (tvc_spill_takes(stream, chunk))
         return TROVE_OK;
@@ -89,25 +105,24 @@ static trove_status wait_for_room(trove_stream *stream, const struct tvc_chunk *
     }
     if (status == TROVE_OK && wait)
         status = tvc_stream_late(
-            stream, stream->state == TROVE_STREAM_PAUSED ? "the stream was not resumed" : "the server has not taken a chunk",
-            error);
+            stream, TROVE_DIRECTION_UPLOAD,
+            stream->state == TROVE_STREAM_PAUSED ? "the stream was not resumed" : "the server has not taken a chunk", error);
     return status;
 }
 
 /* Makes room in a full window of a lossy stream. Under the lock. */
 static void lose_oldest(trove_stream *stream, trove_drop *lost) {
-    struct tv_sender *sender = &stream->upload.sender;
-    struct tv_chunk *chunk = tv_sender_drop(sender);
-    tvc_stream_hooks_drop(stream, chunk->index, 1, chunk->offset, chunk->bytes);
+    struct tv_chunk *chunk = tv_sender_drop(&stream->upload.sender);
+    trove_drop drop = {
+        .first_index = chunk->index,
+        .count = 1,
+        .offset = chunk->offset,
+        .length = chunk->bytes,
+        .direction = TROVE_DIRECTION_UPLOAD,
+    };
+    tvc_stream_hooks_drop(stream, &drop);
     if (lost != NULL)
-        *lost = (trove_drop){
-            .first_index = chunk->index,
-            .count = 1,
-            .offset = chunk->offset,
-            .length = chunk->bytes,
-            .total_chunks = sender->dropped_chunks,
-            .total_bytes = sender->dropped_bytes,
-        };
+        *lost = drop;
     tv_chunk_release(chunk);
 }
 
@@ -129,10 +144,24 @@ void tvc_upload_pushed(trove_stream *stream, bool demand) {
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
 }
 
+/* The last chunk was written: the server is told when all is acknowledged. By the writing thread. */
+static void close_way(trove_stream *stream) {
+    struct tvc_upload *upload = &stream->upload;
+    char etag[TROVE_ETAG_BYTES] = "";
+    (void)tvc_block_sums_etag(&upload->sums, etag);
+    pthread_mutex_lock(&stream->client->lock);
+    upload->finishing = true;
+    if (!upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
+        memcpy(upload->etag, etag, sizeof etag);
+    pthread_mutex_unlock(&stream->client->lock);
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+}
+
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
     struct tv_chunk *wire = &chunk->wire;
+    bool final = wire->final;
     wire->offset = upload->next_offset;
     wire->written_ns = tv_now_ns();
     tv_chunk_hash(wire);
@@ -157,6 +186,8 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     tvc_upload_pushed(stream, demand);
     tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, wire->bytes, wire->piece_sums);
     tv_chunk_release(wire);
+    if (final && tvc_stream_receives(stream)) /* a mere upload is completed by the program alone */
+        close_way(stream);
     return TROVE_OK;
 }
 
@@ -192,7 +223,6 @@ static trove_status may_complete(const trove_stream *stream, bool *final, bool *
 }
 
 trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
-    struct tvc_upload *upload = &stream->upload;
     bool final = false;
     bool done = false;
     pthread_mutex_lock(&stream->client->lock);
@@ -202,17 +232,9 @@ trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove
         return status;
     if (!final)
         status = write_final(stream, deadline_ns, error);
-    if (status != TROVE_OK)
-        return status;
-    char etag[TROVE_ETAG_BYTES] = "";
-    (void)tvc_block_sums_etag(&upload->sums, etag);
-    pthread_mutex_lock(&stream->client->lock);
-    upload->finishing = true;
-    if (!upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
-        memcpy(upload->etag, etag, sizeof etag);
-    pthread_mutex_unlock(&stream->client->lock);
-    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
-    return TROVE_OK;
+    if (status == TROVE_OK && !tvc_stream_receives(stream)) /* else the last chunk did it */
+        close_way(stream);
+    return status;
 }
 
 trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
@@ -222,7 +244,7 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
     while (!tv_stream_state_terminal(stream->state) && in_time)
         in_time = tvc_stream_wait(stream, deadline_ns);
     if (!tv_stream_state_terminal(stream->state))
-        status = tvc_stream_late(stream, "the server has not said that the object is stored", error);
+        status = tvc_stream_late(stream, TROVE_DIRECTION_UPLOAD, "the server has not said that the object is stored", error);
     else if (stream->state != TROVE_STREAM_COMPLETED)
         status = tvc_stream_over(stream, error);
     pthread_mutex_unlock(&stream->client->lock);
@@ -363,6 +385,7 @@ static void chunk_acked(void *context, const struct tv_chunk *chunk) {
         .received_offset = upload->received_offset,
         .durable_offset = upload->durable_offset,
         .latency_ns = acked->now_ns - chunk->written_ns,
+        .direction = TROVE_DIRECTION_UPLOAD,
     };
     if (upload->adaptive != NULL)
         tv_adaptive_acknowledged(upload->adaptive, chunk->bytes, chunk->bytes, ack.latency_ns, acked->now_ns);
@@ -421,7 +444,9 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
     trove_status status = tvc_object_info_create_with_gaps(completed->object, completed->gaps, completed->n_gaps, stream->bucket,
                                                            stream->key, &object, &error);
     pthread_mutex_lock(&stream->client->lock);
-    if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING) {
+    /* Nothing is published before the server knows that what came down has arrived as well. */
+    bool confirmed = !tvc_stream_receives(stream) || stream->download.completed_told;
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING && confirmed) {
         stream->published = object;
         tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
         object = NULL;

@@ -272,7 +272,28 @@ static void call_download(struct call *call) {
     OK_IN_HOOK(trove_stream_start(stream, &error), &error);
     OK_IN_HOOK(read_away(stream, &error), &error);
     IN_HOOK(trove_stream_object(stream)->size == 1 * MIB && trove_stream_offset(stream) == 1 * MIB);
+    IN_HOOK(trove_stream_read_offset(stream) == 1 * MIB);
     OK_IN_HOOK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    trove_stream_release(stream);
+}
+
+/* Both ways in turn, of a stream whose window is smaller than what goes through it. */
+static void call_two_way(struct call *call) {
+    trove_error error;
+    trove_stream_options options;
+    trove_stream *stream = NULL;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = 100 * KIB;
+    options.channel_chunks = 2;
+    OK_IN_HOOK(trove_put_memory(call->test->client, BUCKET, "hook/both", call->test->bytes, 1 * MIB, NULL, NULL, &error), &error);
+    OK_IN_HOOK(trove_stream_open(call->test->client, BUCKET, "hook/both", TROVE_DIRECTION_BIDI, &options, &stream, &error),
+               &error);
+    OK_IN_HOOK(trove_stream_start(stream, &error), &error);
+    OK_IN_HOOK(write_bytes(stream, call->test->bytes, 2 * MIB, 0, &error), &error);
+    OK_IN_HOOK(read_away(stream, &error), &error);
+    IN_HOOK(trove_stream_offset(stream) == 2 * MIB && trove_stream_read_offset(stream) == 1 * MIB);
+    OK_IN_HOOK(trove_stream_complete(stream, 0, NULL, &error), &error);
+    IN_HOOK(trove_stream_object(stream)->size == 2 * MIB);
     trove_stream_release(stream);
 }
 
@@ -450,6 +471,7 @@ static const struct row {
     {"objects and listings", call_objects, 0},
     {"an upload of another stream", call_upload, 0},
     {"a download of another stream", call_download, 0},
+    {"a stream that goes both ways", call_two_way, 0},
     {"other ends of other streams", call_other_ends, 0},
     {"the own stream", call_own, 0},
     {"the server's pools and streams", call_server_view, 0},

@@ -280,8 +280,6 @@ static void test_misuse(void **state) {
                 &error);
     CHECK_FAILS(trove_stream_open(client, BUCKET, "", TROVE_DIRECTION_UPLOAD, NULL, &stream, &error), INVALID_ARGUMENT, "key",
                 &error);
-    CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_BIDI, NULL, &stream, &error), UNIMPLEMENTED, "bidi",
-                &error);
     options.chunk_bytes = 64 * MIB + 1;
     CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT,
                 "67108865", &error);

@@ -10,3 +10,10 @@ endfunction()
 trove_client_unit_test(test_limiter)
 trove_client_unit_test(test_pool_queue)
 trove_client_unit_test(test_stream_hooks)
+
+# Those that talk to a server that does as the test says.
+if(NOT TARGET trove_test_support)
+    add_subdirectory(${CMAKE_CURRENT_LIST_DIR}/../support ${CMAKE_CURRENT_BINARY_DIR}/support)
+endif()
+trove_client_unit_test(test_two_way)
+target_link_libraries(test_two_way PRIVATE trove_scripted_server)

@@ -291,11 +291,14 @@ static void a_declined_final_chunk(void **state) {
     struct tv_fragment_in only = piece(0, 0, 100, 0, 100);
     only.final = true;
     assert_int_equal(tv_receiver_fragment(&receiver, &only, &error), TV_RECEIVE_TAKE);
+    assert_false(tv_receiver_awaits_resend(&receiver));
     tv_receiver_decline(&receiver, &only);
     assert_false(receiver.final_seen);
     assert_int_equal(receiver.received_chunks, 0);
+    assert_true(tv_receiver_awaits_resend(&receiver));
     expect_ack(0, 1, true);
     assert_int_equal(tv_receiver_fragment(&receiver, &only, &error), TV_RECEIVE_TAKE);
+    assert_false(tv_receiver_awaits_resend(&receiver));
     tv_receiver_taken(&receiver, 100, true);
     assert_true(tv_receiver_finished(&receiver));
 }

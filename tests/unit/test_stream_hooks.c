@@ -161,6 +161,13 @@ static void fail_stream(struct fixture *fixture) {
     tvc_stream_hooks_ended(fixture->stream);
 }
 
+/* Chunks of 10 bytes. Under the lock. */
+static void drop_chunks(trove_stream *stream, trove_direction direction, uint64_t index, uint64_t count) {
+    trove_drop drop = {.first_index = index, .count = count, .offset = index * 10, .length = count * 10, .direction = direction};
+    tvc_stream_hooks_drop(stream, &drop);
+    assert_int_equal(drop.total_chunks, stream->counts.dropped.chunks);
+}
+
 static void check_drop(const trove_drop *drop, uint64_t index, uint64_t count, uint64_t total) {
     assert_int_equal(drop->first_index, index);
     assert_int_equal(drop->count, count);
@@ -177,10 +184,10 @@ static void test_neighbours_merge(void **state) {
     struct told *told = &fixture->told[0];
     set_up(fixture);
     lock(fixture);
-    tvc_stream_hooks_drop(fixture->stream, 3, 1, 30, 10);
-    tvc_stream_hooks_drop(fixture->stream, 4, 2, 40, 20);
-    tvc_stream_hooks_drop(fixture->stream, 7, 1, 70, 10); /* chunk 6 was sent */
-    tvc_stream_hooks_drop(fixture->stream, 8, 1, 80, 10);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 3, 1);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 4, 2);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 7, 1); /* chunk 6 was sent */
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 8, 1);
     unlock(fixture);
     run_hooks(fixture);
     assert_int_equal(told->count, 2);
@@ -188,6 +195,34 @@ static void test_neighbours_merge(void **state) {
     check_drop(&told->drops[1], 7, 2, 5);
     assert_int_equal(fixture->stream->counts.dropped.chunks, 5);
     assert_int_equal(fixture->stream->counts.dropped.bytes, 50);
+}
+
+/* What was lost on the way up is no neighbour of what was lost on the way down, whatever the numbers. */
+static void test_ways_are_told_apart(void **state) {
+    struct fixture *fixture = *state;
+    const struct told *told = &fixture->told[0];
+    fixture->stream->direction = TROVE_DIRECTION_BIDI;
+    set_up(fixture);
+    lock(fixture);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 3, 1);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_DOWNLOAD, 4, 1);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_DOWNLOAD, 5, 1);
+    unlock(fixture);
+    run_hooks(fixture);
+    assert_int_equal(told->count, 2);
+    assert_int_equal(told->drops[0].direction, TROVE_DIRECTION_UPLOAD);
+    check_drop(&told->drops[0], 3, 1, 1);
+    assert_int_equal(told->drops[1].direction, TROVE_DIRECTION_DOWNLOAD);
+    check_drop(&told->drops[1], 4, 2, 3);
+}
+
+/* The rings have room for what the windows of both ways may hold, and as much again. */
+static void test_rings_of_two_ways(void **state) {
+    struct fixture *fixture = *state;
+    fixture->stream->direction = TROVE_DIRECTION_BIDI;
+    set_up(fixture);
+    assert_int_equal(fixture->stream->hooks.ack_ring.capacity, 2 * (2 * CHANNEL_CHUNKS + 1));
+    assert_int_equal(fixture->stream->hooks.drop_ring.capacity, 2 * (2 * CHANNEL_CHUNKS + 1));
 }
 
 /* Drops are counted where nobody wants to be told, too, and cost no memory then. */
@@ -199,7 +234,7 @@ static void test_drop_without_hook(void **state) {
     assert_int_equal(tvc_stream_hooks_size(fixture->stream, &error), TROVE_OK);
     lock(fixture);
     for (uint64_t i = 0; i < 1000; i++)
-        tvc_stream_hooks_drop(fixture->stream, 2 * i, 1, 20 * i, 10);
+        drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 2 * i, 1);
     assert_true(tvc_stream_hooks_keep_up(fixture->stream));
     unlock(fixture);
     assert_null(fixture->stream->hooks.drops);
@@ -220,7 +255,7 @@ static void test_random_drops(void **state) {
             pthread_cond_wait(&fixture->stream->changed, &fixture->client.lock);
         uint64_t count = 1 + unit_random(&random) % 3;
         index += unit_random(&random) % 2;
-        tvc_stream_hooks_drop(fixture->stream, index, count, index * 10, count * 10);
+        drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, index, count);
         index += count;
         dropped += count;
     }
@@ -255,12 +290,12 @@ static void test_late_set(void **state) {
     set_up(fixture);
     lock(fixture);
     acknowledge(fixture, 0);
-    tvc_stream_hooks_drop(stream, 1, 1, 10, 10);
+    drop_chunks(stream, TROVE_DIRECTION_UPLOAD, 1, 1);
     unlock(fixture); /* the hook thread may or may not run in between: the late set must not see the difference */
     add_set(fixture, 1);
     lock(fixture);
-    tvc_stream_hooks_drop(stream, 2, 1, 20, 10);
-    tvc_stream_hooks_drop(stream, 3, 1, 30, 10);
+    drop_chunks(stream, TROVE_DIRECTION_UPLOAD, 2, 1);
+    drop_chunks(stream, TROVE_DIRECTION_UPLOAD, 3, 1);
     acknowledge(fixture, 4);
     fail_stream(fixture);
     unlock(fixture);
@@ -370,7 +405,7 @@ static void test_wait_in_hook(void **state) {
     set_up(fixture);
     assert_int_equal(trove_stream_hooks_add(fixture->stream, &hooks, &error), TROVE_OK);
     lock(fixture);
-    tvc_stream_hooks_drop(fixture->stream, 0, 1, 0, 10);
+    drop_chunks(fixture->stream, TROVE_DIRECTION_UPLOAD, 0, 1);
     unlock(fixture);
     run_hooks(fixture);
     assert_int_equal(asker.status, TROVE_RESOURCE_EXHAUSTED);
@@ -379,6 +414,8 @@ static void test_wait_in_hook(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_neighbours_merge, begin, end),
+        cmocka_unit_test_setup_teardown(test_ways_are_told_apart, begin, end),
+        cmocka_unit_test_setup_teardown(test_rings_of_two_ways, begin, end),
         cmocka_unit_test_setup_teardown(test_drop_without_hook, begin, end),
         cmocka_unit_test_setup_teardown(test_random_drops, begin, end),
         cmocka_unit_test_setup_teardown(test_late_set, begin, end),
