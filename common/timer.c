@@ -88,10 +88,12 @@ static void remove_armed(struct tv_timers *timers, struct tv_timer *timer) {
         settle(timers, last, position);
 }
 
-static bool make_room(struct tv_timers *timers) {
-    if (timers->count >= TV_TIMERS_MAX)
+/* Whoever's callback is under way keeps the slot that it had: it can always be armed again from there. */
+static bool make_room(struct tv_timers *timers, const struct tv_timer *timer) {
+    size_t kept = timers->running != NULL && timers->running != timer ? 1 : 0;
+    if (timers->count + kept >= TV_TIMERS_MAX)
         return false;
-    if (timers->count + 1 < timers->slots)
+    if (timers->count + kept + 1 < timers->slots)
         return true;
     size_t slots = timers->slots == 0 ? SLOTS_FIRST : 2 * timers->slots;
     struct tv_timer **heap = realloc(timers->heap, slots * sizeof *heap);
@@ -196,7 +198,7 @@ trove_status tv_timer_arm(struct tv_timers *timers, struct tv_timer *timer, uint
     if (timer->position != 0) {
         timer->due_ns = due_ns;
         settle(timers, timer, timer->position);
-    } else if (make_room(timers)) {
+    } else if (make_room(timers, timer)) {
         timer->due_ns = due_ns;
         timers->count++;
         sift_up(timers, timer, timers->count);

@@ -294,6 +294,28 @@ static void is_bounded(void **state) {
     free(many);
 }
 
+/* However many are armed while a callback is under way: its own timer has a place when it comes back for it. */
+static void a_callback_can_always_arm_its_timer_again(void **state) {
+    struct tv_timers *timers = *state;
+    struct tv_timer *many = calloc(TV_TIMERS_MAX, sizeof *many);
+    assert_non_null(many);
+    struct probe probe;
+    probe_init(&probe, timers);
+    probe.gate = true;
+    probe.rearm = 1;
+    assert_int_equal(tv_timer_arm(timers, &probe.timer, tv_now_ns(), NULL), TROVE_OK);
+    probe_wait_inside(&probe);
+    for (size_t i = 0; i < TV_TIMERS_MAX - 1; i++)
+        assert_int_equal(tv_timer_arm(timers, &many[i], UINT64_MAX, NULL), TROVE_OK);
+    assert_int_equal(tv_timer_arm(timers, &many[TV_TIMERS_MAX - 1], UINT64_MAX, NULL), TROVE_RESOURCE_EXHAUSTED);
+    probe_open_gate(&probe);
+    probe_wait(&probe, 2);
+    for (size_t i = 0; i < TV_TIMERS_MAX; i++)
+        tv_timer_cancel(timers, &many[i]);
+    tv_timer_cancel(timers, &probe.timer);
+    free(many);
+}
+
 static void what_is_armed_at_the_end_never_fires(void **state) {
     (void)state;
     struct tv_timers *timers;
@@ -318,6 +340,7 @@ int main(void) {
         cmocka_unit_test(a_callback_may_free_its_timer),
         cmocka_unit_test(many_threads_at_once),
         cmocka_unit_test(is_bounded),
+        cmocka_unit_test(a_callback_can_always_arm_its_timer_again),
         cmocka_unit_test(what_is_armed_at_the_end_never_fires),
     };
     return cmocka_run_group_tests_name("timer", tests, create_timers, destroy_timers);
