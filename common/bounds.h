@@ -53,6 +53,9 @@
 #define TV_STREAMS_PER_CONN_MAX        16384
 #define TV_CALLS_PER_CONN_MAX          1024
 #define TV_REQUESTS_PER_CONN_BYTES_MAX (4 * TV_MIB) /* of the calls under way: names of full length in each */
+/* Calls under way on all connections of a server together, and the memory that holds them and their requests. */
+#define TV_CALLS_MAX       65536
+#define TV_CALLS_BYTES_MAX (32 * TV_MIB)
 
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX    (64 * TV_KIB)
@@ -71,6 +74,8 @@ _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_
 _Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on block boundaries");
 _Static_assert(TV_CHUNK_BYTES_MAX % TV_PAYLOAD_BYTES_MAX == 0, "full chunks are whole frames");
 _Static_assert(TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUESTS_PER_CONN_BYTES_MAX, "calls in bulk have room");
+_Static_assert(TV_CALLS_MAX * 512 <= TV_CALLS_BYTES_MAX, "as many calls as may be fit, if their requests are small");
+_Static_assert(2 * TV_REQUESTS_PER_CONN_BYTES_MAX <= TV_CALLS_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
 
 #endif

@@ -21,6 +21,8 @@ struct tvs_call {
     uint8_t request[];
 };
 
+_Static_assert(sizeof(struct tvs_call) <= TV_CALLS_BYTES_MAX / TV_CALLS_MAX / 2, "half of what a call may have is its request's");
+
 static void send_answer(struct tvs_session *session, uint64_t call_id, const struct tvs_rpc *rpc) {
     if (rpc->error.status != TROVE_OK) {
         tvs_session_send_status(session, call_id, &rpc->error, false);
@@ -49,13 +51,18 @@ static bool unlist(struct tvs_call *call) {
     return mine;
 }
 
+static void destroy(struct tvs_call *call) {
+    tvs_quota_give(&call->session->server->calls, sizeof *call + call->request_bytes);
+    free(call);
+}
+
 static void discard(struct tvs_call *call) {
     struct tvs_session *session = call->session;
     pthread_mutex_lock(&session->lock);
     session->calls_begun--;
     session->requests_bytes -= call->request_bytes;
     pthread_mutex_unlock(&session->lock);
-    free(call);
+    destroy(call);
 }
 
 void tvs_calls_resume(struct tvs_session *session) {
@@ -123,12 +130,21 @@ static void on_deadline(struct tv_timer *timer) {
         tvs_session_send_status(call->session, call->node.id, &late, false);
 }
 
-static trove_status begin_on_worker(struct tvs_session *session, const tv_frame *frame, const struct tvs_method *method,
-                                    const void *payload, size_t payload_bytes, trove_error *error) {
+static struct tvs_call *create(struct tvs_session *session, const tv_frame *frame, const struct tvs_method *method,
+                               const void *payload, size_t payload_bytes, trove_error *error) {
     struct tvs_server *server = session->server;
-    struct tvs_call *call = calloc(1, sizeof *call + payload_bytes);
-    if (call == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a call");
+    size_t bytes = sizeof(struct tvs_call) + payload_bytes;
+    if (!tvs_quota_take(&server->calls, bytes, TV_CALLS_BYTES_MAX, TV_CALLS_MAX)) {
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "%s: the server has as many calls under way as it can hold, %u; try again in a moment",
+                method->descriptor->name, tvs_quota_count(&server->calls));
+        return NULL;
+    }
+    struct tvs_call *call = calloc(1, bytes);
+    if (call == NULL) {
+        tvs_quota_give(&server->calls, bytes);
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a call");
+        return NULL;
+    }
     call->node.id = frame->call_id;
     call->session = session;
     call->method = *method;
@@ -138,19 +154,33 @@ static trove_status begin_on_worker(struct tvs_session *session, const tv_frame 
     call->request_bytes = payload_bytes;
     if (payload_bytes > 0)
         memcpy(call->request, payload, payload_bytes);
+    return call;
+}
+
+/* Those that were answered early, by their deadline or a cancel, count until a worker has come to them. */
+static bool list(struct tvs_call *call) {
+    struct tvs_session *session = call->session;
     pthread_mutex_lock(&session->lock);
-    /* Those that were answered early, by their deadline or a cancel, count until a worker has come to them. */
-    bool full =
-        session->calls_begun >= TV_CALLS_PER_CONN_MAX || session->requests_bytes + payload_bytes > TV_REQUESTS_PER_CONN_BYTES_MAX;
-    if (!full) {
+    bool fits = session->calls_begun < TV_CALLS_PER_CONN_MAX &&
+                session->requests_bytes + call->request_bytes <= TV_REQUESTS_PER_CONN_BYTES_MAX;
+    if (fits) {
         session->calls_begun++;
-        session->requests_bytes += payload_bytes;
+        session->requests_bytes += call->request_bytes;
         tv_id_table_add(&session->calls, &call->node);
         call->listed = true;
     }
     pthread_mutex_unlock(&session->lock);
-    if (full) {
-        free(call);
+    return fits;
+}
+
+static trove_status begin_on_worker(struct tvs_session *session, const tv_frame *frame, const struct tvs_method *method,
+                                    const void *payload, size_t payload_bytes, trove_error *error) {
+    struct tvs_server *server = session->server;
+    struct tvs_call *call = create(session, frame, method, payload, payload_bytes, error);
+    if (call == NULL)
+        return TROVE_RESOURCE_EXHAUSTED;
+    if (!list(call)) {
+        destroy(call);
         return TV_FAIL(error, RESOURCE_EXHAUSTED,
                        "%s: this connection has as many calls under way as are allowed, %d of together %llu bytes; wait for some",
                        method->descriptor->name, TV_CALLS_PER_CONN_MAX, (unsigned long long)TV_REQUESTS_PER_CONN_BYTES_MAX);

@@ -69,13 +69,17 @@ static void walk_sessions(struct tvs_server *server, void (*what)(struct tvs_ses
     }
 }
 
+/* Beside all the calls that there may be, each with a deadline, the pools' timers and the server's own find room. */
+_Static_assert(TV_CALLS_MAX + 2 * TVS_POOLS_HELD_MAX + 3 < TV_TIMERS_MAX,
+               "every call, every pool and the server have their timers");
+
 static void on_tick(struct tv_timer *timer) {
     struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
     uint64_t now_ns = tv_now_ns();
     walk_sessions(server, tvs_session_tick, now_ns);
     tvs_pools_tick(server->pools, now_ns, cancel_streams, server);
     trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
-    TV_ASSERT(status == TROVE_OK); /* the place that it had is free */
+    TV_ASSERT(status == TROVE_OK); /* a timer keeps its slot while its callback runs */
 }
 
 /* As long as somebody waits for memory, those who don't use theirs are asked for it. */

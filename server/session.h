@@ -14,6 +14,7 @@
 #include "drivers/driver.h"
 #include "id_table.h"
 #include "log.h"
+#include "quota.h"
 #include "server.h"
 #include "stream_list.h"
 #include "timer.h"
@@ -56,6 +57,8 @@ struct tvs_server {
     atomic_ullong payload_copied;
 
     atomic_uint histograms; /* of streams */
+
+    struct tvs_quota calls; /* under way; atomic in itself */
 
     atomic_ullong inline_bytes; /* of small objects on their way into the store */
     atomic_uint inline_puts;
