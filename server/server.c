@@ -49,10 +49,8 @@ static void cancel_streams(void *context, struct tvs_pool *pool) {
 }
 
 static void relieve_at(struct tvs_server *server, uint64_t due_ns) {
-    if (atomic_exchange_explicit(&server->relieving, true, memory_order_seq_cst))
-        return;
     if (tv_timer_arm(server->timers, &server->relieve, due_ns, NULL) != TROVE_OK)
-        atomic_store_explicit(&server->relieving, false, memory_order_relaxed); /* the next one who waits tries again */
+        tvs_relief_disarm(&server->relief); /* the next one who waits tries again */
 }
 
 /* Calls `what` for each session. Only the timer's own thread takes sessions out of the list, so a session stays while it is looked
@@ -86,18 +84,18 @@ static void on_tick(struct tv_timer *timer) {
 static void on_relieve(struct tv_timer *timer) {
     struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, relieve));
     uint64_t begun_ns = tv_now_ns();
-    atomic_store_explicit(&server->contended, false, memory_order_relaxed);
+    tvs_relief_begin(&server->relief);
     walk_sessions(server, tvs_session_relieve, begun_ns);
-    atomic_store_explicit(&server->relieving, false, memory_order_seq_cst);
-    if (!atomic_load_explicit(&server->contended, memory_order_relaxed)) /* no stream has found its budget so */
-        return;
     uint64_t ended_ns = tv_now_ns();
-    relieve_at(server, ended_ns + RELIEVE_NS + (ended_ns - begun_ns) * RELIEVE_REST);
+    if (tvs_relief_end(&server->relief))
+        relieve_at(server, ended_ns + RELIEVE_NS + (ended_ns - begun_ns) * RELIEVE_REST);
 }
 
 /* Somebody has begun to wait for memory. Under a session's lock. */
 static void on_pressed(void *context) {
-    relieve_at(context, tv_now_ns() + RELIEVE_NS);
+    struct tvs_server *server = context;
+    if (tvs_relief_want(&server->relief))
+        relieve_at(server, tv_now_ns() + RELIEVE_NS);
 }
 
 static struct tvs_session *unlink_ended(struct tvs_server *server) {

@@ -15,6 +15,7 @@
 #include "id_table.h"
 #include "log.h"
 #include "quota.h"
+#include "relief.h"
 #include "server.h"
 #include "stream_list.h"
 #include "timer.h"
@@ -69,8 +70,7 @@ struct tvs_server {
     struct tv_timer tick;
     struct tv_timer reap;
     struct tv_timer relieve; /* while somebody waits for memory */
-    atomic_bool relieving;   /* it is armed, or runs */
-    atomic_bool contended;   /* it found a stream whose budget somebody waits for */
+    struct tvs_relief relief;
 };
 
 struct tvs_session {

@@ -288,7 +288,7 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
     bool wake = false;
     if (!tvs_budget_contended(stream->budget))
         return;
-    atomic_store_explicit(&session->server->contended, true, memory_order_relaxed);
+    (void)tvs_relief_want(&session->server->relief); /* this round isn't the last */
     pthread_mutex_lock(&session->lock);
     bool live = !tv_stream_state_terminal(stream->state);
     if (live && stream->down.open)
