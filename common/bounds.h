@@ -60,7 +60,9 @@
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX    (64 * TV_KIB)
 #define TV_EARLY_DATA_BYTES    (1 * TV_MIB)
-#define TV_EARLY_DATA_PUTS_MAX 4096 /* empty ones cost no bytes, but memory all the same */
+#define TV_EARLY_DATA_PUTS_MAX 4096 /* empty ones cost no bytes */
+/* The memory that holds all of a server's, on their way into its store: names, metadata and what describes them included. */
+#define TV_INLINE_ALL_BYTES_MAX (32 * TV_MIB)
 
 /* A run of data holds one frame's payload: it may begin and end inside a block. */
 #define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)
@@ -77,5 +79,6 @@ _Static_assert(TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUESTS_PER_CO
 _Static_assert(TV_CALLS_MAX * 512 <= TV_CALLS_BYTES_MAX, "as many calls as may be fit, if their requests are small");
 _Static_assert(2 * TV_REQUESTS_PER_CONN_BYTES_MAX <= TV_CALLS_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
+_Static_assert(4 * 2 * TV_EARLY_DATA_BYTES <= TV_INLINE_ALL_BYTES_MAX, "one connection doesn't use up what all have");
 
 #endif

@@ -1,7 +1,8 @@
 /* inline_put.c - small objects in one flight: the open's payload is the whole object. See Open.inline_checksum in trove.proto.
  *
- * One allocation holds everything that the object needs on its way; its bytes are charged to the memory budget and counted against
- * the connection's early-data allowance. Where either is used up the answer is "not taken", and the client opens a stream instead.
+ * One allocation holds everything that the object needs on its way; this, and what the driver holds of it meanwhile, is charged to the
+ * memory budget and counted against a ceiling of all that are on their way. Its bytes are counted against the connection's early-data
+ * allowance. Where any of these is used up the answer is "not taken", and the client opens a stream instead.
  */
 #include "session.h"
 
@@ -10,15 +11,12 @@
 
 #include <string.h>
 
-/* Small objects on their way into the store, of all connections. */
-#define ALL_BYTES_MAX (12 * TV_MIB)
-#define ALL_PUTS_MAX  16384
-
 struct inline_put {
     struct tvs_task task;
     struct tvs_session *session;
     struct tvs_pool *pool; /* with a reference */
     uint64_t call_id;
+    uint64_t held_bytes; /* as it was charged */
     const char *bucket;
     const char *key;
     struct tvs_put_options options;
@@ -26,41 +24,46 @@ struct inline_put {
     trove_metadata metadata[]; /* then the strings, then the bytes */
 };
 
-/* Takes the counts back. */
-static void forget(struct tvs_session *session, uint64_t bytes) {
-    struct tvs_server *server = session->server;
-    atomic_fetch_sub_explicit(&server->inline_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&server->inline_puts, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&session->inline_puts, 1, memory_order_release); /* a drain looks at it */
-}
+/* What is to be put, before there is memory for it; borrowed. */
+struct described {
+    const char *bucket;
+    const char *key;
+    struct tvs_put_options options;
+    trove_metadata metadata[TV_METADATA_COUNT_MAX];
+    struct tv_data data;
+    uint64_t put_bytes;  /* of a struct inline_put with all that is behind it */
+    uint64_t held_bytes; /* the same, and the driver's part */
+};
 
-/* Charges the bytes to the connection's allowance, to the server's and to the budget. The server's keeps the driver's queue from
- * filling up, so that putting something there doesn't wait. */
-static bool charge(struct tvs_session *session, uint64_t bytes) {
+static bool charge(struct tvs_session *session, uint64_t data_bytes, uint64_t held_bytes) {
     struct tvs_server *server = session->server;
-    uint64_t before = atomic_fetch_add_explicit(&session->inline_bytes, bytes, memory_order_relaxed);
-    uint32_t puts = atomic_fetch_add_explicit(&session->inline_puts, 1, memory_order_relaxed);
-    uint64_t all_before = atomic_fetch_add_explicit(&server->inline_bytes, bytes, memory_order_relaxed);
-    uint32_t all_puts = atomic_fetch_add_explicit(&server->inline_puts, 1, memory_order_relaxed);
-    if (before + bytes <= TV_EARLY_DATA_BYTES && puts < TV_EARLY_DATA_PUTS_MAX && all_before + bytes <= ALL_BYTES_MAX &&
-        all_puts < ALL_PUTS_MAX && tvs_budget_try(server->budget, bytes))
-        return true;
-    forget(session, bytes);
+    if (!tvs_quota_take(&session->inline_puts, data_bytes, TV_EARLY_DATA_BYTES, TV_EARLY_DATA_PUTS_MAX))
+        return false;
+    if (tvs_quota_take(&server->inline_puts, held_bytes, TV_INLINE_ALL_BYTES_MAX, UINT32_MAX)) {
+        if (tvs_budget_try(server->budget, held_bytes))
+            return true;
+        tvs_quota_give(&server->inline_puts, held_bytes);
+    }
+    tvs_quota_give(&session->inline_puts, data_bytes);
     return false;
 }
 
-static void uncharge(struct tvs_session *session, uint64_t bytes) {
-    tvs_budget_give(session->server->budget, bytes);
-    forget(session, bytes);
+static void uncharge(struct tvs_session *session, uint64_t data_bytes, uint64_t held_bytes) {
+    struct tvs_server *server = session->server;
+    tvs_budget_give(server->budget, held_bytes);
+    tvs_quota_give(&server->inline_puts, held_bytes);
+    tvs_quota_give(&session->inline_puts, data_bytes); /* a drain looks at it */
 }
 
 static void finish(struct inline_put *put) {
     struct tvs_session *session = put->session;
     struct tvs_server *server = session->server;
-    uncharge(session, put->data.bytes);
-    tvs_pool_release_reference(put->pool);
+    struct tvs_pool *pool = put->pool;
+    uint64_t data_bytes = put->data.bytes;
+    uint64_t held_bytes = put->held_bytes;
     free(put);
+    tvs_pool_release_reference(pool);
+    uncharge(session, data_bytes, held_bytes);
     tvs_server_calmed(server);
     tvs_session_release(session);
 }
@@ -136,78 +139,108 @@ static char *take_text(char **at, const char *text) {
     return take_bytes(at, text, strlen(text) + 1);
 }
 
-static struct inline_put *create(struct tvs_session *session, const tv_frame *frame, const struct tv_data *data,
-                                 trove_error *error) {
+static trove_status describe(const tv_frame *frame, const void *payload, uint64_t payload_bytes, struct described *described,
+                             trove_error *error) {
     const Trove__V1__Open *open = frame->open;
-    trove_metadata list[TV_METADATA_COUNT_MAX];
-    struct tvs_conditions conditions;
-    if (tvs_metadata_from_wire(open->metadata, open->n_metadata, list, error) != TROVE_OK)
-        return NULL;
-    tvs_conditions_from_wire(open->conditions, &conditions);
-    const char *if_match = conditions.if_match != NULL ? conditions.if_match : "";
-    size_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + strlen(if_match) + 4;
-    for (size_t i = 0; i < open->n_metadata; i++)
-        bytes += strlen(list[i].key) + strlen(list[i].value) + 2;
-    struct inline_put *put = malloc(sizeof *put + open->n_metadata * sizeof(trove_metadata) + bytes + data->bytes);
-    if (put == NULL) {
-        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s/%s", open->bucket, open->key);
-        return NULL;
-    }
-    char *at = (char *)(put->metadata + open->n_metadata);
-    *put = (struct inline_put){.task.run = run, .session = session, .call_id = frame->call_id, .data = *data};
-    put->bucket = take_text(&at, open->bucket);
-    put->key = take_text(&at, open->key);
-    put->options = (struct tvs_put_options){
-        .content_type = take_text(&at, open->content_type),
-        .metadata = put->metadata,
+    struct tvs_put_options *options = &described->options;
+    trove_status status = check(frame, payload, payload_bytes, &described->data, error);
+    if (status == TROVE_OK)
+        status = tvs_metadata_from_wire(open->metadata, open->n_metadata, described->metadata, error);
+    if (status != TROVE_OK)
+        return status;
+    described->bucket = open->bucket;
+    described->key = open->key;
+    *options = (struct tvs_put_options){
+        .content_type = open->content_type,
+        .metadata = described->metadata,
         .metadata_count = open->n_metadata,
-        .size_hint = data->bytes,
-        .conditions = conditions,
+        .size_hint = payload_bytes,
     };
-    if (conditions.if_match != NULL)
-        put->options.conditions.if_match = take_text(&at, if_match);
-    for (size_t i = 0; i < open->n_metadata; i++) {
-        put->metadata[i].key = take_text(&at, list[i].key);
-        put->metadata[i].value = take_text(&at, list[i].value);
+    tvs_conditions_from_wire(open->conditions, &options->conditions);
+    uint64_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + 3;
+    if (options->conditions.if_match != NULL)
+        bytes += strlen(options->conditions.if_match) + 1;
+    for (size_t i = 0; i < options->metadata_count; i++)
+        bytes += strlen(described->metadata[i].key) + strlen(described->metadata[i].value) + 2;
+    described->put_bytes =
+        sizeof(struct inline_put) + options->metadata_count * sizeof(trove_metadata) + bytes + described->data.bytes;
+    described->held_bytes = described->put_bytes + tvs_small_put_bytes(open->key, options, payload_bytes);
+    return TROVE_OK;
+}
+
+/* A copy that holds all its texts and bytes itself; NULL: no memory. */
+static struct inline_put *create(const struct described *described) {
+    size_t metadata_count = described->options.metadata_count;
+    struct inline_put *put = malloc(described->put_bytes);
+    if (put == NULL)
+        return NULL;
+    char *at = (char *)(put->metadata + metadata_count);
+    *put = (struct inline_put){
+        .task.run = run,
+        .held_bytes = described->held_bytes,
+        .options = described->options,
+        .data = described->data,
+    };
+    put->bucket = take_text(&at, described->bucket);
+    put->key = take_text(&at, described->key);
+    put->options.content_type = take_text(&at, described->options.content_type);
+    put->options.metadata = put->metadata;
+    if (described->options.conditions.if_match != NULL)
+        put->options.conditions.if_match = take_text(&at, described->options.conditions.if_match);
+    for (size_t i = 0; i < metadata_count; i++) {
+        put->metadata[i].key = take_text(&at, described->metadata[i].key);
+        put->metadata[i].value = take_text(&at, described->metadata[i].value);
     }
-    put->data.iov[0].iov_base = take_bytes(&at, data->iov[0].iov_base, data->bytes);
+    put->data.iov[0].iov_base = take_bytes(&at, described->data.iov[0].iov_base, described->data.bytes);
+    TV_ASSERT(at <= (char *)put + described->put_bytes);
     return put;
+}
+
+/* OK: it is charged, and *put_out is to be run. */
+static trove_status admit(struct tvs_session *session, struct tvs_pool *pool, const struct described *described,
+                          struct inline_put **put_out, bool *not_taken, trove_error *error) {
+    uint64_t bytes = described->data.bytes;
+    tvs_pool_bandwidth_spend(pool, bytes); /* they have come, whether they are taken or not */
+    bool room = charge(session, bytes, described->held_bytes);
+    if (room && !tvs_pool_bandwidth_try(pool, bytes)) {
+        uncharge(session, bytes, described->held_bytes);
+        room = false;
+    }
+    if (!room) {
+        *not_taken = true;
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", described->bucket,
+                       described->key);
+    }
+    struct inline_put *put = create(described);
+    if (put == NULL) {
+        uncharge(session, bytes, described->held_bytes);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s/%s", described->bucket, described->key);
+    }
+    *put_out = put;
+    return TROVE_OK;
 }
 
 void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes) {
     struct tvs_server *server = session->server;
-    struct tv_data data;
+    struct described described;
+    struct inline_put *put = NULL;
+    struct tvs_pool *pool = NULL;
+    bool not_taken = false;
     trove_error error;
-    if (check(frame, payload, payload_bytes, &data, &error) != TROVE_OK) {
-        tvs_session_send_status(session, frame->call_id, &error, false);
+    trove_status status = describe(frame, payload, payload_bytes, &described, &error);
+    if (status == TROVE_OK && (pool = tvs_pools_find(server->pools, frame->open->pool, &error)) == NULL)
+        status = error.status;
+    if (status == TROVE_OK)
+        status = admit(session, pool, &described, &put, &not_taken, &error);
+    if (status != TROVE_OK) {
+        if (pool != NULL)
+            tvs_pool_release_reference(pool);
+        tvs_session_send_status(session, frame->call_id, &error, not_taken);
         return;
     }
-    struct tvs_pool *pool = tvs_pools_find(server->pools, frame->open->pool, &error);
-    if (pool == NULL) {
-        tvs_session_send_status(session, frame->call_id, &error, false);
-        return;
-    }
-    tvs_pool_bandwidth_spend(pool, data.bytes); /* they have come, whether they are taken or not */
-    bool room = charge(session, data.bytes);
-    if (room && !tvs_pool_bandwidth_try(pool, data.bytes)) {
-        uncharge(session, data.bytes);
-        room = false;
-    }
-    if (!room) {
-        tvs_pool_release_reference(pool);
-        TV_FAIL(&error, RESOURCE_EXHAUSTED, "no room for early data now; open a stream for %s/%s", frame->open->bucket,
-                frame->open->key);
-        tvs_session_send_status(session, frame->call_id, &error, true);
-        return;
-    }
-    struct inline_put *put = create(session, frame, &data, &error);
-    if (put == NULL) {
-        uncharge(session, data.bytes);
-        tvs_pool_release_reference(pool);
-        tvs_session_send_status(session, frame->call_id, &error, false);
-        return;
-    }
+    put->session = session;
     put->pool = pool;
+    put->call_id = frame->call_id;
     tvs_session_acquire(session);
     if (server->ops->capabilities & (TVS_CAP_NONBLOCKING | TVS_CAP_SMALL_QUEUED))
         run(&put->task);

@@ -252,7 +252,7 @@ static bool session_calm(struct tvs_session *session) {
     pthread_mutex_lock(&session->lock);
     bool calm = session->streams.count == 0 && session->calls.count == 0;
     pthread_mutex_unlock(&session->lock);
-    return calm && atomic_load_explicit(&session->inline_puts, memory_order_acquire) == 0;
+    return calm && tvs_quota_count(&session->inline_puts) == 0;
 }
 
 /* Under the server's lock. */

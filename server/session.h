@@ -59,10 +59,8 @@ struct tvs_server {
 
     atomic_uint histograms; /* of streams */
 
-    struct tvs_quota calls; /* under way; atomic in itself */
-
-    atomic_ullong inline_bytes; /* of small objects on their way into the store */
-    atomic_uint inline_puts;
+    struct tvs_quota calls;       /* under way; quotas are atomic in themselves */
+    struct tvs_quota inline_puts; /* small objects on their way into the store: the memory that holds them */
 
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
     struct tvs_task flush;
@@ -105,8 +103,7 @@ struct tvs_session {
 
     /* atomic */
     atomic_uint references;
-    atomic_uint inline_puts; /* under way */
-    atomic_ullong inline_bytes;
+    struct tvs_quota inline_puts; /* under way: their payload */
     atomic_bool flush_marked;
     struct tvs_session *flush_next; /* of who marked it, then the flush's */
 };

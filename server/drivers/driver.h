@@ -25,7 +25,8 @@ enum tvs_capability {
     TVS_CAP_DURABLE = 1 << 2,     /* what was committed survives a crash */
     TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection */
     TVS_CAP_NONBLOCKING = 1 << 4, /* nothing here ever waits: write and read may be called from anywhere */
-    /* put_small only queues, and may be called from anywhere while less than 32 MiB, what describes them included, are on their way. */
+    /* put_small only queues, and may be called from anywhere. What is queued is held (tvs_small_put_bytes) until it is done: how much
+     * that may be together is for the caller to say. */
     TVS_CAP_SMALL_QUEUED = 1 << 5,
 };
 
@@ -187,6 +188,9 @@ struct tvs_driver_ops {
 struct tvs_driver {
     const struct tvs_driver_ops *ops;
 };
+
+/* The memory that a driver holds at most for a small object from put_small on until it is done: bytes, names, what describes them. */
+uint64_t tvs_small_put_bytes(const char *key, const struct tvs_put_options *options, uint64_t data_bytes);
 
 extern const struct tvs_driver_ops tvs_null_driver;
 extern const struct tvs_driver_ops tvs_mem_driver;

@@ -7,6 +7,11 @@ static size_t aligned(size_t bytes) {
     return (bytes + 15) & ~(size_t)15;
 }
 
+/* The record's numbers, the NUL behind the key, four times up to 15 bytes for alignment. */
+_Static_assert(sizeof(struct tvs_commit) + TVS_RECORD_FIXED_BYTES_MAX + 1 + TVS_OBJECT_KEY_PREFIX_BYTES + 4 * 15 <=
+                   TVS_SMALL_PUT_FIXED_BYTES,
+               "tvs_small_put_bytes tells all that a commit holds");
+
 trove_status tvs_commit_create_put(const struct tvs_commit_put *put, struct tvs_commit **commit, trove_error *error) {
     struct tvs_record record = {
         .place = put->size == 0      ? TVS_PLACE_NONE

@@ -201,10 +201,19 @@ static void *committer_run(void *argument) {
 
 /* ---- from other threads ---------------------------------------------------------------------------------------------- */
 
-void tvs_committer_submit(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context) {
+/* Under the lock. */
+static void append(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context) {
     commit_move->done = done;
     commit_move->context = context;
     commit_move->next = NULL;
+    committer->queued_bytes += commit_move->memory_bytes;
+    *committer->last = commit_move;
+    committer->last = &commit_move->next;
+    if (++committer->queued_count >= committer->wake_at)
+        wake(committer);
+}
+
+void tvs_committer_submit(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context) {
     bool may_wait = !pthread_equal(pthread_self(), committer->thread);
     pthread_mutex_lock(&committer->lock);
     while (may_wait && committer->queued_bytes > TVS_COMMIT_QUEUE_BYTES_MAX) {
@@ -212,11 +221,13 @@ void tvs_committer_submit(struct tvs_committer *committer, struct tvs_commit *co
         pthread_cond_wait(&committer->room, &committer->lock);
         committer->waiting_for_room--;
     }
-    committer->queued_bytes += commit_move->memory_bytes;
-    *committer->last = commit_move;
-    committer->last = &commit_move->next;
-    if (++committer->queued_count >= committer->wake_at)
-        wake(committer);
+    append(committer, commit_move, done, context);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+void tvs_committer_queue(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context) {
+    pthread_mutex_lock(&committer->lock);
+    append(committer, commit_move, done, context);
     pthread_mutex_unlock(&committer->lock);
 }
 

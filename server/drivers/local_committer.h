@@ -6,7 +6,7 @@
 #include "local_batch.h"
 #include "local_janitor.h"
 
-/* Requests hold copies of small objects; who comes when this much is queued waits. */
+/* Who comes when this much is queued waits; but for small objects. */
 #define TVS_COMMIT_QUEUE_BYTES_MAX (32 * TV_MIB)
 
 struct tvs_committer {
@@ -56,6 +56,8 @@ void tvs_committer_stop(struct tvs_committer *committer);
 /* Queues a request; its `done` is called from the committer's thread when it is durable or has failed, and then the request is
  * destroyed. Blocks only while TVS_COMMIT_QUEUE_BYTES_MAX are queued (never within a `done`). */
 void tvs_committer_submit(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context);
+/* The same, without ever waiting: for small objects, whose number and bytes are bounded by who puts them. */
+void tvs_committer_queue(struct tvs_committer *committer, struct tvs_commit *commit_move, tvs_commit_done done, void *context);
 /* The same, and waits. */
 trove_status tvs_committer_run(struct tvs_committer *committer, struct tvs_commit *commit_move, trove_error *error);
 

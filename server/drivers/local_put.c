@@ -291,7 +291,7 @@ void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const ch
         status = tvs_commit_create_put(&change, &commit, &error);
     }
     if (status == TROVE_OK) {
-        tvs_committer_submit(&local->committer, commit, done, context);
+        tvs_committer_queue(&local->committer, commit, done, context);
         return;
     }
     tvs_local_bucket_release(in);

@@ -53,7 +53,8 @@ struct tvs_record {
 /* Where an encoded row has what is only known when it is committed. */
 #define TVS_RECORD_GENERATION_OFFSET 10
 #define TVS_RECORD_MODIFIED_OFFSET   18
-#define TVS_RECORD_BYTES_MAX         (1 + 1 + 8 + 8 + 8 + 16 + 16 + 2 + TV_GAPS_PACKED_BYTES_MAX + TVS_STRINGS_BYTES_MAX)
+#define TVS_RECORD_FIXED_BYTES_MAX   (1 + 1 + 8 + 8 + 8 + 16 + 16 + 2) /* all but gaps and strings */
+#define TVS_RECORD_BYTES_MAX         (TVS_RECORD_FIXED_BYTES_MAX + TV_GAPS_PACKED_BYTES_MAX + TVS_STRINGS_BYTES_MAX)
 
 size_t tvs_record_bytes(const struct tvs_record *record);
 void tvs_record_encode(const struct tvs_record *record, uint8_t *to);

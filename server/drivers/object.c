@@ -26,6 +26,12 @@ bool tvs_strings_valid(const char *strings, size_t bytes, size_t metadata_count)
     return texts == 1 + 2 * metadata_count && bytes > 0 && strings[bytes - 1] == '\0';
 }
 
+/* As local needs it, which copies the texts twice: into the object's description and into its row. */
+uint64_t tvs_small_put_bytes(const char *key, const struct tvs_put_options *options, uint64_t data_bytes) {
+    return TVS_SMALL_PUT_FIXED_BYTES + 2 * (strlen(key) + tvs_strings_bytes(options)) +
+           options->metadata_count * sizeof(trove_metadata) + data_bytes;
+}
+
 size_t tvs_object_block_bytes(const struct tvs_object_facts *facts) {
     return facts->metadata_count * sizeof(trove_metadata) + facts->gaps.listed * sizeof(trove_gap) + facts->key_bytes + 1 +
            facts->strings_bytes;

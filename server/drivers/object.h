@@ -11,6 +11,9 @@
 /* The longest strings that the limits allow. */
 #define TVS_STRINGS_BYTES_MAX (TV_CONTENT_TYPE_BYTES_MAX + 1 + TV_METADATA_BYTES_MAX + 2 * TV_METADATA_COUNT_MAX)
 
+/* What a small put costs besides its texts and bytes, which see tvs_small_put_bytes. */
+#define TVS_SMALL_PUT_FIXED_BYTES 1280
+
 size_t tvs_strings_bytes(const struct tvs_put_options *options);
 void tvs_strings_write(const struct tvs_put_options *options, char *to); /* `to` has room for tvs_strings_bytes */
 /* Whether `bytes` of foreign origin are the strings of `metadata_count` pairs, to the byte. */

@@ -3,6 +3,7 @@
  */
 #include "fault_io.h"
 #include "fixture.h"
+#include "local.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -25,6 +26,17 @@ static void told_done(void *context, trove_status status, const struct tvs_objec
     pthread_mutex_lock(&told->lock);
     told->statuses[told->count] = status;
     told->generations[told->count++] = object != NULL ? object->generation : 0;
+    pthread_mutex_unlock(&told->lock);
+}
+
+/* For so many that they aren't kept. */
+static void count_told(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
+    (void)object;
+    (void)error;
+    struct told *told = context;
+    assert_int_equal(status, TROVE_OK);
+    pthread_mutex_lock(&told->lock);
+    told->count++;
     pthread_mutex_unlock(&told->lock);
 }
 
@@ -120,6 +132,48 @@ static void test_few_syncs(void **state) {
     must_count(store, "bucket", 2 * MANY, 8 * MANY);
 }
 
+/* However much is queued, small puts don't wait for it; and they hold no more than their caller was told. */
+static void test_small_puts_never_wait(void **state) {
+    struct store *store = *state;
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    trove_metadata pairs[TV_METADATA_COUNT_MAX];
+    char *bytes = bytes_make(TV_INLINE_BYTES_MAX, 1), value[100], key[TV_KEY_BYTES_MAX + 1];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    for (size_t i = 0; i < TV_METADATA_COUNT_MAX; i++)
+        pairs[i] = (trove_metadata){.key = "some name", .value = value};
+    const struct tvs_put_options plain = {.content_type = ""};
+    const struct tvs_put_options rich = {
+        .content_type = "text/plain", .metadata = pairs, .metadata_count = TV_METADATA_COUNT_MAX};
+    unsigned before = hold();
+    uint64_t held = 0;
+    unsigned count = 0;
+    for (unsigned i = 0; held < 2 * TVS_COMMIT_QUEUE_BYTES_MAX; i++) {
+        const struct tvs_put_options *options = i % 2 != 0 ? &rich : &plain;
+        size_t size = i % 3 != 0 ? TV_INLINE_BYTES_MAX : 0;
+        struct tv_data data = {.bytes = size, .iov_count = size > 0, .iov[0] = {bytes, size}};
+        tv_data_hash(&data);
+        memset(key, 'k', sizeof key - 1);
+        key[i % 5 == 0 ? 1 : TV_KEY_BYTES_MAX] = '\0';
+        held += tvs_small_put_bytes(key, options, size);
+        store->ops->put_small(store->driver, "bucket", key, options, &data, count_told, &told);
+        if (i == 0)
+            wait_until_held(before);
+        count++;
+    }
+    struct tvs_committer *committer = &tvs_local_of(store->driver)->committer;
+    pthread_mutex_lock(&committer->lock);
+    size_t queued = committer->queued_bytes;
+    pthread_mutex_unlock(&committer->lock);
+    print_message("%u small puts queued: %zu bytes, told %llu\n", count, queued, (unsigned long long)held);
+    assert_true(queued > TVS_COMMIT_QUEUE_BYTES_MAX && queued <= held);
+    fault_plan_set((struct fault_plan){0});
+    store_close(store); /* does what is queued */
+    store_open(store);
+    assert_int_equal(told.count, count);
+    free(bytes);
+}
+
 struct change {
     pthread_t thread;
     struct store *store;
@@ -182,10 +236,8 @@ int main(void) {
     fault_io_install();
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
-        TEST(test_one_creator_wins),
-        TEST(test_overwritten_again_and_again),
-        TEST(test_few_syncs),
-        TEST(test_buckets),
+        TEST(test_one_creator_wins), TEST(test_overwritten_again_and_again), TEST(test_few_syncs),
+        TEST(test_buckets),          TEST(test_small_puts_never_wait),
     };
     return cmocka_run_group_tests_name("commits while one is written", tests, NULL, NULL);
 }
