@@ -158,6 +158,17 @@ static trove_status fill_in_places(struct tvs_config *config, bool *store_is_def
     return TROVE_OK;
 }
 
+/* Whether the entry of a folder that was just made is there to stay. */
+static bool sync_above(const char *path, const char *slash) {
+    char *above = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    int fd = above != NULL ? open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool synced = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    free(above);
+    return synced;
+}
+
 /* Makes the folders above the default place, as the XDG specification wants them. A place that someone named must have them: a
  * typing error or a disk that isn't mounted should be heard of. */
 static trove_status make_parents(const char *dsn, trove_error *error) {
@@ -165,11 +176,14 @@ static trove_status make_parents(const char *dsn, trove_error *error) {
     if (path == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the store's path");
     trove_status status = TROVE_OK;
+    const char *before = path;
     for (char *slash = strchr(path + 1, '/'); status == TROVE_OK && slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        bool made = mkdir(path, 0700) == 0;
+        if ((!made && errno != EEXIST) || (made && !sync_above(path, before)))
             status = tv_error_errno(error, errno, "making the folder %s for the store", path);
         *slash = '/';
+        before = slash;
     }
     free(path);
     return status;

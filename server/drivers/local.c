@@ -29,10 +29,10 @@ static trove_status remove_orphans(struct tvs_local *local, const struct tvs_dri
 
 static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_config *config, trove_error *error) {
     int objects = -1;
-    trove_status status = tvs_local_directory_open(config->path, &local->root, &local->lock_fd, error);
+    trove_status status = tvs_local_directory_open(config->path, config->relaxed, &local->root, &local->lock_fd, error);
     if (status != TROVE_OK)
         return status;
-    status = tvs_local_objects_open(local->root, &objects, error);
+    status = tvs_local_objects_open(local->root, config->relaxed, &objects, error);
     if (status != TROVE_OK)
         goto fail_directory;
     status = tvs_file_store_init(&local->files, objects, config->relaxed, error);

@@ -39,9 +39,9 @@ static inline struct tvs_local *tvs_local_of(struct tvs_driver *driver) {
 
 /* local_recover.c. All block. */
 /* Opens or makes the directory and takes its lock. Errors: FAILED_PRECONDITION (in use, by whom; not a store; another format). */
-trove_status tvs_local_directory_open(const char *path, int *root, int *lock_fd, trove_error *error);
+trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error);
 /* Opens objects/, made where it is missing. */
-trove_status tvs_local_objects_open(int root, int *objects, trove_error *error);
+trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_error *error);
 /* Removes every file that no row owns. *removed counts them. Memory is bounded: one name at a time. */
 trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
 

@@ -6,6 +6,8 @@
  *
  * THE ORDER OF SYNCS. An object exists from the moment its row is durable, so all that the row points at is durable before, and
  * what it no longer points at is removed after:
+ *   0. the directories on the way to it: fsync of the store's parent, of the store's own directory and of objects/, at each start,
+ *      whoever made them when (local_recover.c, local_file.c)
  *   1. the bytes and checksums of the object's file: fdatasync (local_writer.c, on the worker's thread)
  *   2. the entry of that file in its directory: fsync of objects/xx (same place; shared by those who wait at the same time).
  *      Small objects have no file: for them the order begins with 3.
@@ -14,7 +16,7 @@
  *   4. `done` is called: only now does anybody hear of success, and only from now on can a new get see the object
  *   5. files that lost their owner in this batch are unlinked (local_janitor.c), without any sync
  * A crash before 3 leaves a file without an owner; a crash after 3 leaves at worst a file that should have been unlinked. Both are
- * orphans for the next start. `relaxed` drops the syncs in 1, 2 and 3 and keeps the order.
+ * orphans for the next start. `relaxed` drops the syncs in 0 to 3 and keeps the order.
  *
  * When the write in 3 fails the process ends. After a failed fsync nobody knows which pages reached the disk, and asking again
  * may say yes without having written anything ("fsyncgate"): what the memory says and what a restart would find differ from

@@ -49,16 +49,13 @@ bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id)
 /* ---- the store ------------------------------------------------------------------------------------------------------- */
 
 static trove_status make_shards(int directory, bool relaxed, trove_error *error) {
-    bool made = false;
     for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
         char name[3];
         snprintf(name, sizeof name, "%02x", shard);
-        if (tvs_store_io->make_directory_at(directory, name, 0700) == 0)
-            made = true;
-        else if (errno != EEXIST)
+        if (tvs_store_io->make_directory_at(directory, name, 0700) != 0 && errno != EEXIST)
             return tv_error_errno(error, errno, "can't make the directory objects/%s", name);
     }
-    if (made && !relaxed && tvs_store_io->sync_directory(directory) != 0)
+    if (!relaxed && tvs_store_io->sync_directory(directory) != 0)
         return tv_error_errno(error, errno, "can't sync the directory objects");
     return TROVE_OK;
 }

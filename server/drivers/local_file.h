@@ -50,7 +50,8 @@ struct tvs_file_store {
     struct tvs_directory_sync syncs[TVS_FILE_SHARDS];
 };
 
-/* Takes over the descriptor of objects/. Makes the shard directories that are missing and syncs their entries. */
+/* Takes over the descriptor of objects/. Makes the shard directories that are missing and syncs the entries of
+ * all: a start before this one may have made them and not come to it. */
 trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error);
 void tvs_file_store_fini(struct tvs_file_store *store);
 

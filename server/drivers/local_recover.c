@@ -87,6 +87,7 @@ static bool is_empty_directory(int root) {
     return empty;
 }
 
+/* Synced by itself, relaxed or not: what is made after it must not be found without it. */
 static trove_status make_format(int root, trove_error *error) {
     trove_status status = write_small(root, "FORMAT.new", format_text, error);
     if (status != TROVE_OK)
@@ -115,18 +116,37 @@ static trove_status check_format(const char *path, int root, trove_error *error)
     return TROVE_OK;
 }
 
-trove_status tvs_local_directory_open(const char *path, int *root, int *lock_fd, trove_error *error) {
+/* The entry of the store's directory itself. Where a file system is mounted there is none of it. */
+static trove_status sync_parent(const char *path, int root, bool made, trove_error *error) {
+    int fd = tvs_store_io->open_at(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0 && errno == EACCES && !made)
+        return TROVE_OK; /* somebody made it for us in a directory that isn't ours to read, nor to sync */
+    if (fd < 0)
+        return tv_error_errno(error, errno, "can't open the directory above %s", path);
+    struct stat above;
+    struct stat own;
+    bool same = fstat(fd, &above) == 0 && fstat(root, &own) == 0 && above.st_dev == own.st_dev;
+    bool failed = same && tvs_store_io->sync_directory(fd) != 0;
+    int failure = errno;
+    tvs_store_io->close(fd);
+    return failed ? tv_error_errno(error, failure, "can't sync the directory above %s", path) : TROVE_OK;
+}
+
+trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error) {
     if (path == NULL || path[0] != '/')
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "a local store needs an absolute path, such as local:///var/lib/trove; got \"%s\"",
                        path == NULL ? "" : path);
-    if (tvs_store_io->make_directory_at(AT_FDCWD, path, 0700) != 0 && errno != EEXIST)
+    bool made = tvs_store_io->make_directory_at(AT_FDCWD, path, 0700) == 0;
+    if (!made && errno != EEXIST)
         return tv_error_errno(error, errno, "can't make the store's directory %s", path);
     int fd = tvs_store_io->open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the store's directory %s", path);
     int lock = -1;
-    trove_status status = take_lock(path, fd, &lock, error);
+    trove_status status = relaxed ? TROVE_OK : sync_parent(path, fd, made, error);
+    if (status == TROVE_OK)
+        status = take_lock(path, fd, &lock, error);
     if (status == TROVE_OK)
         status = check_format(path, fd, error);
     if (status != TROVE_OK) {
@@ -141,22 +161,20 @@ trove_status tvs_local_directory_open(const char *path, int *root, int *lock_fd,
 }
 
 static trove_status make_directory(int root, const char *name, trove_error *error) {
-    if (tvs_store_io->make_directory_at(root, name, 0700) == 0) {
-        if (tvs_store_io->sync_directory(root) != 0)
-            return tv_error_errno(error, errno, "can't sync the store's directory");
-    } else if (errno != EEXIST) {
+    if (tvs_store_io->make_directory_at(root, name, 0700) != 0 && errno != EEXIST)
         return tv_error_errno(error, errno, "can't make the directory %s of the store", name);
-    }
     return TROVE_OK;
 }
 
-trove_status tvs_local_objects_open(int root, int *objects, trove_error *error) {
+trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_error *error) {
     trove_status status = make_directory(root, "objects", error);
     /* RocksDB makes its files readable for all; nobody else gets into the directory. */
     if (status == TROVE_OK)
         status = make_directory(root, "index", error);
     if (status != TROVE_OK)
         return status;
+    if (!relaxed && tvs_store_io->sync_directory(root) != 0)
+        return tv_error_errno(error, errno, "can't sync the store's directory");
     int fd = tvs_store_io->open_at(root, "objects", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the directory objects of the store");

@@ -1,0 +1,79 @@
+/* test_local_start.c - how a local store begins: in which directory, and what of it is durable before the first object is. */
+#include "fault_io.h"
+#include "fixture.h"
+#include "local_disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static unsigned directory_syncs(void) {
+    return atomic_load(&fault_counts[FAULT_SYNC_DIRECTORY]);
+}
+
+/* Opens and closes a store in a directory of its own. */
+static trove_status try(struct store *store, const char *name, bool relaxed, trove_error *error) {
+    char path[300];
+    struct tvs_driver *driver;
+    snprintf(path, sizeof path, "%s/%s", store->path, name);
+    struct tvs_driver_config config = {.path = path, .relaxed = relaxed};
+    trove_status status = store->ops->open(&config, &driver, error);
+    if (status == TROVE_OK)
+        store->ops->close(driver);
+    return status;
+}
+
+/* ---- syncs ---- */
+
+/* Whoever made the directories, and however that ended: each start makes their entries durable, those of the store's parent, of the
+ * store and of objects/. */
+static void test_each_start_syncs_the_directories(void **state) {
+    struct store *store = *state;
+    trove_error error = {0};
+    static const struct {
+        const char *name;
+        bool relaxed;
+        unsigned syncs;
+    } starts[] = {{"new", true, 1} /* FORMAT's */, {"new", true, 0}, {"new", false, 3}, {"new", false, 3}, {"other", false, 4}};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        unsigned before = directory_syncs();
+        must(try(store, starts[i].name, starts[i].relaxed, &error), &error);
+        assert_int_equal(directory_syncs() - before, starts[i].syncs);
+    }
+}
+
+/* One sync after the other fails: the store isn't opened, and is at the next try. */
+static void test_a_failing_sync_is_an_error(void **state) {
+    struct store *store = *state;
+    static const struct {
+        unsigned nth;
+        const char *word;
+    } failures[] = {{1, "above"}, {2, "FORMAT"}, {1, "above"}, {2, "store's directory"}, {3, "objects"}};
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        trove_error error = {0};
+        fault_plan_set((struct fault_plan){.call = FAULT_SYNC_DIRECTORY, .nth = failures[i].nth, .error_number = EIO});
+        must_fail(try(store, "new", false, &error), TROVE_DATA_LOSS, &error, failures[i].word);
+        assert_int_equal(atomic_load(&fault_hits), 1);
+    }
+    fault_plan_set((struct fault_plan){0});
+    trove_error error = {0};
+    must(try(store, "new", false, &error), &error);
+}
+
+static int start_setup(void **state) {
+    fault_plan_set((struct fault_plan){0});
+    return store_setup(state);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start_setup, store_teardown)
+
+int main(void) {
+    fault_io_install();
+    fixture_ops = &tvs_local_driver;
+    const struct CMUnitTest tests[] = {
+        TEST(test_each_start_syncs_the_directories),
+        TEST(test_a_failing_sync_is_an_error),
+    };
+    return cmocka_run_group_tests_name("the start of a local store", tests, NULL, NULL);
+}
