@@ -27,7 +27,8 @@
 #define TV_METADATA_BYTES_MAX     (8 * TV_KIB) /* all keys and values of one object */
 #define TV_DELIMITER_BYTES_MAX    64
 #define TV_LIST_LIMIT_MAX         1000
-#define TV_GAPS_MAX               1000 /* gaps of one object that are listed one by one */
+#define TV_GAPS_MAX               1000  /* gaps of one object that are listed one by one */
+#define TV_BLOCK_SUMS_LIMIT_MAX   16384 /* checksums in one answer */
 
 /* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
@@ -69,6 +70,7 @@
 /* One operation of nng takes at most eight buffers. */
 #define TV_IOV_MAX 8
 
+_Static_assert(TV_BLOCK_SUMS_LIMIT_MAX * 8 <= TV_MESSAGE_BYTES_MAX / 2, "an answer full of checksums fits a message");
 _Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
 _Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES, "a header fits the staging area");
 _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,

@@ -70,26 +70,44 @@ void tv_data_hash(struct tv_data *data) {
     }
 }
 
-void tv_etag(uint64_t object_bytes, const uint64_t *block_sums, size_t block_count, char etag[33]) {
-    XXH3_state_t state;
-    XXH3_128bits_reset(&state);
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct tv_etag_hash), "its state fits");
+
+static XXH3_state_t *state_of(struct tv_etag_hash *hash) {
+    return (XXH3_state_t *)(void *)hash->state;
+}
+
+void tv_etag_begin(struct tv_etag_hash *hash, uint64_t object_bytes) {
     uint64_t size_le = htole64(object_bytes);
-    XXH3_128bits_update(&state, &size_le, sizeof size_le);
+    XXH3_128bits_reset(state_of(hash));
+    XXH3_128bits_update(state_of(hash), &size_le, sizeof size_le);
+}
+
+void tv_etag_add(struct tv_etag_hash *hash, const uint64_t *block_sums, size_t count) {
 #if __BYTE_ORDER == __LITTLE_ENDIAN
-    if (block_count > 0)
-        XXH3_128bits_update(&state, block_sums, block_count * sizeof *block_sums);
+    if (count > 0)
+        XXH3_128bits_update(state_of(hash), block_sums, count * sizeof *block_sums);
 #else
-    for (size_t i = 0; i < block_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint64_t sum_le = htole64(block_sums[i]);
-        XXH3_128bits_update(&state, &sum_le, sizeof sum_le);
+        XXH3_128bits_update(state_of(hash), &sum_le, sizeof sum_le);
     }
 #endif
+}
+
+void tv_etag_end(struct tv_etag_hash *hash, char etag[33]) {
     XXH128_canonical_t digest;
-    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(&state));
+    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state_of(hash)));
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < sizeof digest.digest; i++) {
         etag[2 * i] = digits[digest.digest[i] >> 4];
         etag[2 * i + 1] = digits[digest.digest[i] & 15];
     }
     etag[32] = '\0';
+}
+
+void tv_etag(uint64_t object_bytes, const uint64_t *block_sums, size_t block_count, char etag[33]) {
+    struct tv_etag_hash hash;
+    tv_etag_begin(&hash, object_bytes);
+    tv_etag_add(&hash, block_sums, block_count);
+    tv_etag_end(&hash, etag);
 }

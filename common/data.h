@@ -26,6 +26,11 @@ struct tv_data {
 /* Hashes `data` from its iov: fills piece_count and piece_sums. bytes, offset, iov and iov_count must be set. */
 void tv_data_hash(struct tv_data *data);
 
+/* The number of blocks that an object of `bytes` has. */
+static inline uint64_t tv_block_count(uint64_t bytes) {
+    return bytes / TV_BLOCK_BYTES + (bytes % TV_BLOCK_BYTES != 0);
+}
+
 /* The number of pieces that a run of `bytes` at `offset` has. */
 uint32_t tv_data_piece_count(uint64_t offset, uint64_t bytes);
 
@@ -36,5 +41,13 @@ uint64_t tv_hash_seeded(const void *memory, size_t bytes, uint64_t seed);
 /* The etag: 32 hexadecimal digits and a NUL, of the XXH3-128 over the little-endian size followed by all block checksums
  * (little-endian XXH3-64 each, in order). An empty object has no blocks. */
 void tv_etag(uint64_t object_bytes, const uint64_t *block_sums, size_t block_count, char etag[33]);
+
+/* The same where the sums come in parts, in order. It may be abandoned at any time. */
+struct tv_etag_hash {
+    _Alignas(64) unsigned char state[576]; /* of XXH3 */
+};
+void tv_etag_begin(struct tv_etag_hash *hash, uint64_t object_bytes);
+void tv_etag_add(struct tv_etag_hash *hash, const uint64_t *block_sums, size_t count);
+void tv_etag_end(struct tv_etag_hash *hash, char etag[33]);
 
 #endif

@@ -251,31 +251,31 @@ static void objects_copy(Trove__V1__Objects_Service *service, const Trove__V1__O
     tvs_object_fini(&object);
 }
 
-#define BLOCK_SUMS_MAX 16384
-_Static_assert(BLOCK_SUMS_MAX * sizeof(uint64_t) < TV_MESSAGE_BYTES_MAX, "a full answer fits a message");
-
 static void objects_block_sums(Trove__V1__Objects_Service *service, const Trove__V1__BlockSumsRequest *request,
                                Trove__V1__BlockSumsResponse_Closure respond, void *closure_data) {
     struct tvs_rpc *rpc = closure_data;
     (void)service;
     struct tvs_object object = {0};
-    uint64_t *sums = NULL;
-    size_t count = 0;
-    if (check_names(request->bucket, request->key, &rpc->error) != TROVE_OK ||
-        rpc->server->ops->block_sums(rpc->server->driver, request->bucket, request->key, &object, &sums, &count, &rpc->error) !=
-            TROVE_OK)
+    if (check_names(request->bucket, request->key, &rpc->error) != TROVE_OK)
         return;
-    uint64_t first = request->first_block < count ? request->first_block : count;
-    uint64_t limit = request->limit != 0 && request->limit < BLOCK_SUMS_MAX ? request->limit : BLOCK_SUMS_MAX;
-    Trove__V1__BlockSumsResponse response = TROVE__V1__BLOCK_SUMS_RESPONSE__INIT;
-    response.block_bytes = TV_BLOCK_BYTES;
-    response.block_count = count;
-    response.n_sums = count - first < limit ? count - first : limit;
-    response.sums = response.n_sums > 0 ? sums + first : NULL;
-    response.etag = object.etag;
-    respond(&response, closure_data);
+    bool less = request->limit != 0 && request->limit < TV_BLOCK_SUMS_LIMIT_MAX;
+    size_t limit = less ? request->limit : TV_BLOCK_SUMS_LIMIT_MAX;
+    uint64_t *sums = malloc(limit * sizeof *sums);
+    size_t count = 0;
+    if (sums == NULL) {
+        TV_FAIL(&rpc->error, RESOURCE_EXHAUSTED, "no memory for %zu checksums", limit);
+    } else if (rpc->server->ops->block_sums(rpc->server->driver, request->bucket, request->key, request->first_block, limit, sums,
+                                            &count, &object, &rpc->error) == TROVE_OK) {
+        Trove__V1__BlockSumsResponse response = TROVE__V1__BLOCK_SUMS_RESPONSE__INIT;
+        response.block_bytes = TV_BLOCK_BYTES;
+        response.block_count = tv_block_count(object.size);
+        response.n_sums = count;
+        response.sums = sums;
+        response.etag = object.etag;
+        respond(&response, closure_data);
+        tvs_object_fini(&object);
+    }
     free(sums);
-    tvs_object_fini(&object);
 }
 
 Trove__V1__Objects_Service tvs_objects_service = TROVE__V1__OBJECTS__INIT(objects_);

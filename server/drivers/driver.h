@@ -134,9 +134,10 @@ struct tvs_driver_ops {
     trove_status (*copy)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
                          const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
                          trove_error *error);
-    /* Blocks. *sums is a malloc'd array of the object's block checksums. */
-    trove_status (*block_sums)(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
-                               uint64_t **sums, size_t *count, trove_error *error);
+    /* Blocks. Fills in the checksums of the object's blocks from `first` on, at most count_max; *count of them, 0 behind the last.
+     * They are the ones that its etag was made of. *object is the caller's to finish. */
+    trove_status (*block_sums)(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first, size_t count_max,
+                               uint64_t *sums, size_t *count, struct tvs_object *object, trove_error *error);
 
     /* Puts. The object appears whole at the commit and not before; until then the old one stays.
      * begin: blocks; NOT_FOUND (bucket), FAILED_PRECONDITION (conditions that can't hold any more). Copies what it needs. */

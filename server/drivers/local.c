@@ -140,20 +140,25 @@ static trove_status local_head(struct tvs_driver *driver, const char *bucket, co
     return status;
 }
 
-static trove_status local_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
-                                     uint64_t **sums, size_t *count, trove_error *error) {
+static trove_status local_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first,
+                                     size_t count_max, uint64_t *sums, size_t *count, struct tvs_object *object,
+                                     trove_error *error) {
     struct tvs_get *get;
     struct tvs_object found = {0};
     trove_status status = tvs_local_get_begin(driver, bucket, key, NULL, &get, &found, error);
     if (status != TROVE_OK)
         return status;
-    status = tvs_local_get_sums(get, sums, count, error);
+    uint64_t behind = tv_block_count(found.size) > first ? tv_block_count(found.size) - first : 0;
+    size_t some = behind < count_max ? (size_t)behind : count_max;
+    status = tvs_local_get_sums(get, first, some, sums, error);
     tvs_local_get_end(get);
-    if (status == TROVE_OK)
-        *object = found;
-    else
+    if (status != TROVE_OK) {
         tvs_object_fini(&found);
-    return status;
+        return status;
+    }
+    *object = found;
+    *count = some;
+    return TROVE_OK;
 }
 
 static trove_status local_delete(struct tvs_driver *driver, const char *bucket, const char *key,

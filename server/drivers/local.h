@@ -77,8 +77,9 @@ trove_status tvs_local_get_begin(struct tvs_driver *driver, const char *bucket, 
                                  trove_error *error);
 trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error);
 void tvs_local_get_end(struct tvs_get *get_move);
-/* All checksums of the object; malloc'd. */
-trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t **sums, size_t *count, trove_error *error);
+/* `count` of the object's checksums, which has them all, from `first` on. All are read, in parts, for the etag vouches for them
+ * together. Errors: DATA_LOSS. */
+trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t first, size_t count, uint64_t *sums, trove_error *error);
 trove_status tvs_local_describe(const char *key, const struct tvs_record *record, struct tvs_object *object, trove_error *error);
 
 /* local_list.c */

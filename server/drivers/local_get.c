@@ -10,6 +10,8 @@
 
 /* How often an object may be replaced in the few microseconds of an attempt before the get gives up. */
 #define ATTEMPTS_MAX 100
+/* Checksums that are read in one go: 32 KiB, on the stack. */
+#define SUMS_AT_ONCE 4096
 
 trove_status tvs_local_describe(const char *key, const struct tvs_record *record, struct tvs_object *object, trove_error *error) {
     char etag[TROVE_ETAG_BYTES];
@@ -185,30 +187,39 @@ trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove
     return TROVE_OK;
 }
 
-trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t **sums, size_t *count, trove_error *error) {
-    size_t blocks = (size_t)((get->record.size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES);
-    uint64_t *all = malloc((blocks + 1) * sizeof *all);
-    if (all == NULL)
-        return tvs_fail_no_memory("block checksums", error);
-    trove_status status = TROVE_OK;
-    if (get->record.place == TVS_PLACE_INLINE)
-        all[0] = get->record.inline_sum;
-    else if (get->record.place == TVS_PLACE_FILE)
-        status = tvs_file_reader_sums(&get->file, 0, blocks, all, error);
-    if (status == TROVE_OK) {
-        /* The index vouches for them: its etag is a hash over all. */
-        char etag[TROVE_ETAG_BYTES];
-        uint8_t raw[TVS_ETAG_RAW_BYTES];
-        tv_etag(get->record.size, all, blocks, etag);
-        tvs_etag_to_raw(etag, raw);
-        if (memcmp(raw, get->record.etag, sizeof raw) != 0)
-            status = damaged(get, "its stored checksums don't match its etag", error);
-    }
-    if (status != TROVE_OK) {
-        free(all);
-        return status;
-    }
-    *sums = all;
-    *count = blocks;
+static trove_status read_sums(struct tvs_get *get, uint64_t first, size_t count, uint64_t *sums, trove_error *error) {
+    if (get->record.place != TVS_PLACE_INLINE)
+        return tvs_file_reader_sums(&get->file, first, count, sums, error);
+    sums[0] = get->record.inline_sum;
     return TROVE_OK;
+}
+
+/* Copies what of the part from `at` on lies in the range from `first` on. */
+static void take_sums(const uint64_t *part, uint64_t at, size_t part_count, uint64_t first, size_t count, uint64_t *sums) {
+    uint64_t begin = at > first ? at : first;
+    uint64_t end = at + part_count < first + count ? at + part_count : first + count;
+    if (begin < end)
+        memcpy(sums + (begin - first), part + (begin - at), (size_t)(end - begin) * sizeof *sums);
+}
+
+trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t first, size_t count, uint64_t *sums, trove_error *error) {
+    uint64_t part[SUMS_AT_ONCE];
+    uint64_t blocks = tv_block_count(get->record.size);
+    TV_ASSERT(count == 0 || (first < blocks && count <= blocks - first));
+    struct tv_etag_hash hash;
+    tv_etag_begin(&hash, get->record.size);
+    for (uint64_t at = 0; at < blocks; at += SUMS_AT_ONCE) {
+        size_t part_count = blocks - at < SUMS_AT_ONCE ? (size_t)(blocks - at) : SUMS_AT_ONCE;
+        trove_status status = read_sums(get, at, part_count, part, error);
+        if (status != TROVE_OK)
+            return status;
+        tv_etag_add(&hash, part, part_count);
+        take_sums(part, at, part_count, first, count, sums);
+    }
+    char etag[TROVE_ETAG_BYTES];
+    uint8_t raw[TVS_ETAG_RAW_BYTES];
+    tv_etag_end(&hash, etag);
+    tvs_etag_to_raw(etag, raw);
+    return memcmp(raw, get->record.etag, sizeof raw) == 0 ? TROVE_OK
+                                                          : damaged(get, "its stored checksums don't match its etag", error);
 }

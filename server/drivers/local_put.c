@@ -178,12 +178,13 @@ trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_objec
 trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove_error *error) {
     if (get->record.place != TVS_PLACE_FILE)
         return TV_FAIL(error, UNIMPLEMENTED, "only files can be cloned");
-    uint64_t *sums;
-    size_t count;
-    trove_status status = tvs_local_get_sums(get, &sums, &count, error);
-    if (status != TROVE_OK)
-        return status;
-    status = tvs_file_writer_clone(&put->writer, get->file.fd, get->record.size, error);
+    size_t count = (size_t)tv_block_count(get->record.size);
+    uint64_t *sums = malloc(count * sizeof *sums);
+    if (sums == NULL)
+        return tvs_fail_no_memory("block checksums", error);
+    trove_status status = tvs_local_get_sums(get, 0, count, sums, error);
+    if (status == TROVE_OK)
+        status = tvs_file_writer_clone(&put->writer, get->file.fd, get->record.size, error);
     if (status != TROVE_OK) {
         free(sums);
         return status;

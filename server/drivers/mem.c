@@ -99,21 +99,19 @@ static trove_status mem_head(struct tvs_driver *driver, const char *bucket, cons
     return status;
 }
 
-static trove_status mem_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
-                                   uint64_t **sums, size_t *count, trove_error *error) {
+static trove_status mem_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first,
+                                   size_t count_max, uint64_t *sums, size_t *count, struct tvs_object *object,
+                                   trove_error *error) {
     struct tvs_mem_object *found = NULL;
     trove_status status = tvs_mem_object_open(tvs_mem_of(driver), bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
-    uint64_t *copy = malloc((found->block_count + 1) * sizeof *copy);
-    status = copy == NULL ? tvs_fail_no_memory("block checksums", error) : tvs_mem_describe(found, object, error);
+    status = tvs_mem_describe(found, object, error);
     if (status == TROVE_OK) {
-        if (found->block_count > 0)
-            memcpy(copy, found->sums, found->block_count * sizeof *copy);
-        *sums = copy;
-        *count = found->block_count;
-    } else {
-        free(copy);
+        size_t behind = first < found->block_count ? found->block_count - (size_t)first : 0;
+        *count = behind < count_max ? behind : count_max;
+        if (*count > 0)
+            memcpy(sums, found->sums + first, *count * sizeof *sums);
     }
     tvs_mem_object_release(found);
     return status;

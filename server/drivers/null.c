@@ -84,22 +84,28 @@ static trove_status size_of_key(const char *bucket, const char *key, uint64_t *s
     return TROVE_OK;
 }
 
-static trove_status describe(const char *bucket, const char *key, struct tvs_object *object, uint64_t **sums, size_t *count,
-                             trove_error *error) {
+static uint64_t sum_of_block(uint64_t size, uint64_t block) {
+    uint64_t left = size - block * TV_BLOCK_BYTES;
+    return tvs_zeros_sum(left < TV_BLOCK_BYTES ? (size_t)left : TV_BLOCK_BYTES);
+}
+
+static void etag_of_zeros(uint64_t size, char etag[TROVE_ETAG_BYTES]) {
+    struct tv_etag_hash hash;
+    tv_etag_begin(&hash, size);
+    for (uint64_t i = 0; i < tv_block_count(size); i++) {
+        uint64_t sum = sum_of_block(size, i);
+        tv_etag_add(&hash, &sum, 1);
+    }
+    tv_etag_end(&hash, etag);
+}
+
+static trove_status describe(const char *bucket, const char *key, struct tvs_object *object, trove_error *error) {
     uint64_t size = 0;
     trove_status status = size_of_key(bucket, key, &size, error);
     if (status != TROVE_OK)
         return status;
-    size_t blocks = (size_t)((size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES);
-    uint64_t *all = malloc((blocks + 1) * sizeof *all);
-    if (all == NULL)
-        return tvs_fail_no_memory("block checksums", error);
-    for (size_t i = 0; i < blocks; i++)
-        all[i] = tvs_zeros_sum(TV_BLOCK_BYTES);
-    if (size % TV_BLOCK_BYTES != 0)
-        all[blocks - 1] = tvs_zeros_sum(size % TV_BLOCK_BYTES);
     char etag[TROVE_ETAG_BYTES];
-    tv_etag(size, all, blocks, etag);
+    etag_of_zeros(size, etag);
     struct tvs_object_facts facts = {.key = key,
                                      .key_bytes = strlen(key),
                                      .size = size,
@@ -107,26 +113,26 @@ static trove_status describe(const char *bucket, const char *key, struct tvs_obj
                                      .etag = etag,
                                      .strings = empty_strings,
                                      .strings_bytes = 1};
-    status = tvs_object_build(&facts, object, error);
-    if (status == TROVE_OK && sums != NULL) {
-        *sums = all;
-        *count = blocks;
-        return TROVE_OK;
-    }
-    free(all);
-    return status;
+    return tvs_object_build(&facts, object, error);
 }
 
 static trove_status null_head(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                               trove_error *error) {
     (void)driver;
-    return describe(bucket, key, object, NULL, NULL, error);
+    return describe(bucket, key, object, error);
 }
 
-static trove_status null_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
-                                    uint64_t **sums, size_t *count, trove_error *error) {
+static trove_status null_block_sums(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first,
+                                    size_t count_max, uint64_t *sums, size_t *count, struct tvs_object *object,
+                                    trove_error *error) {
     (void)driver;
-    return describe(bucket, key, object, sums, count, error);
+    trove_status status = describe(bucket, key, object, error);
+    if (status != TROVE_OK)
+        return status;
+    *count = 0;
+    for (uint64_t i = first; i < tv_block_count(object->size) && *count < count_max; i++)
+        sums[(*count)++] = sum_of_block(object->size, i);
+    return TROVE_OK;
 }
 
 static trove_status null_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
@@ -275,7 +281,7 @@ static trove_status null_get_begin(struct tvs_driver *driver, const char *bucket
                                    trove_error *error) {
     (void)driver;
     struct tvs_object found = {0};
-    trove_status status = describe(bucket, key, &found, NULL, NULL, error);
+    trove_status status = describe(bucket, key, &found, error);
     if (status != TROVE_OK)
         return status;
     struct tvs_conditions_copy wanted;

@@ -305,17 +305,27 @@ void must_count(struct store *store, const char *bucket, uint64_t objects, uint6
 
 void must_have_sums(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size) {
     trove_error error = {0};
-    struct tvs_object object;
-    uint64_t *sums;
-    size_t count;
-    must(store->ops->block_sums(store->driver, bucket, key, &object, &sums, &count, &error), &error);
-    assert_int_equal(count, (size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES);
-    for (size_t i = 0; i < count; i++) {
-        size_t left = size - i * TV_BLOCK_BYTES;
-        assert_true(sums[i] == tv_hash(bytes + i * TV_BLOCK_BYTES, left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES));
+    size_t blocks = (size_t)tv_block_count(size);
+    uint64_t *sums = malloc((blocks + 1) * sizeof *sums);
+    const struct {
+        uint64_t first;
+        size_t count_max;
+    } ranges[] = {{0, blocks + 1}, {0, blocks}, {0, 1}, {1, blocks}, {blocks / 2, 2}, {blocks, 1}, {UINT64_MAX, 1}, {0, 0}};
+    for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
+        struct tvs_object object;
+        size_t behind = ranges[r].first < blocks ? blocks - (size_t)ranges[r].first : 0, count;
+        must(store->ops->block_sums(store->driver, bucket, key, ranges[r].first, ranges[r].count_max, sums, &count, &object,
+                                    &error),
+             &error);
+        assert_int_equal(count, behind < ranges[r].count_max ? behind : ranges[r].count_max);
+        assert_int_equal(object.size, size);
+        tvs_object_fini(&object);
+        for (size_t i = 0; i < count; i++) {
+            size_t at = ((size_t)ranges[r].first + i) * TV_BLOCK_BYTES;
+            assert_true(sums[i] == tv_hash(bytes + at, size - at < TV_BLOCK_BYTES ? size - at : TV_BLOCK_BYTES));
+        }
     }
     free(sums);
-    tvs_object_fini(&object);
 }
 
 void must_tell(const struct tvs_object *object, const trove_gap *gaps, size_t count) {

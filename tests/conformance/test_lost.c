@@ -346,6 +346,46 @@ static void test_gaps_outlive_the_store(void **state) {
     }
 }
 
+/* The checksums of an object that has many, a few at a time: one block of bytes, and nothing but gaps around it. */
+static void test_some_of_many_checksums(void **state) {
+    struct store *store = *state;
+    enum {
+        BLOCKS = 10000,
+        FULL = 5000
+    };
+    trove_error error = {0};
+    struct tvs_put *put;
+    struct put_how how = {0};
+    char *bytes = bytes_make(B, 1);
+    struct tv_data data = {.offset = FULL * B, .bytes = B, .iov_count = 1, .iov[0] = {bytes, B}};
+    tv_data_hash(&data);
+    must(put_uncommitted(store, "bucket", "many", "", 0, &how, &put, &error), &error);
+    must(store->ops->put_gap(put, 0, FULL * B, &error), &error);
+    must(store->ops->put_write(put, &data, &error), &error);
+    must(store->ops->put_gap(put, (FULL + 1) * B, (BLOCKS - FULL - 1) * B, &error), &error);
+    must(put_commit_wait(store, put, NULL, &error), &error);
+    memset(bytes, 0, B);
+    uint64_t zeros = tv_hash(bytes, B);
+    static uint64_t sums[BLOCKS];
+    const struct {
+        uint64_t first;
+        size_t count;
+    } ranges[] = {{0, BLOCKS}, {4095, 2}, {4096, 1}, {FULL - 1, 3}, {FULL, 1}, {8191, 2}, {BLOCKS - 1, 1}, {100, 9000}};
+    for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
+        struct tvs_object object;
+        size_t count;
+        memset(sums, 0xEE, sizeof sums);
+        must(store->ops->block_sums(store->driver, "bucket", "many", ranges[r].first, ranges[r].count, sums, &count, &object,
+                                    &error),
+             &error);
+        tvs_object_fini(&object);
+        assert_int_equal(count, ranges[r].count);
+        for (size_t i = 0; i < count; i++)
+            assert_true(sums[i] == (ranges[r].first + i == FULL ? data.piece_sums[0] : zeros));
+    }
+    free(bytes);
+}
+
 /* All that gaps cost comes back. */
 static void test_mem_gives_all_back(void **state) {
     struct store *store = *state;
@@ -379,10 +419,8 @@ int main(int count, char **arguments) {
         TEST(test_more_than_are_listed), TEST(test_huge_gaps),
     };
     const struct CMUnitTest tests[] = {
-        TEST(test_ranges_around_gaps),
-        TEST(test_copies_have_the_gaps),
-        TEST(test_replaced_by_a_whole_one),
-        TEST(test_gaps_outlive_the_store),
+        TEST(test_ranges_around_gaps),     TEST(test_copies_have_the_gaps),   TEST(test_replaced_by_a_whole_one),
+        TEST(test_gaps_outlive_the_store), TEST(test_some_of_many_checksums),
     };
     const struct CMUnitTest mem_tests[] = {TEST(test_mem_gives_all_back)};
     int failed = cmocka_run_group_tests_name("gaps in any driver", any_tests, NULL, NULL);

@@ -99,6 +99,18 @@ static void etags_follow_size_and_blocks(void **state) {
     assert_string_not_equal(etag, other);
     tv_etag(0, NULL, 0, etag);
     assert_int_equal(strlen(etag), 32);
+    uint64_t many[100];
+    for (size_t i = 0; i < 100; i++)
+        many[i] = i * 0x9E3779B97F4A7C15u;
+    tv_etag(100 * TV_BLOCK_BYTES, many, 100, etag);
+    for (size_t part = 1; part <= 100; part++) { /* however they are given */
+        struct tv_etag_hash hash;
+        tv_etag_begin(&hash, 100 * TV_BLOCK_BYTES);
+        for (size_t at = 0; at < 100; at += part)
+            tv_etag_add(&hash, many + at, part < 100 - at ? part : 100 - at);
+        tv_etag_end(&hash, other);
+        assert_string_equal(other, etag);
+    }
 }
 
 int main(void) {
