@@ -112,7 +112,7 @@ struct tvs_driver_ops {
 
     /* Blocks. Recovers, takes an exclusive lock, removes orphans. On success *driver is ready. */
     trove_status (*open)(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error);
-    /* Blocks. Finishes what is queued, ends the threads. No puts and gets may be left. */
+    /* Blocks. Finishes the commits that are queued, ends the threads. No puts and gets may be left. */
     void (*close)(struct tvs_driver *driver);
 
     /* Buckets. All block. ALREADY_EXISTS; NOT_FOUND; FAILED_PRECONDITION (not empty). */

@@ -1,7 +1,7 @@
 /* local.c - the driver "local": objects on this machine's disk. local.h has the map of its parts.
  *
  * Opening: directory, lock (before anything is changed), format, index (RocksDB replays its log), buckets, files without an
- * owner removed, threads started. Closing goes the same way back.
+ * owner given to the janitor, threads started. Closing goes the same way back.
  */
 #include "local.h"
 
@@ -20,7 +20,7 @@ static trove_status remove_orphans(struct tvs_local *local, const struct tvs_dri
     trove_status status = tvs_local_remove_orphans(local, &removed, error);
     if (status == TROVE_OK && removed > 0) {
         char text[128];
-        snprintf(text, sizeof text, "removed %llu files that unfinished or replaced objects left behind",
+        snprintf(text, sizeof text, "removing %llu files that unfinished or replaced objects left behind",
                  (unsigned long long)removed);
         say(config, text);
     }
@@ -45,13 +45,13 @@ static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_
         goto fail_files;
     status = tvs_local_buckets_load(&local->buckets, &local->index, error);
     if (status == TROVE_OK)
-        status = remove_orphans(local, config, error);
+        status = tvs_janitor_start(&local->janitor, &local->files, config, error);
     if (status != TROVE_OK)
         goto fail_index;
-    status = tvs_janitor_start(&local->janitor, &local->files, error);
-    if (status != TROVE_OK)
-        goto fail_index;
-    status = tvs_committer_start(&local->committer, &local->index, &local->buckets, &local->janitor, local->root, config, error);
+    status = remove_orphans(local, config, error);
+    if (status == TROVE_OK)
+        status =
+            tvs_committer_start(&local->committer, &local->index, &local->buckets, &local->janitor, local->root, config, error);
     if (status == TROVE_OK)
         return TROVE_OK;
     tvs_janitor_stop(&local->janitor);

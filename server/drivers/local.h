@@ -42,7 +42,7 @@ static inline struct tvs_local *tvs_local_of(struct tvs_driver *driver) {
 trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error);
 /* Opens objects/, made where it is missing. */
 trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_error *error);
-/* Removes every file that no row owns. *removed counts them. Memory is bounded: one name at a time. */
+/* Gives every file that no row owns to the janitor, before there are any that are being written. *removed counts them. */
 trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
 
 /* local_put.c */

@@ -215,7 +215,7 @@ static trove_status clean_shard(struct tvs_local *local, unsigned shard, uint64_
         if (tvs_file_id_parse(shard, entry->d_name, &id))
             status = has_owner(local, &id, &owned, error);
         if (status == TROVE_OK && !owned) {
-            tvs_file_remove(&local->files, &id);
+            tvs_janitor_remove(&local->janitor, &id);
             ++*removed;
         }
     }

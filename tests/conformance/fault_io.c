@@ -96,7 +96,12 @@ static int fault_sync_directory(int fd) {
 }
 
 static int fault_unlink_at(int directory, const char *path, int flags) {
-    return hit(FAULT_UNLINK) ? -1 : unlinkat(directory, path, flags);
+    bool fails = hit(FAULT_UNLINK);
+    pthread_mutex_lock(&lock);
+    while (present.hold_unlink)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    return fails ? -1 : unlinkat(directory, path, flags);
 }
 
 static int fault_clone(int from, int to) {

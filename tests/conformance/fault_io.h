@@ -30,6 +30,7 @@ struct fault_plan {
     bool no_space;         /* the file system says that it is full */
     bool short_moves;      /* every read and write moves half of what it could */
     bool hold_index;       /* writes of the index wait until this is taken back */
+    bool hold_unlink;      /* removals likewise */
 };
 
 /* Any thread, at any time. Forgets how often something was made to fail. */

@@ -1,15 +1,26 @@
 /* local_disk.c - see local_disk.h. */
 #include "local_disk.h"
 
-#include "local_file.h"
+#include "local.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void wait_for_janitor(const struct store *store) {
+    struct tvs_janitor *janitor = &tvs_local_of(store->driver)->janitor;
+    for (bool idle = false; !idle; usleep(100)) {
+        pthread_mutex_lock(&janitor->lock);
+        idle = janitor->count == 0 && !janitor->removing;
+        pthread_mutex_unlock(&janitor->lock);
+    }
+}
+
 unsigned count_files(const struct store *store, char path[LOCAL_PATH_BYTES]) {
     unsigned count = 0;
+    if (store->driver != NULL)
+        wait_for_janitor(store);
     for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
         char folder[300];
         snprintf(folder, sizeof folder, "%s/objects/%02x", store->path, shard);

@@ -8,7 +8,7 @@
 
 #define LOCAL_PATH_BYTES 400
 
-/* The files below objects/; `path` (may be NULL) becomes the last one's. */
+/* The files below objects/, when all that were to be removed are; `path` (may be NULL) becomes the last one's. */
 unsigned count_files(const struct store *store, char path[LOCAL_PATH_BYTES]);
 void flip_byte(const char *path, off_t offset);
 uint64_t disk_bytes(const char *path);
