@@ -15,6 +15,7 @@
 #define RELIEVE_REST     20                       /* a round through very many streams is followed by so much more of a rest */
 #define WORKER_GRACE_MS  2000
 #define CLOSING_GRACE_MS 3000
+#define STORE_GRACE_MS   5000
 #define SECOND_MS        1000
 
 void tvs_server_options_init(struct tvs_server_options *options) {
@@ -337,15 +338,31 @@ static bool end_sessions(struct tvs_server *server) {
     return wait_until(server, no_sessions, CLOSING_GRACE_MS);
 }
 
+static void run_close(struct tvs_task *task) {
+    struct tvs_server *server = (struct tvs_server *)((char *)task - offsetof(struct tvs_server, close_store));
+    server->ops->close(server->driver);
+}
+
+/* Closing waits for the disk, which may never answer: so it is done on a thread that can be left behind. */
+static bool close_store(struct tvs_server *server) {
+    if (server->driver == NULL)
+        return true;
+    server->close_store.run = run_close;
+    if (tvs_workers_create(1, &server->closer, NULL) != TROVE_OK) {
+        run_close(&server->close_store); /* at worst the operator has to end it */
+        return true;
+    }
+    tvs_workers_submit(server->closer, &server->close_store);
+    return tvs_workers_destroy(server->closer, STORE_GRACE_MS);
+}
+
 bool tvs_server_destroy(struct tvs_server *server) {
     if (server == NULL)
         return true;
     stop_listening(server);
     bool clean = server->timers == NULL || end_sessions(server);
-    if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS))
+    if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS) || !close_store(server))
         return false;
-    if (server->driver != NULL)
-        server->ops->close(server->driver);
     tv_timers_destroy(
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_pools_destroy(server->pools);

@@ -42,7 +42,8 @@ trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_
 bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms);
 
 /* Ends connections (what is unfinished fails with UNAVAILABLE), threads, store. False: a worker was stuck in the store and hasn't come
- * back within 2 s; then the process must be ended without further ado, for the worker still uses memory. NULL is allowed. */
+ * back within 2 s, or the store couldn't be closed within 5; then the process must be ended without further ado, for a thread still
+ * uses memory. What was acknowledged is safe in any case. NULL is allowed. */
 bool tvs_server_destroy(struct tvs_server *server);
 
 #endif

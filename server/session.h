@@ -65,6 +65,9 @@ struct tvs_server {
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
     struct tvs_task flush;
 
+    struct tvs_workers *closer; /* at the end: one that closes the store */
+    struct tvs_task close_store;
+
     struct tv_timer tick;
     struct tv_timer reap;
     struct tv_timer relieve; /* while somebody waits for memory */
