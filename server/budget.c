@@ -26,11 +26,29 @@ struct tvs_budget {
     struct tvs_task task; /* holds the budget while it is submitted */
 };
 
-static void unlink_first(struct tvs_budget *budget) {
-    struct tvs_claim *claim = budget->first;
-    budget->first = claim->next;
-    if (budget->first == NULL)
-        budget->last = NULL;
+/* Under the lock. */
+static void append(struct tvs_budget *budget, struct tvs_claim *claim) {
+    claim->next = NULL;
+    claim->previous = budget->last;
+    if (budget->last != NULL)
+        budget->last->next = claim;
+    else
+        budget->first = claim;
+    budget->last = claim;
+    claim->queued = true;
+    atomic_fetch_add_explicit(&budget->waiting, 1, memory_order_relaxed);
+}
+
+/* Under the lock. */
+static void unlink_claim(struct tvs_budget *budget, struct tvs_claim *claim) {
+    if (claim->previous != NULL)
+        claim->previous->next = claim->next;
+    else
+        budget->first = claim->next;
+    if (claim->next != NULL)
+        claim->next->previous = claim->previous;
+    else
+        budget->last = claim->previous;
     claim->queued = false;
     atomic_fetch_sub_explicit(&budget->waiting, 1, memory_order_relaxed);
 }
@@ -47,7 +65,7 @@ static void serve(struct tvs_task *task) {
             tvs_budget_release(budget);
             return;
         }
-        unlink_first(budget);
+        unlink_claim(budget, claim);
         pthread_mutex_unlock(&budget->lock);
         claim->granted(claim);
     }
@@ -123,14 +141,7 @@ bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_
     pthread_mutex_lock(&budget->lock);
     TV_ASSERT(!claim->queued);
     claim->bytes = bytes;
-    claim->next = NULL;
-    claim->queued = true;
-    if (budget->last != NULL)
-        budget->last->next = claim;
-    else
-        budget->first = claim;
-    budget->last = claim;
-    atomic_fetch_add_explicit(&budget->waiting, 1, memory_order_relaxed);
+    append(budget, claim);
     /* Something may have been given back between the try and now, by somebody who saw nobody waiting. */
     bool submit = must_serve(budget);
     pthread_mutex_unlock(&budget->lock);
@@ -141,22 +152,10 @@ bool tvs_budget_take(struct tvs_budget *budget, struct tvs_claim *claim, uint64_
 }
 
 bool tvs_budget_forget(struct tvs_budget *budget, struct tvs_claim *claim) {
-    bool found = false;
     pthread_mutex_lock(&budget->lock);
-    if (claim->queued) {
-        struct tvs_claim **at = &budget->first;
-        struct tvs_claim *previous = NULL;
-        while (*at != claim) {
-            previous = *at;
-            at = &(*at)->next;
-        }
-        *at = claim->next;
-        if (budget->last == claim)
-            budget->last = previous;
-        claim->queued = false;
-        atomic_fetch_sub_explicit(&budget->waiting, 1, memory_order_relaxed);
-        found = true;
-    }
+    bool found = claim->queued;
+    if (found)
+        unlink_claim(budget, claim);
     /* The one behind it may want less. */
     bool submit = found && must_serve(budget);
     pthread_mutex_unlock(&budget->lock);

@@ -17,7 +17,8 @@ struct tvs_budget;
 
 /* Embedded in what wants memory; zeroed but for `granted`. */
 struct tvs_claim {
-    struct tvs_claim *next;
+    struct tvs_claim *next; /* both under the budget's lock, where it is queued */
+    struct tvs_claim *previous;
     uint64_t bytes;
     bool queued;                              /* under the budget's lock: the owner has to know by itself whether it waits */
     void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it may be used again */
