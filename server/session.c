@@ -68,9 +68,9 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     uint64_t payload_bytes_max = hello->payload_bytes_max != 0 ? hello->payload_bytes_max : TV_PAYLOAD_BYTES_DEFAULT;
     if (payload_bytes_max > TV_PAYLOAD_BYTES_MAX)
         payload_bytes_max = TV_PAYLOAD_BYTES_MAX;
-    if (payload_bytes_max < TV_INLINE_BYTES_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "payload_bytes_max is %llu; at least %llu are needed",
-                       (unsigned long long)payload_bytes_max, (unsigned long long)TV_INLINE_BYTES_MAX);
+    if (payload_bytes_max < TV_MESSAGE_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "payload_bytes_max is %llu; at least %llu are needed for a call's answer",
+                       (unsigned long long)payload_bytes_max, (unsigned long long)TV_MESSAGE_BYTES_MAX);
     session->features = hello->features & FEATURES;
     send_welcome(session, payload_bytes_max);
     tv_conn_establish(session->conn, payload_bytes_max, session->server->options.keepalive_ms,

@@ -68,6 +68,10 @@ static uint64_t send_tiny_payloads(struct raw_client *client) {
     return send_hello(client, 1, 1000, 0);
 }
 
+static uint64_t send_payloads_below_answers(struct raw_client *client) {
+    return send_hello(client, 1, 262143, 0);
+}
+
 static uint64_t send_hello_with_id(struct raw_client *client) {
     return send_hello(client, 1, 0, 7);
 }
@@ -375,6 +379,7 @@ const struct bad_case bad_frame_cases[] = {
     {"hello for a call", BAD_GREETED, send_hello_with_id, CODE(FAILED_PRECONDITION), "hello"},
     {"version 0", BAD_GREETED, send_version_0, CODE(FAILED_PRECONDITION), "version 0"},
     {"tiny payloads", BAD_GREETED, send_tiny_payloads, CODE(INVALID_ARGUMENT), "payload_bytes_max"},
+    {"payloads below an answer's", BAD_GREETED, send_payloads_below_answers, CODE(INVALID_ARGUMENT), "262144"},
     {"garbage first", BAD_GREETED, send_garbage, CODE(INVALID_ARGUMENT), "malformed"},
     {"second hello", BAD_WELCOMED, send_second_hello, CODE(FAILED_PRECONDITION), "second hello"},
     {"truncated protobuf", BAD_WELCOMED, send_truncated, CODE(INVALID_ARGUMENT), "malformed"},

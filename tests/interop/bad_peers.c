@@ -337,6 +337,36 @@ static void test_reads_listings_late(void **state) {
     bad_check_server(0);
 }
 
+/* A client that takes no larger payloads than it must isn't sent any, however much there is to tell. */
+static void test_smallest_payloads(void **state) {
+    (void)state;
+    struct raw_client *client = bad_connect(BAD_GREETED);
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
+    hello.version = 1;
+    hello.payload_bytes_max = 262144;
+    frame.body_case = RAW_BODY(HELLO);
+    frame.hello = &hello;
+    raw_send(client, &frame);
+    raw_frame *welcome = raw_receive(client);
+    assert_non_null(welcome);
+    assert_int_equal(welcome->body_case, RAW_BODY(WELCOME));
+    assert_int_equal(welcome->welcome->payload_bytes_max, 262144);
+    raw_free(welcome);
+    fill_bucket("long-keys", false);
+    Trove__V1__ObjectListRequest request = TROVE__V1__OBJECT_LIST_REQUEST__INIT;
+    request.bucket = raw_text("long-keys");
+    (void)raw_call(client, "trove.v1.Objects/List", &request.base);
+    raw_frame *answer = raw_receive(client);
+    assert_non_null(answer);
+    assert_int_equal(answer->status->code, CODE(OK));
+    assert_in_range(answer->payload.len, 65537, 262144);
+    raw_free(answer);
+    raw_expect_end(client);
+    fill_bucket("long-keys", true);
+    bad_check_server(0);
+}
+
 /* Downloads that are never read, more than the budget could carry; others get their turn. */
 static void test_never_reads_downloads(void **state) {
     (void)state;
@@ -675,6 +705,7 @@ const struct CMUnitTest bad_peer_tests[] = {
     cmocka_unit_test(test_never_reads_echoes),
     cmocka_unit_test(test_never_reads_listings),
     cmocka_unit_test(test_reads_listings_late),
+    cmocka_unit_test(test_smallest_payloads),
     cmocka_unit_test(test_never_reads_downloads),
     cmocka_unit_test(test_cancelled_call),
     cmocka_unit_test(test_deadline),
