@@ -21,6 +21,7 @@
 /* Names. S3's rules for buckets; keys are any UTF-8 without NUL. */
 #define TV_BUCKET_BYTES_MIN       3
 #define TV_BUCKET_BYTES_MAX       63
+#define TV_BUCKETS_MAX            2500 /* of a store: a list of all of them is one answer */
 #define TV_KEY_BYTES_MAX          1024
 #define TV_CONTENT_TYPE_BYTES_MAX 255
 #define TV_METADATA_COUNT_MAX     64
@@ -70,6 +71,8 @@
 /* One operation of nng takes at most eight buffers. */
 #define TV_IOV_MAX 8
 
+_Static_assert(TV_BUCKETS_MAX *(2 + 2 + TV_BUCKET_BYTES_MAX + 3 * 11) <= TV_MESSAGE_BYTES_MAX,
+               "all buckets fit an answer: tag and length of each, its name with its own, three numbers of up to ten bytes");
 _Static_assert(TV_BLOCK_SUMS_LIMIT_MAX * 8 <= TV_MESSAGE_BYTES_MAX / 2, "an answer full of checksums fits a message");
 _Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
 _Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES, "a header fits the staging area");

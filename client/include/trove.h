@@ -152,7 +152,7 @@ typedef struct trove_bucket_info {
 } trove_bucket_info;
 
 /* Names follow S3: 3 to 63 of a-z 0-9 . -, beginning and ending with a letter or digit, not like an IP address.
- * Errors: INVALID_ARGUMENT, ALREADY_EXISTS. */
+ * Errors: INVALID_ARGUMENT, ALREADY_EXISTS, RESOURCE_EXHAUSTED (a store has at most 2,500). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_create(trove_client *client, const char *bucket, uint32_t timeout_ms,
                                                              trove_error *error);
 

@@ -189,6 +189,8 @@ static trove_status apply_bucket_create(struct tvs_committer *committer, struct 
         tvs_local_bucket_release(bucket);
         return TV_FAIL(error, ALREADY_EXISTS, "bucket %s exists already", commit->name);
     }
+    if (committer->buckets->count >= TV_BUCKETS_MAX)
+        return tvs_fail_too_many_buckets(error);
     trove_status status = tvs_local_buckets_reserve(committer->buckets, error);
     if (status != TROVE_OK)
         return status;

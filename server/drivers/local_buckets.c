@@ -33,8 +33,6 @@ trove_status tvs_local_bucket_create(const char *name, const struct tvs_bucket_r
 }
 
 trove_status tvs_local_buckets_reserve(struct tvs_local_buckets *buckets, trove_error *error) {
-    if (buckets->count >= TVS_LOCAL_BUCKETS_MAX)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and more can't be made", TVS_LOCAL_BUCKETS_MAX);
     if (buckets->count < buckets->capacity)
         return TROVE_OK;
     size_t capacity = buckets->capacity == 0 ? 16 : buckets->capacity * 2;

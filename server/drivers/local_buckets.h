@@ -12,8 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TVS_LOCAL_BUCKETS_MAX 100000
-
 struct tvs_local_bucket {
     /* constant */
     char name[TV_BUCKET_BYTES_MAX + 1];

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define MEM_BUCKETS_MAX 10000
-
 /* Where a bucket is or belongs. Under the lock. */
 static size_t bucket_index(const struct tvs_mem *mem, const char *name, bool *found) {
     size_t low = 0, high = mem->bucket_count;
@@ -27,8 +25,8 @@ struct tvs_mem_bucket *tvs_mem_bucket_find(const struct tvs_mem *mem, const char
 }
 
 static trove_status bucket_room(struct tvs_mem *mem, trove_error *error) {
-    if (mem->bucket_count == MEM_BUCKETS_MAX)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and more can't be made", MEM_BUCKETS_MAX);
+    if (mem->bucket_count == TV_BUCKETS_MAX)
+        return tvs_fail_too_many_buckets(error);
     if (mem->bucket_count < mem->bucket_capacity)
         return TROVE_OK;
     size_t capacity = mem->bucket_capacity == 0 ? 16 : mem->bucket_capacity * 2;

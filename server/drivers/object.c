@@ -174,6 +174,11 @@ trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error) {
     return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist; make it first", bucket);
 }
 
+trove_status tvs_fail_too_many_buckets(trove_error *error) {
+    return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and no store has more; use prefixes of keys instead",
+                   TV_BUCKETS_MAX);
+}
+
 trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error) {
     char name[TVS_NAME_BYTES];
     return TV_FAIL(error, NOT_FOUND, "object %s doesn't exist (its bucket does)", tvs_object_name(bucket, key, name));

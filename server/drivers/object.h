@@ -63,6 +63,7 @@ trove_status tvs_conditions_check(const struct tvs_conditions_copy *conditions, 
 const char *tvs_object_name(const char *bucket, const char *key, char name[TVS_NAME_BYTES]);
 
 trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error);
+trove_status tvs_fail_too_many_buckets(trove_error *error);
 trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error);
 trove_status tvs_fail_no_memory(const char *what, trove_error *error);
 

@@ -432,6 +432,24 @@ static void test_buckets(void **state) {
     must_hold(store, "bucket", "k", "in bucket", 9);
 }
 
+static void test_as_many_buckets_as_there_may_be(void **state) {
+    struct store *store = *state;
+    trove_error error = {0};
+    char name[16];
+    for (unsigned i = 1; i < TV_BUCKETS_MAX; i++) { /* there is one already */
+        snprintf(name, sizeof name, "bucket-%u", i);
+        must(store->ops->bucket_create(store->driver, name, &error), &error);
+    }
+    must_fail(store->ops->bucket_create(store->driver, "one-more", &error), TROVE_RESOURCE_EXHAUSTED, &error, "2500");
+    struct tvs_bucket *buckets;
+    size_t count;
+    must(store->ops->bucket_list(store->driver, &buckets, &count, &error), &error);
+    assert_int_equal(count, TV_BUCKETS_MAX);
+    free(buckets);
+    must(store->ops->bucket_delete(store->driver, "bucket-7", &error), &error);
+    must(store->ops->bucket_create(store->driver, "one-more", &error), &error);
+}
+
 /* A put doesn't end in a bucket that was deleted and made again meanwhile. */
 static void test_bucket_replaced_under_a_put(void **state) {
     struct store *store = *state;
@@ -587,6 +605,7 @@ int main(int count, char **arguments) {
         TEST(test_conditions_at_the_commit),
         TEST(test_other_conditions),
         TEST(test_buckets),
+        TEST(test_as_many_buckets_as_there_may_be),
         TEST(test_bucket_replaced_under_a_put),
         TEST(test_copy),
         TEST(test_counters),
