@@ -56,15 +56,18 @@ static trove_status take_lock(const char *path, int root, int *lock_fd, trove_er
                        "the store %s is in use by process %s; stop that one first, or use another directory", path,
                        holder[0] != '\0' ? holder : "(unknown)");
     }
-    char own[32];
-    snprintf(own, sizeof own, "%ld\n", (long)getpid());
-    /* For people only: a failure to write it doesn't matter. */
-    if (ftruncate(fd, 0) == 0) {
-        struct iovec iov = {.iov_base = own, .iov_len = strlen(own)};
-        (void)tvs_store_io->pwritev(fd, &iov, 1, 0);
-    }
     *lock_fd = fd;
     return TROVE_OK;
+}
+
+/* For people only: a failure to write it doesn't matter. */
+static void write_holder(int lock_fd) {
+    char own[32];
+    snprintf(own, sizeof own, "%ld\n", (long)getpid());
+    if (ftruncate(lock_fd, 0) == 0) {
+        struct iovec iov = {.iov_base = own, .iov_len = strlen(own)};
+        (void)tvs_store_io->pwritev(lock_fd, &iov, 1, 0);
+    }
 }
 
 /* ---- the format ------------------------------------------------------------------------------------------------------ */
@@ -97,13 +100,15 @@ static trove_status make_format(int root, trove_error *error) {
     return TROVE_OK;
 }
 
-static trove_status check_format(const char *path, int root, trove_error *error) {
+/* Changes nothing. *missing: it is a directory to make a store in. */
+static trove_status check_format(const char *path, int root, bool *missing, trove_error *error) {
     char text[64];
     trove_error inner = {0};
     trove_status status = read_small(root, "FORMAT", text, sizeof text, &inner);
-    if (status == TROVE_NOT_FOUND && is_empty_directory(root))
-        return make_format(root, error);
-    if (status == TROVE_NOT_FOUND)
+    *missing = status == TROVE_NOT_FOUND;
+    if (*missing && is_empty_directory(root))
+        return TROVE_OK;
+    if (*missing)
         return TV_FAIL(error, FAILED_PRECONDITION,
                        "%s isn't empty and isn't a store of Trove's (it has no FORMAT); use another directory", path);
     if (status != TROVE_OK)
@@ -144,17 +149,23 @@ trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root,
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the store's directory %s", path);
     int lock = -1;
+    bool missing = false;
     trove_status status = relaxed ? TROVE_OK : sync_parent(path, fd, made, error);
+    if (status == TROVE_OK) /* before a LOCK is made in somebody else's directory, or one of his taken */
+        status = check_format(path, fd, &missing, error);
     if (status == TROVE_OK)
         status = take_lock(path, fd, &lock, error);
     if (status == TROVE_OK)
-        status = check_format(path, fd, error);
+        status = check_format(path, fd, &missing, error);
+    if (status == TROVE_OK && missing)
+        status = make_format(fd, error);
     if (status != TROVE_OK) {
         if (lock >= 0)
             tvs_store_io->close(lock);
         tvs_store_io->close(fd);
         return status;
     }
+    write_holder(lock);
     *root = fd;
     *lock_fd = lock;
     return TROVE_OK;

@@ -24,6 +24,47 @@ static trove_status try(struct store *store, const char *name, bool relaxed, tro
     return status;
 }
 
+/* ---- directories of somebody else ---- */
+
+static void write_text(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs(text, file) >= 0, 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void must_have_text(const char *path, const char *expected) {
+    char text[100];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(text, expected);
+}
+
+/* A directory that isn't a store is as it was after an attempt to open it as one. */
+static void test_a_foreign_directory_is_left_alone(void **state) {
+    struct store *store = *state;
+    char path[300], file[400];
+    trove_error error = {0};
+    snprintf(path, sizeof path, "%s/foreign", store->path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(file, sizeof file, "%s/thesis.txt", path);
+    write_text(file, "precious");
+    must_fail(try(store, "foreign", false, &error), TROVE_FAILED_PRECONDITION, &error, "FORMAT");
+    snprintf(file, sizeof file, "%s/LOCK", path);
+    assert_int_equal(access(file, F_OK), -1);
+    write_text(file, "somebody's");
+    must_fail(try(store, "foreign", false, &error), TROVE_FAILED_PRECONDITION, &error, "FORMAT");
+    must_have_text(file, "somebody's");
+    snprintf(file, sizeof file, "%s/FORMAT", path);
+    write_text(file, "trove-local 99\n");
+    must_fail(try(store, "foreign", false, &error), TROVE_FAILED_PRECONDITION, &error, "trove-local 99");
+    must_have_text(file, "trove-local 99\n");
+    snprintf(file, sizeof file, "%s/LOCK", path);
+    must_have_text(file, "somebody's");
+}
+
 /* ---- syncs ---- */
 
 /* Whoever made the directories, and however that ended: each start makes their entries durable, those of the store's parent, of the
@@ -72,6 +113,7 @@ int main(void) {
     fault_io_install();
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
+        TEST(test_a_foreign_directory_is_left_alone),
         TEST(test_each_start_syncs_the_directories),
         TEST(test_a_failing_sync_is_an_error),
     };
