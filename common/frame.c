@@ -10,7 +10,7 @@
 #include "frame.h"
 
 #include "data.h"
-#include "names.h"
+#include "utf8.h"
 
 #include <endian.h>
 #include <inttypes.h>

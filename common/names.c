@@ -2,37 +2,10 @@
 #include "names.h"
 
 #include "bounds.h"
+#include "utf8.h"
 
 #include <arpa/inet.h>
 #include <string.h>
-
-static size_t utf8_sequence_bytes(const unsigned char *at, size_t left) {
-    unsigned char lead = at[0];
-    if (lead < 0x80)
-        return lead != 0 ? 1 : 0;
-    size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || left < need)
-        return 0;
-    for (size_t i = 1; i < need; i++)
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-    bool overlong = (lead == 0xE0 && at[1] < 0xA0) || (lead == 0xF0 && at[1] < 0x90);
-    bool surrogate = lead == 0xED && at[1] > 0x9F;
-    bool too_large = lead == 0xF4 && at[1] > 0x8F;
-    return overlong || surrogate || too_large ? 0 : need;
-}
-
-bool tv_utf8_valid(const char *text, size_t bytes) {
-    const unsigned char *at = (const unsigned char *)text;
-    while (bytes > 0) {
-        size_t step = utf8_sequence_bytes(at, bytes);
-        if (step == 0)
-            return false;
-        at += step;
-        bytes -= step;
-    }
-    return true;
-}
 
 static bool is_lower_or_digit(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

@@ -6,9 +6,6 @@
 
 #include <stddef.h>
 
-/* Valid UTF-8 of `bytes` bytes without NUL (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
-bool tv_utf8_valid(const char *text, size_t bytes);
-
 /* Each checks one name and says INVALID_ARGUMENT with the rule that it breaks. */
 trove_status tv_bucket_check(const char *bucket, trove_error *error);
 trove_status tv_key_check(const char *key, trove_error *error);

@@ -1,6 +1,8 @@
 /* status.c - see status.h. Any thread. */
 #include "status.h"
 
+#include "utf8.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -15,23 +17,13 @@ const char *trove_status_name(trove_status status) {
     return "UNKNOWN";
 }
 
-/* vsnprintf cuts at a byte; what is left of a character that was cut in two is taken off, for messages travel as UTF-8. */
-static void trim_partial_character(char *text, size_t length) {
-    size_t start = length;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    if (length - (start - 1) < need)
-        text[start - 1] = '\0';
-}
-
+/* Messages travel as UTF-8, but vsnprintf cuts at a byte, at the end as well as where the format has a precision, and what a program
+ * gives as a reason may be anything. */
 static void set_message(trove_error *error, const char *format, va_list arguments) {
     int written = vsnprintf(error->message, sizeof error->message, format, arguments);
     if (written >= (int)sizeof error->message)
-        trim_partial_character(error->message, sizeof error->message - 1);
+        tv_utf8_trim(error->message);
+    tv_utf8_scrub(error->message);
 }
 
 trove_status tv_error_set(trove_error *error, trove_status status, const char *format, ...) {

@@ -1,7 +1,8 @@
 /* status.h - how functions report failure: a trove_status returned and a caller-owned trove_error filled in.
  *
  * `TV_FAIL(error, CODE, format, ...)` is an expression that fills the error (which may be NULL) and yields the code, so that
- * `return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", name);` reads as one step. Messages are cut at a UTF-8 character.
+ * `return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", name);` reads as one step. A message is always valid
+ * UTF-8: it is cut at a character, and what is no character becomes '?'.
  */
 #ifndef TV_STATUS_H
 #define TV_STATUS_H

@@ -7,7 +7,7 @@
  */
 #include "log.h"
 
-#include "names.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,6 +5,7 @@
 #include "names.h"
 #include "rpc.h"
 #include "stream.h"
+#include "utf8.h"
 
 #include <string.h>
 

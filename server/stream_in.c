@@ -3,6 +3,7 @@
  * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake rings.
  */
 #include "stream.h"
+#include "utf8.h"
 
 #include <string.h>
 
@@ -179,7 +180,7 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
     else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
         TV_FAIL(&why, ABORTED, "given up by the client");
     answer->status = tvs_stream_control_locked(stream, event, &why, &after->strands, &error);
-    snprintf(answer->message, sizeof answer->message, "%s", error.message);
+    tv_utf8_copy(answer->message, sizeof answer->message, error.message);
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
 
@@ -211,7 +212,7 @@ static void control_seek(struct tvs_stream *stream, const Trove__V1__Control *co
                          struct after *after) {
     trove_error error = {TROVE_OK, ""};
     answer->status = check_seek(stream, control, &error);
-    snprintf(answer->message, sizeof answer->message, "%s", error.message);
+    tv_utf8_copy(answer->message, sizeof answer->message, error.message);
     if (answer->status != TROVE_OK)
         return;
     if (stream->up.open)

@@ -473,7 +473,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *str
                                                                trove_object_info **info, trove_error *error);
 
 /* Ends the stream as failed for a reason of the caller's, which the server is told; an upload leaves nothing behind. Does
- * nothing to a stream that has ended. Doesn't wait. */
+ * nothing to a stream that has ended. Doesn't wait. What of the reason is no UTF-8 is told as '?'. */
 TROVE_API void trove_stream_fail(trove_stream *stream, trove_status status, const char *reason);
 
 /* Gives the stream back. One that hasn't ended is cancelled. NULL is allowed. All its chunks must have been given back. Once it

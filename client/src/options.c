@@ -4,6 +4,7 @@
 #include "conditions.h"
 #include "names.h"
 #include "pool.h"
+#include "utf8.h"
 
 #include <string.h>
 

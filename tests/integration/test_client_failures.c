@@ -224,6 +224,30 @@ static void test_drain(void **state) {
 
 /* ---- connecting ---- */
 
+/* ---- reasons ---- */
+
+/* A message may repeat a part of a long key, and a program's reason may be in any encoding: neither costs the connection. */
+static void test_messages_are_text(void **state) {
+    const struct client_test *test = *state;
+    trove_error error;
+    trove_stream_state led_to;
+    char key[211] = "";
+    for (unsigned i = 0; i < 70; i++)
+        strcat(key, "\xE9\x9B\xAA");
+    trove_stream *stream = open_stream(test, key, TROVE_DIRECTION_UPLOAD, NULL);
+    CHECK_OK(trove_server_stream_control(test->client, trove_stream_id(stream), TROVE_CONTROL_CANCEL, 0, &led_to, &error),
+             &error);
+    CHECK_FAILS(trove_stream_complete(stream, 0, NULL, &error), CANCELLED, "was cancelled by", &error);
+    trove_stream_release(stream);
+    stream = open_stream(test, "k", TROVE_DIRECTION_UPLOAD, NULL);
+    trove_stream_fail(stream, TROVE_ABORTED,
+                      "Gr\xFC\xDF"
+                      "e");
+    CHECK_FAILS(trove_stream_complete(stream, 0, NULL, &error), ABORTED, "Gr??e", &error);
+    trove_stream_release(stream);
+    CHECK_OK(trove_ping(test->client, 0, NULL, &error), &error);
+}
+
 static void test_connect(void **state) {
     const struct client_test *test = *state;
     trove_client *client = NULL;
@@ -317,7 +341,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deadline),    cmocka_unit_test(test_deadline_in_put), cmocka_unit_test(test_stopped_in_transfer),
         cmocka_unit_test(test_lost_server), cmocka_unit_test(test_drain),           cmocka_unit_test(test_connect),
-        cmocka_unit_test(test_close),       cmocka_unit_test(test_many_clients),
+        cmocka_unit_test(test_close),       cmocka_unit_test(test_many_clients),    cmocka_unit_test(test_messages_are_text),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }

@@ -89,6 +89,14 @@ static uint64_t create_bad_bucket(struct raw_client *client) {
     return create_bucket(client, "No_Such.Name");
 }
 
+/* 22 characters of three octets: where a message repeats 64 octets of it, a character is cut in two. */
+static uint64_t create_bucket_of_66(struct raw_client *client) {
+    char name[67] = "";
+    for (unsigned i = 0; i < 22; i++)
+        strcat(name, "\xE9\x9B\xAA");
+    return create_bucket(client, name);
+}
+
 static uint64_t create_nameless_bucket(struct raw_client *client) {
     return create_bucket(client, "");
 }
@@ -455,6 +463,7 @@ const struct bad_case bad_call_cases[] = {
     {"the same on a worker", BAD_WELCOMED, call_with_bomb_on_worker, CODE(INVALID_ARGUMENT), "would unpack to more"},
     {"echo of too much", BAD_WELCOMED, echo_too_much, CODE(INVALID_ARGUMENT), "65537"},
     {"bad bucket name", BAD_WELCOMED, create_bad_bucket, CODE(INVALID_ARGUMENT), "No_Such.Name"},
+    {"bucket name of 22 long characters", BAD_WELCOMED, create_bucket_of_66, CODE(INVALID_ARGUMENT), "66"},
     {"no bucket name", BAD_WELCOMED, create_nameless_bucket, CODE(INVALID_ARGUMENT), "bucket name"},
     {"bucket exists", BAD_WELCOMED, create_bucket_again, CODE(ALREADY_EXISTS), "bad"},
     {"bucket isn't empty", BAD_WELCOMED, delete_full_bucket, CODE(FAILED_PRECONDITION), "bad"},

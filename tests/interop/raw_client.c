@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <locale.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -256,6 +257,9 @@ void raw_expect_failure(struct raw_client *client, uint64_t call_id, Trove__V1__
     const Trove__V1__Status *status = call_id == 0 ? frame->go_away->status : frame->status;
     assert_int_equal(frame->call_id, call_id);
     print_message("    %d %s\n", (int)status->code, status->message);
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    if (mbstowcs(NULL, status->message, 0) == (size_t)-1)
+        fail_msg("the message isn't UTF-8");
     if (status->code != code || strstr(status->message, word) == NULL)
         fail_msg("code %d and the word \"%s\" were expected", (int)code, word);
     raw_free(frame);

@@ -1,8 +1,8 @@
 /* test_status.c - codes, messages that are cut at a character, system errors. */
 #include "status.h"
 
-#include "names.h"
 #include "unit_abort.h"
+#include "utf8.h"
 
 #include <errno.h>
 
@@ -57,6 +57,20 @@ static void cuts_long_messages_at_a_character(void **state) {
         }
 }
 
+/* Whatever is put into it, cut by a precision or not. */
+static void a_message_is_always_text(void **state) {
+    (void)state;
+    trove_error error;
+    (void)TV_FAIL(&error, ABORTED, "key %.4s is gone", "\xE2\x82\xAC\xE2\x82\xAC");
+    assert_string_equal(error.message, "key \xE2\x82\xAC? is gone");
+    (void)TV_FAIL(&error, ABORTED, "%s",
+                  "Gr\xFC\xDF"
+                  "e");
+    assert_string_equal(error.message, "Gr??e");
+    (void)tv_error_errno(&error, EIO, "reading %.2s", "\xE2\x82\xAC");
+    assert_true(tv_utf8_valid(error.message, strlen(error.message)));
+}
+
 static void judges_system_errors(void **state) {
     (void)state;
     static const struct {
@@ -106,6 +120,7 @@ int main(void) {
         cmocka_unit_test(codes_are_frozen),
         cmocka_unit_test(sets_and_copies),
         cmocka_unit_test(cuts_long_messages_at_a_character),
+        cmocka_unit_test(a_message_is_always_text),
         cmocka_unit_test(judges_system_errors),
         cmocka_unit_test(a_broken_invariant_ends_the_process),
     };
