@@ -1,14 +1,21 @@
 /* id_table.c - see id_table.h. */
 #include "id_table.h"
 
-#define FIRST_SLOTS 16
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define FIRST_SLOT_BITS 4
+#define FIRST_SLOTS     ((size_t)1 << FIRST_SLOT_BITS)
 
 trove_status tv_id_table_init(struct tv_id_table *table, trove_error *error) {
-    table->slots = calloc(FIRST_SLOTS, sizeof(struct tv_id_node *));
-    if (table->slots == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a table of calls");
-    table->slot_count = FIRST_SLOTS;
-    table->count = 0;
+    uint64_t mix;
+    if (getrandom(&mix, sizeof mix, 0) != (ssize_t)sizeof mix)
+        return tv_error_errno(error, errno, "drawing a random number");
+    struct tv_id_node **slots = calloc(FIRST_SLOTS, sizeof *slots);
+    if (slots == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a table of ids");
+    *table = (struct tv_id_table){.slots = slots, .slot_count = FIRST_SLOTS, .shift = 64 - FIRST_SLOT_BITS, .mix = mix | 1};
     return TROVE_OK;
 }
 
@@ -18,14 +25,14 @@ void tv_id_table_fini(struct tv_id_table *table) {
     table->slot_count = table->count = 0;
 }
 
-static struct tv_id_node **slot_of(const struct tv_id_table *table, uint64_t id) {
-    return &table->slots[id & (table->slot_count - 1)];
+static size_t slot_of(const struct tv_id_table *table, uint64_t id) {
+    return (size_t)(id * table->mix >> table->shift);
 }
 
 struct tv_id_node *tv_id_table_find(const struct tv_id_table *table, uint64_t id) {
     if (table->slot_count == 0)
         return NULL;
-    for (struct tv_id_node *node = *slot_of(table, id); node != NULL; node = node->next)
+    for (struct tv_id_node *node = table->slots[slot_of(table, id)]; node != NULL; node = node->next)
         if (node->id == id)
             return node;
     return NULL;
@@ -33,7 +40,8 @@ struct tv_id_node *tv_id_table_find(const struct tv_id_table *table, uint64_t id
 
 /* Without memory for more slots the chains just get longer. */
 static void grow(struct tv_id_table *table) {
-    struct tv_id_table larger = {calloc(table->slot_count * 2, sizeof(struct tv_id_node *)), table->slot_count * 2, 0};
+    struct tv_id_table larger = {.slot_count = table->slot_count * 2, .shift = table->shift - 1, .mix = table->mix};
+    larger.slots = calloc(larger.slot_count, sizeof *larger.slots);
     if (larger.slots == NULL)
         return;
     for (size_t i = 0; i < table->slot_count; i++) {
@@ -50,14 +58,14 @@ static void grow(struct tv_id_table *table) {
 void tv_id_table_add(struct tv_id_table *table, struct tv_id_node *node) {
     if (table->count >= table->slot_count)
         grow(table);
-    struct tv_id_node **slot = slot_of(table, node->id);
+    struct tv_id_node **slot = &table->slots[slot_of(table, node->id)];
     node->next = *slot;
     *slot = node;
     table->count++;
 }
 
 void tv_id_table_remove(struct tv_id_table *table, struct tv_id_node *node) {
-    struct tv_id_node **at = slot_of(table, node->id);
+    struct tv_id_node **at = &table->slots[slot_of(table, node->id)];
     while (*at != node) {
         TV_ASSERT(*at != NULL);
         at = &(*at)->next;
@@ -75,7 +83,7 @@ struct tv_id_node *tv_id_table_next(const struct tv_id_table *table, const struc
         return NULL;
     if (node != NULL && node->next != NULL)
         return node->next;
-    for (size_t i = node == NULL ? 0 : (node->id & (table->slot_count - 1)) + 1; i < table->slot_count; i++)
+    for (size_t i = node == NULL ? 0 : slot_of(table, node->id) + 1; i < table->slot_count; i++)
         if (table->slots[i] != NULL)
             return table->slots[i];
     return NULL;

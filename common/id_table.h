@@ -1,6 +1,9 @@
 /* id_table.h - finds calls and streams by id: a hash table of nodes that live in what they find.
  *
- * Ids are counted up by whoever makes them, so the low bits spread them evenly. The owner's lock protects a table.
+ * On the server a peer chooses the ids. Each table spreads them by an odd multiplier of its own, which nobody can guess: the product's
+ * high bits are the slot (multiply-shift, universal hashing). So however they are chosen, chains stay short. (Rejected: the low bits,
+ * which is all that ids counted up need: 16,384 ids alike in theirs are one chain, walked for each frame.)
+ * The owner's lock protects a table.
  */
 #ifndef TV_ID_TABLE_H
 #define TV_ID_TABLE_H
@@ -17,10 +20,12 @@ struct tv_id_node {
 struct tv_id_table {
     struct tv_id_node **slots;
     size_t slot_count; /* a power of two */
+    unsigned shift;    /* leaves as many bits as name a slot */
+    uint64_t mix;      /* constant; odd */
     size_t count;
 };
 
-/* Errors: RESOURCE_EXHAUSTED. */
+/* Errors: RESOURCE_EXHAUSTED; INTERNAL (the system has no random number). */
 trove_status tv_id_table_init(struct tv_id_table *table, trove_error *error);
 /* Doesn't touch the nodes. Zeroed tables are allowed. */
 void tv_id_table_fini(struct tv_id_table *table);

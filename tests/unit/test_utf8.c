@@ -76,7 +76,10 @@ static void scrubs(void **state) {
     } rows[] = {
         {"nothing", "", ""},
         {"good text", "a key \xC3\xA4 \xE2\x82\xAC \xF0\x9F\x90\x8B", "a key \xC3\xA4 \xE2\x82\xAC \xF0\x9F\x90\x8B"},
-        {"Latin-1", "Gr\xFC\xDF" "e", "Gr??e"},
+        {"Latin-1",
+         "Gr\xFC\xDF"
+         "e",
+         "Gr??e"},
         {"half a character, then ASCII", "\xE2\x82, b", "??, b"},
         {"half a character, then another", "\xE2\xE2\x82\xAC", "?\xE2\x82\xAC"},
         {"half a character at the end", "a\xF0\x9F\x90", "a???"},
