@@ -34,10 +34,10 @@
 /* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
 #define TV_PAYLOAD_BYTES_MAX     (1 * TV_MIB)
-#define TV_HEADER_BYTES_MAX      (32 * TV_KIB)  /* everything of a frame but its payload */
-#define TV_HEADER_BYTES_GREETING (4 * TV_KIB)   /* before the welcome */
-#define TV_STAGING_BYTES         (64 * TV_KIB)  /* one for reading and one for writing a connection */
-#define TV_READ_AHEAD_BYTES      (4 * TV_KIB)   /* read into staging behind a large payload: the next header, little payload */
+#define TV_HEADER_BYTES_MAX      (32 * TV_KIB) /* everything of a frame but its payload */
+#define TV_HEADER_BYTES_GREETING (4 * TV_KIB)  /* before the welcome */
+#define TV_STAGING_BYTES         (64 * TV_KIB) /* a connection has four: for reading, for what it pulls, two for what is pushed */
+#define TV_READ_AHEAD_BYTES      (4 * TV_KIB)  /* read into staging behind a large payload: the next header, little payload */
 #define TV_ARENA_BYTES_MAX       (128 * TV_KIB) /* unpacking one header; more is an attack (see arena.h) */
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
@@ -66,6 +66,14 @@
 /* The memory that holds all of a server's, on their way into its store: names, metadata and what describes them included. */
 #define TV_INLINE_ALL_BYTES_MAX (32 * TV_MIB)
 
+/* Memory that a connection holds for answers (or calls) that its peer doesn't read. Above the first number it reads no more requests,
+ * and the server begins no more calls. What is under way then still comes: as many answers of TV_MESSAGE_BYTES_MAX as there are
+ * workers, descriptions of small objects with all their metadata, and what one read's worth of requests leads to at once: errors of 600
+ * bytes for 16 at most. A quarter more, for blocks aren't always full. What goes beyond that is our own mistake and ends the connection. */
+#define TV_WORKERS_MAX          256
+#define TV_UNSENT_BYTES_MAX     (4 * TV_MIB)
+#define TV_UNSENT_BYTES_CEILING (160 * TV_MIB)
+
 /* A run of data holds one frame's payload: it may begin and end inside a block. */
 #define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)
 /* One operation of nng takes at most eight buffers. */
@@ -87,5 +95,12 @@ _Static_assert(TV_CALLS_MAX * 512 <= TV_CALLS_BYTES_MAX, "as many calls as may b
 _Static_assert(2 * TV_REQUESTS_PER_CONN_BYTES_MAX <= TV_CALLS_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
 _Static_assert(4 * 2 * TV_EARLY_DATA_BYTES <= TV_INLINE_ALL_BYTES_MAX, "one connection doesn't use up what all have");
+_Static_assert((TV_UNSENT_BYTES_MAX + TV_WORKERS_MAX * (TV_MESSAGE_BYTES_MAX + TV_KIB) +
+                TV_EARLY_DATA_PUTS_MAX * (TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_KIB) + TV_STAGING_BYTES * 600 / 16) *
+                       5 / 4 <
+                   TV_UNSENT_BYTES_CEILING,
+               "who only answers what was asked never reaches the ceiling");
+_Static_assert(TV_CALLS_PER_CONN_MAX *(TV_INLINE_BYTES_MAX + TV_KIB) + TV_EARLY_DATA_BYTES < TV_UNSENT_BYTES_CEILING,
+               "nor does a client with all its calls under way");
 
 #endif

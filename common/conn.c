@@ -191,14 +191,20 @@ void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason) {
 
 trove_status tv_conn_queue(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                            trove_error *error) {
+    trove_error why;
     pthread_mutex_lock(&conn->lock);
-    trove_status status;
-    if (conn->phase != TV_CONN_OPEN)
+    bool open = conn->phase == TV_CONN_OPEN;
+    trove_status status = TROVE_OK;
+    if (open)
+        status = tv_writer_push(conn, frame, payload, payload_bytes, &why);
+    else
         status = TV_FAIL(error, UNAVAILABLE, "the connection is closing%s%s", conn->reason.message[0] != '\0' ? ": " : "",
                          conn->reason.message);
-    else
-        status = tv_writer_push(conn, frame, payload, payload_bytes, error);
     pthread_mutex_unlock(&conn->lock);
+    if (open && status != TROVE_OK) {
+        tv_error_copy(error, &why);
+        tv_conn_abort(conn, &why); /* the peer would wait for it in vain */
+    }
     return status;
 }
 

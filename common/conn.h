@@ -136,7 +136,8 @@ void tv_conn_destroy(struct tv_conn *conn);
 void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_t keepalive_ms, bool checksums);
 
 /* Packs a frame and queues it before all data. The payload (at most TV_MESSAGE_BYTES_MAX) is copied.
- * Errors: UNAVAILABLE (closing), RESOURCE_EXHAUSTED (no memory). */
+ * Errors: UNAVAILABLE (closing); RESOURCE_EXHAUSTED (no memory, or TV_UNSENT_BYTES_CEILING is reached): then the connection is ended,
+ * for its peer would wait for the frame in vain. */
 trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                           trove_error *error);
 

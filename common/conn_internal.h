@@ -21,8 +21,6 @@
 #define TV_GREETING_BYTES   8
 #define TV_PREFIX_BYTES_MAX 9 /* type octet (ipc), 64-bit length */
 
-/* Answers that the peer doesn't read: above this the connection stops reading its requests. */
-#define TV_UNSENT_BYTES_MAX (4 * TV_MIB)
 #define TV_LINGER_NS        (2 * UINT64_C(1000000000))
 #define TV_LINGER_BYTES_MAX (4 * TV_MIB)
 
@@ -42,12 +40,16 @@ enum tv_read_state {
     TV_READ_WHOLE, /* a message whose payload isn't its last field */
 };
 
-/* Packed frames that didn't fit the staging area. */
+/* Packed frames, one behind the other. A block has TV_STAGING_BYTES, or what one larger frame needs. */
 struct tv_unsent {
     struct tv_unsent *next;
+    size_t capacity;
     size_t bytes;
+    uint64_t frames;
     uint8_t data[];
 };
+
+#define TV_SPARE_BLOCKS 2
 
 /* A pulled frame whose payload the transport reads. */
 struct tv_in_flight {
@@ -79,12 +81,11 @@ struct tv_reader {
 
 struct tv_writer {
     /* under the lock: packed by tv_conn_send while an operation is under way */
-    uint8_t *push;
-    size_t push_bytes;
-    uint64_t push_frames;
     struct tv_unsent *unsent_first;
-    struct tv_unsent *unsent_last;
-    uint64_t unsent_bytes;
+    struct tv_unsent *unsent_last; /* the one that is being filled */
+    uint64_t unsent_bytes;         /* of memory, in all of them */
+    struct tv_unsent *spare[TV_SPARE_BLOCKS];
+    unsigned spare_count;
     struct tv_flow *control_first;
     struct tv_flow *control_last;
     struct tv_flow *data_first;
@@ -92,8 +93,7 @@ struct tv_writer {
     bool checksums;
 
     /* the pump's alone */
-    uint8_t *areas[2]; /* one is being filled by tv_conn_send, the other is being sent */
-    uint8_t *pulled;   /* headers and small payloads of pulled frames */
+    uint8_t *pulled; /* headers and small payloads of pulled frames */
     size_t pulled_bytes;
     struct iovec iov[TV_IOV_MAX];
     unsigned iov_first; /* of what the transport hasn't taken yet */
@@ -103,7 +103,7 @@ struct tv_writer {
     uint64_t submitted_ns;
     struct tv_in_flight in_flight[TV_IOV_MAX];
     unsigned in_flight_count;
-    struct tv_unsent *sending; /* part of the operation; freed with it */
+    struct tv_unsent *sending; /* part of the operation, or of the one before that is done */
     uint64_t rate;             /* bytes a second, smoothed; 0: not known */
 };
 
@@ -167,10 +167,10 @@ void tv_reader_received(void *context, trove_status status, size_t bytes);
 trove_status tv_writer_init(struct tv_conn *conn, trove_error *error);
 void tv_writer_fini(struct tv_conn *conn);
 void tv_writer_sent(void *context, trove_status status, size_t bytes);
-/* Packs a frame behind what is queued. Under the lock. */
+/* Packs a frame behind what is queued. Under the lock. Errors: RESOURCE_EXHAUSTED (memory, or TV_UNSENT_BYTES_CEILING). */
 trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                             trove_error *error);
-/* Queues bytes as they are. Under the lock; there must be room in staging (greeting). */
+/* Queues bytes as they are. Under the lock; before any frame (greeting). */
 void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count);
 /* Puts a flow into the rings. No lock. */
 void tv_writer_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);

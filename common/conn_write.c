@@ -1,7 +1,9 @@
 /* conn_write.c - the write half of a connection: staging, pulls, operations. See conn.h and conn_internal.h.
  *
  * An operation is what one call into the transport sends: first the frames that tv_conn_send packed, then control frames of
- * streams, then data, up to about a megabyte or eight buffers. Two staging areas take turns, one filling while the other is sent.
+ * streams, then data, up to about a megabyte or eight buffers. Pushed frames are packed into blocks, one filling while others are
+ * sent; as long as the peer keeps up two take turns and nothing is allocated. (Rejected: a buffer for each frame that doesn't fit, of
+ * which an operation takes eight: a connection that has fallen behind once sends thousands of answers eight at a time.)
  */
 #include "conn_internal.h"
 
@@ -17,23 +19,19 @@
 /* On slow links a frame is what they carry in this time, for what the kernel holds can't be overtaken. */
 #define FRAME_MS        50
 #define FRAME_BYTES_MIN (16 * TV_KIB)
-#define PULLED_ROOM     (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
+#define HEADER_ROOM     (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
 
 _Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one pushed buffer and one data frame fit an operation");
-_Static_assert(PULLED_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
+_Static_assert(HEADER_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
 
-trove_status tv_writer_init(struct tv_conn *conn, trove_error *error) {
-    struct tv_writer *writer = &conn->writer;
-    writer->areas[0] = malloc(TV_STAGING_BYTES);
-    writer->areas[1] = malloc(TV_STAGING_BYTES);
-    writer->pulled = malloc(TV_STAGING_BYTES);
-    if (writer->areas[0] == NULL || writer->areas[1] == NULL || writer->pulled == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
-    writer->push = writer->areas[0];
-    return TROVE_OK;
+static struct tv_unsent *new_block(size_t capacity) {
+    struct tv_unsent *block = malloc(sizeof *block + capacity);
+    if (block != NULL)
+        block->capacity = capacity;
+    return block;
 }
 
-static void free_unsent(struct tv_unsent *list) {
+static void free_blocks(struct tv_unsent *list) {
     while (list != NULL) {
         struct tv_unsent *next = list->next;
         free(list);
@@ -41,12 +39,22 @@ static void free_unsent(struct tv_unsent *list) {
     }
 }
 
+trove_status tv_writer_init(struct tv_conn *conn, trove_error *error) {
+    struct tv_writer *writer = &conn->writer;
+    writer->pulled = malloc(TV_STAGING_BYTES);
+    while (writer->spare_count < TV_SPARE_BLOCKS && (writer->spare[writer->spare_count] = new_block(TV_STAGING_BYTES)) != NULL)
+        writer->spare_count++;
+    if (writer->pulled == NULL || writer->spare_count < TV_SPARE_BLOCKS)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
+    return TROVE_OK;
+}
+
 void tv_writer_fini(struct tv_conn *conn) {
     struct tv_writer *writer = &conn->writer;
-    free_unsent(writer->unsent_first);
-    free_unsent(writer->sending);
-    free(writer->areas[0]);
-    free(writer->areas[1]);
+    free_blocks(writer->unsent_first);
+    free_blocks(writer->sending);
+    while (writer->spare_count > 0)
+        free(writer->spare[--writer->spare_count]);
     free(writer->pulled);
 }
 
@@ -72,52 +80,75 @@ static size_t pack(const struct tv_conn *conn, const tv_frame *frame, uint64_t p
     return conn->prefix_bytes + packed;
 }
 
-static trove_status push_unsent(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                                trove_error *error) {
+/* An empty block behind the others. NULL: no memory, or too much is held already. */
+static struct tv_unsent *add_block(struct tv_conn *conn, size_t capacity) {
     struct tv_writer *writer = &conn->writer;
-    size_t capacity =
-        TV_PREFIX_BYTES_MAX + protobuf_c_message_get_packed_size(&frame->base) + TV_FRAME_TAIL_BYTES_MAX + payload_bytes;
-    struct tv_unsent *unsent = malloc(sizeof *unsent + capacity);
-    if (unsent == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to send a frame of %zu bytes", capacity);
-    TV_COUNT(conn, allocations, 1);
-    unsent->next = NULL;
-    unsent->bytes = pack(conn, frame, payload_bytes, unsent->data, capacity);
-    TV_ASSERT(unsent->bytes > 0);
-    if (payload_bytes > 0)
-        memcpy(unsent->data + unsent->bytes, payload, payload_bytes);
-    unsent->bytes += payload_bytes;
+    struct tv_unsent *block = NULL;
+    if (capacity == TV_STAGING_BYTES && writer->spare_count > 0) {
+        block = writer->spare[--writer->spare_count];
+    } else if (writer->unsent_bytes + sizeof *block + capacity <= TV_UNSENT_BYTES_CEILING) {
+        block = new_block(capacity);
+        TV_COUNT(conn, allocations, 1);
+    }
+    if (block == NULL)
+        return NULL;
+    block->next = NULL;
+    block->bytes = 0;
+    block->frames = 0;
     if (writer->unsent_last != NULL)
-        writer->unsent_last->next = unsent;
+        writer->unsent_last->next = block;
     else
-        writer->unsent_first = unsent;
-    writer->unsent_last = unsent;
-    writer->unsent_bytes += unsent->bytes;
-    return TROVE_OK;
+        writer->unsent_first = block;
+    writer->unsent_last = block;
+    writer->unsent_bytes += sizeof *block + capacity;
+    return block;
+}
+
+/* False: it doesn't fit. */
+static bool pack_into(struct tv_conn *conn, struct tv_unsent *block, const tv_frame *frame, const void *payload,
+                      uint64_t payload_bytes) {
+    size_t left = block->capacity - block->bytes;
+    if (payload_bytes >= left)
+        return false;
+    size_t packed = pack(conn, frame, payload_bytes, block->data + block->bytes, left - payload_bytes);
+    if (packed == 0)
+        return false;
+    block->bytes += packed;
+    if (payload_bytes > 0)
+        memcpy(block->data + block->bytes, payload, payload_bytes);
+    block->bytes += payload_bytes;
+    block->frames++;
+    return true;
+}
+
+/* Of a block that is sure to hold the frame: only large payloads are worth to measure their header. */
+static size_t capacity_for(const tv_frame *frame, uint64_t payload_bytes) {
+    if (payload_bytes <= TV_STAGING_BYTES - HEADER_ROOM)
+        return TV_STAGING_BYTES;
+    size_t exact =
+        TV_PREFIX_BYTES_MAX + protobuf_c_message_get_packed_size(&frame->base) + TV_FRAME_TAIL_BYTES_MAX + payload_bytes;
+    return exact > TV_STAGING_BYTES ? exact : TV_STAGING_BYTES;
 }
 
 trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                             trove_error *error) {
     struct tv_writer *writer = &conn->writer;
-    size_t left = TV_STAGING_BYTES - writer->push_bytes;
-    size_t packed = 0;
-    if (writer->unsent_first == NULL && payload_bytes < left) /* else it would overtake */
-        packed = pack(conn, frame, payload_bytes, writer->push + writer->push_bytes, left - payload_bytes);
-    if (packed == 0)
-        return push_unsent(conn, frame, payload, payload_bytes, error);
-    writer->push_bytes += packed;
-    if (payload_bytes > 0)
-        memcpy(writer->push + writer->push_bytes, payload, payload_bytes);
-    writer->push_bytes += payload_bytes;
-    writer->push_frames++;
+    if (writer->unsent_last != NULL && pack_into(conn, writer->unsent_last, frame, payload, payload_bytes))
+        return TROVE_OK;
+    struct tv_unsent *block = add_block(conn, capacity_for(frame, payload_bytes));
+    if (block == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for another frame, besides %llu bytes that the peer hasn't read",
+                       (unsigned long long)writer->unsent_bytes);
+    bool fits = pack_into(conn, block, frame, payload, payload_bytes);
+    TV_ASSERT(fits);
     return TROVE_OK;
 }
 
 void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count) {
-    struct tv_writer *writer = &conn->writer;
-    TV_ASSERT(writer->push_bytes + count <= TV_STAGING_BYTES);
-    memcpy(writer->push + writer->push_bytes, bytes, count);
-    writer->push_bytes += count;
+    struct tv_unsent *block = add_block(conn, TV_STAGING_BYTES); /* a spare one: nothing else was pushed */
+    TV_ASSERT(block != NULL && count <= block->capacity);
+    memcpy(block->data, bytes, count);
+    block->bytes = count;
 }
 
 /* ---- the rings; under the lock ---- */
@@ -243,26 +274,35 @@ static void append(struct tv_writer *writer, void *bytes, size_t count) {
 /* What tv_conn_send has queued. Under the lock. */
 static void take_pushed(struct tv_conn *conn) {
     struct tv_writer *writer = &conn->writer;
-    if (writer->push_bytes > 0) {
-        append(writer, writer->push, writer->push_bytes);
-        writer->operation_frames += writer->push_frames;
-        writer->push = writer->push == writer->areas[0] ? writer->areas[1] : writer->areas[0];
-        writer->push_bytes = 0;
-        writer->push_frames = 0;
-    }
     struct tv_unsent **tail = &writer->sending;
     while (writer->unsent_first != NULL && writer->iov_count < TV_IOV_MAX && writer->operation_bytes < OPERATION_BYTES) {
-        struct tv_unsent *unsent = writer->unsent_first;
-        writer->unsent_first = unsent->next;
+        struct tv_unsent *block = writer->unsent_first;
+        writer->unsent_first = block->next;
         if (writer->unsent_first == NULL)
             writer->unsent_last = NULL;
-        writer->unsent_bytes -= unsent->bytes;
-        unsent->next = NULL;
-        *tail = unsent;
-        tail = &unsent->next;
-        append(writer, unsent->data, unsent->bytes);
-        writer->operation_frames++;
+        writer->unsent_bytes -= sizeof *block + block->capacity;
+        block->next = NULL;
+        *tail = block;
+        tail = &block->next;
+        append(writer, block->data, block->bytes);
+        writer->operation_frames += block->frames;
     }
+}
+
+/* The blocks of the operation before are spare again. Under the lock; returns those that are too many, for free_blocks. */
+static struct tv_unsent *take_back_sent(struct tv_writer *writer) {
+    struct tv_unsent *excess = NULL;
+    while (writer->sending != NULL) {
+        struct tv_unsent *block = writer->sending;
+        writer->sending = block->next;
+        if (block->capacity == TV_STAGING_BYTES && writer->spare_count < TV_SPARE_BLOCKS) {
+            writer->spare[writer->spare_count++] = block;
+        } else {
+            block->next = excess;
+            excess = block;
+        }
+    }
+    return excess;
 }
 
 static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_pulled *pulled) {
@@ -309,7 +349,7 @@ static bool may_pull(const struct tv_conn *conn, unsigned want) {
 /* Whether there is anything to send. Under the lock. */
 static bool has_work(const struct tv_conn *conn) {
     const struct tv_writer *writer = &conn->writer;
-    return (conn->phase <= TV_CONN_FLUSHING && (writer->push_bytes > 0 || writer->unsent_first != NULL)) ||
+    return (conn->phase <= TV_CONN_FLUSHING && writer->unsent_first != NULL) ||
            (writer->control_first != NULL && may_pull(conn, TV_WANTS_CONTROL)) ||
            (writer->data_first != NULL && may_pull(conn, TV_WANTS_DATA));
 }
@@ -318,7 +358,7 @@ static bool has_work(const struct tv_conn *conn) {
 static bool pull_one(struct tv_conn *conn, unsigned want) {
     pthread_mutex_lock(&conn->lock);
     /* What was queued meanwhile goes first, in the next operation: a welcome isn't overtaken by what it leads to. */
-    bool queued = conn->writer.push_bytes > 0 || conn->writer.unsent_first != NULL;
+    bool queued = conn->writer.unsent_first != NULL;
     struct tv_flow *flow = !queued && may_pull(conn, want) ? ring_pop(conn, want) : NULL;
     uint64_t payload_bytes_max = frame_payload_max(conn);
     pthread_mutex_unlock(&conn->lock);
@@ -344,7 +384,7 @@ static bool pull_one(struct tv_conn *conn, unsigned want) {
 
 static bool has_room(const struct tv_writer *writer) {
     return writer->operation_bytes < OPERATION_BYTES && writer->iov_count + FRAME_IOV_MAX <= TV_IOV_MAX &&
-           writer->pulled_bytes + PULLED_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES;
+           writer->pulled_bytes + HEADER_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES;
 }
 
 static void build_operation(struct tv_conn *conn) {
@@ -354,8 +394,10 @@ static void build_operation(struct tv_conn *conn) {
     writer->operation_frames = 0;
     writer->pulled_bytes = 0;
     pthread_mutex_lock(&conn->lock);
+    struct tv_unsent *excess = take_back_sent(writer);
     take_pushed(conn);
     pthread_mutex_unlock(&conn->lock);
+    free_blocks(excess);
     while (has_room(writer) && (pull_one(conn, TV_WANTS_CONTROL) || pull_one(conn, TV_WANTS_DATA)))
         continue;
 }
@@ -368,8 +410,6 @@ static void finish_operation(struct tv_conn *conn) {
         done->flow->ops->release(done->flow);
     }
     writer->in_flight_count = 0;
-    free_unsent(writer->sending);
-    writer->sending = NULL;
 }
 
 /* ---- the pump ---- */

@@ -45,7 +45,7 @@ struct number {
 static const struct number numbers[] = {
     {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB, false},
     {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB, false},
-    {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, 256, false},
+    {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, TV_WORKERS_MAX, false},
     {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000, false},
     {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1), false},
     {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60), false},
