@@ -54,6 +54,7 @@ void tv_arena_fini(struct tv_arena *arena) {
     arena->capacity = 0;
     arena->used = 0;
     arena->wanted = 0;
+    arena->out_of_memory = false;
 }
 
 /* Doubles until the last use would have fitted. Without memory for that, the arena goes on with overflow blocks. */
@@ -78,6 +79,7 @@ void tv_arena_reset(struct tv_arena *arena) {
     }
     arena->used = 0;
     arena->wanted = 0;
+    arena->out_of_memory = false;
 }
 
 static void *alloc_from_overflow(struct tv_arena *arena, size_t bytes) {
@@ -85,8 +87,10 @@ static void *alloc_from_overflow(struct tv_arena *arena, size_t bytes) {
     if (block == NULL || block->capacity - block->used < bytes) {
         size_t capacity = bytes > OVERFLOW_MIN ? bytes : OVERFLOW_MIN;
         block = malloc(sizeof *block + capacity);
-        if (block == NULL)
+        if (block == NULL) {
+            arena->out_of_memory = true;
             return NULL;
+        }
         block->next = arena->overflow;
         block->used = 0;
         block->capacity = capacity;
@@ -109,8 +113,10 @@ void *tv_arena_alloc(struct tv_arena *arena, size_t bytes) {
     }
     if (arena->memory == NULL) {
         arena->memory = malloc(MEMORY_MIN);
-        if (arena->memory == NULL)
+        if (arena->memory == NULL) {
+            arena->out_of_memory = true;
             return NULL;
+        }
         arena->capacity = MEMORY_MIN;
     }
     arena->wanted += bytes;

@@ -8,6 +8,7 @@
 #define TV_ARENA_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct tv_arena {
@@ -16,7 +17,8 @@ struct tv_arena {
     size_t used;
     size_t capacity; /* of `memory`: small at first, grown on demand up to bytes_max between uses */
     size_t bytes_max;
-    size_t wanted;                   /* what the last use would have needed */
+    size_t wanted;                   /* what the last use would have needed; above bytes_max: it met the ceiling */
+    bool out_of_memory;              /* the last use got NULL for another reason than the ceiling */
     struct tv_arena_block *overflow; /* a use that outgrew `memory` */
 };
 
@@ -25,6 +27,7 @@ void tv_arena_init(struct tv_arena *arena, size_t bytes_max);
 void tv_arena_fini(struct tv_arena *arena);
 /* Frees all that was given out. */
 void tv_arena_reset(struct tv_arena *arena);
+/* NULL: `wanted` and `out_of_memory` tell why. */
 void *tv_arena_alloc(struct tv_arena *arena, size_t bytes);
 
 #endif

@@ -255,6 +255,8 @@ trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const voi
             return status;
     }
     ProtobufCMessage *unpacked = protobuf_c_message_unpack(type, &arena->allocator, count, bytes);
+    if (unpacked == NULL && arena->out_of_memory)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to unpack a %s of %zu bytes", type->name, count);
     if (unpacked == NULL && arena->wanted > arena->bytes_max)
         return TV_FAIL(error, INVALID_ARGUMENT, "a %s of %zu bytes would unpack to more than %zu bytes", type->name, count,
                        arena->bytes_max);

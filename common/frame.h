@@ -49,7 +49,7 @@ enum tv_scan tv_frame_scan(const uint8_t *bytes, size_t have, uint64_t message_b
 trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout, trove_error *error);
 
 /* Unpacks any message into the arena (valid until it is reset): requests and answers in payloads. Checks what protobuf-c doesn't:
- * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena. */
+ * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena; RESOURCE_EXHAUSTED (no memory). */
 trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count, struct tv_arena *arena,
                                ProtobufCMessage **message, trove_error *error);
 
