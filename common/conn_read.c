@@ -202,19 +202,32 @@ static trove_status begin_whole(struct tv_conn *conn, trove_error *error) {
     return TROVE_OK;
 }
 
+/* With checksums agreed on, a header that can't be read was damaged on the way: its sender isn't to blame. */
+static trove_status unreadable(const struct tv_reader *reader, const trove_error *why, trove_error *error) {
+    if (!reader->checksums)
+        return tv_error_copy(error, why);
+    return TV_FAIL(error, DATA_LOSS, "a frame's header was damaged on the way: %s", why->message);
+}
+
 static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *error) {
     struct tv_reader *reader = &conn->reader;
     const uint8_t *at = reader->staging + reader->begin;
     size_t have = staged(reader) < reader->message_bytes ? staged(reader) : reader->message_bytes;
-    switch (tv_frame_scan(at, have, reader->message_bytes, &reader->layout, error)) {
+    trove_error why;
+    switch (tv_frame_scan(at, have, reader->message_bytes, &reader->layout, &why)) {
     case TV_SCAN_BAD:
-        return error->status;
+        return unreadable(reader, &why, error);
     case TV_SCAN_SHUFFLED:
-        return begin_whole(conn, error);
+        if (!reader->checksums)
+            return begin_whole(conn, error);
+        TV_FAIL(&why, DATA_LOSS, "its checksum and its payload aren't its last fields");
+        return unreadable(reader, &why, error);
     case TV_SCAN_MORE:
-        if (have >= reader->header_bytes_max || have == reader->message_bytes)
-            return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
-                           (unsigned long long)reader->header_bytes_max);
+        if (have >= reader->header_bytes_max || have == reader->message_bytes) {
+            TV_FAIL(&why, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
+                    (unsigned long long)reader->header_bytes_max);
+            return unreadable(reader, &why, error);
+        }
         reader->staging_limit = TV_STAGING_BYTES;
         *more = true;
         return TROVE_OK;
@@ -326,8 +339,6 @@ static trove_status read_whole(struct tv_conn *conn, bool *more, trove_error *er
     uint8_t *message = reader->message;
     reader->message = NULL;
     trove_status status = tv_frame_compact(message, reader->message_bytes, &reader->layout, error);
-    if (status == TROVE_OK && reader->checksums)
-        status = TV_FAIL(error, DATA_LOSS, "a frame whose header checksum and payload aren't its last fields");
     if (status == TROVE_OK)
         status = begin_frame(conn, message, error);
     if (status == TROVE_OK) {
