@@ -83,7 +83,8 @@ _Static_assert(TV_BUCKETS_MAX *(2 + 2 + TV_BUCKET_BYTES_MAX + 3 * 11) <= TV_MESS
                "all buckets fit an answer: tag and length of each, its name with its own, three numbers of up to ten bytes");
 _Static_assert(TV_BLOCK_SUMS_LIMIT_MAX * 8 <= TV_MESSAGE_BYTES_MAX / 2, "an answer full of checksums fits a message");
 _Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
-_Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES, "a header fits the staging area");
+_Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES,
+               "a header and the payload's tag fit the staging area");
 _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,
                "an open with the largest metadata fits a header");
 _Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on block boundaries");

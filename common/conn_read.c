@@ -153,10 +153,17 @@ static trove_status check_header(struct tv_reader *reader, const uint8_t *header
     return TROVE_OK;
 }
 
+static trove_status header_too_large(const struct tv_reader *reader, trove_error *error) {
+    return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
+                   (unsigned long long)reader->header_bytes_max);
+}
+
 /* Unpacks the header, asks where the payload goes. */
 static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, trove_error *error) {
     struct tv_reader *reader = &conn->reader;
     trove_status status = check_header(reader, header, error);
+    if (status == TROVE_OK && reader->layout.header_bytes > reader->header_bytes_max)
+        status = header_too_large(reader, error);
     if (status == TROVE_OK && reader->layout.payload_bytes > reader->payload_bytes_max)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "a payload of %llu bytes; at most %llu were agreed on",
                          (unsigned long long)reader->layout.payload_bytes, (unsigned long long)reader->payload_bytes_max);
@@ -223,9 +230,8 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
         TV_FAIL(&why, DATA_LOSS, "its checksum and its payload aren't its last fields");
         return unreadable(reader, &why, error);
     case TV_SCAN_MORE:
-        if (have >= reader->header_bytes_max || have == reader->message_bytes) {
-            TV_FAIL(&why, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
-                    (unsigned long long)reader->header_bytes_max);
+        if (have >= reader->header_bytes_max + TV_FRAME_TAIL_BYTES_MAX || have == reader->message_bytes) {
+            header_too_large(reader, &why);
             return unreadable(reader, &why, error);
         }
         reader->staging_limit = TV_STAGING_BYTES;
@@ -234,9 +240,6 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
     case TV_SCAN_OK:
         break;
     }
-    if (reader->layout.payload_at > reader->header_bytes_max)
-        return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
-                       (unsigned long long)reader->header_bytes_max);
     trove_status status = begin_frame(conn, at, error);
     reader->begin += reader->layout.payload_at;
     reader->state = TV_READ_PAYLOAD;

@@ -112,7 +112,7 @@ static bool field_fits(const struct field *field, uint64_t message_bytes) {
 }
 
 static trove_status header_too_large(trove_error *error) {
-    return TV_FAIL(error, INVALID_ARGUMENT, "the frame's header is larger than %d bytes", (int)TV_HEADER_BYTES_MAX);
+    return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %d bytes", (int)TV_HEADER_BYTES_MAX);
 }
 
 /* ---- scanning ------------------------------------------------------------------------------------------------------------- */

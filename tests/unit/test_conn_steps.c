@@ -42,20 +42,26 @@ static void on_closed(void *context, const trove_error *why) {
 
 static const struct tv_conn_handler handler = {.payload = on_payload, .frame = on_frame, .closed = on_closed};
 
-/* Greeted and established; nothing is under way but a receive. Checksums are from the second frame on, as behind a welcome. */
-static void rig_open(bool checksums) {
-    rig = (struct rig){.checksums = checksums};
+/* The SP greetings have been exchanged; nothing is under way but a receive. */
+static void rig_connect(void) {
+    static const uint8_t greeting[] = {0, 'S', 'P', 0, 0, 16, 0, 0};
+    const struct tv_conn_options options = {.payload_bytes_max = PAYLOAD_MAX, .keepalive_ms = 1000};
+    rig = (struct rig){.frames = 0};
     unit_transport_init(&rig.transport);
-    const struct tv_conn_options options = {.payload_bytes_max = 0, .keepalive_ms = 1000};
     assert_int_equal(tv_conn_create(&rig.transport.base, &handler, &rig, &options, &rig.conn, NULL), TROVE_OK);
     tv_conn_start(rig.conn);
-    static const uint8_t greeting[] = {0, 'S', 'P', 0, 0, 16, 0, 0};
-    assert_int_equal(unit_transport_feed(&rig.transport, greeting, sizeof greeting), sizeof greeting);
-    tv_conn_establish(rig.conn, PAYLOAD_MAX, 1000, checksums);
     unit_transport_take_all(&rig.transport);
     assert_memory_equal(rig.transport.sent, greeting, sizeof greeting);
     rig.transport.sent_read = rig.transport.sent_bytes;
     rig.transport.sends = 0;
+    assert_int_equal(unit_transport_feed(&rig.transport, greeting, sizeof greeting), sizeof greeting);
+}
+
+/* And welcomed. Checksums are from the second frame on, as behind a welcome. */
+static void rig_open(bool checksums) {
+    rig_connect();
+    rig.checksums = checksums;
+    tv_conn_establish(rig.conn, PAYLOAD_MAX, 1000, checksums);
 }
 
 static void rig_close(void) {
@@ -269,11 +275,53 @@ static void damage_is_told_from_mistakes(void **state) {
         }
 }
 
+/* ---- the greeting's limits ---- */
+
+/* Before the welcome a header may have 4 KiB, wherever its payload lies. */
+static void headers_are_small_before_the_welcome(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t header_bytes;
+        bool shuffled;
+        trove_status status;
+    } rows[] = {
+        {"all that is allowed", TV_HEADER_BYTES_GREETING, false, TROVE_OK},
+        {"one byte more", TV_HEADER_BYTES_GREETING + 1, false, TROVE_INVALID_ARGUMENT},
+        {"all that is allowed, behind the payload", TV_HEADER_BYTES_GREETING, true, TROVE_OK},
+        {"one byte more, behind the payload", TV_HEADER_BYTES_GREETING + 1, true, TROVE_INVALID_ARGUMENT},
+    };
+    static uint8_t bytes[2 * TV_HEADER_BYTES_GREETING];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].name);
+        rig_connect();
+        size_t unknown_bytes = rows[i].header_bytes - 6; /* behind a body, a tag of two octets and a length of two */
+        uint64_t length = htobe64(rows[i].header_bytes + 4);
+        uint8_t *at = bytes;
+        memset(bytes, 0, sizeof bytes);
+        memcpy(at, &length, sizeof length);
+        at += sizeof length;
+        if (rows[i].shuffled)
+            memcpy(at, "\xFA\x7F\x01z", 4), at += 4; /* a payload of one byte */
+        memcpy(at, "\x2A\x00\xC2\x3E", 4);           /* a pong; field 1000 */
+        at[4] = (uint8_t)(unknown_bytes | 0x80);
+        at[5] = (uint8_t)(unknown_bytes >> 7);
+        at += 6 + unknown_bytes;
+        if (!rows[i].shuffled)
+            memcpy(at, "\xFA\x7F\x01z", 4), at += 4;
+        feed(bytes, (size_t)(at - bytes));
+        assert_int_equal(rig.frames, rows[i].status == TROVE_OK);
+        if (rows[i].status != TROVE_OK)
+            expect_go_away(rows[i].status, "header");
+        rig_close();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_to_pings_are_held_together),  cmocka_unit_test(small_frames_go_out_together),
         cmocka_unit_test(frames_of_any_size_keep_their_order), cmocka_unit_test(what_is_held_has_a_ceiling),
-        cmocka_unit_test(damage_is_told_from_mistakes),
+        cmocka_unit_test(damage_is_told_from_mistakes),        cmocka_unit_test(headers_are_small_before_the_welcome),
     };
     return cmocka_run_group_tests_name("conn_steps", tests, NULL, NULL);
 }

@@ -244,7 +244,7 @@ static void bounds_the_header(void **state) {
         if (extra <= 0)
             assert_int_equal(tv_frame_scan(bytes, total, total, &layout, &error), TV_SCAN_OK);
         else
-            assert_non_null(strstr(error.message, "larger than 32768 bytes"));
+            assert_non_null(strstr(error.message, "more than 32768 bytes"));
     }
     free(bytes);
 }
