@@ -44,10 +44,8 @@ trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv
 }
 
 void tv_conn_start(struct tv_conn *conn) {
-    uint64_t now_ns = tv_now_ns();
-    atomic_store_explicit(&conn->heard_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&conn->heard_ns, tv_now_ns(), memory_order_relaxed);
     pthread_mutex_lock(&conn->lock);
-    conn->phase_since_ns = now_ns;
     conn->receiving = true;
     if (!conn->transport->no_greeting)
         tv_writer_push_raw(conn, tv_sp_greeting, sizeof tv_sp_greeting);
@@ -79,6 +77,26 @@ void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_
     pthread_mutex_unlock(&conn->lock);
 }
 
+/* ---- phases ---- */
+
+#define TO(phase) (1u << TV_CONN_##phase)
+
+/* Which phases one leads to; the diagram is in conn_internal.h. */
+static const unsigned moves[TV_CONN_PHASE_COUNT] = {
+    [TV_CONN_OPEN] = TO(FLUSHING) | TO(CLOSING),
+    [TV_CONN_FLUSHING] = TO(LINGERING) | TO(CLOSING),
+    [TV_CONN_LINGERING] = TO(CLOSING),
+    [TV_CONN_CLOSING] = TO(CLOSED),
+    [TV_CONN_CLOSED] = 0,
+};
+
+void tv_conn_move(struct tv_conn *conn, enum tv_conn_phase phase) {
+    TV_ASSERT(moves[conn->phase] & 1u << phase);
+    TV_ASSERT(phase != TV_CONN_CLOSED || (!conn->receiving && !conn->sending && conn->submitting == 0));
+    conn->phase = phase;
+    conn->phase_since_ns = tv_now_ns();
+}
+
 /* ---- submissions and closing ---- */
 
 /* Whether nothing uses the connection any more, a submission's way back included: then the caller, and nobody else ever, must call
@@ -95,8 +113,8 @@ static bool last_locked(struct tv_conn *conn) {
 static void closed(struct tv_conn *conn) {
     tv_writer_drop_flows(conn);
     pthread_mutex_lock(&conn->lock);
-    conn->phase = TV_CONN_CLOSED;
     conn->sending = false;
+    tv_conn_move(conn, TV_CONN_CLOSED);
     trove_error why = conn->reason;
     pthread_mutex_unlock(&conn->lock);
     conn->handler->closed(conn->context, &why);
@@ -131,7 +149,7 @@ bool tv_conn_begin_closing(struct tv_conn *conn, const trove_error *why) {
         return false;
     if (conn->phase == TV_CONN_OPEN)
         conn->reason = *why;
-    conn->phase = TV_CONN_CLOSING;
+    tv_conn_move(conn, TV_CONN_CLOSING);
     if (conn->parked) {
         conn->parked = false;
         conn->receiving = false;
@@ -171,8 +189,7 @@ void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason) {
     pthread_mutex_lock(&conn->lock);
     bool first = conn->phase == TV_CONN_OPEN;
     if (first) {
-        conn->phase = TV_CONN_FLUSHING;
-        conn->phase_since_ns = tv_now_ns();
+        tv_conn_move(conn, TV_CONN_FLUSHING);
         conn->reason = *reason;
         if (reason->status != TROVE_OK)
             (void)push_go_away(conn, reason); /* without memory the peer learns less */

@@ -30,6 +30,7 @@ enum tv_conn_phase {
     TV_CONN_LINGERING,
     TV_CONN_CLOSING,
     TV_CONN_CLOSED,
+    TV_CONN_PHASE_COUNT
 };
 
 enum tv_read_state {
@@ -149,6 +150,8 @@ struct tv_conn {
 
 /* conn.c */
 extern const uint8_t tv_sp_greeting[TV_GREETING_BYTES];
+/* The one place where the phase changes. Under the lock. */
+void tv_conn_move(struct tv_conn *conn, enum tv_conn_phase phase);
 /* Goes to CLOSING. Under the lock; returns true if the caller must close the transport after unlocking. */
 bool tv_conn_begin_closing(struct tv_conn *conn, const trove_error *why);
 /* After a half has stopped: calls `closed` when both have. No lock. */

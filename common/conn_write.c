@@ -432,8 +432,7 @@ static bool rest(struct tv_conn *conn) {
         conn->sending = false;
         conn->sent_since_ns = 0;
         if (conn->phase == TV_CONN_FLUSHING && conn->reason.status != TROVE_OK) {
-            conn->phase = TV_CONN_LINGERING;
-            conn->phase_since_ns = tv_now_ns();
+            tv_conn_move(conn, TV_CONN_LINGERING);
         } else if (conn->phase == TV_CONN_FLUSHING) {
             close = tv_conn_begin_closing(conn, &conn->reason);
         }
