@@ -28,6 +28,7 @@ trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv
     conn->payload_bytes_max = options->payload_bytes_max;
     conn->keepalive_ms = options->keepalive_ms;
     conn->reader.payload_bytes_max = options->payload_bytes_max;
+    atomic_init(&conn->open, true);
     atomic_init(&conn->heard_ns, tv_now_ns()); /* the owner's timer may look before the start */
     transport_move->context = conn;
     transport_move->on_received = tv_reader_received;
@@ -95,6 +96,7 @@ void tv_conn_move(struct tv_conn *conn, enum tv_conn_phase phase) {
     TV_ASSERT(phase != TV_CONN_CLOSED || (!conn->receiving && !conn->sending && conn->submitting == 0));
     conn->phase = phase;
     conn->phase_since_ns = tv_now_ns();
+    atomic_store_explicit(&conn->open, phase == TV_CONN_OPEN, memory_order_relaxed);
 }
 
 /* ---- submissions and closing ---- */

@@ -139,6 +139,7 @@ struct tv_conn {
     struct tv_writer writer;
 
     /* atomic */
+    atomic_bool open;          /* the phase is OPEN: what comes is handled. Written under the lock */
     _Atomic uint64_t heard_ns; /* when the last byte came */
     struct {
         _Atomic uint64_t frames_sent, frames_received, bytes_sent, bytes_received;

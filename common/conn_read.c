@@ -371,26 +371,36 @@ static trove_status parse_step(struct tv_conn *conn, bool *more, trove_error *er
     return TROVE_OK;
 }
 
+static bool is_open(const struct tv_conn *conn) {
+    return atomic_load_explicit(&conn->open, memory_order_relaxed);
+}
+
+/* From now on bytes are only counted, and may come in the midst of anything. */
+static void forget(struct tv_reader *reader) {
+    reader->state = TV_READ_PREFIX;
+    reader->begin = reader->end = 0;
+    reader->staging_limit = TV_STAGING_BYTES;
+}
+
+/* Another thread, or a handler function, may end the connection at any frame. */
 static void parse(struct tv_conn *conn) {
-    trove_error error = {TROVE_OK, ""};
+    trove_error error;
+    trove_status status = TROVE_OK;
     bool more = false;
-    while (!more && parse_step(conn, &more, &error) == TROVE_OK)
-        continue;
-    if (more)
+    while (status == TROVE_OK && !more && is_open(conn))
+        status = parse_step(conn, &more, &error);
+    if (status == TROVE_OK && more)
         return;
-    /* What was begun has no place to go to any more: the next bytes are only counted. */
-    conn->reader.state = TV_READ_PREFIX;
-    conn->reader.begin = conn->reader.end = 0;
-    tv_conn_shutdown(conn, &error);
+    forget(&conn->reader);
+    if (status != TROVE_OK)
+        tv_conn_shutdown(conn, &error);
 }
 
 /* ---- the loop ---- */
 
 /* While it lingers, a connection only counts what comes. Returns true when it has had enough. */
 static bool discard(struct tv_conn *conn, size_t bytes) {
-    conn->reader.begin = conn->reader.end = 0;
-    conn->reader.state = TV_READ_PREFIX;
-    conn->reader.staging_limit = TV_STAGING_BYTES;
+    forget(&conn->reader);
     pthread_mutex_lock(&conn->lock);
     conn->lingered_bytes += bytes;
     bool enough = conn->lingered_bytes > TV_LINGER_BYTES_MAX;
@@ -422,13 +432,10 @@ static bool park(struct tv_conn *conn) {
 void tv_reader_received(void *context, trove_status status, size_t bytes) {
     struct tv_conn *conn = context;
     trove_error lost = {TROVE_UNAVAILABLE, "the peer has closed the connection"};
-    pthread_mutex_lock(&conn->lock);
-    bool open = conn->phase == TV_CONN_OPEN;
-    pthread_mutex_unlock(&conn->lock);
     if (status == TROVE_OK) {
         atomic_store_explicit(&conn->heard_ns, tv_now_ns(), memory_order_relaxed);
         TV_COUNT(conn, bytes_received, bytes);
-        if (open) {
+        if (is_open(conn)) {
             account(&conn->reader, bytes);
             handle_batch(conn);
         } else if (discard(conn, bytes)) {

@@ -10,11 +10,14 @@ struct rig {
     struct tv_conn *conn;
     bool checksums;
     unsigned frames; /* handed to the owner */
+    unsigned end_at; /* who ends the connection with this one */
+    bool end_by_abort;
     unsigned closed; /* calls */
     trove_error why;
 };
 
 static struct rig rig;
+static const trove_error ended = {TROVE_UNAVAILABLE, "ended by the owner"};
 
 static void on_payload(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
     (void)context;
@@ -31,6 +34,10 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     (void)payload_bytes;
     (void)error;
     self->frames++;
+    if (self->frames == self->end_at && self->end_by_abort)
+        tv_conn_abort(self->conn, &ended);
+    else if (self->frames == self->end_at)
+        tv_conn_shutdown(self->conn, &ended);
     return TROVE_OK;
 }
 
@@ -317,11 +324,40 @@ static void headers_are_small_before_the_welcome(void **state) {
     }
 }
 
+/* ---- the end ---- */
+
+/* Of ten frames that one read has brought, none is handled after the connection was ended. */
+static void what_comes_after_the_end_is_not_handled(void **state) {
+    (void)state;
+    for (int by_abort = 0; by_abort <= 1; by_abort++) {
+        static const char pong[] = "\0\0\0\0\0\0\0\4\x08\x07\x2A";
+        char ten[10 * sizeof pong];
+        rig_open(false);
+        for (size_t i = 0; i < 10; i++)
+            memcpy(ten + i * sizeof pong, pong, sizeof pong);
+        rig.end_at = 3;
+        rig.end_by_abort = by_abort;
+        feed(ten, sizeof ten);
+        assert_int_equal(rig.frames, 3);
+        if (!by_abort) {
+            expect_go_away(TROVE_UNAVAILABLE, "by the owner");
+            feed(ten + 5, sizeof ten - 5); /* what lingers needn't begin where a frame does */
+            assert_int_equal(rig.frames, 3);
+        }
+        rig_close();
+        assert_int_equal(rig.why.status, TROVE_UNAVAILABLE);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_to_pings_are_held_together),  cmocka_unit_test(small_frames_go_out_together),
-        cmocka_unit_test(frames_of_any_size_keep_their_order), cmocka_unit_test(what_is_held_has_a_ceiling),
-        cmocka_unit_test(damage_is_told_from_mistakes),        cmocka_unit_test(headers_are_small_before_the_welcome),
+        cmocka_unit_test(answers_to_pings_are_held_together),
+        cmocka_unit_test(small_frames_go_out_together),
+        cmocka_unit_test(frames_of_any_size_keep_their_order),
+        cmocka_unit_test(what_is_held_has_a_ceiling),
+        cmocka_unit_test(damage_is_told_from_mistakes),
+        cmocka_unit_test(headers_are_small_before_the_welcome),
+        cmocka_unit_test(what_comes_after_the_end_is_not_handled),
     };
     return cmocka_run_group_tests_name("conn_steps", tests, NULL, NULL);
 }
