@@ -93,6 +93,7 @@ static const unsigned moves[TV_CONN_PHASE_COUNT] = {
 
 void tv_conn_move(struct tv_conn *conn, enum tv_conn_phase phase) {
     TV_ASSERT(moves[conn->phase] & 1u << phase);
+    TV_ASSERT(!conn->parked || (conn->receiving && conn->sending));
     TV_ASSERT(phase != TV_CONN_CLOSED || (!conn->receiving && !conn->sending && conn->submitting == 0));
     conn->phase = phase;
     conn->phase_since_ns = tv_now_ns();

@@ -420,10 +420,11 @@ static void handle_batch(struct tv_conn *conn) {
     tv_writer_kick(conn);
 }
 
-/* Whether to stop reading until the peer has taken more of what was answered. */
+/* Whether to stop reading until the peer has taken more of what was answered. Only while something is being sent: its coming back
+ * is what leads on, to the end too. */
 static bool park(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
-    bool stop = conn->phase == TV_CONN_OPEN && conn->writer.unsent_bytes > TV_UNSENT_BYTES_MAX;
+    bool stop = conn->phase == TV_CONN_OPEN && conn->sending && conn->writer.unsent_bytes > TV_UNSENT_BYTES_MAX;
     conn->parked = stop;
     pthread_mutex_unlock(&conn->lock);
     return stop;

@@ -429,6 +429,7 @@ static bool rest(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
     bool stays = has_work(conn);
     if (!stays) {
+        TV_ASSERT(!conn->parked); /* or much would be unsent */
         conn->sending = false;
         conn->sent_since_ns = 0;
         if (conn->phase == TV_CONN_FLUSHING && conn->reason.status != TROVE_OK) {

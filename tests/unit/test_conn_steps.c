@@ -1,9 +1,25 @@
 /* test_conn_steps.c - a connection step by step: what it holds for a peer that doesn't read, and in what order things end. The
- * transport does each step when the test says so; there are no threads, and no time passes.
+ * transport does each step when the test says so; there are no threads, and no time passes. What threads could do to each other is done
+ * between any two locks.
  */
 #include "unit_transport.h"
 
+#include <pthread.h>
+
 #define PAYLOAD_MAX TV_PAYLOAD_BYTES_MAX
+
+/* What another thread does at the very moment before the n-th lock is taken. */
+static void (*meanwhile)(void);
+static unsigned locks_until_meanwhile;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
+    if (locks_until_meanwhile > 0 && --locks_until_meanwhile == 0)
+        meanwhile();
+    return __real_pthread_mutex_lock(mutex);
+}
 
 struct rig {
     struct unit_transport transport;
@@ -349,6 +365,52 @@ static void what_comes_after_the_end_is_not_handled(void **state) {
     }
 }
 
+static void queue_much(void) {
+    static uint8_t payload[TV_MESSAGE_BYTES_MAX];
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    frame.body_case = TV_BODY(STATUS);
+    frame.status = &status;
+    for (unsigned i = 0; i < 20; i++) /* 5 MiB: more than a connection goes on reading with */
+        assert_int_equal(tv_conn_queue(rig.conn, &frame, payload, sizeof payload, NULL), TROVE_OK);
+}
+
+static void flush(void) {
+    tv_conn_flush(rig.conn);
+}
+
+static void abort_it(void) {
+    tv_conn_abort(rig.conn, &ended);
+}
+
+static void shut_it_down(void) {
+    tv_conn_shutdown(rig.conn, &ended);
+}
+
+/* Whatever happens at whatever moment of a receive and a send: `closed` is called once, when both have come back. */
+static void it_is_closed_once_whatever_happens_meanwhile(void **state) {
+    (void)state;
+    static void (*const happens[])(void) = {queue_much, flush, abort_it, shut_it_down};
+    unsigned moments = 0;
+    for (size_t i = 0; i < sizeof happens / sizeof happens[0]; i++)
+        for (int sending = 0; sending <= 1; sending++)
+            for (unsigned n = 1, left = 0; left == 0; n++) {
+                rig_open(false);
+                if (sending)
+                    queue_much();
+                meanwhile = happens[i];
+                locks_until_meanwhile = n;
+                (void)unit_transport_feed(&rig.transport, "\0\0\0\0\0\0\0\4\x08\x07\x2A\x00", 12);
+                if (rig.transport.send_count > 0 && !rig.transport.closed)
+                    unit_transport_take(&rig.transport, SIZE_MAX);
+                left = locks_until_meanwhile; /* the moment didn't come any more */
+                locks_until_meanwhile = 0;
+                moments += left == 0;
+                rig_close();
+            }
+    assert_true(moments > 50);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_to_pings_are_held_together),
@@ -358,6 +420,7 @@ int main(void) {
         cmocka_unit_test(damage_is_told_from_mistakes),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
+        cmocka_unit_test(it_is_closed_once_whatever_happens_meanwhile),
     };
     return cmocka_run_group_tests_name("conn_steps", tests, NULL, NULL);
 }
