@@ -122,11 +122,11 @@ void tvc_spill_abandon(trove_stream *stream) {
     if (spill->overflow == NULL)
         return;
     spill->stale_chunks += spill->waiting.chunks - (spill->moving ? 1 : 0);
+    spill->moving = false; /* what the drainer may still have in its hands was one of these: it is counted once */
     spill->abandoned.chunks += spill->waiting.chunks;
     spill->abandoned.bytes += spill->waiting.bytes;
     spill->waiting = (struct tvc_sum){0};
     spill->final = false;
-    spill->generation++;
     tvc_spill_wake(stream);
 }
 
@@ -192,17 +192,14 @@ static trove_status pop(trove_stream *stream, struct tvc_chunk *chunk, uint64_t 
     return TROVE_OK;
 }
 
-/* Puts what was taken out into the window, unless it was given up meanwhile. Under the lock. True: the chunk is the window's. */
-static bool enter_window(trove_stream *stream, struct tvc_chunk *chunk, uint64_t generation, bool *demand) {
+/* Puts what was taken out into the window. Under the lock. */
+static void enter_window(trove_stream *stream, struct tvc_chunk *chunk, bool *demand) {
     struct tvc_spill *spill = &stream->upload.spill;
-    if (tv_stream_state_terminal(stream->state) || generation != spill->generation)
-        return false;
     spill->waiting.chunks--;
     spill->waiting.bytes -= chunk->wire.bytes;
     spill->moved_chunks++;
     *demand = tvc_upload_push(stream, &chunk->wire) || *demand;
     pthread_cond_broadcast(&stream->changed);
-    return true;
 }
 
 /* Under the lock, which is let go of meanwhile. False: there is nothing more to be done for now. */
@@ -212,7 +209,6 @@ static bool move_oldest(trove_stream *stream, bool *demand) {
     struct tvc_chunk *chunk = get_chunk(stream);
     if (chunk == NULL)
         return false;
-    uint64_t generation = spill->generation;
     uint64_t offset = stream->upload.sender.next_offset; /* nobody else pushes while something waits */
     spill->moving = true;
     pthread_mutex_unlock(lock);
@@ -221,8 +217,11 @@ static bool move_oldest(trove_stream *stream, bool *demand) {
     if (status != TROVE_OK)
         tvc_stream_break(stream, &why);
     pthread_mutex_lock(lock);
+    bool wanted = spill->moving; /* else it was given up meanwhile */
     spill->moving = false;
-    if (status != TROVE_OK || !enter_window(stream, chunk, generation, demand))
+    if (status == TROVE_OK && wanted)
+        enter_window(stream, chunk, demand);
+    else
         tv_chunk_release(&chunk->wire);
     return status == TROVE_OK;
 }

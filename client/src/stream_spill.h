@@ -39,11 +39,10 @@ struct tvc_spill {
     struct tvc_sum waiting; /* the chunk that the drainer has in its hands included */
     struct tvc_sum abandoned;
     uint64_t stale_chunks; /* the oldest ones in the overflow: given up */
-    uint64_t generation;   /* counts how often that happened */
     uint64_t moved_chunks; /* that have left it for the window */
     bool final;            /* the last chunk is, or was, in here */
     bool pushing;
-    bool moving; /* the drainer has taken a chunk out, or is about to */
+    bool moving; /* the drainer has taken one of those that wait out, or is about to */
 };
 
 /* Before the stream is opened: makes the overflow, if its backpressure asks for one. Errors: RESOURCE_EXHAUSTED. */

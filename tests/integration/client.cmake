@@ -4,6 +4,7 @@ if(NOT TARGET trove_test_support)
 endif()
 
 foreach(test objects streams two_way lossy buffer modes hooks metrics pools server_pools bandwidth memory failures damage)
+foreach(test objects streams lossy buffer slow_disk modes hooks metrics pools server_pools bandwidth memory failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c)
     target_link_libraries(${program} PRIVATE trove_client trove_test_support trove_flags)
