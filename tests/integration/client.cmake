@@ -3,8 +3,8 @@ if(NOT TARGET trove_test_support)
     add_subdirectory(${CMAKE_CURRENT_LIST_DIR}/../support ${CMAKE_CURRENT_BINARY_DIR}/support)
 endif()
 
-foreach(test objects streams two_way lossy buffer modes hooks metrics pools server_pools bandwidth memory failures damage)
-foreach(test objects streams lossy buffer slow_disk modes hooks metrics pools server_pools bandwidth memory failures damage)
+foreach(test objects files streams two_way lossy buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
+        failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c)
     target_link_libraries(${program} PRIVATE trove_client trove_test_support trove_flags)

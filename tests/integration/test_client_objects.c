@@ -1,5 +1,5 @@
-/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, sources and targets, names, lists, many at
- * once. */
+/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, ranges, names, lists, many at once. (From and to files
+ * and pipes: test_client_files.c.) */
 #include "client_test.h"
 
 #include <fcntl.h>
@@ -8,41 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const size_t sizes[] = {0, 1, 4095, 65535, 65536, 65537, 262144, 1 * MIB - 1, 1 * MIB, 1 * MIB + 1, 5 * MIB + 4321};
 #define SIZE_COUNT (sizeof sizes / sizeof sizes[0])
-
-static void path_in_folder(const struct client_test *test, const char *name, char path[512]) {
-    snprintf(path, 512, "%s/%s", troved_folder(test->server), name);
-}
-
-static void write_file(const char *path, const uint8_t *bytes, size_t size) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (size > 0) {
-        ssize_t step = write(fd, bytes, size);
-        assert_true(step > 0);
-        bytes += step;
-        size -= (size_t)step;
-    }
-    assert_int_equal(close(fd), 0);
-}
-
-static void check_file(const char *path, const uint8_t *bytes, size_t size) {
-    struct stat found;
-    assert_int_equal(stat(path, &found), 0);
-    assert_int_equal(found.st_size, size);
-    assert_int_equal(found.st_mode & 0777, 0600);
-    uint8_t *got = malloc(size + 1);
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    assert_int_equal(fread(got, 1, size + 1, file), size);
-    assert_true(memcmp(got, bytes, size) == 0);
-    fclose(file);
-    free(got);
-}
 
 /* ---- sizes ---- */
 
@@ -66,155 +35,6 @@ static void test_memory(void **state) {
             check_object(test, "memory", test->bytes, sizes[i]);
         }
     }
-}
-
-static void test_file(void **state) {
-    const struct client_test *test = *state;
-    char from[512];
-    char to[512];
-    path_in_folder(test, "from", from);
-    path_in_folder(test, "to", to);
-    for (size_t i = 0; i < SIZE_COUNT; i++) {
-        trove_error error;
-        write_file(from, test->bytes, sizes[i]);
-        CHECK_OK(trove_put_file(test->client, BUCKET, "file", from, NULL, NULL, &error), &error);
-        check_object(test, "file", test->bytes, sizes[i]);
-        CHECK_OK(trove_get_file(test->client, BUCKET, "file", to, NULL, NULL, &error), &error);
-        check_file(to, test->bytes, sizes[i]);
-    }
-    unlink(from);
-    unlink(to);
-}
-
-struct feeder {
-    int fd;
-    const uint8_t *bytes;
-    size_t size;
-};
-
-/* Odd portions, with a rest now and then, as pipes give them. */
-static void *feed(void *argument) {
-    struct feeder *feeder = argument;
-    for (size_t at = 0; at < feeder->size;) {
-        size_t portion = 1 + at % 77777;
-        if (portion > feeder->size - at)
-            portion = feeder->size - at;
-        ssize_t step = write(feeder->fd, feeder->bytes + at, portion);
-        if (step <= 0)
-            break;
-        at += (size_t)step;
-    }
-    close(feeder->fd);
-    return NULL;
-}
-
-static void *drain(void *argument) {
-    struct feeder *feeder = argument;
-    uint8_t *got = malloc(feeder->size + 1);
-    size_t have = 0;
-    ssize_t step;
-    while ((step = read(feeder->fd, got + have, feeder->size + 1 - have)) > 0)
-        have += (size_t)step;
-    bool same = have == feeder->size && memcmp(got, feeder->bytes, have) == 0;
-    free(got);
-    close(feeder->fd);
-    return same ? feeder : NULL;
-}
-
-static void test_pipe(void **state) {
-    const struct client_test *test = *state;
-    for (size_t i = 0; i < SIZE_COUNT; i++) {
-        int up[2];
-        int down[2];
-        pthread_t thread;
-        trove_error error;
-        void *same = NULL;
-        assert_int_equal(pipe(up), 0);
-        assert_int_equal(pipe(down), 0);
-        struct feeder feeder = {up[1], test->bytes, sizes[i]};
-        pthread_create(&thread, NULL, feed, &feeder);
-        CHECK_OK(trove_put_fd(test->client, BUCKET, "pipe", up[0], NULL, NULL, &error), &error);
-        pthread_join(thread, NULL);
-        check_object(test, "pipe", test->bytes, sizes[i]);
-        struct feeder drainer = {down[0], test->bytes, sizes[i]};
-        pthread_create(&thread, NULL, drain, &drainer);
-        CHECK_OK(trove_get_fd(test->client, BUCKET, "pipe", down[1], NULL, NULL, &error), &error);
-        close(down[1]);
-        close(up[0]);
-        pthread_join(thread, &same);
-        assert_non_null(same);
-    }
-}
-
-/* ---- sources that misbehave ---- */
-
-struct resizer {
-    const char *path;
-    off_t size;
-    int done;
-};
-
-/* The first progress comes while most of the file hasn't been read. */
-static void resize(void *context, const trove_chunk_ack *ack) {
-    struct resizer *resizer = context;
-    (void)ack;
-    if (resizer->done++ == 0)
-        assert_int_equal(truncate(resizer->path, resizer->size), 0);
-}
-
-static void put_resized(const struct client_test *test, off_t size, const char *how) {
-    char path[512];
-    trove_stream_options options;
-    trove_error error;
-    trove_object_info *info = NULL;
-    path_in_folder(test, "resized", path);
-    struct resizer resizer = {.path = path, .size = size};
-    write_file(path, test->bytes, 20 * MIB);
-    trove_stream_options_init(&options);
-    options.chunk_bytes = 64 * KIB;
-    options.channel_chunks = 2;
-    options.hooks.on_chunk = resize;
-    options.hooks.context = &resizer;
-    CHECK_FAILS(trove_put_file(test->client, BUCKET, "resized", path, &options, NULL, &error), ABORTED, how, &error);
-    CHECK_FAILS(trove_object_head(test->client, BUCKET, "resized", 0, &info, &error), NOT_FOUND, "resized", &error);
-    unlink(path);
-}
-
-static void test_resized_file(void **state) {
-    put_resized(*state, 19 * (off_t)MIB, "shrank");
-    put_resized(*state, 21 * (off_t)MIB, "grew");
-}
-
-static void test_odd_sources(void **state) {
-    const struct client_test *test = *state;
-    trove_error error;
-    trove_object_info *info = NULL;
-    CHECK_OK(trove_put_file(test->client, BUCKET, "proc", "/proc/self/status", NULL, &info, &error), &error);
-    assert_true(info->size > 100); /* such files say that they are empty */
-    trove_object_info_free(info);
-    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/", NULL, NULL, &error), INVALID_ARGUMENT, "directory", &error);
-    CHECK_FAILS(trove_put_file(test->client, BUCKET, "x", "/no/such/file", NULL, NULL, &error), NOT_FOUND, "/no/such/file",
-                &error);
-    CHECK_FAILS(trove_put_fd(test->client, BUCKET, "x", -1, NULL, NULL, &error), INTERNAL, "descriptor -1", &error);
-    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/dev/null", NULL, NULL, &error), INVALID_ARGUMENT, "/dev/null",
-                &error);
-    CHECK_FAILS(trove_get_file(test->client, BUCKET, "proc", "/no/such/folder/file", NULL, NULL, &error), NOT_FOUND, "/no/such",
-                &error);
-}
-
-/* A file that can't be got leaves the old one as it was, and nothing beside it. */
-static void test_failed_get(void **state) {
-    const struct client_test *test = *state;
-    char path[512];
-    trove_error error;
-    path_in_folder(test, "kept", path);
-    write_file(path, test->bytes, 1000);
-    CHECK_FAILS(trove_get_file(test->client, BUCKET, "missing", path, NULL, NULL, &error), NOT_FOUND, "missing", &error);
-    check_file(path, test->bytes, 1000);
-    char command[1024];
-    snprintf(command, sizeof command, "test -z \"$(find %s -name '*.part')\"", troved_folder(test->server));
-    assert_int_equal(system(command), 0);
-    unlink(path);
 }
 
 static void test_silent_pipe(void **state) {
@@ -601,23 +421,12 @@ static void test_async_from_done(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_resized_file),
-        cmocka_unit_test(test_odd_sources),
-        cmocka_unit_test(test_failed_get),
-        cmocka_unit_test(test_silent_pipe),
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_description),
-        cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_conditions_that_make_no_sense),
-        cmocka_unit_test(test_no_gaps),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_async),
-        cmocka_unit_test(test_async_from_done),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_silent_pipe),
+        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_description),
+        cmocka_unit_test(test_conditions), cmocka_unit_test(test_conditions_that_make_no_sense),
+        cmocka_unit_test(test_no_gaps),    cmocka_unit_test(test_list),
+        cmocka_unit_test(test_buckets),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_async),      cmocka_unit_test(test_async_from_done),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
