@@ -189,7 +189,9 @@ static trove_status put_source(const struct tvc_transfer *transfer, struct sourc
     trove_status status = read_head(transfer, source, error);
     if (status != TROVE_OK)
         return status;
-    if (source->head_is_all && tvc_transfer_in_one_flight(transfer, source->head_bytes)) {
+    /* What isn't goes by way of a stream, which says what is wrong. */
+    bool as_declared = source->size == TROVE_SIZE_UNKNOWN || source->size == source->head_bytes;
+    if (source->head_is_all && as_declared && tvc_transfer_in_one_flight(transfer, source->head_bytes)) {
         bool not_taken = false;
         status = tvc_put_small(transfer, source->head, source->head_bytes, info, &not_taken, error);
         if (!not_taken)

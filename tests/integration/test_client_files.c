@@ -194,11 +194,53 @@ static void test_failed_get(void **state) {
     unlink(path);
 }
 
+/* What was declared must come, whether there is so little that it would go up in one flight or not. */
+static void test_declared_size(void **state) {
+    const struct client_test *test = *state;
+    static const struct {
+        const char *name;
+        size_t declared;
+        size_t size;
+        trove_status status;
+        const char *said;
+    } rows[] = {
+        {"as declared", 100, 100, TROVE_OK, ""},
+        {"cut off", 100, 50, TROVE_FAILED_PRECONDITION, "50 bytes were written of the 100"},
+        {"nothing came", 1, 0, TROVE_FAILED_PRECONDITION, "0 bytes were written of the 1"},
+        {"more than declared", 50, 51, TROVE_INVALID_ARGUMENT, "more is written than the 50 bytes"},
+        {"large and cut off", 200000, 100000, TROVE_FAILED_PRECONDITION, "100000 bytes were written of the 200000"},
+        {"large after all", 100, 100000, TROVE_INVALID_ARGUMENT, "more is written than the 100 bytes"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_stream_options options;
+        trove_object_info *info = NULL;
+        trove_error error = {TROVE_OK, ""};
+        pthread_t thread;
+        int ends[2];
+        print_message("    %s\n", rows[i].name);
+        trove_stream_options_init(&options);
+        options.size = rows[i].declared;
+        assert_int_equal(pipe(ends), 0);
+        struct feeder feeder = {ends[1], test->bytes, rows[i].size};
+        pthread_create(&thread, NULL, feed, &feeder);
+        trove_status status = trove_put_fd(test->client, BUCKET, rows[i].name, ends[0], &options, NULL, &error);
+        pthread_join(thread, NULL);
+        close(ends[0]);
+        if (rows[i].status == TROVE_OK) {
+            CHECK_OK(status, &error);
+            check_object(test, rows[i].name, test->bytes, rows[i].size);
+        } else {
+            check_fails(status, rows[i].status, &error, rows[i].said, __FILE__, __LINE__);
+            CHECK_FAILS(trove_object_head(test->client, BUCKET, rows[i].name, 0, &info, &error), NOT_FOUND, "", &error);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),       cmocka_unit_test(test_resized_file),
-        cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),
+        cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get), cmocka_unit_test(test_declared_size),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
