@@ -89,23 +89,33 @@ static trove_status fill(const struct tvc_transfer *transfer, const trove_stream
     return status;
 }
 
-/* A full overflow isn't the end: whoever fills the descriptor waits then. */
-static trove_status write_patiently(const struct tvc_transfer *transfer, trove_stream *stream, struct tvc_chunk *chunk,
-                                    trove_error *error) {
-    uint64_t left;
+/* Waits until something has left the overflow, for as long as bytes move: a chunk may take longer than a step. */
+static trove_status wait_for_overflow(const struct tvc_transfer *transfer, trove_stream *stream, uint64_t *left,
+                                      trove_error *error) {
     uint64_t seen = tvc_transfer_moved(stream);
     trove_status status;
     do
-        status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), left, error);
     while (tvc_transfer_again(stream, status, &seen));
-    while (status == TROVE_RESOURCE_EXHAUSTED && stream->backpressure == TROVE_BACKPRESSURE_BUFFER) {
-        status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), &left, error);
-        if (status == TROVE_OK)
-            status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
-        else if (status == TROVE_RESOURCE_EXHAUSTED)
-            return status; /* the stream's own */
-    }
     return status;
+}
+
+/* A full overflow isn't the end: whoever fills the descriptor waits then. */
+static trove_status write_patiently(const struct tvc_transfer *transfer, trove_stream *stream, struct tvc_chunk *chunk,
+                                    trove_error *error) {
+    for (;;) {
+        uint64_t left;
+        uint64_t seen = tvc_transfer_moved(stream);
+        trove_status status;
+        do
+            status = tvc_upload_write(stream, chunk, tvc_transfer_deadline(transfer), NULL, error);
+        while (tvc_transfer_again(stream, status, &seen));
+        if (status != TROVE_RESOURCE_EXHAUSTED || stream->backpressure != TROVE_BACKPRESSURE_BUFFER)
+            return status;
+        status = wait_for_overflow(transfer, stream, &left, error);
+        if (status != TROVE_OK)
+            return status;
+    }
 }
 
 /* Waits for what is in the overflow, as long as it becomes less. */
@@ -113,7 +123,7 @@ static trove_status flush(const struct tvc_transfer *transfer, trove_stream *str
     uint64_t left = stream->backpressure == TROVE_BACKPRESSURE_BUFFER ? 1 : 0;
     trove_status status = TROVE_OK;
     while (status == TROVE_OK && left > 0)
-        status = tvc_spill_wait(stream, tvc_transfer_deadline(transfer), &left, error);
+        status = wait_for_overflow(transfer, stream, &left, error);
     return status;
 }
 

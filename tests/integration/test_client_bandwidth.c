@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Less by the burst and one piece; more by whatever the machine is doing. */
 static void check_time(uint64_t begun_ms, uint64_t bytes, uint64_t bytes_per_second) {
@@ -141,6 +142,32 @@ static void test_whole(void **state) {
     check_time(begun_ms, sizeof got, 40 * KIB);
     assert_int_equal(metrics.bytes_received, sizeof got);
     assert_true(memcmp(got, test->bytes, sizeof got) == 0);
+}
+
+static void *fill_pipe(void *argument) {
+    const int *fd = argument;
+    static const char bytes[3 * 256 * KIB];
+    assert_int_equal(write(*fd, bytes, sizeof bytes), sizeof bytes);
+    close(*fd);
+    return NULL;
+}
+
+/* The overflow is full, and the next chunk leaves it only after twice the timeout: bytes move all the time. */
+static void test_full_overflow(void **state) {
+    const struct client_test *test = *state;
+    trove_stream_options options = limited(256 * KIB);
+    trove_error error;
+    pthread_t thread;
+    int ends[2];
+    options.chunk_bytes = options.overflow_bytes = 256 * KIB;
+    options.channel_chunks = 1;
+    options.backpressure = TROVE_BACKPRESSURE_BUFFER;
+    options.timeout_ms = 500;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pthread_create(&thread, NULL, fill_pipe, &ends[1]), 0);
+    CHECK_OK(trove_put_fd(test->client, BUCKET, "whole", ends[0], &options, NULL, &error), &error);
+    pthread_join(thread, NULL);
+    close(ends[0]);
 }
 
 /* ---- streams that share ---- */
@@ -291,9 +318,9 @@ static void test_both_limits(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upload),      cmocka_unit_test(test_download), cmocka_unit_test(test_seek),
-        cmocka_unit_test(test_whole),       cmocka_unit_test(test_shared),   cmocka_unit_test(test_others_go_on),
-        cmocka_unit_test(test_both_limits),
+        cmocka_unit_test(test_upload),       cmocka_unit_test(test_download),      cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_whole),        cmocka_unit_test(test_full_overflow), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_others_go_on), cmocka_unit_test(test_both_limits),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
