@@ -765,7 +765,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_clien
 
 /* For put and get: the stream's options; `timeout_ms` bounds each step that makes no progress, not the whole transfer. */
 
-/* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight. */
+/* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight, of
+ * which no progress is told; where another hook is set, under a limit and in a client's pool they go by way of a stream like others. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, const char *bucket, const char *key,
                                                           const void *data, size_t size, const trove_stream_options *options,
                                                           trove_object_info **info, trove_error *error);

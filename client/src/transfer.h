@@ -27,7 +27,7 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
 void tvc_transfer_take_back(trove_stream *stream);
 /* Gives the stream back, with its metrics where the program wants them. */
 void tvc_transfer_release(const struct tvc_transfer *transfer, trove_stream *stream);
-/* Whether an object of `size` goes in one flight. What is limited or in a pool goes by way of a stream. */
+/* Whether an object of `size` goes in one flight. What is limited, in a pool or watched by hooks goes by way of a stream. */
 bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t size);
 /* The deadline of a next step. */
 uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer);

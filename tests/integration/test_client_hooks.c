@@ -136,6 +136,35 @@ static void test_late_set(void **state) {
     assert_int_equal(late.ends, 1);
 }
 
+/* Who has hooks is told, also of what else would go up in one flight. */
+static void test_small_objects(void **state) {
+    const struct client_test *test = *state;
+    char path[512];
+    trove_error error;
+    snprintf(path, sizeof path, "%s/small", troved_folder(test->server));
+    for (unsigned i = 0; i < 4; i++) {
+        const size_t size = i % 2 * 10;
+        const bool from_file = i >= 2;
+        struct set set = {0};
+        trove_stream_options options;
+        trove_stream_options_init(&options);
+        options.hooks = hooks_of(&set);
+        FILE *file = fopen(path, "wb");
+        assert_int_equal(fwrite(test->bytes, 1, size, file), size);
+        fclose(file);
+        trove_status status = from_file
+                                  ? trove_put_file(test->client, BUCKET, "small", path, &options, NULL, &error)
+                                  : trove_put_memory(test->client, BUCKET, "small", test->bytes, size, &options, NULL, &error);
+        CHECK_OK(status, &error);
+        assert_int_equal(set.ends, 1);
+        assert_int_equal(set.status, TROVE_OK);
+        assert_int_equal(set.chunks, size > 0);
+        assert_int_equal(set.bytes, size);
+        assert_int_equal(set.wrong, 0);
+    }
+    unlink(path);
+}
+
 /* ---- the API from a hook ---- */
 
 struct call {
@@ -556,6 +585,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_late_set),
+        cmocka_unit_test(test_small_objects),
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_release_in_the_middle),
     };
