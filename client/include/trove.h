@@ -793,8 +793,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, cons
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
 
-/* Writes to a `.part` file (0600) beside `path` and renames it when it is whole; `path` is never half written. The file isn't
- * synced to disk. What is at `path` already must be a regular file. */
+/* Writes to a file `.trove-XXXXXX.part` (0600) in the folder of `path` and renames it when it is whole; `path` is never half written.
+ * The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);

@@ -1,4 +1,4 @@
-/* get_file.c - reading an object into a file: a `.part` file beside it, renamed when it is whole. See transfer.h.
+/* get_file.c - reading an object into a file: a `.part` file in the same folder, renamed when it is whole. See transfer.h.
  *
  * The file is not synced: it can be fetched again, and who needs more calls fsync. (Rejected: syncing always; it costs most
  * programs far more than the transfer.)
@@ -12,15 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PART_SUFFIX ".XXXXXX.part"
-#define PART_TAIL   5 /* of the suffix, behind the X */
+/* Not made from the name of the file, which may be as long as names can be. */
+#define PART_NAME ".trove-XXXXXX.part"
+#define PART_TAIL 5 /* of the name, behind the X */
 
-/* What is there already must be a file: renaming would replace a device or a pipe. */
+/* What is there already must be a file: renaming would replace a device, a pipe or a link. */
 static trove_status check_target(const char *path, trove_error *error) {
     struct stat found;
-    if (path == NULL)
-        return TV_FAIL(error, INVALID_ARGUMENT, "the path is NULL");
-    if (stat(path, &found) != 0)
+    if (path == NULL || *path == '\0')
+        return TV_FAIL(error, INVALID_ARGUMENT, "the path is %s", path == NULL ? "NULL" : "empty");
+    if (lstat(path, &found) != 0)
         return errno == ENOENT ? TROVE_OK : tv_error_errno(error, errno, "%.300s", path);
     if (!S_ISREG(found.st_mode))
         return TV_FAIL(error, INVALID_ARGUMENT, "%.300s is not a regular file; use trove_get_fd to write to it", path);
@@ -28,12 +29,13 @@ static trove_status check_target(const char *path, trove_error *error) {
 }
 
 static trove_status make_part(const char *path, char **part_out, int *fd_out, trove_error *error) {
-    size_t bytes = strlen(path);
-    char *part = malloc(bytes + sizeof PART_SUFFIX);
+    const char *slash = strrchr(path, '/');
+    size_t folder_bytes = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    char *part = malloc(folder_bytes + sizeof PART_NAME);
     if (part == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a path");
-    memcpy(part, path, bytes);
-    memcpy(part + bytes, PART_SUFFIX, sizeof PART_SUFFIX);
+    memcpy(part, path, folder_bytes);
+    memcpy(part + folder_bytes, PART_NAME, sizeof PART_NAME);
     int fd = mkostemps(part, PART_TAIL, O_CLOEXEC); /* 0600 */
     if (fd < 0) {
         int failed = errno;

@@ -194,6 +194,49 @@ static void test_failed_get(void **state) {
     unlink(path);
 }
 
+/* As long as a name may be; the unfinished file needs one as well. */
+static void test_long_name(void **state) {
+    const struct client_test *test = *state;
+    char name[256];
+    char path[512];
+    trove_error error;
+    memset(name, 'n', 255);
+    name[255] = '\0';
+    path_in_folder(test, name, path);
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "long", test->bytes, 1000, NULL, NULL, &error), &error);
+    CHECK_OK(trove_get_file(test->client, BUCKET, "long", path, NULL, NULL, &error), &error);
+    check_file(path, test->bytes, 1000);
+    unlink(path);
+    assert_int_equal(chdir(troved_folder(test->server)), 0);
+    CHECK_OK(trove_get_file(test->client, BUCKET, "long", "here", NULL, NULL, &error), &error);
+    check_file("here", test->bytes, 1000);
+    unlink("here");
+    assert_int_equal(chdir("/"), 0);
+}
+
+/* A symbolic link isn't a regular file: it would be replaced, and not what it leads to. */
+static void test_link(void **state) {
+    const struct client_test *test = *state;
+    char path[512];
+    char link[512];
+    struct stat found;
+    trove_error error;
+    path_in_folder(test, "end", path);
+    path_in_folder(test, "link", link);
+    CHECK_OK(trove_put_memory(test->client, BUCKET, "link", test->bytes, 1000, NULL, NULL, &error), &error);
+    assert_int_equal(symlink("end", link), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_FAILS(trove_get_file(test->client, BUCKET, "link", link, NULL, NULL, &error), INVALID_ARGUMENT, "regular", &error);
+        assert_int_equal(lstat(link, &found), 0);
+        assert_true(S_ISLNK(found.st_mode));
+        if (i == 0)
+            write_file(path, test->bytes, 10);
+    }
+    check_file(path, test->bytes, 10);
+    unlink(link);
+    unlink(path);
+}
+
 /* What was declared must come, whether there is so little that it would go up in one flight or not. */
 static void test_declared_size(void **state) {
     const struct client_test *test = *state;
@@ -239,8 +282,9 @@ static void test_declared_size(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),       cmocka_unit_test(test_resized_file),
-        cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get), cmocka_unit_test(test_declared_size),
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_resized_file),
+        cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),    cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_link),        cmocka_unit_test(test_declared_size),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
