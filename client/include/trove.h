@@ -85,13 +85,14 @@ typedef struct trove_client trove_client;
 #define TROVE_NO_TIMEOUT   UINT32_MAX
 #define TROVE_SIZE_UNKNOWN UINT64_MAX
 
-/* Set up with trove_client_options_init, then change what differs. `struct_bytes` lets the structure grow in later versions. */
+/* Set up with trove_client_options_init, then change what differs. `struct_bytes` lets the structure grow in later versions. A time
+ * of 0 is its default. */
 typedef struct trove_client_options {
     size_t struct_bytes;
     uint32_t connect_timeout_ms; /* for dialling, the greeting and the welcome; default 5,000 */
     uint32_t call_timeout_ms;    /* for every call that is given 0; default 30,000 */
-    uint32_t keepalive_ms;       /* a silent peer is asked after this time and given up after twice it; default 15,000 */
-    uint64_t memory_bytes;       /* ceiling of all chunk buffers of this client's streams; default 256 MiB */
+    uint32_t keepalive_ms;       /* a silent peer is asked after this, given up after twice it; at least 1,000, default 15,000 */
+    uint64_t memory_bytes;       /* ceiling of all chunk buffers of this client's streams; at least 1 MiB, default 256 MiB */
     const char *name;            /* tells the server's log who this is; default "libtrove" */
 } trove_client_options;
 

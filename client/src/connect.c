@@ -105,8 +105,8 @@ static trove_status greet(struct trove_client *client, uint64_t deadline_ns, tro
     return status;
 }
 
-static trove_status connect_once(const char *url, const trove_client_options *options, uint64_t deadline_ns,
-                                 trove_client **client_out, trove_error *error) {
+static trove_status make_and_greet(const char *url, const trove_client_options *options, uint64_t deadline_ns,
+                                   trove_client **client_out, trove_error *error) {
     struct trove_client *client = NULL;
     trove_status status = make_client(url, options, &client, error);
     if (status != TROVE_OK)
@@ -120,6 +120,17 @@ static trove_status connect_once(const char *url, const trove_client_options *op
     return TROVE_OK;
 }
 
+static trove_status connect_once(const char *url, const trove_client_options *options, uint32_t timeout_ms, trove_client **client,
+                                 trove_error *error) {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    trove_status status = make_and_greet(url, options, tvc_deadline_after_ms(timeout_ms), client, error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
 static trove_status take_arguments(const char *url, const trove_client_options *given, trove_client_options *options,
                                    trove_client **client, trove_error *error) {
     if (url == NULL || client == NULL)
@@ -130,15 +141,7 @@ static trove_status take_arguments(const char *url, const trove_client_options *
 trove_status trove_connect(const char *url, const trove_client_options *given, trove_client **client, trove_error *error) {
     trove_client_options options;
     trove_status status = take_arguments(url, given, &options, client, error);
-    if (status != TROVE_OK)
-        return status;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    status = connect_once(url, &options, tvc_deadline_after_ms(options.connect_timeout_ms), client, error);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return status;
+    return status != TROVE_OK ? status : connect_once(url, &options, options.connect_timeout_ms, client, error);
 }
 
 /* Whether a server that is just starting may be the reason. */
@@ -153,17 +156,16 @@ trove_status trove_connect_wait(const char *url, const trove_client_options *giv
     if (status != TROVE_OK)
         return status;
     uint64_t deadline_ns = tvc_deadline_after_ms(wait_ms);
-    uint32_t connect_timeout_ms = options.connect_timeout_ms;
     trove_error last = {TROVE_OK, ""};
     for (uint32_t pause_ms = RETRY_FIRST_MS;; pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS) {
         trove_error why;
         uint32_t left_ms = tvc_deadline_left_ms(deadline_ns);
-        options.connect_timeout_ms = left_ms < connect_timeout_ms ? left_ms : connect_timeout_ms;
-        status = trove_connect(url, &options, client, &why);
+        uint32_t timeout_ms = left_ms < options.connect_timeout_ms ? left_ms : options.connect_timeout_ms;
+        status = connect_once(url, &options, timeout_ms, client, &why);
         if (status == TROVE_OK)
             return status;
         /* A try that was cut short by the end of the wait says less than the one before it. */
-        bool cut_short = status == TROVE_DEADLINE_EXCEEDED && left_ms < connect_timeout_ms;
+        bool cut_short = status == TROVE_DEADLINE_EXCEEDED && left_ms < options.connect_timeout_ms;
         if (!cut_short || last.status == TROVE_OK)
             last = why;
         if (!may_come(status) || tvc_deadline_left_ms(deadline_ns) <= pause_ms)

@@ -11,6 +11,7 @@
 #define CONNECT_TIMEOUT_MS 5000
 #define CALL_TIMEOUT_MS    30000
 #define KEEPALIVE_MS       15000
+#define KEEPALIVE_MS_MIN   1000 /* the client looks once a second */
 #define MEMORY_BYTES       (256 * TV_MIB)
 #define POOL_STREAMS       8
 #define OVERFLOW_MEMORY    (8 * TV_MIB)
@@ -63,11 +64,20 @@ static trove_status take(const void *from, size_t from_bytes, void *to, size_t t
     return TROVE_OK;
 }
 
+static uint32_t or_default(uint32_t given, uint32_t otherwise) {
+    return given != 0 ? given : otherwise;
+}
+
 trove_status tvc_client_options_take(const trove_client_options *from, trove_client_options *to, trove_error *error) {
     trove_client_options_init(to);
     trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_client_options", error);
     if (status != TROVE_OK)
         return status;
+    to->connect_timeout_ms = or_default(to->connect_timeout_ms, CONNECT_TIMEOUT_MS);
+    to->call_timeout_ms = or_default(to->call_timeout_ms, CALL_TIMEOUT_MS);
+    to->keepalive_ms = or_default(to->keepalive_ms, KEEPALIVE_MS);
+    if (to->keepalive_ms < KEEPALIVE_MS_MIN)
+        return TV_FAIL(error, INVALID_ARGUMENT, "keepalive_ms is %u; at least %d are needed", to->keepalive_ms, KEEPALIVE_MS_MIN);
     if (to->memory_bytes < TV_MIB)
         return TV_FAIL(error, INVALID_ARGUMENT, "memory_bytes is %llu; at least %llu are needed",
                        (unsigned long long)to->memory_bytes, (unsigned long long)TV_MIB);

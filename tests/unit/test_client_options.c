@@ -50,11 +50,37 @@ static void test_never_set_up(void **state) {
     assert_non_null(strstr(error.message, "trove_stream_options_init"));
 }
 
+/* A program that leaves one of these 0, as all other times say "the default", gets it. */
+static void test_no_time(void **state) {
+    (void)state;
+    trove_client_options given;
+    trove_client_options defaults;
+    trove_client_options taken;
+    trove_error error;
+    trove_client_options_init(&defaults);
+    given = defaults;
+    given.connect_timeout_ms = given.call_timeout_ms = given.keepalive_ms = 0;
+    assert_int_equal(tvc_client_options_take(&given, &taken, &error), TROVE_OK);
+    assert_int_equal(taken.connect_timeout_ms, defaults.connect_timeout_ms);
+    assert_int_equal(taken.call_timeout_ms, defaults.call_timeout_ms);
+    assert_int_equal(taken.keepalive_ms, defaults.keepalive_ms);
+    given.connect_timeout_ms = given.call_timeout_ms = 1;
+    given.keepalive_ms = 1000;
+    assert_int_equal(tvc_client_options_take(&given, &taken, &error), TROVE_OK);
+    assert_int_equal(taken.connect_timeout_ms, 1);
+    assert_int_equal(taken.call_timeout_ms, 1);
+    assert_int_equal(taken.keepalive_ms, 1000);
+    given.keepalive_ms = 999; /* looking once a second, a client would give up before it asks */
+    assert_int_equal(tvc_client_options_take(&given, &taken, &error), TROVE_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "999"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_older_program),
         cmocka_unit_test(test_newer_program),
         cmocka_unit_test(test_never_set_up),
+        cmocka_unit_test(test_no_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
