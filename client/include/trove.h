@@ -809,7 +809,8 @@ typedef void (*trove_done_fn)(void *context, const trove_error *error, const voi
 /* Starts storing a small object and returns; `done` is called when it is durable or has failed. The bytes are copied.
  * Blocks only while the connection's early-data allowance or its calls are used up, at most `timeout_ms`; in a hook or `done` it
  * doesn't wait for calls: RESOURCE_EXHAUSTED (one that was just told of has given its own back).
- * Errors: INVALID_ARGUMENT (also: larger than 64 KiB), UNAVAILABLE, DEADLINE_EXCEEDED; then `done` is not called. */
+ * Errors: INVALID_ARGUMENT (also: larger than 64 KiB, or than the server takes in one flight), UNAVAILABLE, DEADLINE_EXCEEDED; then
+ * `done` is not called. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_async(trove_client *client, const char *bucket, const char *key,
                                                          const void *data, size_t size, uint32_t timeout_ms, trove_done_fn done,
                                                          void *context, trove_error *error);

@@ -183,9 +183,9 @@ trove_status trove_put_async(trove_client *client, const char *bucket, const cha
     trove_status status = check(client, data, size, done, error);
     if (status == TROVE_OK)
         status = tvc_names_check(bucket, key, error);
-    if (status == TROVE_OK && size > client->limits.inline_bytes_max)
+    if (status == TROVE_OK && size > tvc_inline_put_most(client))
         status = TV_FAIL(error, INVALID_ARGUMENT, "%zu bytes; this server takes small objects of at most %llu", size,
-                         (unsigned long long)client->limits.inline_bytes_max);
+                         (unsigned long long)tvc_inline_put_most(client));
     if (status != TROVE_OK)
         return status;
     struct tvc_call *call = NULL;

@@ -3,6 +3,7 @@
  * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is
  * small shows when it ends, so its beginning is read before anything is opened.
  */
+#include "inline_put.h"
 #include "stream.h"
 #include "transfer.h"
 
@@ -52,7 +53,7 @@ static trove_status changed(const struct tvc_transfer *transfer, const struct so
 
 /* One byte more than may go in one flight, if there is as much: so a source that is small is at its end. */
 static trove_status read_head(const struct tvc_transfer *transfer, struct source *source, trove_error *error) {
-    size_t limit = (size_t)transfer->client->limits.inline_bytes_max + 1;
+    size_t limit = (size_t)tvc_inline_put_most(transfer->client) + 1;
     if (source->is_file && !tvc_transfer_in_one_flight(transfer, source->size))
         return TROVE_OK;
     source->head = malloc(limit);

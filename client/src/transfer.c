@@ -84,7 +84,7 @@ bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t si
     const trove_stream_hooks *hooks = &options->hooks; /* what they are to be told only a stream knows */
     bool watched = hooks->on_chunk != NULL || hooks->on_complete != NULL || hooks->on_error != NULL;
     bool managed = options->bytes_per_second != 0 || options->client_pool != NULL;
-    return !watched && !managed && tvc_inline_put_fits(transfer->client, size);
+    return !watched && !managed && size <= tvc_inline_put_most(transfer->client);
 }
 
 void tvc_transfer_take_back(trove_stream *stream) {

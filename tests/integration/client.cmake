@@ -13,6 +13,15 @@ foreach(test objects files streams two_way lossy buffer slow_disk modes hooks me
     set_tests_properties(integration/client_${test}_mem integration/client_${test}_local PROPERTIES TIMEOUT 300)
 endforeach()
 
+# A server that the test plays itself, with no store.
+add_executable(test_client_odd_server ${CMAKE_CURRENT_LIST_DIR}/test_client_odd_server.c ${CMAKE_CURRENT_LIST_DIR}/odd_server.c
+    ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
+    ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
+target_include_directories(test_client_odd_server PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
+target_link_libraries(test_client_odd_server PRIVATE trove_client trove_stock_client trove_test_support trove_flags)
+add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
+set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
+
 find_program(BASH bash REQUIRED)
 set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download> $<TARGET_FILE:example_pool>)
 if(TARGET example_roundtrip)
