@@ -660,8 +660,8 @@ TROVE_API void trove_pool_put(trove_pool *pool, trove_stream *stream);
 
 /* Closes the pool and gives it back. Acquires that wait, and new ones, fail with UNAVAILABLE. Waits up to `drain_ms` for the
  * streams to end, then cancels those that haven't; returns how many these were. (From a hook it cancels at once: other hooks
- * can't run.) Who has a stream must still release it: trove_pool_release and trove_pool_put of streams are all that may come
- * after. NULL is allowed. */
+ * can't run.) One that is still being opened then is cancelled as soon as it is open, and doesn't count. Who has a stream must still
+ * release it: trove_pool_release and trove_pool_put of streams are all that may come after. NULL is allowed. */
 TROVE_API uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms);
 
 /* ---- the server's pools and streams --------------------------------------------------------------------------------------- */

@@ -183,16 +183,23 @@ static void join(trove_stream *stream) {
     look_by(pool, due_ns(stream));
 }
 
-trove_status tvc_pool_join(trove_stream *stream, trove_error *error) {
+void tvc_pool_cancel(trove_stream *stream) {
+    trove_error cancelled = stream->member.pool->refusal;
+    cancelled.status = TROVE_CANCELLED;
+    tvc_stream_end(stream, TV_EVENT_CANCEL, &cancelled);
+}
+
+/* A stream that comes when all others have been cancelled is nothing special: whoever opened it finds it ended. */
+void tvc_pool_join(trove_stream *stream) {
     struct trove_pool *pool = stream->member.pool;
-    trove_status status = TROVE_OK;
     pthread_mutex_lock(&pool->client->lock);
-    if (pool->cancelling)
-        status = tv_error_copy(error, &pool->refusal);
-    else
-        join(stream);
+    join(stream);
+    bool late = pool->cancelling && !tv_stream_state_terminal(stream->state);
+    if (late)
+        tvc_pool_cancel(stream);
     pthread_mutex_unlock(&pool->client->lock);
-    return status;
+    if (late)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
 }
 
 void tvc_pool_part(trove_stream *stream) {

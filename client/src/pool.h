@@ -76,8 +76,8 @@ void tvc_pool_fill(const struct trove_pool *pool, trove_stream_options *options)
 trove_status tvc_pool_enter(struct trove_pool *pool, uint64_t deadline_ns, trove_error *error);
 /* Gives a place back that never got a stream. Without the lock. */
 void tvc_pool_leave(struct trove_pool *pool);
-/* The stream, which has a place, is open. UNAVAILABLE: it came too late, the pool is closed. Without the lock. */
-trove_status tvc_pool_join(trove_stream *stream, trove_error *error);
+/* The stream, which has a place, is open. Without the lock. */
+void tvc_pool_join(trove_stream *stream);
 /* The program has released the stream, whether it is a member or not. Under the lock. */
 void tvc_pool_part(trove_stream *stream);
 
@@ -89,6 +89,8 @@ void tvc_pool_ended(trove_stream *stream);
 /* Adds what a member has done so far: pool_metrics.c. Under the lock. */
 void tvc_pool_add(struct tvc_pool_sums *sums, const trove_stream *stream);
 
+/* Ends a stream of a pool that is closed; the server is to be told. Under the lock; the caller has a reference. */
+void tvc_pool_cancel(trove_stream *stream);
 /* No more places: who waits is woken with why. Does nothing to a pool that is closed. Under the lock. */
 void tvc_pool_shut(struct trove_pool *pool, const trove_error *why);
 /* The client is lost. Under the lock. */

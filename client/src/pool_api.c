@@ -195,9 +195,7 @@ static bool cancel_one(trove_pool *pool) {
         stream = stream->member.next;
     if (stream != NULL) {
         tvc_stream_acquire(stream);
-        trove_error cancelled = pool->refusal;
-        cancelled.status = TROVE_CANCELLED;
-        tvc_stream_end(stream, TV_EVENT_CANCEL, &cancelled);
+        tvc_pool_cancel(stream);
     }
     pthread_mutex_unlock(&pool->client->lock);
     if (stream == NULL)

@@ -331,11 +331,9 @@ static trove_status open_member(trove_client *client, const struct tvc_stream_re
     if (status == TROVE_OK) {
         status = open_stream(client, request, deadline_ns, &stream, error);
         if (status == TROVE_OK)
-            status = tvc_pool_join(stream, error);
-        if (status != TROVE_OK) {
-            trove_stream_release(stream);
+            tvc_pool_join(stream);
+        else
             tvc_pool_leave(pool);
-        }
     }
     tvc_pool_release(pool);
     if (status == TROVE_OK)
