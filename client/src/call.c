@@ -114,7 +114,7 @@ static void set_up(struct tvc_call *call, enum tvc_call_kind kind, uint64_t earl
 trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint64_t early_bytes, uint64_t deadline_ns,
                             struct tvc_call **call_out, trove_error *error) {
     struct tvc_call *call = NULL;
-    bool on_hook_thread = tvc_hooks_here(&client->hooks);
+    bool on_hook_thread = tvc_job_thread_here(&client->hooks);
     bool in_time = true;
     pthread_mutex_lock(&client->lock);
     trove_status status = tvc_client_check(client, error);

@@ -10,8 +10,8 @@
 
 #include "arena.h"
 #include "frame.h"
-#include "hooks.h"
 #include "id_table.h"
+#include "job_thread.h"
 #include "timer.h"
 
 #include <pthread.h>
@@ -95,7 +95,7 @@ struct tvc_calls {
     uint64_t early_used;
     struct tvc_call *done_first;
     struct tvc_call *done_last;
-    struct tvc_hook_job job;
+    struct tvc_job job;
     struct tv_timer sweep; /* deadlines of asynchronous calls */
     uint64_t sweep_due_ns; /* 0: not armed */
 };
@@ -138,6 +138,6 @@ void tvc_call_hand_over(trove_client *client, struct tvc_call *call);
 /* Sends what a `done` has begun. On the hook thread, without the lock. */
 void tvc_calls_flush(trove_client *client);
 /* Calls `done` for what is answered. On the hook thread. */
-void tvc_calls_run_done(struct tvc_hook_job *job);
+void tvc_calls_run_done(struct tvc_job *job);
 
 #endif

@@ -27,7 +27,7 @@ void tvc_call_hand_over(trove_client *client, struct tvc_call *call) {
     else
         calls->done_first = call;
     calls->done_last = call;
-    tvc_hooks_post(&client->hooks, &calls->job);
+    tvc_job_thread_post(&client->hooks, &calls->job);
 }
 
 static void take_out(struct tvc_call *call, struct tvc_done *done) {
@@ -109,12 +109,12 @@ void tvc_calls_flush(trove_client *client) {
     tv_conn_flush(client->conn); /* which is there until this thread has ended */
 }
 
-void tvc_calls_run_done(struct tvc_hook_job *job) {
+void tvc_calls_run_done(struct tvc_job *job) {
     struct trove_client *client = (struct trove_client *)((char *)job - offsetof(struct trove_client, calls.job));
     bool more = false;
     unsigned count = take_batch(client, &more);
     if (more)
-        tvc_hooks_post(&client->hooks, job);
+        tvc_job_thread_post(&client->hooks, job);
     uint64_t flush_ns = tv_now_ns() + TELLING_NS;
     client->calls.telling = true;
     for (unsigned i = 0; i < count; i++) {

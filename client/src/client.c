@@ -53,7 +53,7 @@ trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame,
 /* An asynchronous call that is begun by the `done` of another goes out together with its neighbours. */
 static bool sent_later(const struct trove_client *client, const struct tvc_entry *entry) {
     return entry->kind == TVC_ENTRY_CALL && ((const struct tvc_call *)entry)->kind != TVC_CALL_WAITED &&
-           tvc_hooks_here(&client->hooks) && client->calls.telling;
+           tvc_job_thread_here(&client->hooks) && client->calls.telling;
 }
 
 static trove_status send_first(struct trove_client *client, const struct tvc_entry *entry, const tv_frame *frame,
@@ -176,8 +176,8 @@ void tvc_client_release(struct trove_client *client) {
         return;
     tvc_calls_fini(&client->calls);
     tv_id_table_fini(&client->entries);
-    tvc_drainer_fini(&client->drainer);
-    tvc_hooks_fini(&client->hooks);
+    tvc_job_thread_fini(&client->drainer);
+    tvc_job_thread_fini(&client->hooks);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
     free(client->agent);
@@ -224,8 +224,8 @@ void trove_close(trove_client *client) {
     while (atomic_load(&client->conn_users) > 0)
         pthread_cond_wait(&client->changed, &client->lock);
     pthread_mutex_unlock(&client->lock);
-    tvc_drainer_end(&client->drainer); /* what it ends has hooks */
-    tvc_hooks_end(&client->hooks);
+    tvc_job_thread_end(&client->drainer); /* what it ends has hooks */
+    tvc_job_thread_end(&client->hooks);
     tv_conn_destroy(client->conn);
     tvc_client_release(client);
 }

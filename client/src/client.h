@@ -2,7 +2,7 @@
  *
  * Threads: the program's; the connection's receiving thread (handler functions) and whichever thread pumps (pulls); the
  * timer's; the hook thread; where a stream buffers, the drainer.
- * Lock order: `lock`, then the leaves (a chunk pool's, the hooks', the timers'). The connection is called without `lock`: a
+ * Lock order: `lock`, then the leaves (a chunk pool's, the job threads', the timers'). The connection is called without `lock`: a
  * pull may run inside the call, and takes it.
  * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen
  * outside of them, and with one lock a lost connection reaches everything in one step.)
@@ -18,9 +18,8 @@
 #include "call.h"
 #include "chunk_cache.h"
 #include "conn.h"
-#include "drainer.h"
-#include "hooks.h"
 #include "id_table.h"
+#include "job_thread.h"
 #include "timer.h"
 
 #include <pthread.h>
@@ -54,8 +53,8 @@ struct trove_client {
     struct tv_conn *conn;
     struct tv_timers *timers;
     struct tvc_limits limits;
-    struct tvc_hooks hooks;
-    struct tvc_drainer drainer;
+    struct tvc_job_thread hooks;
+    struct tvc_job_thread drainer;
 
     /* atomic */
     atomic_uint references;

@@ -24,7 +24,8 @@ static trove_status make_client(const char *url, const trove_client_options *opt
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");
     pthread_mutex_init(&client->lock, NULL);
     tvc_cond_init(&client->changed);
-    tvc_drainer_init(&client->drainer);
+    tvc_job_thread_init(&client->hooks);
+    tvc_job_thread_init(&client->drainer);
     atomic_init(&client->references, 1);
     client->call_timeout_ms = options->call_timeout_ms;
     client->keepalive_ms = options->keepalive_ms;
@@ -45,7 +46,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     if (status == TROVE_OK)
         status = tv_timers_create(&client->timers, error);
     if (status == TROVE_OK)
-        status = tvc_hooks_init(&client->hooks, error);
+        status = tvc_job_thread_start(&client->hooks, error);
     if (status != TROVE_OK) {
         tv_timers_destroy(client->timers);
         tvc_client_release(client);

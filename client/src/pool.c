@@ -18,10 +18,13 @@ void tvc_pool_acquire(struct trove_pool *pool) {
 }
 
 void tvc_pool_free(struct trove_pool *pool) {
+    struct trove_client *client = pool->client;
+    pthread_cond_destroy(&pool->changed);
     free(pool->limit);
     free(pool->server_pool);
     free(pool->name);
     free(pool);
+    tvc_client_release(client);
 }
 
 void tvc_pool_release(struct trove_pool *pool) {
@@ -37,9 +40,7 @@ void tvc_pool_release(struct trove_pool *pool) {
         pool->next->previous = pool->previous;
     client->pool_count--;
     pthread_mutex_unlock(&client->lock);
-    pthread_cond_destroy(&pool->changed);
     tvc_pool_free(pool);
-    tvc_client_release(client);
 }
 
 void tvc_pool_fill(const struct trove_pool *pool, trove_stream_options *options) {
@@ -72,7 +73,7 @@ static void wake_waiter(struct tvc_pool_ticket *ticket) {
 /* Under the lock. */
 static trove_status wait_for_place(struct trove_pool *pool, struct waiter *waiter, uint64_t deadline_ns, trove_error *error) {
     struct tvc_pool_ticket *ticket = &waiter->ticket;
-    bool in_hook = tvc_hooks_here(&pool->client->hooks);
+    bool in_hook = tvc_job_thread_here(&pool->client->hooks);
     tvc_pool_queue_ask(&pool->queue, ticket, in_hook ? 0 : deadline_ns);
     while (ticket->state == TVC_TICKET_WAITING) {
         bool in_time = !in_hook && tvc_cond_wait(&waiter->granted, &pool->client->lock, deadline_ns);

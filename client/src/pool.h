@@ -101,7 +101,7 @@ void tvc_pools_look(struct trove_client *client, uint64_t now_ns);
 /* Without the lock. */
 void tvc_pool_acquire(struct trove_pool *pool);
 void tvc_pool_release(struct trove_pool *pool);
-/* One that nobody else has seen yet. */
+/* One that nobody else sees, yet or any more. */
 void tvc_pool_free(struct trove_pool *pool);
 
 #endif

@@ -50,6 +50,8 @@ static trove_status make(trove_client *client, const char *name, const trove_poo
     trove_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a pool");
+    tvc_client_acquire(client);
+    tvc_cond_init(&pool->changed);
     pool->client = client;
     pool->options = *options;
     pool->due_ns = UINT64_MAX;
@@ -92,8 +94,6 @@ trove_status trove_pool_create(trove_client *client, const char *name, const tro
         tvc_pool_free(pool);
         return status;
     }
-    tvc_cond_init(&pool->changed);
-    tvc_client_acquire(client);
     *pool_out = pool;
     return TROVE_OK;
 }
@@ -208,7 +208,7 @@ static bool cancel_one(trove_pool *pool) {
 uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms) {
     if (pool == NULL)
         return 0;
-    bool in_hook = tvc_hooks_here(&pool->client->hooks);
+    bool in_hook = tvc_job_thread_here(&pool->client->hooks);
     uint64_t deadline_ns = tvc_deadline_after_ms(drain_ms);
     trove_error why;
     TV_FAIL(&why, UNAVAILABLE, "pool %s is closed", pool->name);

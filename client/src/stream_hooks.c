@@ -8,7 +8,7 @@
 #define ACK_BATCH   32
 #define DROP_BATCH  8
 
-static void run(struct tvc_hook_job *job);
+static void run(struct tvc_job *job);
 
 /* ---- sets ---- */
 
@@ -117,7 +117,7 @@ trove_status trove_stream_hooks_add(trove_stream *stream, const trove_stream_hoo
 /* The queued job keeps the stream. */
 static void post(trove_stream *stream) {
     tvc_stream_acquire(stream);
-    if (!tvc_hooks_post(&stream->client->hooks, &stream->hooks.job))
+    if (!tvc_job_thread_post(&stream->client->hooks, &stream->hooks.job))
         tvc_stream_release(stream); /* not the last: the caller has one */
 }
 
@@ -208,7 +208,7 @@ bool tvc_stream_hooks_keep_up(const trove_stream *stream) {
 }
 
 trove_status tvc_stream_hooks_may_wait(const trove_stream *stream, trove_error *error) {
-    if (tvc_stream_hooks_keep_up(stream) || !tvc_hooks_here(&stream->client->hooks))
+    if (tvc_stream_hooks_keep_up(stream) || !tvc_job_thread_here(&stream->client->hooks))
         return TROVE_OK;
     return TV_FAIL(
         error, RESOURCE_EXHAUSTED,
@@ -218,7 +218,7 @@ trove_status tvc_stream_hooks_may_wait(const trove_stream *stream, trove_error *
 }
 
 void tvc_stream_hooks_wait(trove_stream *stream) {
-    if (tvc_hooks_here(&stream->client->hooks))
+    if (tvc_job_thread_here(&stream->client->hooks))
         return;
     while (!stream->hooks.end_done)
         (void)tvc_stream_wait(stream, TVC_NO_DEADLINE);
@@ -309,7 +309,7 @@ static void tell_set(const trove_stream *stream, const struct tvc_hook_set *set,
         tell_end(stream, program);
 }
 
-static void run(struct tvc_hook_job *job) {
+static void run(struct tvc_job *job) {
     trove_stream *stream = (trove_stream *)((char *)job - offsetof(trove_stream, hooks.job));
     struct tvc_stream_hooks *hooks = &stream->hooks;
     pthread_mutex_t *lock = &stream->client->lock;

@@ -11,7 +11,7 @@
 #ifndef TVC_STREAM_HOOKS_H
 #define TVC_STREAM_HOOKS_H
 
-#include "hooks.h"
+#include "job_thread.h"
 
 struct tvc_hook_set {
     trove_stream_hooks program; /* constant */
@@ -34,7 +34,7 @@ struct tvc_stream_hooks {
     bool wants_progress;
     bool wants_chunks;
     bool wants_drops;
-    struct tvc_hook_job job;
+    struct tvc_job job;
     trove_chunk_ack *acks;
     struct tvc_ring ack_ring;
     trove_drop *drops;

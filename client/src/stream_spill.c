@@ -15,7 +15,7 @@
 #define LIST_CHUNKS_MAX  ((uint64_t)1 << 20)
 #define FOLDER_OTHERWISE "/tmp"
 
-static void run(struct tvc_hook_job *job);
+static void run(struct tvc_job *job);
 
 /* ---- life ---- */
 
@@ -50,7 +50,7 @@ trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *op
         .folder = folder(options),
     };
     spill->job.run = run;
-    trove_status status = tvc_drainer_start(&stream->client->drainer, error);
+    trove_status status = tvc_job_thread_start(&stream->client->drainer, error);
     return status == TROVE_OK ? tv_overflow_create(&bounds, &spill->overflow, error) : status;
 }
 
@@ -144,7 +144,7 @@ static bool has_work(const trove_stream *stream) {
 
 static void post(trove_stream *stream) {
     tvc_stream_acquire(stream); /* the job's */
-    if (!tvc_hooks_post(&stream->client->drainer.jobs, &stream->upload.spill.job))
+    if (!tvc_job_thread_post(&stream->client->drainer, &stream->upload.spill.job))
         tvc_stream_release(stream); /* not the last: the caller has one */
 }
 
@@ -237,7 +237,7 @@ static void forget_stale(trove_stream *stream) {
     pthread_cond_broadcast(&stream->changed);
 }
 
-static void run(struct tvc_hook_job *job) {
+static void run(struct tvc_job *job) {
     trove_stream *stream = (trove_stream *)((char *)job - offsetof(trove_stream, upload.spill.job));
     bool demand = false;
     bool go_on = true;

@@ -15,7 +15,7 @@
 #ifndef TVC_STREAM_SPILL_H
 #define TVC_STREAM_SPILL_H
 
-#include "hooks.h"
+#include "job_thread.h"
 #include "overflow.h"
 #include "stream_metrics.h"
 
@@ -33,7 +33,7 @@ struct tvc_spill {
     uint64_t memory_claimed;
 
     atomic_bool starved; /* the drainer found no free chunk: the next one that is given back lets it go on */
-    struct tvc_hook_job job;
+    struct tvc_job job;
 
     /* under the client's lock */
     struct tvc_sum waiting; /* the chunk that the drainer has in its hands included */

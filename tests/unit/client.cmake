@@ -8,6 +8,8 @@ function(trove_client_unit_test name)
 endfunction()
 
 trove_client_unit_test(test_client_options)
+trove_client_unit_test(test_job_thread)
+target_link_options(test_job_thread PRIVATE -Wl,--wrap=pthread_create)
 trove_client_unit_test(test_limiter)
 trove_client_unit_test(test_pool_queue)
 trove_client_unit_test(test_stream_hooks)

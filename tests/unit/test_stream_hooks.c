@@ -89,7 +89,8 @@ static int begin(void **state) {
     pthread_mutexattr_settype(&checking, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(&fixture->client.lock, &checking);
     pthread_mutexattr_destroy(&checking);
-    assert_int_equal(tvc_hooks_init(&fixture->client.hooks, &error), TROVE_OK);
+    tvc_job_thread_init(&fixture->client.hooks);
+    assert_int_equal(tvc_job_thread_start(&fixture->client.hooks, &error), TROVE_OK);
     stream->client = &fixture->client;
     stream->direction = TROVE_DIRECTION_UPLOAD;
     stream->state = TROVE_STREAM_ACTIVE;
@@ -110,7 +111,7 @@ static int begin(void **state) {
 /* Runs what is queued. */
 static void run_hooks(struct fixture *fixture) {
     if (!fixture->ended)
-        tvc_hooks_end(&fixture->client.hooks);
+        tvc_job_thread_end(&fixture->client.hooks);
     fixture->ended = true;
     for (unsigned i = 0; i <= TROVE_HOOKS_MAX; i++)
         assert_int_equal(fixture->told[i].locked, 0);
@@ -122,7 +123,7 @@ static int end(void **state) {
     run_hooks(fixture);
     assert_int_equal(atomic_load(&stream->references), 1); /* each queued job has given its own back */
     tvc_stream_hooks_fini(&stream->hooks);
-    tvc_hooks_fini(&fixture->client.hooks);
+    tvc_job_thread_fini(&fixture->client.hooks);
     pthread_cond_destroy(&stream->changed);
     pthread_mutex_destroy(&fixture->client.lock);
     free(stream->bucket);
