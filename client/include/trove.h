@@ -806,7 +806,9 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, co
  * A `done` may begin next calls. Asynchronous ones go out together, when it has returned. */
 typedef void (*trove_done_fn)(void *context, const trove_error *error, const void *data, size_t size);
 
-/* Starts storing a small object and returns; `done` is called when it is durable or has failed. The bytes are copied.
+/* Starts storing a small object and returns; `done` is called when it is durable or has failed (with DEADLINE_EXCEEDED after
+ * `timeout_ms`). The bytes are copied. What the server has no room for in one flight the library puts once more, as a stream, one
+ * after the other.
  * Blocks only while the connection's early-data allowance or its calls are used up, at most `timeout_ms`; in a hook or `done` it
  * doesn't wait for calls: RESOURCE_EXHAUSTED (one that was just told of has given its own back).
  * Errors: INVALID_ARGUMENT (also: larger than 64 KiB, or than the server takes in one flight), UNAVAILABLE, DEADLINE_EXCEEDED; then

@@ -44,6 +44,7 @@ trove_status tvc_calls_init(struct tvc_calls *calls, trove_error *error) {
     calls->slots = calloc(TV_CALLS_PER_CONN_MAX, sizeof *calls->slots);
     calls->batch = calloc(TVC_CALL_BATCH, sizeof *calls->batch);
     calls->job.run = tvc_calls_run_done;
+    calls->again_job.run = tvc_calls_run_again;
     calls->sweep.fire = tvc_calls_sweep;
     tv_arena_init(&calls->arena, TV_ARENA_BYTES_MAX);
     if (calls->slots == NULL || calls->batch == NULL)

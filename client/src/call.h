@@ -54,7 +54,7 @@ struct tvc_call {
     enum tvc_call_kind kind;
     bool is_put; /* an inline object: answered by `completed` */
     bool answered;
-    bool not_taken; /* put: open a stream for it instead */
+    bool not_taken; /* put: a stream is to be opened for it instead */
     bool failed;
     uint64_t deadline_ns;
     uint64_t early_bytes; /* of the connection's early data */
@@ -70,8 +70,6 @@ struct tvc_call {
 struct tvc_done {
     enum tvc_call_kind kind;
     bool failed;
-    bool not_taken;
-    uint64_t deadline_ns;
     trove_done_fn done;
     void *done_context;
     struct tvc_buffer buffer; /* exchanged for the slot's */
@@ -96,6 +94,9 @@ struct tvc_calls {
     struct tvc_call *done_first;
     struct tvc_call *done_last;
     struct tvc_job job;
+    struct tvc_call *again_first; /* puts that the server didn't take in one flight */
+    struct tvc_call *again_last;
+    struct tvc_job again_job;
     struct tv_timer sweep; /* deadlines of asynchronous calls */
     uint64_t sweep_due_ns; /* 0: not armed */
 };
@@ -139,5 +140,14 @@ void tvc_call_hand_over(trove_client *client, struct tvc_call *call);
 void tvc_calls_flush(trove_client *client);
 /* Calls `done` for what is answered. On the hook thread. */
 void tvc_calls_run_done(struct tvc_job *job);
+
+/* call_again.c */
+
+/* A put that was not taken is to be put once more; its slot stays in use until that is answered. Under the lock. */
+void tvc_call_put_aside(trove_client *client, struct tvc_call *call);
+/* Has those put aside put by the thread for it. On the hook thread, without the lock. */
+void tvc_calls_begin_again(trove_client *client);
+/* On that thread. */
+void tvc_calls_run_again(struct tvc_job *job);
 
 #endif

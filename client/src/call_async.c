@@ -9,8 +9,6 @@
 #include "client.h"
 #include "inline_put.h"
 #include "options.h"
-#include "transfer.h"
-#include "wait.h"
 
 #include <string.h>
 
@@ -33,8 +31,6 @@ void tvc_call_hand_over(trove_client *client, struct tvc_call *call) {
 static void take_out(struct tvc_call *call, struct tvc_done *done) {
     done->kind = call->kind;
     done->failed = call->failed;
-    done->not_taken = call->not_taken;
-    done->deadline_ns = call->deadline_ns;
     done->done = call->done;
     done->done_context = call->done_context;
     struct tvc_buffer spare = done->buffer;
@@ -44,7 +40,8 @@ static void take_out(struct tvc_call *call, struct tvc_done *done) {
         done->error = call->error;
 }
 
-static unsigned take_batch(struct trove_client *client, bool *more) {
+/* *again: some were put aside. */
+static unsigned take_batch(struct trove_client *client, bool *more, bool *again) {
     struct tvc_calls *calls = &client->calls;
     unsigned count = 0;
     pthread_mutex_lock(&client->lock);
@@ -53,10 +50,15 @@ static unsigned take_batch(struct trove_client *client, bool *more) {
         calls->done_first = call->next;
         if (calls->done_first == NULL)
             calls->done_last = NULL;
-        take_out(call, &calls->batch[count++]);
-        tvc_call_free(client, call);
+        if (call->kind == TVC_CALL_PUT && call->not_taken) {
+            tvc_call_put_aside(client, call);
+        } else {
+            take_out(call, &calls->batch[count++]);
+            tvc_call_free(client, call);
+        }
     }
     *more = calls->done_first != NULL;
+    *again = calls->again_first != NULL;
     pthread_mutex_unlock(&client->lock);
     return count;
 }
@@ -76,25 +78,8 @@ static void tell_echo(struct tvc_calls *calls, const struct tvc_done *done) {
     tv_arena_reset(&calls->arena);
 }
 
-/* What the buffer of an asynchronous put keeps: bucket and key with their NULs, then the bytes. */
-static void put_again(struct trove_client *client, const struct tvc_done *done) {
-    const char *bucket = (const char *)done->buffer.bytes;
-    const char *key = bucket + strlen(bucket) + 1;
-    const char *data = key + strlen(key) + 1;
-    size_t size = done->buffer.size - (size_t)(data - bucket);
-    struct tvc_transfer transfer = {.client = client, .bucket = bucket, .key = key};
-    transfer.timeout_ms = tvc_deadline_left_ms(done->deadline_ns);
-    trove_error error;
-    trove_status status = tvc_stream_options_take(NULL, &transfer.options, &error);
-    if (status == TROVE_OK)
-        status = tvc_put_memory_stream(&transfer, data, size, NULL, &error);
-    done->done(done->done_context, status == TROVE_OK ? NULL : &error, NULL, 0);
-}
-
 static void tell(struct trove_client *client, const struct tvc_done *done) {
-    if (done->kind == TVC_CALL_PUT && done->not_taken)
-        put_again(client, done);
-    else if (done->failed)
+    if (done->failed)
         done->done(done->done_context, &done->error, NULL, 0);
     else if (done->kind == TVC_CALL_ECHO)
         tell_echo(&client->calls, done);
@@ -112,9 +97,12 @@ void tvc_calls_flush(trove_client *client) {
 void tvc_calls_run_done(struct tvc_job *job) {
     struct trove_client *client = (struct trove_client *)((char *)job - offsetof(struct trove_client, calls.job));
     bool more = false;
-    unsigned count = take_batch(client, &more);
+    bool again = false;
+    unsigned count = take_batch(client, &more, &again);
     if (more)
         tvc_job_thread_post(&client->hooks, job);
+    if (again)
+        tvc_calls_begin_again(client);
     uint64_t flush_ns = tv_now_ns() + TELLING_NS;
     client->calls.telling = true;
     for (unsigned i = 0; i < count; i++) {

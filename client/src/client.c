@@ -176,6 +176,7 @@ void tvc_client_release(struct trove_client *client) {
         return;
     tvc_calls_fini(&client->calls);
     tv_id_table_fini(&client->entries);
+    tvc_job_thread_fini(&client->resender);
     tvc_job_thread_fini(&client->drainer);
     tvc_job_thread_fini(&client->hooks);
     pthread_cond_destroy(&client->changed);
@@ -216,7 +217,7 @@ void trove_close(trove_client *client) {
     if (client->conn != NULL)
         close_connection(client);
     tv_timers_destroy(client->timers);
-    /* Calls that waited come back by themselves, asynchronous ones are given back by the hook thread. */
+    /* Calls that waited come back by themselves, asynchronous ones are given back by the hook thread and the resender. */
     pthread_mutex_lock(&client->lock);
     while (!calls_are_back(client))
         pthread_cond_wait(&client->changed, &client->lock);
@@ -224,6 +225,7 @@ void trove_close(trove_client *client) {
     while (atomic_load(&client->conn_users) > 0)
         pthread_cond_wait(&client->changed, &client->lock);
     pthread_mutex_unlock(&client->lock);
+    tvc_job_thread_end(&client->resender);
     tvc_job_thread_end(&client->drainer); /* what it ends has hooks */
     tvc_job_thread_end(&client->hooks);
     tv_conn_destroy(client->conn);

@@ -1,15 +1,14 @@
 /* client.h - a client: one connection, the calls and streams on it, and the lock that they share.
  *
  * Threads: the program's; the connection's receiving thread (handler functions) and whichever thread pumps (pulls); the
- * timer's; the hook thread; where a stream buffers, the drainer.
+ * timer's; the hook thread; where there is something for them to do, the drainer and the resender.
  * Lock order: `lock`, then the leaves (a chunk pool's, the job threads', the timers'). The connection is called without `lock`: a
  * pull may run inside the call, and takes it.
  * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen
  * outside of them, and with one lock a lost connection reaches everything in one step.)
  *
  * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
- * connection, the timers, the drainer and the hook thread end in trove_close; `conn_users` keeps the connection until whoever calls it has
- * come back.
+ * connection, the timers and the job threads end in trove_close; `conn_users` keeps the connection until whoever calls it has come back.
  */
 #ifndef TVC_CLIENT_H
 #define TVC_CLIENT_H
@@ -54,7 +53,8 @@ struct trove_client {
     struct tv_timers *timers;
     struct tvc_limits limits;
     struct tvc_job_thread hooks;
-    struct tvc_job_thread drainer;
+    struct tvc_job_thread drainer;  /* of overflows */
+    struct tvc_job_thread resender; /* of small objects that were not taken in one flight */
 
     /* atomic */
     atomic_uint references;

@@ -26,6 +26,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     tvc_cond_init(&client->changed);
     tvc_job_thread_init(&client->hooks);
     tvc_job_thread_init(&client->drainer);
+    tvc_job_thread_init(&client->resender);
     atomic_init(&client->references, 1);
     client->call_timeout_ms = options->call_timeout_ms;
     client->keepalive_ms = options->keepalive_ms;

@@ -1,6 +1,6 @@
-/* job_thread.h - a thread that runs jobs, one after the other. A client has two: the hook thread, which calls the program back (stream
- * hooks, the `done` of asynchronous calls), and the drainer, which waits for the disk (stream_spill.h). The drainer is started when the
- * first stream that buffers is opened: most programs never have one.
+/* job_thread.h - a thread that runs jobs, one after the other. A client has three: the hook thread, which calls the program back (stream
+ * hooks, the `done` of asynchronous calls); the drainer, which waits for the disk (stream_spill.h); the resender, which waits for the
+ * server (call_again.c). The latter two are started when they are first needed: most programs never have them.
  *
  * Jobs are embedded in what they are about; a job is queued at most once, so the queue is bounded by the number of streams and
  * allocates nothing. A job's `run` finds out under its owner's lock what there is to do (merged meanwhile) and does it with no lock

@@ -13,7 +13,7 @@ trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *cli
                                 trove_direction direction, const trove_stream_options *options, trove_error *error) {
     if (client == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "the client is NULL");
-    *transfer = (struct tvc_transfer){.client = client, .bucket = bucket, .key = key};
+    *transfer = (struct tvc_transfer){.client = client, .bucket = bucket, .key = key, .deadline_ns = TVC_NO_DEADLINE};
     trove_status status = tvc_names_check(bucket, key, error);
     if (status == TROVE_OK)
         status = tvc_stream_options_take(options, &transfer->options, error);
@@ -26,7 +26,8 @@ trove_status tvc_transfer_begin(struct tvc_transfer *transfer, trove_client *cli
 }
 
 uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer) {
-    return tvc_client_deadline(transfer->client, transfer->timeout_ms);
+    uint64_t step_ns = tvc_client_deadline(transfer->client, transfer->timeout_ms);
+    return step_ns < transfer->deadline_ns ? step_ns : transfer->deadline_ns;
 }
 
 uint64_t tvc_transfer_moved(trove_stream *stream) {
@@ -53,9 +54,10 @@ trove_status tvc_transfer_complete(const struct tvc_transfer *transfer, trove_st
                                    trove_error *error) {
     uint64_t seen = tvc_transfer_moved(stream);
     trove_status status;
-    do
-        status = trove_stream_complete(stream, transfer->timeout_ms, info, error);
-    while (tvc_transfer_again(stream, status, &seen));
+    do {
+        uint32_t left_ms = tvc_deadline_left_ms(tvc_transfer_deadline(transfer));
+        status = trove_stream_complete(stream, left_ms > 0 ? left_ms : 1, info, error); /* 0 would be the client's default */
+    } while (tvc_transfer_again(stream, status, &seen));
     return status;
 }
 

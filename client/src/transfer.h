@@ -10,7 +10,8 @@ struct tvc_transfer {
     const char *bucket;
     const char *key;
     trove_stream_options options;
-    uint32_t timeout_ms; /* of each step that makes no progress; 0: the client's */
+    uint32_t timeout_ms;  /* of each step that makes no progress; 0: the client's */
+    uint64_t deadline_ns; /* of the whole */
 };
 
 /* Checks names and options before anything goes to the network. */

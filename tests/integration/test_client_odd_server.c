@@ -17,6 +17,12 @@ static void note_done(void *context, const trove_error *error, const void *data,
     atomic_fetch_add(&outcome->done, 1);
 }
 
+static void wait_for(const atomic_int *count, int expected) {
+    for (uint64_t until_ms = now_ms() + 10000; atomic_load(count) < expected && now_ms() < until_ms;)
+        pause_ms(1);
+    assert_int_equal(atomic_load(count), expected);
+}
+
 /* ---- limits ---- */
 
 /* What could never be sent is refused at once. */
@@ -106,9 +112,113 @@ static void test_pool_closed_meanwhile(void **state) {
     odd_end(&server);
 }
 
+/* ---- small objects that aren't taken in one flight ---- */
+
+/* The next Open, of an object in one flight or of a stream. Returns its id. */
+static uint64_t expect_open(struct odd_server *server, bool in_one_flight) {
+    raw_frame *open = odd_expect(server, RAW_BODY(OPEN));
+    uint64_t id = open->call_id;
+    assert_int_equal(open->open->inline_checksum_given_case != TROVE__V1__OPEN__INLINE_CHECKSUM_GIVEN__NOT_SET, in_one_flight);
+    raw_free(open);
+    return id;
+}
+
+static void refuse(struct odd_server *server, uint64_t id) {
+    odd_send_status(server, id, TROVE__V1__CODE__RESOURCE_EXHAUSTED, "not now", true);
+}
+
+static void answer_echo(struct odd_server *server) {
+    raw_frame *call = odd_expect(server, RAW_BODY(CALL));
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    frame.call_id = call->call_id;
+    frame.body_case = RAW_BODY(STATUS);
+    frame.status = &status;
+    raw_send(&server->peer, &frame);
+    raw_free(call);
+}
+
+/* Those that are put again, which takes its time, keep no hook and no other `done` waiting. */
+static void test_put_again(void **state) {
+    (void)state;
+    struct odd_server server;
+    struct outcome puts = {0};
+    struct outcome echo = {0};
+    trove_error error;
+    odd_listen(&server);
+    trove_client *client = odd_connect(&server, NULL, NULL);
+    uint64_t ids[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(trove_put_async(client, BUCKET, "k", "abc", 3, 60000, note_done, &puts, &error), &error);
+        ids[i] = expect_open(&server, true);
+    }
+    for (int i = 0; i < 3; i++)
+        refuse(&server, ids[i]);
+    (void)expect_open(&server, false);
+    CHECK_OK(trove_echo_async(client, "", 0, 60000, note_done, &echo, &error), &error);
+    answer_echo(&server);
+    wait_for(&echo.done, 1);
+    assert_int_equal(echo.status, TROVE_OK);
+    assert_int_equal(atomic_load(&puts.done), 0);
+    odd_disconnect(&server, client);
+    assert_int_equal(atomic_load(&puts.done), 3);
+    assert_int_equal(puts.status, TROVE_CANCELLED);
+    odd_end(&server);
+}
+
+static void wait_until_open(void *context, const trove_error *error, const void *data, size_t size) {
+    const atomic_bool *open = context;
+    (void)error, (void)data, (void)size;
+    while (!atomic_load(open))
+        pause_ms(1);
+}
+
+/* The program's time is up when the library gets to hear of the refusal: there is no time left for a second try. */
+static void test_put_too_late(void **state) {
+    (void)state;
+    struct odd_server server;
+    struct outcome put = {0};
+    atomic_bool open = false;
+    trove_error error;
+    odd_listen(&server);
+    trove_client *client = odd_connect(&server, NULL, NULL);
+    CHECK_OK(trove_echo_async(client, "", 0, 60000, wait_until_open, &open, &error), &error);
+    answer_echo(&server);
+    uint64_t begun_ms = now_ms();
+    CHECK_OK(trove_put_async(client, BUCKET, "k", "abc", 3, 300, note_done, &put, &error), &error);
+    refuse(&server, expect_open(&server, true));
+    odd_settle(&server);
+    while (now_ms() <= begun_ms + 300)
+        pause_ms(1);
+    atomic_store(&open, true);
+    wait_for(&put.done, 1);
+    assert_int_equal(put.status, TROVE_DEADLINE_EXCEEDED);
+    odd_disconnect(&server, client);
+    odd_end(&server);
+}
+
+/* What isn't an object can't be put again. */
+static void test_echo_not_taken(void **state) {
+    (void)state;
+    struct odd_server server;
+    struct outcome echo = {0};
+    trove_error error;
+    odd_listen(&server);
+    trove_client *client = odd_connect(&server, NULL, NULL);
+    CHECK_OK(trove_echo_async(client, "abc", 3, 60000, note_done, &echo, &error), &error);
+    raw_frame *call = odd_expect(&server, RAW_BODY(CALL));
+    refuse(&server, call->call_id);
+    raw_free(call);
+    wait_for(&echo.done, 1);
+    assert_int_equal(echo.status, TROVE_RESOURCE_EXHAUSTED);
+    odd_disconnect(&server, client);
+    odd_end(&server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool_closed_meanwhile),
+        cmocka_unit_test(test_put_again),         cmocka_unit_test(test_put_too_late),
+        cmocka_unit_test(test_echo_not_taken),    cmocka_unit_test(test_pool_closed_meanwhile),
         cmocka_unit_test(test_little_early_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
