@@ -31,6 +31,10 @@
 #define TV_GAPS_MAX               1000  /* gaps of one object that are listed one by one */
 #define TV_BLOCK_SUMS_LIMIT_MAX   16384 /* checksums in one answer */
 
+/* Addresses. */
+#define TV_URL_BYTES_MAX      255
+#define TV_IPC_PATH_BYTES_MAX 107 /* sun_path of struct sockaddr_un, less a NUL */
+
 /* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
 #define TV_PAYLOAD_BYTES_MAX     (1 * TV_MIB)

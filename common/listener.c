@@ -4,6 +4,7 @@
  * aio sleeps before it accepts again.
  */
 #include "transport_nng.h"
+#include "url.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +19,7 @@ struct tv_listener {
     tv_accepted accepted;
     void *context;
     bool backing_off; /* the aio sleeps; only touched by its callback */
-    char url[256];
+    char url[TV_URL_BYTES_MAX + sizeof "65535"];
 };
 
 static void on_accept(void *argument) {
@@ -102,7 +103,7 @@ static void note_url(struct tv_listener *self, const char *url) {
 
 trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context, struct tv_listener **listener,
                                 trove_error *error) {
-    trove_status status = tv_url_check(url, error);
+    trove_status status = tv_url_check(url, TV_URL_TO_LISTEN, error);
     if (status == TROVE_OK && strncmp(url, "ipc://", 6) == 0)
         status = prepare_ipc_path(url + 6, error);
     if (status != TROVE_OK)
@@ -121,6 +122,9 @@ trove_status tv_listener_create(const char *url, tv_accepted accepted, void *con
         code = listen_private(self->listener);
     if (code != 0) {
         tv_listener_destroy(self);
+        if (code == NNG_EADDRINVAL && tv_url_is_network(url))
+            return TV_FAIL(error, FAILED_PRECONDITION, "listening on %s: %s is no address of this machine", url,
+                           tv_url_host(url).text);
         return tv_nng_error(error, code, "listening on", url);
     }
     note_url(self, url);

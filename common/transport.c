@@ -5,6 +5,7 @@
  * received nng_msg stays on the aio until it is taken off.
  */
 #include "transport_nng.h"
+#include "url.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
@@ -40,9 +41,7 @@ trove_status tv_nng_error(trove_error *error, int code, const char *what, const 
     case NNG_EINVAL:
     case NNG_EADDRINVAL:
     case NNG_ENOTSUP:
-        return TV_FAIL(error, INVALID_ARGUMENT,
-                       "%s %s: not an address that can be used (%s); URLs look like "
-                       "tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH",
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s %s: not an address that can be used (%s); addresses look like " TV_URL_FORMS,
                        what, url, nng_strerror(code));
     case NNG_EADDRINUSE:
         return TV_FAIL(error, ALREADY_EXISTS, "%s %s: another server has this address", what, url);
@@ -51,21 +50,6 @@ trove_status tv_nng_error(trove_error *error, int code, const char *what, const 
     default:
         return TV_FAIL(error, UNAVAILABLE, "%s %s: %s", what, url, nng_strerror(code));
     }
-}
-
-trove_status tv_url_check(const char *url, trove_error *error) {
-    if (strncmp(url, "ipc://", 6) == 0) {
-        if (url[6] != '/')
-            return TV_FAIL(error, INVALID_ARGUMENT, "%s: a unix socket needs an absolute path, such as ipc:///run/x.sock", url);
-        if (strlen(url + 6) > 107)
-            return TV_FAIL(error, INVALID_ARGUMENT, "%s: the path has %zu bytes; a unix socket's may have 107", url,
-                           strlen(url + 6));
-        return TROVE_OK;
-    }
-    if (strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ws://", 5) == 0)
-        return TROVE_OK;
-    return TV_FAIL(error, INVALID_ARGUMENT,
-                   "\"%s\" is no URL of Trove's; they look like tcp://HOST:PORT, ipc:///PATH or ws://HOST:PORT/PATH", url);
 }
 
 /* ---- ws: messages as a byte stream ---- */
@@ -328,7 +312,7 @@ static int dial(nng_stream_dialer *dialer, uint32_t timeout_ms, nng_stream **str
 }
 
 trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error) {
-    trove_status status = tv_url_check(url, error);
+    trove_status status = tv_url_check(url, TV_URL_TO_DIAL, error);
     if (status != TROVE_OK)
         return status;
     nng_stream_dialer *dialer = NULL;
@@ -340,6 +324,8 @@ trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_t
     if (code == 0)
         code = dial(dialer, timeout_ms, &stream);
     nng_stream_dialer_free(dialer);
+    if (code == NNG_EADDRINVAL && tv_url_is_network(url)) /* its form is fine: the name isn't known, or not yet */
+        return TV_FAIL(error, UNAVAILABLE, "dialling %s: no host is known by the name %s", url, tv_url_host(url).text);
     if (code != 0)
         return tv_nng_error(error, code, "dialling", url);
     return tv_nng_transport_create(stream, url, transport, error);

@@ -14,9 +14,6 @@
 /* Fills `error` with "WHAT URL: reason" for an error code of nng's. */
 trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url);
 
-/* Whether the scheme is one of ours, and an ipc path usable. */
-trove_status tv_url_check(const char *url, trove_error *error);
-
 /* Takes the stream over, on failure too. */
 trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
                                      trove_error *error);

@@ -11,6 +11,7 @@
 #include "config_lines.h"
 #include "config_schema.h"
 #include "units.h"
+#include "url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -332,17 +333,14 @@ trove_status tvs_config_load(struct tvs_config *config, const char *path, trove_
 
 /* ---- the whole ---- */
 
-bool tvs_config_is_network(const char *url) {
-    return strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ws://", 5) == 0;
-}
-
 trove_status tvs_config_check(const struct tvs_config *config, trove_error *error) {
     for (unsigned i = 0; i < config->listen_count; i++) {
         const char *url = config->listen[i];
-        if (!tvs_config_is_network(url) && strncmp(url, "ipc:///", 7) != 0)
-            return TV_FAIL(error, INVALID_ARGUMENT,
-                           "can't listen on \"%s\"; URLs look like ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH", url);
-        if (tvs_config_is_network(url) && !config->insecure)
+        trove_error why;
+        trove_status status = tv_url_check(url, TV_URL_TO_LISTEN, &why);
+        if (status != TROVE_OK)
+            return tv_error_set(error, status, "`listen`: %s", why.message);
+        if (tv_url_is_network(url) && !config->insecure)
             return TV_FAIL(
                 error, FAILED_PRECONDITION,
                 "won't listen on %s: whoever can reach it could read, change and delete everything, for there is neither "

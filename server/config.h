@@ -46,7 +46,4 @@ bool tvs_config_log_format(const char *text, enum tvs_log_format *format);
  * `insecure`. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION. */
 trove_status tvs_config_check(const struct tvs_config *config, trove_error *error);
 
-/* Whether peers at this URL come over a network and aren't known by their user id. */
-bool tvs_config_is_network(const char *url);
-
 #endif

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "drivers/driver.h"
 #include "places.h"
+#include "url.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -270,7 +271,7 @@ static void log_failure(const char *what, const trove_error *error) {
 
 static void warn_if_insecure(const struct tvs_config *config) {
     for (unsigned i = 0; i < config->listen_count; i++) {
-        if (!tvs_config_is_network(config->listen[i]))
+        if (!tv_url_is_network(config->listen[i]))
             continue;
         struct tvs_log_line line;
         tvs_log_begin(&line, TVS_LOG_WARN,

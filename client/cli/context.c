@@ -1,19 +1,20 @@
 /* context.c - see context.h. */
 #include "context.h"
 
+#include "options.h"
 #include "server_url.h"
 #include "text.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void cli_context_init(struct cli_context *context) {
     *context = (struct cli_context){0};
     const char *server = getenv("TROVE_SERVER");
-    if (server != NULL && *server != 0)
-        context->server = cli_copy(server);
-    else
-        context->server = cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
+    bool given = server != NULL && *server != 0;
+    context->server = given ? cli_copy(server) : cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
+    context->server_from = given ? "TROVE_SERVER" : "XDG_RUNTIME_DIR";
     cli_output_init(&context->output);
     cli_interrupt_init(&context->interrupt, &context->output);
 }
@@ -23,6 +24,17 @@ void cli_context_fini(struct cli_context *context) {
     cli_interrupt_fini(&context->interrupt);
     cli_output_fini(&context->output);
     free(context->server);
+}
+
+static const char *connect_hint(const char *server, trove_status status) {
+    bool network = strncmp(server, "ipc://", 6) != 0;
+    if (status == TROVE_PERMISSION_DENIED)
+        return "only the user that troved runs as may use its socket";
+    if (status != TROVE_UNAVAILABLE && status != TROVE_DEADLINE_EXCEEDED)
+        return NULL;
+    return network ? "see that host and port are right and that troved listens there (its --listen), or name another server with "
+                     "--server URL or TROVE_SERVER"
+                   : "start a server with 'troved', or name another one with --server URL or TROVE_SERVER";
 }
 
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
@@ -38,12 +50,9 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
                                       : trove_connect(context->server, &options, &context->client, &error);
     if (status == TROVE_OK)
         return CLI_EXIT_OK;
-    const char *hint = NULL;
-    if (status == TROVE_UNAVAILABLE || status == TROVE_DEADLINE_EXCEEDED)
-        hint = "start a server with 'troved', or name another one with --server URL or TROVE_SERVER";
-    else if (status == TROVE_INVALID_ARGUMENT)
-        hint = "a server's URL is ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH";
-    return cli_fail(context, "connect", NULL, context->server, hint, &error);
+    if (status == TROVE_INVALID_ARGUMENT)
+        cli_usage_error(context->verb, "%s: %s", context->server_from, error.message);
+    return cli_fail(context, "connect", NULL, context->server, connect_hint(context->server, status), &error);
 }
 
 enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to, const char *hint,

@@ -6,8 +6,10 @@
 #include "output.h"
 
 struct cli_context {
-    char *server;        /* URL */
-    uint32_t timeout_ms; /* 0: the library's defaults */
+    const char *verb;        /* for messages */
+    char *server;            /* URL */
+    const char *server_from; /* the option or variable that says so */
+    uint32_t timeout_ms;     /* 0: the library's defaults */
     struct cli_output output;
     struct cli_interrupt interrupt;
     trove_client *client; /* NULL before cli_connect */
@@ -16,7 +18,8 @@ struct cli_context {
 void cli_context_init(struct cli_context *context);
 void cli_context_fini(struct cli_context *context);
 
-/* Connects, trying for `wait_ms` where that isn't 0. Says by itself what went wrong. */
+/* Connects, trying for `wait_ms` where that isn't 0. Says by itself what went wrong; an address that is none is wrong usage, and ends
+ * the process. */
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms);
 
 /* Says that `action` on `from` (to `to`) failed. A NULL hint stands for the general one of the status, if there is one. */

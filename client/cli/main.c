@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     cli_context_init(&context);
     int verb_index = cli_options_parse_global(&context, argc, argv, verbs_doc);
     const char *verb = argv[verb_index];
+    context.verb = verb;
     enum cli_exit code = CLI_EXIT_USAGE;
     size_t found = 0;
     while (found < sizeof verbs / sizeof verbs[0] && strcmp(verbs[found].name, verb) != 0)

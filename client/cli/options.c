@@ -38,6 +38,7 @@ static error_t parse_global(int key, char *argument, struct argp_state *state) {
     case KEY_SERVER:
         free(context->server);
         context->server = cli_copy(argument);
+        context->server_from = "--server";
         return 0;
     case KEY_JSON:
         context->output.json = true;

@@ -101,11 +101,12 @@ TROVE_API void trove_client_options_init(trove_client_options *options);
 /* Connects to `url`: tcp://HOST:PORT, ipc:///PATH (a unix socket) or ws://HOST:PORT/PATH. `options` may be NULL.
  * On success *client is the caller's, to be released by trove_close.
  * Blocks up to connect_timeout_ms. A server that isn't there yet is not waited for: see trove_connect_wait.
- * Errors: INVALID_ARGUMENT (URL), UNAVAILABLE (no server), DEADLINE_EXCEEDED, FAILED_PRECONDITION (no common version). */
+ * Errors: INVALID_ARGUMENT (not such a URL), UNAVAILABLE (no server, no host of this name), DEADLINE_EXCEEDED,
+ * FAILED_PRECONDITION (no common version). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect(const char *url, const trove_client_options *options,
                                                        trove_client **client, trove_error *error);
 
-/* The same, but tries again until the server answers or `wait_ms` have passed. */
+/* The same, but tries again until the server answers or `wait_ms` have passed; a host's name that isn't known yet is waited for, too. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect_wait(const char *url, const trove_client_options *options,
                                                             uint32_t wait_ms, trove_client **client, trove_error *error);
 
