@@ -16,6 +16,7 @@
 #include "transfer_options.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,15 +70,29 @@ static trove_stream_options stream_options(const struct values *values, uint32_t
     return stream_options;
 }
 
+/* What was fetched of an object: its range, which may end behind it. */
+static uint64_t fetched_bytes(const trove_stream_options *asked, const trove_object_info *info) {
+    uint64_t left = info->size > asked->range_offset ? info->size - asked->range_offset : 0;
+    return left < asked->range_length ? left : asked->range_length;
+}
+
 static void say_fetched(struct cli_output *output, const char *file, const trove_object_info *info,
-                        const trove_stream_metrics *metrics) {
+                        const trove_stream_options *asked) {
+    uint64_t bytes = fetched_bytes(asked, info);
+    if (!output->json && bytes == info->size) {
+        cli_output_done(output, "%s/%s -> %s (%s)", info->bucket, info->key, file, cli_human_size(bytes).text);
+        return;
+    }
     if (!output->json) {
-        cli_output_done(output, "%s/%s -> %s (%s)", info->bucket, info->key, file, cli_human_size(info->size).text);
+        cli_output_done(output, "%s/%s -> %s (%s of %s, from byte %" PRIu64 " on)", info->bucket, info->key, file,
+                        cli_human_size(bytes).text, cli_human_size(info->size).text, asked->range_offset);
         return;
     }
     json_t *result = cli_object_json(info);
     json_object_set_new(result, "file", cli_json_text(file));
-    cli_object_json_add_metrics(result, metrics);
+    json_object_set_new(result, "offset", cli_json_number(asked->range_offset));
+    json_object_set_new(result, "bytes", cli_json_number(bytes));
+    cli_object_json_add_metrics(result, asked->metrics);
     cli_output_json(output, result);
 }
 
@@ -155,7 +170,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
     if (code == CLI_EXIT_OK)
         say_lost(&context->output, info, &metrics, !to_stdout);
     if (code == CLI_EXIT_OK && !to_stdout)
-        say_fetched(&context->output, shown, info, &metrics);
+        say_fetched(&context->output, shown, info, &fetch.options);
     trove_object_info_free(info);
     free(shown);
     return code;
@@ -200,7 +215,7 @@ static enum cli_exit get_file(void *input, size_t index) {
         code = cli_fetch_fail_local(&fetch, &error);
     if (code == CLI_EXIT_OK) {
         say_lost(&get->context->output, info, &metrics, true);
-        say_fetched(&get->context->output, file, info, &metrics);
+        say_fetched(&get->context->output, file, info, &fetch.options);
     }
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);

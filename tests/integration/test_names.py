@@ -331,7 +331,7 @@ class JsonTest(ServerTest):
         fetched = run("get", self.name("a/key"), self.folder / "target")[0]
         self.assertLessEqual(fetched["transfer"]["p50_ns"], fetched["transfer"]["p99_ns"])
         self.assertEqual(fetched.pop("transfer")["retries"], 0)
-        self.assertEqual(fetched, {**info, "file": str(self.folder / "target")})
+        self.assertEqual(fetched, {**info, "file": str(self.folder / "target"), "offset": 0, "bytes": 10})
         copied = run("cp", self.name("a/key"), f"{other}/")[0]
         self.assertEqual((copied["bucket"], copied["key"], copied["etag"]), (other, "key", stored["etag"]))
         self.assertEqual(run("ls", self.bucket), [{"prefix": "a/"}])

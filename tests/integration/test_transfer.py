@@ -281,6 +281,23 @@ class TransferTest(ServerTest):
                 self.check_content(got, data[begin:end], text)
         self.assertEqual(self.trove("get", self.name("empty"), "-", "--range", "0-").out, b"")
 
+    def test_what_is_said_of_a_range(self) -> None:
+        """How much came, not how large the object is."""
+        target = self.folder / "target"
+        self.trove("put", "-", self.name("key"), data=content("said", 3000))
+        for text, offset, count, said in [
+            ("1K-512", 1024, 512, "512 B of 2.9 KiB, from byte 1024 on"),
+            ("2990-100", 2990, 10, "10 B of 2.9 KiB, from byte 2990 on"),
+            ("3000-", 3000, 0, "0 B of 2.9 KiB, from byte 3000 on"),
+            ("0-", 0, 3000, "2.9 KiB"),
+        ]:
+            with self.subTest(range=text):
+                line = self.trove("get", self.name("key"), target, "--range", text).text
+                self.assertEqual(line, f"{self.name('key')} -> {target} ({said})\n")
+                self.assertEqual(target.stat().st_size, count)
+                result = self.trove("--json", "get", self.name("key"), target, "--range", text).objects()[0]
+                self.assertEqual((result["size"], result["offset"], result["bytes"]), (3000, offset, count))
+
     def test_ranges_that_are_none(self) -> None:
         self.trove("put", "-", self.name("key"), data=b"0123456789")
         for text in ("5", "a-b", "5-0", "-5", "3--1", "18446744073709551615-2"):
