@@ -392,6 +392,9 @@ typedef struct trove_stream_options {
     trove_stream_hooks hooks;
     uint32_t acquire_timeout_ms; /* while the pool has all the streams that it may have, wait so long for a place (and then
                                     timeout_ms for the opening); 0: as long as the server has calls wait, within timeout_ms */
+    /* Whole objects from and to a descriptor: longest wait while a pipe, socket or terminal gives or takes nothing; 0: timeout_ms. The
+     * server has a limit of its own for a stream on which nothing moves (its pool's idle_timeout). */
+    uint32_t io_timeout_ms;
 } trove_stream_options;
 
 TROVE_API void trove_stream_options_init(trove_stream_options *options);
@@ -774,7 +777,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, 
                                                           trove_object_info **info, trove_error *error);
 
 /* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. Errors
- * besides the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for timeout_ms). */
+ * besides the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for io_timeout_ms). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
@@ -789,8 +792,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_memory(trove_client *client, 
                                                           size_t capacity, const trove_stream_options *options, size_t *size_read,
                                                           trove_object_info **info, trove_error *error);
 
-/* Writes the object to `fd` from its present position on; a pipe will do. Like write(2) it waits for who reads a pipe in blocking
- * mode, and raises SIGPIPE where nobody does any more. */
+/* Writes the object to `fd` from its present position on; a pipe will do. For who reads a pipe in non-blocking mode it waits up to
+ * io_timeout_ms (DEADLINE_EXCEEDED), in blocking mode like write(2) for ever; it raises SIGPIPE where nobody reads any more. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);

@@ -16,18 +16,31 @@
  * ext4 with pieces of 1 MiB, twice the time. */
 #define WRITE_BYTES_MAX ((size_t)128 * 1024)
 
+/* Whether it makes sense to go on waiting: a stream that has completed may still have bytes to be written. */
 static trove_status check_stream(const trove_stream *stream, trove_error *error) {
     if (stream == NULL)
         return TROVE_OK;
     pthread_mutex_lock(&stream->client->lock);
-    trove_status status = tv_stream_state_terminal(stream->state) ? tvc_stream_over(stream, error) : TROVE_OK;
+    bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
+    trove_status status = over ? tvc_stream_over(stream, error) : TROVE_OK;
     pthread_mutex_unlock(&stream->client->lock);
     return status;
 }
 
+static trove_status too_late(const struct tvc_transfer *transfer, int fd, short events, uint32_t timeout_ms, trove_error *error) {
+    static const char *const standard[] = {"standard input", "standard output", "standard error"};
+    char name[32];
+    snprintf(name, sizeof name, "descriptor %d", fd);
+    return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: %s has %s nothing for %g s", transfer->bucket, transfer->key,
+                   fd <= STDERR_FILENO ? standard[fd] : name, events == POLLIN ? "given" : "taken", timeout_ms / 1000.0);
+}
+
 static trove_status wait_for(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, short events,
-                             const char *late, trove_error *error) {
-    uint64_t deadline_ns = tvc_transfer_deadline(transfer);
+                             trove_error *error) {
+    uint32_t timeout_ms = transfer->options.io_timeout_ms != 0 ? transfer->options.io_timeout_ms : transfer->timeout_ms;
+    if (timeout_ms == 0)
+        timeout_ms = transfer->client->call_timeout_ms;
+    uint64_t deadline_ns = tvc_deadline_after_ms(timeout_ms);
     for (;;) {
         uint32_t left_ms = tvc_deadline_left_ms(deadline_ns);
         struct pollfd polled = {.fd = fd, .events = events};
@@ -40,8 +53,7 @@ static trove_status wait_for(const struct tvc_transfer *transfer, const trove_st
         if (status != TROVE_OK)
             return status;
         if (left_ms == 0)
-            return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: descriptor %d %s in time", transfer->bucket, transfer->key, fd,
-                           late);
+            return too_late(transfer, fd, events, timeout_ms, error);
     }
 }
 
@@ -50,7 +62,7 @@ trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream
     bool seekable = lseek(fd, 0, SEEK_CUR) >= 0;
     *got = 0;
     while (*got < bytes) {
-        trove_status status = seekable ? TROVE_OK : wait_for(transfer, stream, fd, POLLIN, "has given nothing", error);
+        trove_status status = seekable ? TROVE_OK : wait_for(transfer, stream, fd, POLLIN, error);
         if (status != TROVE_OK)
             return status;
         ssize_t step = read(fd, (char *)memory + *got, bytes - *got);
@@ -64,7 +76,8 @@ trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream
     return TROVE_OK;
 }
 
-trove_status tvc_fd_write(const struct tvc_transfer *transfer, int fd, const void *memory, size_t bytes, trove_error *error) {
+trove_status tvc_fd_write(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, const void *memory,
+                          size_t bytes, trove_error *error) {
     size_t done = 0;
     while (done < bytes) {
         size_t left = bytes - done < WRITE_BYTES_MAX ? bytes - done : WRITE_BYTES_MAX;
@@ -74,7 +87,7 @@ trove_status tvc_fd_write(const struct tvc_transfer *transfer, int fd, const voi
             continue;
         }
         if (errno == EAGAIN) {
-            trove_status status = wait_for(transfer, NULL, fd, POLLOUT, "has taken nothing", error);
+            trove_status status = wait_for(transfer, stream, fd, POLLOUT, error);
             if (status != TROVE_OK)
                 return status;
         } else if (errno != EINTR) {

@@ -16,7 +16,7 @@ static trove_status read_all(const struct tvc_transfer *transfer, trove_stream *
         while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK || chunk == NULL)
             return status;
-        status = consume(context, &chunk->handle, error);
+        status = consume(context, stream, &chunk->handle, error);
         tvc_download_put(stream, chunk);
         if (status != TROVE_OK)
             return status;
@@ -52,8 +52,9 @@ struct memory_target {
 };
 
 /* The bytes are where they belong already; what a lossy stream has lost reads as zeros. */
-static trove_status count_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
+static trove_status count_bytes(void *context, const trove_stream *stream, const trove_chunk *chunk, trove_error *error) {
     struct memory_target *target = context;
+    (void)stream;
     (void)error;
     uint64_t at = chunk->offset - target->range_offset;
     if (at > target->bytes)
@@ -88,22 +89,22 @@ struct fd_target {
 };
 
 /* What a lossy stream has lost: zeros keep the rest in its place. */
-static trove_status write_zeros(const struct fd_target *target, uint64_t count, trove_error *error) {
+static trove_status write_zeros(const struct fd_target *target, const trove_stream *stream, uint64_t count, trove_error *error) {
     static const char zeros[64 * TV_KIB];
     trove_status status = TROVE_OK;
     while (count > 0 && status == TROVE_OK) {
         size_t step = count < sizeof zeros ? (size_t)count : sizeof zeros;
-        status = tvc_fd_write(target->transfer, target->fd, zeros, step, error);
+        status = tvc_fd_write(target->transfer, stream, target->fd, zeros, step, error);
         count -= step;
     }
     return status;
 }
 
-static trove_status write_bytes(void *context, const trove_chunk *chunk, trove_error *error) {
+static trove_status write_bytes(void *context, const trove_stream *stream, const trove_chunk *chunk, trove_error *error) {
     struct fd_target *target = context;
-    trove_status status = write_zeros(target, chunk->offset - target->offset, error);
+    trove_status status = write_zeros(target, stream, chunk->offset - target->offset, error);
     if (status == TROVE_OK)
-        status = tvc_fd_write(target->transfer, target->fd, chunk->data, chunk->size, error);
+        status = tvc_fd_write(target->transfer, stream, target->fd, chunk->data, chunk->size, error);
     target->offset = chunk->offset + chunk->size;
     return status;
 }

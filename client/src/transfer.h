@@ -53,7 +53,7 @@ trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data
 /* get.c */
 
 /* Takes the bytes of a chunk; false ends the transfer with *error. */
-typedef trove_status (*tvc_consume)(void *context, const trove_chunk *chunk, trove_error *error);
+typedef trove_status (*tvc_consume)(void *context, const trove_stream *stream, const trove_chunk *chunk, trove_error *error);
 
 /* Gets an object chunk by chunk. `own` may be NULL; where it isn't, nothing refers to that memory on return. */
 trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_memory *own, tvc_consume consume, void *context,
@@ -61,11 +61,12 @@ trove_status tvc_get(const struct tvc_transfer *transfer, const struct tvc_own_m
 
 /* fd.c: descriptors */
 
-/* Reads until `bytes` are there or the end has come; *got tells how many. A pipe that gives nothing is waited for until the
- * transfer's timeout, or until the stream (may be NULL) has ended. */
+/* Reads until `bytes` are there or the end has come; *got tells how many. A pipe that gives nothing is waited for as long as the
+ * options' io_timeout_ms says, and not beyond the end of the stream (may be NULL). */
 trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, void *memory, size_t bytes,
                          size_t *got, trove_error *error);
-/* Writes all. */
-trove_status tvc_fd_write(const struct tvc_transfer *transfer, int fd, const void *memory, size_t bytes, trove_error *error);
+/* Writes all. A pipe in non-blocking mode is waited for in the same way. */
+trove_status tvc_fd_write(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, const void *memory,
+                          size_t bytes, trove_error *error);
 
 #endif
