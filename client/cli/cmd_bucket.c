@@ -43,9 +43,18 @@ enum cli_exit cmd_mb(struct cli_context *context, int argc, char **argv) {
         if (trove_bucket_create(context->client, bucket, 0, &error) == TROVE_OK)
             say_done(context, "made", bucket);
         else
-            worst = cli_exit_worst(worst, cli_fail(context, "mb", bucket, NULL, NULL, &error));
+            worst = cli_exit_worst(worst, cli_fail_call(context, "mb", bucket, NULL, NULL, &error));
     }
     return worst;
+}
+
+static enum cli_exit say_kept(struct cli_context *context, const char *bucket, const trove_error *error) {
+    if (error->status != TROVE_FAILED_PRECONDITION)
+        return cli_fail_call(context, "rb", bucket, NULL, NULL, error);
+    char *hint = cli_format("'trove rm --recursive %s' empties it", bucket);
+    enum cli_exit code = cli_fail(context, "rb", bucket, NULL, hint, error);
+    free(hint);
+    return code;
 }
 
 enum cli_exit cmd_rb(struct cli_context *context, int argc, char **argv) {
@@ -66,13 +75,7 @@ enum cli_exit cmd_rb(struct cli_context *context, int argc, char **argv) {
             say_done(context, "removed", bucket);
             continue;
         }
-        char *hint = NULL;
-        if (status == TROVE_FAILED_PRECONDITION)
-            hint = cli_format("empty it with 'trove rm --recursive %s'", bucket);
-        else if (status == TROVE_NOT_FOUND)
-            hint = cli_copy("'trove ls' lists the buckets");
-        worst = cli_exit_worst(worst, cli_fail(context, "rb", bucket, NULL, hint, &error));
-        free(hint);
+        worst = cli_exit_worst(worst, say_kept(context, bucket, &error));
     }
     return worst;
 }

@@ -7,8 +7,6 @@
 #include "target.h"
 #include "transfer_options.h"
 
-#include <unistd.h>
-
 enum {
     KEY_ALLOW_GAPS = 0x1000 + 0x100
 };
@@ -50,9 +48,9 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         worst = cli_bandwidth_begin(&values.transfer.bandwidth, context, 1);
     for (int i = 0, count = worst == CLI_EXIT_OK ? operands.count : 0; i < count; i++) {
         struct cli_fetch fetch = {.context = context, .action = "cat", .bucket = names[i].bucket, .key = names[i].key};
-        fetch.options = cli_transfer_stream_options(&values.transfer, context->timeout_ms);
+        fetch.options = cli_transfer_stream_options(&values.transfer, context);
         fetch.options.allow_gaps = values.allow_gaps;
-        struct cli_target target = {.fd = STDOUT_FILENO, .folder_fd = -1};
+        struct cli_target target = cli_target_stdout();
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);
         worst = cli_exit_worst(worst, code);

@@ -19,12 +19,6 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     return cli_conditions_parse(key, argument, state, input);
 }
 
-static char *hint_for(const trove_conditions *conditions, trove_status status, const char *from_bucket, const char *target) {
-    if (status == TROVE_NOT_FOUND)
-        return cli_format("see 'trove ls %s' and 'trove ls'", from_bucket);
-    return cli_conditions_hint(conditions, status, target);
-}
-
 enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY BUCKET/KEY",
@@ -57,9 +51,8 @@ enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
         trove_status status =
             trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, &conditions, 0, &info, &error);
         if (status != TROVE_OK) {
-            char *hint = hint_for(&conditions, status, from.bucket, target);
-            code = cli_fail(context, "cp", operands.texts[0], target, hint, &error);
-            free(hint);
+            const struct cli_hint_about about = {.bucket = from.bucket, .object = target, .conditions = &conditions};
+            code = cli_fail_call(context, "cp", operands.texts[0], target, &about, &error);
         } else if (context->output.json) {
             cli_output_json(&context->output, cli_object_json(info));
         } else {

@@ -60,8 +60,8 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     return 0;
 }
 
-static trove_stream_options stream_options(const struct values *values, uint32_t timeout_ms) {
-    trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, timeout_ms);
+static trove_stream_options stream_options(const struct values *values, const struct cli_context *context) {
+    trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, context);
     stream_options.allow_gaps = values->allow_gaps;
     if (values->ranged) {
         stream_options.range_offset = values->range_offset;
@@ -110,12 +110,12 @@ static trove_status open_target(struct cli_target *target, struct cli_context *c
                                 trove_error *error) {
     const char *name = cli_key_base(key);
     if (path != NULL)
-        return cli_target_open(target, &context->interrupt, path, name, error);
+        return cli_target_open(target, context, path, name, error);
     const char *refusal = cli_local_path_refusal(name);
     if (refusal != NULL)
         return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s; give a FILE",
                              refusal);
-    return cli_target_open_below(target, &context->interrupt, AT_FDCWD, name, error);
+    return cli_target_open_below(target, context, AT_FDCWD, name, error);
 }
 
 /* What people are told about where it goes. The caller's to free. */
@@ -141,7 +141,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         .bucket = name->bucket,
         .key = name->key,
         .to_text = shown,
-        .options = stream_options(values, context->timeout_ms),
+        .options = stream_options(values, context),
     };
     struct cli_target target;
     trove_stream_metrics metrics;
@@ -199,7 +199,7 @@ static enum cli_exit get_file(void *input, size_t index) {
         .bucket = get->bucket,
         .key = object->key,
         .to_text = file,
-        .options = stream_options(get->values, get->context->timeout_ms),
+        .options = stream_options(get->values, get->context),
     };
     struct cli_progress_item item;
     cli_progress_item_begin(&item, &get->progress, object->size, &fetch.options.hooks);
@@ -209,7 +209,7 @@ static enum cli_exit get_file(void *input, size_t index) {
     trove_stream_metrics metrics;
     enum cli_exit code = CLI_EXIT_OK;
     fetch.options.metrics = &metrics;
-    if (cli_target_open_below(&target, &get->context->interrupt, get->folder_fd, relative, &error) == TROVE_OK)
+    if (cli_target_open_below(&target, get->context, get->folder_fd, relative, &error) == TROVE_OK)
         code = cli_fetch_run(&fetch, &target, &info);
     else
         code = cli_fetch_fail_local(&fetch, &error);

@@ -113,7 +113,7 @@ static enum cli_exit list_buckets(struct cli_context *context, const struct valu
     size_t count = 0;
     trove_error error = {0};
     if (trove_bucket_list(context->client, 0, &buckets, &count, &error) != TROVE_OK)
-        return cli_fail(context, "ls", NULL, NULL, NULL, &error);
+        return cli_fail_call(context, "ls", NULL, NULL, NULL, &error);
     for (size_t i = 0; i < count && i < values->limit; i++) {
         const trove_bucket_info *bucket = &buckets[i];
         if (!context->output.json) {
@@ -143,7 +143,7 @@ static enum cli_exit list_keys(struct cli_context *context, const struct values 
                                           show_page, &listing, &error);
     if (status == TROVE_OK)
         return CLI_EXIT_OK;
-    return cli_fail(context, "ls", name->bucket, NULL, status == TROVE_NOT_FOUND ? "'trove ls' lists the buckets" : NULL, &error);
+    return cli_fail_call(context, "ls", name->bucket, NULL, NULL, &error);
 }
 
 enum cli_exit cmd_ls(struct cli_context *context, int argc, char **argv) {

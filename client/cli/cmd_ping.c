@@ -107,7 +107,7 @@ enum cli_exit cmd_ping(struct cli_context *context, int argc, char **argv) {
     struct times times;
     if (trove_server_info_get(context->client, 0, &info, &error) != TROVE_OK ||
         measure(context, &info, values.count, &times, &error) != TROVE_OK)
-        return cli_fail(context, "ping", NULL, context->server, NULL, &error);
+        return cli_fail_call(context, "ping", NULL, context->server, NULL, &error);
     if (context->output.json)
         show_json(context, &info, &times);
     else if (times.count > 1)

@@ -21,7 +21,7 @@ enum cli_exit cmd_pools(struct cli_context *context, int argc, char **argv) {
     trove_server_pool *pools = NULL;
     size_t count = 0;
     if (trove_server_pool_list(context->client, 0, &pools, &count, &error) != TROVE_OK)
-        return cli_fail(context, "pools", NULL, NULL, NULL, &error);
+        return cli_fail_call(context, "pools", NULL, NULL, NULL, &error);
     char *head = cli_pool_head();
     if (!context->output.json)
         cli_output_line(&context->output, "%s", head);

@@ -80,15 +80,16 @@ static const char *source_text(const struct cli_put_file *file) {
     return strcmp(file->path, "-") == 0 ? "standard input" : file->path;
 }
 
-/* Opens what the list found. In the meantime it may have become something else: a pipe that blocks, a link that leads away. */
+/* Opens what the list found. In the meantime it may have become something else: a pipe, a link that leads away. */
 static trove_status open_source(const struct cli_put_file *file, int *fd, trove_error *error) {
     if (strcmp(file->path, "-") == 0) {
         *fd = STDIN_FILENO;
         return TROVE_OK;
     }
-    int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
-    if (file->size != TROVE_SIZE_UNKNOWN)
-        flags |= O_NONBLOCK | (file->follow_links ? 0 : O_NOFOLLOW);
+    /* Opening a pipe that nobody writes to doesn't wait, for reading it does, and that has a limit. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    if (file->size != TROVE_SIZE_UNKNOWN && !file->follow_links)
+        flags |= O_NOFOLLOW;
     int opened = open(file->path, flags);
     if (opened < 0)
         return cli_error_errno(error, errno, "the file can't be read");
@@ -114,15 +115,16 @@ static void say_stored(struct cli_output *output, const char *source, const char
     cli_output_json(output, result);
 }
 
-static enum cli_exit say_failed(const struct put *put, const char *source, const char *object, const trove_error *error) {
-    char *hint = NULL;
-    if (error->status == TROVE_NOT_FOUND && put->values->transfer.pool == NULL)
-        hint = cli_format("make it with 'trove mb %s'", put->bucket);
-    else
-        hint = cli_conditions_hint(&put->values->transfer.conditions, error->status, object);
-    enum cli_exit code = cli_fail(put->context, "put", source, object, hint, error);
-    free(hint);
-    return code;
+static enum cli_exit say_failed(const struct put *put, const struct cli_put_file *file, const char *object,
+                                const trove_error *error) {
+    const struct cli_hint_about about = {
+        .way = CLI_HINT_STORE,
+        .bucket = put->bucket,
+        .object = object,
+        .conditions = &put->values->transfer.conditions,
+        .waits_for_pipe = file->size == TROVE_SIZE_UNKNOWN,
+    };
+    return cli_fail_call(put->context, "put", source_text(file), object, &about, error);
 }
 
 static enum cli_exit put_file(void *input, size_t index) {
@@ -131,7 +133,7 @@ static enum cli_exit put_file(void *input, size_t index) {
     bool is_stdin = strcmp(file->path, "-") == 0;
     const char *source = source_text(file);
     char *object = cli_format("%s/%s", put->bucket, file->key);
-    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer, put->context->timeout_ms);
+    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer, put->context);
     struct cli_progress_item item;
     cli_progress_item_begin(&item, &put->progress, file->size, &stream_options.hooks);
 
@@ -150,7 +152,7 @@ static enum cli_exit put_file(void *input, size_t index) {
         if (trove_put_fd(put->context->client, put->bucket, file->key, fd, &stream_options, &info, &error) == TROVE_OK)
             say_stored(&put->context->output, source, object, info, &metrics);
         else
-            code = say_failed(put, source, object, &error);
+            code = say_failed(put, file, object, &error);
     }
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);

@@ -38,12 +38,9 @@ static enum cli_exit delete_object(struct cli_context *context, const char *buck
     char *object = cli_format("%s/%s", bucket, key);
     trove_error error = {0};
     enum cli_exit code = CLI_EXIT_OK;
-    trove_status status = trove_object_delete(context->client, bucket, key, conditions, 0, &error);
-    if (status != TROVE_OK) {
-        char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", bucket)
-                                               : cli_conditions_hint(conditions, status, object);
-        code = cli_fail(context, "rm", object, NULL, hint, &error);
-        free(hint);
+    if (trove_object_delete(context->client, bucket, key, conditions, 0, &error) != TROVE_OK) {
+        const struct cli_hint_about about = {.bucket = bucket, .object = object, .conditions = conditions};
+        code = cli_fail_call(context, "rm", object, NULL, &about, &error);
     } else if (context->output.json) {
         json_t *result = json_object();
         json_object_set_new(result, "bucket", cli_json_text(bucket));
@@ -92,8 +89,8 @@ static enum cli_exit delete_folder(struct cli_context *context, const struct cli
     enum cli_exit code = deletion.worst;
     if (status != TROVE_OK) {
         char *object = cli_format("%s/%s", name->bucket, folder);
-        code = cli_exit_worst(code, cli_fail(context, "rm", object, NULL,
-                                             status == TROVE_NOT_FOUND ? "'trove ls' shows what is there" : NULL, &error));
+        const struct cli_hint_about about = {.bucket = name->bucket};
+        code = cli_exit_worst(code, cli_fail_call(context, "rm", object, NULL, &about, &error));
         free(object);
     }
     free(folder);

@@ -43,16 +43,14 @@ static void show(struct cli_output *output, const trove_object_info *info) {
 static enum cli_exit stat_object(struct cli_context *context, const struct cli_object_name *name) {
     trove_error error = {0};
     trove_object_info *info = NULL;
-    trove_status status = trove_object_head(context->client, name->bucket, name->key, 0, &info, &error);
-    if (status == TROVE_OK) {
+    if (trove_object_head(context->client, name->bucket, name->key, 0, &info, &error) == TROVE_OK) {
         show(&context->output, info);
         trove_object_info_free(info);
         return CLI_EXIT_OK;
     }
     char *object = cli_format("%s/%s", name->bucket, name->key);
-    char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", name->bucket) : NULL;
-    enum cli_exit code = cli_fail(context, "stat", object, NULL, hint, &error);
-    free(hint);
+    const struct cli_hint_about about = {.bucket = name->bucket, .object = object};
+    enum cli_exit code = cli_fail_call(context, "stat", object, NULL, &about, &error);
     free(object);
     return code;
 }

@@ -51,7 +51,7 @@ static enum cli_exit list(struct cli_context *context, const char *pool) {
         print_line(&context->output, cli_stream_head());
     if (cli_streams_run(context->client, pool, show_page, &context->output, &error) == TROVE_OK)
         return CLI_EXIT_OK;
-    return cli_fail(context, "streams", NULL, NULL, error.status == TROVE_NOT_FOUND ? "'trove pools' lists them" : NULL, &error);
+    return cli_fail_call(context, "streams", NULL, NULL, NULL, &error);
 }
 
 /* ---- controls ---- */
@@ -78,7 +78,7 @@ static enum cli_exit control_one(struct cli_context *context, const char *action
     trove_error error = {0};
     trove_status status = trove_server_stream_control(context->client, id, control, 0, &state, &error);
     if (status != TROVE_OK)
-        return cli_fail(context, action, id_text, NULL, status == TROVE_NOT_FOUND ? "'trove streams' lists them" : NULL, &error);
+        return cli_fail_call(context, action, id_text, NULL, NULL, &error);
     if (!context->output.json) {
         cli_output_done(&context->output, "stream %" PRIu64 " is %s", id, trove_stream_state_name(state));
         return CLI_EXIT_OK;

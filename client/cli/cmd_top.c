@@ -196,7 +196,7 @@ static enum cli_exit run(struct cli_context *context, bool once, bool keys) {
             print_all(output, &view);
         drop(&view);
         if (status != TROVE_OK)
-            return cli_fail(context, "top", NULL, NULL, NULL, &error);
+            return cli_fail_call(context, "top", NULL, NULL, NULL, &error);
     } while (!once && cli_output_works(output) && wait_for_period(keys));
     return CLI_EXIT_OK;
 }

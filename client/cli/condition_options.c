@@ -3,7 +3,6 @@
 
 #include "options.h"
 #include "parse.h"
-#include "text.h"
 
 error_t cli_conditions_parse(int key, char *argument, const struct argp_state *state, trove_conditions *conditions) {
     switch (key) {
@@ -30,10 +29,4 @@ void cli_conditions_check(const char *verb, const trove_conditions *conditions) 
     if (conditions->if_none_match && cli_conditions_are_for_one(conditions))
         cli_usage_error(verb, "--if-none-match asks for no object, and %s for one",
                         conditions->if_match != NULL ? "--if-match" : "--if-generation");
-}
-
-char *cli_conditions_hint(const trove_conditions *conditions, trove_status status, const char *object) {
-    if (status != TROVE_FAILED_PRECONDITION || !(conditions->if_none_match || cli_conditions_are_for_one(conditions)))
-        return NULL;
-    return cli_format("'trove stat %s' shows what is there now", object);
 }

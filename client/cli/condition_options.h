@@ -29,8 +29,4 @@ bool cli_conditions_are_for_one(const trove_conditions *conditions);
 /* Ends with a usage error where the options contradict each other. */
 void cli_conditions_check(const char *verb, const trove_conditions *conditions);
 
-/* Advice on an operation on `object` that failed with `status`; NULL where the conditions have nothing to do with it. The caller's
- * to free. */
-char *cli_conditions_hint(const trove_conditions *conditions, trove_status status, const char *object);
-
 #endif

@@ -9,8 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Shorter than the server's own limit for a stream on which nothing moves: it is the command that says why. */
+#define IO_TIMEOUT_MS 240000
+
 void cli_context_init(struct cli_context *context) {
-    *context = (struct cli_context){0};
+    *context = (struct cli_context){.io_timeout_ms = IO_TIMEOUT_MS};
     const char *server = getenv("TROVE_SERVER");
     bool given = server != NULL && *server != 0;
     context->server = given ? cli_copy(server) : cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
@@ -61,8 +64,16 @@ enum cli_exit cli_fail(struct cli_context *context, const char *action, const ch
         .action = action,
         .from = from,
         .to = to,
-        .hint = hint != NULL ? hint : cli_hint_for_status(error->status),
+        .hint = hint,
         .error = error,
     };
     return cli_output_failure(&context->output, &failure);
+}
+
+enum cli_exit cli_fail_call(struct cli_context *context, const char *action, const char *from, const char *to,
+                            const struct cli_hint_about *about, const trove_error *error) {
+    char *hint = cli_hint(about, error);
+    enum cli_exit code = cli_fail(context, action, from, to, hint, error);
+    free(hint);
+    return code;
 }

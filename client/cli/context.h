@@ -2,6 +2,7 @@
 #ifndef CLI_CONTEXT_H
 #define CLI_CONTEXT_H
 
+#include "hint.h"
 #include "interrupt.h"
 #include "output.h"
 
@@ -9,7 +10,8 @@ struct cli_context {
     const char *verb;        /* for messages */
     char *server;            /* URL */
     const char *server_from; /* the option or variable that says so */
-    uint32_t timeout_ms;     /* 0: the library's defaults */
+    uint32_t timeout_ms;     /* for the server; 0: the library's defaults */
+    uint32_t io_timeout_ms;  /* for one's own input and output; TROVE_NO_TIMEOUT: none */
     struct cli_output output;
     struct cli_interrupt interrupt;
     trove_client *client; /* NULL before cli_connect */
@@ -22,8 +24,12 @@ void cli_context_fini(struct cli_context *context);
  * the process. */
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms);
 
-/* Says that `action` on `from` (to `to`) failed. A NULL hint stands for the general one of the status, if there is one. */
+/* Says that `action` on `from` (to `to`) failed, and what to do about it; NULL where there is nothing to say. */
 enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to, const char *hint,
                        const trove_error *error);
+
+/* The same for a call to the server, with the advice that belongs to it. */
+enum cli_exit cli_fail_call(struct cli_context *context, const char *action, const char *from, const char *to,
+                            const struct cli_hint_about *about, const trove_error *error);
 
 #endif

@@ -93,16 +93,3 @@ json_t *cli_failure_json(const struct cli_failure *failure) {
     json_object_set_new(outer, "error", error);
     return outer;
 }
-
-const char *cli_hint_for_status(trove_status status) {
-    switch (status) {
-    case TROVE_UNAVAILABLE:
-        return "see whether the server still answers with 'trove ping'";
-    case TROVE_DEADLINE_EXCEEDED:
-        return "see how fast the server answers with 'trove ping', or allow more with --timeout SECONDS";
-    case TROVE_DATA_LOSS:
-        return "nothing of it was kept";
-    default:
-        return NULL;
-    }
-}

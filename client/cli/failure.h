@@ -30,7 +30,4 @@ json_t *cli_failure_json(const struct cli_failure *failure);
 /* A JSON string of any bytes: what isn't UTF-8 is replaced. */
 json_t *cli_json_text(const char *text);
 
-/* What to do about it, for those statuses where that doesn't depend on the object; NULL for the others. Static memory. */
-const char *cli_hint_for_status(trove_status status);
-
 #endif

@@ -1,34 +1,44 @@
 /* fetch.c - see fetch.h. */
 #include "fetch.h"
 
-#include "condition_options.h"
 #include "text.h"
 
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
-/* Whether the other end of a pipe is closed, which trove_get_fd's status doesn't tell from other failed writes. */
+/* Whether the other end of a pipe is closed, which trove_get_fd's status, INTERNAL, doesn't tell from other failed writes. */
 static bool reader_is_gone(int fd) {
     struct pollfd state = {.fd = fd, .events = POLLOUT};
     return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
 }
 
-static enum cli_exit fail(const struct cli_fetch *fetch, bool is_local, const trove_error *error) {
+static bool is_file(int fd) {
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+static enum cli_exit fail(const struct cli_fetch *fetch, enum cli_hint_way way, bool waits_for_pipe, const trove_error *error) {
     char *object = cli_format("%s/%s", fetch->bucket, fetch->key);
-    char *hint = NULL;
-    if (error->status == TROVE_NOT_FOUND && !is_local)
-        hint = cli_format("'trove ls %s' lists what is there", fetch->bucket);
-    else if (!is_local)
-        hint = cli_conditions_hint(&fetch->options.conditions, error->status, object);
-    enum cli_exit code = cli_fail(fetch->context, fetch->action, object, fetch->to_text, hint, error);
-    free(hint);
+    const struct cli_hint_about about = {
+        .way = way,
+        .bucket = fetch->bucket,
+        .object = object,
+        .conditions = &fetch->options.conditions,
+        .waits_for_pipe = waits_for_pipe,
+    };
+    enum cli_exit code = cli_fail_call(fetch->context, fetch->action, object, fetch->to_text, &about, error);
     free(object);
     return code;
 }
 
 enum cli_exit cli_fetch_fail_local(const struct cli_fetch *fetch, const trove_error *error) {
-    return fail(fetch, true, error);
+    char *object = cli_format("%s/%s", fetch->bucket, fetch->key);
+    const char *hint = error->status == TROVE_DEADLINE_EXCEEDED ? "--timeout 0 waits for any time" : NULL;
+    enum cli_exit code = cli_fail(fetch->context, fetch->action, object, fetch->to_text, hint, error);
+    free(object);
+    return code;
 }
 
 enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *target, trove_object_info **info) {
@@ -36,13 +46,15 @@ enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *ta
     trove_object_info *fetched = NULL;
     if (trove_get_fd(fetch->context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, &fetched, &error) !=
         TROVE_OK) {
-        bool silent = reader_is_gone(target->fd);
+        bool silent = error.status == TROVE_INTERNAL && reader_is_gone(target->fd);
+        bool waits_for_pipe = target->folder_fd < 0 && !is_file(target->fd);
+        enum cli_hint_way way = target->folder_fd < 0 ? CLI_HINT_TO_OUTPUT : CLI_HINT_TO_FILE;
         cli_target_discard(target);
-        return silent ? CLI_EXIT_PIPE : fail(fetch, false, &error);
+        return silent ? CLI_EXIT_PIPE : fail(fetch, way, waits_for_pipe, &error);
     }
     if (cli_target_publish(target, &error) != TROVE_OK) {
         trove_object_info_free(fetched);
-        return fail(fetch, true, &error);
+        return cli_fetch_fail_local(fetch, &error);
     }
     if (fetched->gap_count > 0)
         cli_output_note(&fetch->context->output,

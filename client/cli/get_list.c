@@ -79,9 +79,8 @@ enum cli_exit cli_get_list_make(struct cli_get_list *list, struct cli_context *c
         status = cli_error_set(&error, TROVE_NOT_FOUND, "no key begins with %s", folder);
     if (status != TROVE_OK) {
         char *object = cli_format("%s/%s", bucket, folder);
-        char *hint = status == TROVE_NOT_FOUND ? cli_format("'trove ls %s' lists what is there", bucket) : NULL;
-        list->worst = cli_exit_worst(list->worst, cli_fail(context, "get", object, NULL, hint, &error));
-        free(hint);
+        const struct cli_hint_about about = {.bucket = bucket};
+        list->worst = cli_exit_worst(list->worst, cli_fail_call(context, "get", object, NULL, &about, &error));
         free(object);
         return list->worst;
     }

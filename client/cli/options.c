@@ -28,9 +28,23 @@ static const struct argp_option global_options[] = {
     {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line; failures as JSON on standard error", 0},
     {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
-     "Longest wait for the server in any step that makes no progress (default: 5 to connect, 30 for the rest)", 0},
+     "Longest wait in any step that makes no progress: for the server (default: 5 to connect, 30 for the rest), and for a pipe "
+     "or "
+     "a terminal that gives or takes nothing (default: 240). 0 or `none': no limit for the latter, the defaults for the server",
+     0},
     {NULL, 0, NULL, 0, NULL, 0},
 };
+
+static void parse_timeout(struct cli_context *context, const char *argument, const struct argp_state *state) {
+    if (strcmp(argument, "0") == 0 || strcmp(argument, "none") == 0) {
+        context->timeout_ms = 0;
+        context->io_timeout_ms = TROVE_NO_TIMEOUT;
+        return;
+    }
+    if (!cli_parse_seconds(argument, &context->timeout_ms))
+        argp_error(state, "--timeout takes seconds, such as 30 or 0.5, or `none', not '%s'", argument);
+    context->io_timeout_ms = context->timeout_ms;
+}
 
 static error_t parse_global(int key, char *argument, struct argp_state *state) {
     struct cli_context *context = state->input;
@@ -47,8 +61,7 @@ static error_t parse_global(int key, char *argument, struct argp_state *state) {
         context->output.quiet = true;
         return 0;
     case KEY_TIMEOUT:
-        if (!cli_parse_seconds(argument, &context->timeout_ms))
-            argp_error(state, "--timeout takes seconds, such as 30 or 0.5, not '%s'", argument);
+        parse_timeout(context, argument, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

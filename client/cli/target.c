@@ -17,6 +17,7 @@
 enum {
     FOLDER_FLAGS = O_PATH | O_DIRECTORY | O_CLOEXEC,
     NAME_TRIES = 16,
+    READER_STEP_MS = 50,
 };
 
 static trove_status create_unfinished(struct cli_target *target, trove_error *error) {
@@ -60,18 +61,49 @@ static trove_status open_in_folder(struct cli_target *target, struct cli_interru
     return status;
 }
 
-static trove_status open_special(struct cli_target *target, const char *path, trove_error *error) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+/* A pipe can be opened when somebody reads it, and nothing tells when that is. */
+static int open_pipe(const char *path, uint32_t timeout_ms) {
+    for (uint64_t waited_ms = 0;; waited_ms += READER_STEP_MS) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0 || errno != ENXIO || (timeout_ms != TROVE_NO_TIMEOUT && waited_ms >= timeout_ms))
+            return fd;
+        usleep(READER_STEP_MS * 1000);
+    }
+}
+
+static trove_status open_special(struct cli_target *target, const char *path, bool is_pipe, uint32_t timeout_ms,
+                                 trove_error *error) {
+    int fd = is_pipe ? open_pipe(path, timeout_ms) : open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && is_pipe && errno == ENXIO)
+        return cli_error_set(error, TROVE_DEADLINE_EXCEEDED, "nobody has read %s for %g s", path, timeout_ms / 1000.0);
     if (fd < 0)
         return cli_error_errno(error, errno, "%s can't be opened", path);
     *target = (struct cli_target){.fd = fd, .folder_fd = -1};
     return TROVE_OK;
 }
 
-trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *interrupt, const char *path,
-                             const char *default_name, trove_error *error) {
+/* Opened anew, for whether it blocks belongs to what others share with us: the shell, and whoever else writes to the same pipe. Where
+ * that can't be done (no /proc, another user's pipe) it blocks. */
+static void unblock_stdout(void) {
+    struct stat found;
+    if (fstat(STDOUT_FILENO, &found) != 0 || !S_ISFIFO(found.st_mode))
+        return;
+    int fd = open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    dup2(fd, STDOUT_FILENO);
+    close(fd);
+}
+
+struct cli_target cli_target_stdout(void) {
+    unblock_stdout();
+    return (struct cli_target){.fd = STDOUT_FILENO, .folder_fd = -1};
+}
+
+trove_status cli_target_open(struct cli_target *target, struct cli_context *context, const char *path, const char *default_name,
+                             trove_error *error) {
     if (strcmp(path, "-") == 0) {
-        *target = (struct cli_target){.fd = STDOUT_FILENO, .folder_fd = -1};
+        *target = cli_target_stdout();
         return TROVE_OK;
     }
     if (*path == 0)
@@ -83,7 +115,7 @@ trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *in
     if (refusal != NULL)
         return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s", refusal);
     if (exists && !is_folder && !S_ISREG(existing.st_mode))
-        return open_special(target, path, error);
+        return open_special(target, path, S_ISFIFO(existing.st_mode), context->io_timeout_ms, error);
     if (!exists && path[strlen(path) - 1] == '/')
         return cli_error_set(error, TROVE_NOT_FOUND, "folder %s doesn't exist", path);
 
@@ -98,7 +130,7 @@ trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *in
     if (folder_fd < 0)
         status = cli_error_errno(error, errno, "folder %s can't be entered", folder);
     else
-        status = open_in_folder(target, interrupt, folder_fd, name, error);
+        status = open_in_folder(target, &context->interrupt, folder_fd, name, error);
     free(for_folder);
     free(for_name);
     free(real);
@@ -116,8 +148,8 @@ static int enter(int parent_fd, const char *name) {
     return openat(parent_fd, name, FOLDER_FLAGS | O_NOFOLLOW);
 }
 
-trove_status cli_target_open_below(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
-                                   const char *relative, trove_error *error) {
+trove_status cli_target_open_below(struct cli_target *target, struct cli_context *context, int folder_fd, const char *relative,
+                                   trove_error *error) {
     char *parts = cli_copy(relative);
     int fd = openat(folder_fd, ".", FOLDER_FLAGS);
     trove_status status = fd >= 0 ? TROVE_OK : cli_error_errno(error, errno, "the folder can't be entered");
@@ -135,7 +167,7 @@ trove_status cli_target_open_below(struct cli_target *target, struct cli_interru
         part = slash + 1;
     }
     if (status == TROVE_OK)
-        status = open_in_folder(target, interrupt, fd, part, error);
+        status = open_in_folder(target, &context->interrupt, fd, part, error);
     free(parts);
     return status;
 }

@@ -8,13 +8,13 @@
 #ifndef CLI_TARGET_H
 #define CLI_TARGET_H
 
-#include "interrupt.h"
+#include "context.h"
 
 #include <stdbool.h>
 
 struct cli_target {
     struct cli_interrupt *interrupt;
-    int fd;        /* write here */
+    int fd;        /* write here; a pipe is in non-blocking mode, so that waiting for its reader has a limit */
     int folder_fd; /* -1 where there is no folder: standard output, a device, a pipe */
     char *name;
     mode_t mode;
@@ -22,13 +22,15 @@ struct cli_target {
 };
 
 /* What a person named: "-" is standard output; an existing folder means `default_name` in it; a symbolic link is followed to
- * what it points to; a device or a named pipe is written directly. */
-trove_status cli_target_open(struct cli_target *target, struct cli_interrupt *interrupt, const char *path,
-                             const char *default_name, trove_error *error);
+ * what it points to; a device or a named pipe is written directly. Waits for somebody who reads a named pipe. */
+trove_status cli_target_open(struct cli_target *target, struct cli_context *context, const char *path, const char *default_name,
+                             trove_error *error);
+
+struct cli_target cli_target_stdout(void);
 
 /* A path below the folder, which must have passed cli_local_path_refusal; folders on the way are made. */
-trove_status cli_target_open_below(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd,
-                                   const char *relative, trove_error *error);
+trove_status cli_target_open_below(struct cli_target *target, struct cli_context *context, int folder_fd, const char *relative,
+                                   trove_error *error);
 
 /* Gives the target its name. Whatever this yields, the target is closed. */
 trove_status cli_target_publish(struct cli_target *target, trove_error *error);

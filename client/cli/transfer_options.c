@@ -55,7 +55,7 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
     }
 }
 
-trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, uint32_t timeout_ms) {
+trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, const struct cli_context *context) {
     trove_stream_options options;
     trove_stream_options_init(&options);
     options.chunk_bytes = values->chunk_bytes;
@@ -64,7 +64,8 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     options.pool = values->pool;
     options.backpressure = values->backpressure;
     options.lossy = values->backpressure == TROVE_BACKPRESSURE_DROP;
-    options.acquire_timeout_ms = timeout_ms > 0 ? timeout_ms : ACQUIRE_TIMEOUT_MS;
+    options.acquire_timeout_ms = context->timeout_ms > 0 ? context->timeout_ms : ACQUIRE_TIMEOUT_MS;
+    options.io_timeout_ms = context->io_timeout_ms;
     return options;
 }
 

@@ -45,9 +45,8 @@ enum {
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);
 
-/* The library's options with what was given. `timeout_ms` is --timeout, 0 where it isn't given: as long a place in the pool is waited
- * for. */
-trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, uint32_t timeout_ms);
+/* The library's options with what was given; where --timeout is, a place in the pool is waited for as long. */
+trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, const struct cli_context *context);
 
 /* Threads for so many files. */
 size_t cli_transfer_threads(const struct cli_transfer_values *values);

@@ -9,13 +9,16 @@ import subprocess
 from pathlib import Path
 
 from trove_test import (
+    DEADLINE,
     MIB,
+    NOT_FOUND,
     OK,
     PATIENCE_S,
     TroveTest,
     UNAVAILABLE,
     USAGE,
     check_report,
+    content,
     main,
     process_bytes_read,
     program,
@@ -109,6 +112,138 @@ class NameTest(TroveTest):
         check_report(errors, "troved")
         self.assertEqual(done.returncode, 1, errors)
         self.assertIn("later.example is no address of this machine", errors)
+
+
+class HintTest(TroveTest):
+    """What the server says and the advice that the command adds go together: the advice is found by how the message begins."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_server(store="mem://")
+        self.trove("mb", "bucket")
+
+    def tearDown(self) -> None:
+        self.server.stop()
+
+    def test_what_is_missing(self) -> None:
+        file = self.write("file", b"x")
+        buckets, keys, pools = "'trove ls' lists the buckets", "'trove ls bucket' lists what is there", "'trove pools' lists them"
+        for arguments, advice in (
+            (["put", file, "none/key"], "make it with 'trove mb none'"),
+            (["put", "--pool", "none", file, "bucket/key"], pools),
+            (["put", "--pool", "default", file, "none/key"], "make it with 'trove mb none'"),
+            (["get", "none/key", file], buckets),
+            (["get", "bucket/none", file], keys),
+            (["get", "--pool", "none", "bucket/key", "-"], pools),
+            (["get", "--recursive", "none", self.folder], buckets),
+            (["get", "--recursive", "bucket/none", self.folder], keys),
+            (["cat", "none/key"], buckets),
+            (["cat", "bucket/none"], keys),
+            (["cat", "--pool", "none", "bucket/key"], pools),
+            (["stat", "none/key"], buckets),
+            (["stat", "bucket/none"], keys),
+            (["rm", "none/key"], buckets),
+            (["rm", "bucket/none"], keys),
+            (["rm", "--recursive", "none"], buckets),
+            (["rm", "--recursive", "bucket/none"], keys),
+            (["cp", "bucket/none", "bucket/new"], keys),
+            (["cp", "none/key", "bucket/new"], buckets),
+            (["ls", "none"], buckets),
+            (["rb", "none"], buckets),
+            (["streams", "--pool", "none"], pools),
+            (["streams", "cancel", "999"], "'trove streams' lists them"),
+            (["put", self.folder / "none", "bucket/key"], None),
+        ):
+            with self.subTest(arguments=arguments):
+                errors = self.trove(*arguments, expect=NOT_FOUND).errors
+                self.assertEqual(errors.rsplit("; ", 1)[1].strip() if advice else errors.count("; "), advice or 0)
+
+    def test_a_server_that_goes_away(self) -> None:
+        self.trove("put", "-", "bucket/key", data=content("away", 16 * MIB))
+        process = self.start_trove("get", "bucket/key", "-")
+        assert process.stdout is not None
+        process.stdout.read(1)
+        self.server.kill()
+        self.assertIn("'trove ping --wait 30' waits", self.finish(process, UNAVAILABLE).errors)
+        self.start_server(store="mem://")
+
+    def test_a_reader_that_has_gone_hides_no_failure(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        self.assertIn("bucket/none", self.trove("cat", "bucket/none", stdout=writing, expect=NOT_FOUND).errors)
+        os.close(writing)
+
+
+class PatienceTest(TroveTest):
+    """Pipes on which nothing moves: the one that is waited for is named, and the limit is the command's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_server(store="mem://", config="pool: {idle_timeout: 1s}\n")
+        self.trove("mb", "bucket")
+
+    def tearDown(self) -> None:
+        self.server.stop()
+
+    def test_a_quiet_input(self) -> None:
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        for source, named in (("-", "standard input"), (fifo, str(fifo))):
+            process = self.start_trove("--timeout", "0.3", "put", source, "bucket/key", stdin=subprocess.PIPE)
+            process.wait(PATIENCE_S)
+            errors = self.finish(process, DEADLINE).errors
+            self.assertIn(named, errors)
+            self.assertIn("has given nothing for 0.3 s", errors)
+            self.assertIn("--timeout 0", errors)
+            self.assertNotIn("trove ping", errors)
+
+    def test_an_input_that_is_waited_for_without_a_limit(self) -> None:
+        for none in ("0", "none"):
+            patient = self.start_trove("--timeout", none, "put", "-", f"bucket/{none}", stdin=subprocess.PIPE)
+            clock = self.start_trove("--timeout", "0.3", "put", "-", "bucket/clock", stdin=subprocess.PIPE)
+            clock.wait(PATIENCE_S)
+            self.assertIsNone(patient.poll())
+            self.finish(patient, data=b"late")
+            self.assertEqual(self.trove("cat", f"bucket/{none}").out, b"late")
+
+    def test_an_output_that_nobody_reads(self) -> None:
+        self.trove("put", "-", "bucket/key", data=content("unread", 8 * MIB))
+        for arguments in (["get", "bucket/key", "-"], ["cat", "bucket/key"]):
+            process = self.start_trove("--timeout", "0.3", *arguments)
+            process.wait(PATIENCE_S)
+            errors = self.finish(process, DEADLINE).errors
+            self.assertIn("standard output has taken nothing for 0.3 s", errors)
+            self.assertIn("--timeout 0", errors)
+            self.assertNotIn("trove ping", errors)
+
+    def test_the_servers_limit_holds_without_one_of_ones_own(self) -> None:
+        self.trove("put", "-", "bucket/key", data=content("unread", 8 * MIB))
+        process = self.start_trove("--timeout", "0", "cat", "bucket/key")
+        process.wait(PATIENCE_S)
+        self.assertIn("(idle_timeout)", self.finish(process, DEADLINE).errors)
+
+    def test_a_named_pipe_that_nobody_reads(self) -> None:
+        self.trove("put", "-", "bucket/key", data=b"0123456789")
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        errors = self.trove("--timeout", "0.3", "get", "bucket/key", fifo, expect=DEADLINE).errors
+        self.assertIn(f"nobody has read {fifo} for 0.3 s", errors)
+        process = self.start_trove("get", "bucket/key", fifo)
+        self.assertEqual(fifo.read_bytes(), b"0123456789", "somebody comes in time")
+        self.finish(process)
+
+    def test_the_output_blocks_for_others_as_before(self) -> None:
+        """Who shares the pipe, as a shell does, must not find it in non-blocking mode afterwards."""
+        self.trove("put", "-", "bucket/key", data=content("shared", 100_000))
+        reading, writing = os.pipe()
+        process = self.start_trove("cat", "bucket/key", stdout=writing)
+        got = b""
+        while len(got) < 100_000:
+            got += os.read(reading, 65536)
+        self.finish(process)
+        self.assertTrue(os.get_blocking(writing))
+        os.close(reading)
+        os.close(writing)
 
 
 if __name__ == "__main__":

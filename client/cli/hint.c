@@ -1,0 +1,94 @@
+/* hint.c - see hint.h. */
+#include "hint.h"
+
+#include "text.h"
+
+#include <string.h>
+
+static bool is_about(const trove_error *error, const char *kind) {
+    size_t bytes = strlen(kind);
+    return strncmp(error->message, kind, bytes) == 0 && error->message[bytes] == ' ';
+}
+
+static const char *pool_hint(trove_status status) {
+    switch (status) {
+    case TROVE_NOT_FOUND:
+        return "'trove pools' lists them";
+    case TROVE_UNAVAILABLE:
+        return "'trove pools' lists the others";
+    case TROVE_DEADLINE_EXCEEDED:
+        return "'trove pools' shows how many wait; wait longer with --acquire-timeout SECONDS";
+    case TROVE_RESOURCE_EXHAUSTED:
+        return "'trove pools' shows how many wait";
+    default:
+        return NULL;
+    }
+}
+
+static const char *stream_hint(trove_status status) {
+    switch (status) {
+    case TROVE_NOT_FOUND:
+        return "'trove streams' lists them";
+    case TROVE_DEADLINE_EXCEEDED:
+        return "'trove pools --json' tells the pool's limits";
+    case TROVE_UNAVAILABLE:
+        return "'trove ping --wait 30' waits until the server answers again";
+    default:
+        return NULL;
+    }
+}
+
+static char *missing_hint(const struct cli_hint_about *about, const trove_error *error) {
+    if (is_about(error, "bucket") && about->way == CLI_HINT_STORE)
+        return cli_format("make it with 'trove mb %s'", about->bucket);
+    if (is_about(error, "bucket"))
+        return cli_copy("'trove ls' lists the buckets");
+    return about->bucket != NULL ? cli_format("'trove ls %s' lists what is there", about->bucket) : NULL;
+}
+
+static bool has_conditions(const trove_conditions *conditions) {
+    return conditions != NULL && (conditions->if_match != NULL || conditions->if_none_match || conditions->if_generation != 0);
+}
+
+static const char *lost_hint(enum cli_hint_way way) {
+    switch (way) {
+    case CLI_HINT_STORE:
+        return "nothing of it was stored";
+    case CLI_HINT_TO_FILE:
+        return "no file was made or changed";
+    default:
+        return NULL;
+    }
+}
+
+static const char *fixed_hint(const struct cli_hint_about *about, trove_status status) {
+    switch (status) {
+    case TROVE_DEADLINE_EXCEEDED:
+        return about->waits_for_pipe
+                   ? "allow more with --timeout SECONDS, or any time for one's own input and output with --timeout 0"
+                   : "allow more with --timeout SECONDS; 'trove ping' tells how fast the server answers";
+    case TROVE_UNAVAILABLE:
+        return "'trove ping --wait 30' waits until the server answers again";
+    case TROVE_DATA_LOSS:
+        return lost_hint(about->way);
+    default:
+        return NULL;
+    }
+}
+
+char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *error) {
+    static const struct cli_hint_about nothing = {.way = CLI_HINT_CALL};
+    const struct cli_hint_about *about = about_or_null != NULL ? about_or_null : &nothing;
+    const char *text;
+    if (is_about(error, "pool"))
+        text = pool_hint(error->status);
+    else if (is_about(error, "stream"))
+        text = stream_hint(error->status);
+    else if (error->status == TROVE_NOT_FOUND)
+        return missing_hint(about, error);
+    else if (error->status == TROVE_FAILED_PRECONDITION && has_conditions(about->conditions))
+        return cli_format("'trove stat %s' shows what is there now", about->object);
+    else
+        text = fixed_hint(about, error->status);
+    return text != NULL ? cli_copy(text) : NULL;
+}

@@ -1,0 +1,137 @@
+/* test_cli_hint.c - advice on failures: each row is one that a server or the library really tells. */
+#include "failure.h"
+#include "hint.h"
+#include "unit.h"
+
+static const trove_conditions none = {0};
+static const trove_conditions only_new = {.if_none_match = true};
+static const trove_conditions same_etag = {.if_match = "0123456789abcdef0123456789abcdef"};
+static const trove_conditions same_generation = {.if_generation = 3};
+
+#define OBJECT .bucket = "media", .object = "media/film"
+
+static const struct {
+    struct cli_hint_about about;
+    trove_status status;
+    const char *message;
+    const char *hint; /* NULL: none */
+} rows[] = {
+    /* What is missing. */
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_NOT_FOUND,
+     "bucket media doesn't exist; make it first",
+     "make it with 'trove mb media'"},
+    {{.way = CLI_HINT_TO_FILE, OBJECT},
+     TROVE_NOT_FOUND,
+     "bucket media doesn't exist; make it first",
+     "'trove ls' lists the buckets"},
+    {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "bucket media doesn't exist; make it first", "'trove ls' lists the buckets"},
+    {{.way = CLI_HINT_CALL, OBJECT},
+     TROVE_NOT_FOUND,
+     "object media/film doesn't exist (its bucket does)",
+     "'trove ls media' lists what is there"},
+    {{.way = CLI_HINT_CALL, OBJECT}, TROVE_NOT_FOUND, "no key begins with film/", "'trove ls media' lists what is there"},
+    {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "nothing of the kind", NULL},
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_NOT_FOUND,
+     "pool \"none\" doesn't exist; this server has: default",
+     "'trove pools' lists them"},
+    {{.way = CLI_HINT_TO_OUTPUT, OBJECT},
+     TROVE_NOT_FOUND,
+     "pool \"none\" doesn't exist; this server has: default",
+     "'trove pools' lists them"},
+    {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "stream 999 doesn't exist; it may have ended", "'trove streams' lists them"},
+    /* A bucket that is called like a kind of thing. */
+    {{.way = CLI_HINT_CALL, .bucket = "pool", .object = "pool/x"},
+     TROVE_NOT_FOUND,
+     "object pool/x doesn't exist (its bucket does)",
+     "'trove ls pool' lists what is there"},
+    {{.way = CLI_HINT_CALL, .bucket = "pool", .object = "pool/x"},
+     TROVE_DEADLINE_EXCEEDED,
+     "pool/x: no answer in time",
+     "allow more with --timeout SECONDS; 'trove ping' tells how fast the server answers"},
+    /* What takes too long. */
+    {{.way = CLI_HINT_CALL},
+     TROVE_DEADLINE_EXCEEDED,
+     "ipc:///x has not answered in time",
+     "allow more with --timeout SECONDS; 'trove ping' tells how fast the server answers"},
+    {{.way = CLI_HINT_STORE, OBJECT, .waits_for_pipe = true},
+     TROVE_DEADLINE_EXCEEDED,
+     "media/film: standard input has given nothing for 1 s",
+     "allow more with --timeout SECONDS, or any time for one's own input and output with --timeout 0"},
+    {{.way = CLI_HINT_STORE, OBJECT, .waits_for_pipe = true},
+     TROVE_DEADLINE_EXCEEDED,
+     "pool \"one\" has as many streams open as it may have",
+     "'trove pools' shows how many wait; wait longer with --acquire-timeout SECONDS"},
+    {{.way = CLI_HINT_STORE, OBJECT, .waits_for_pipe = true},
+     TROVE_DEADLINE_EXCEEDED,
+     "stream 5 (media/film) made no progress for 1000 ms",
+     "'trove pools --json' tells the pool's limits"},
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_RESOURCE_EXHAUSTED,
+     "pool \"one\" has as many streams open as it may have, and 9 wait already",
+     "'trove pools' shows how many wait"},
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_UNAVAILABLE, "pool \"one\" is closing", "'trove pools' lists the others"},
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_UNAVAILABLE,
+     "the connection to ipc:///x was lost: closed by the peer",
+     "'trove ping --wait 30' waits until the server answers again"},
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_UNAVAILABLE,
+     "the server is shutting down; try again in a moment",
+     "'trove ping --wait 30' waits until the server answers again"},
+    /* What somebody else did. */
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_CANCELLED, "stream 5 (media/film) was cancelled by uid:0", NULL},
+    {{.way = CLI_HINT_STORE, OBJECT, .conditions = &only_new},
+     TROVE_FAILED_PRECONDITION,
+     "object media/film exists already",
+     "'trove stat media/film' shows what is there now"},
+    {{.way = CLI_HINT_CALL, OBJECT, .conditions = &same_etag},
+     TROVE_FAILED_PRECONDITION,
+     "object media/film has the etag x now",
+     "'trove stat media/film' shows what is there now"},
+    {{.way = CLI_HINT_CALL, OBJECT, .conditions = &same_generation},
+     TROVE_FAILED_PRECONDITION,
+     "object media/film has generation 4 now",
+     "'trove stat media/film' shows what is there now"},
+    {{.way = CLI_HINT_CALL, OBJECT, .conditions = &none}, TROVE_FAILED_PRECONDITION, "it is no regular file any more", NULL},
+    {{.way = CLI_HINT_CALL, OBJECT}, TROVE_FAILED_PRECONDITION, "bucket media isn't empty", NULL},
+    /* What became of the bytes. */
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_DATA_LOSS, "a checksum differs", "nothing of it was stored"},
+    {{.way = CLI_HINT_TO_FILE, OBJECT}, TROVE_DATA_LOSS, "block 3 is damaged", "no file was made or changed"},
+    {{.way = CLI_HINT_TO_OUTPUT, OBJECT}, TROVE_DATA_LOSS, "block 3 is damaged", NULL},
+    {{.way = CLI_HINT_CALL, OBJECT}, TROVE_DATA_LOSS, "the index is damaged", NULL},
+    /* The message says it all. */
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_RESOURCE_EXHAUSTED, "the store's disk is nearly full; delete something", NULL},
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_INVALID_ARGUMENT, "bucket \"X\" is no name", NULL},
+    {{.way = CLI_HINT_CALL, OBJECT}, TROVE_OUT_OF_RANGE, "object media/film has 10 bytes", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_ALREADY_EXISTS, "bucket media exists already", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_PERMISSION_DENIED, "no", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_UNAUTHENTICATED, "no", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_ABORTED, "again", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_UNIMPLEMENTED, "not yet", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_INTERNAL, "oh", NULL},
+    {{.way = CLI_HINT_CALL}, TROVE_UNKNOWN, "?", NULL},
+};
+
+static void advice(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_error error;
+        unit_row(rows[i].message);
+        cli_error_set(&error, rows[i].status, "%s", rows[i].message);
+        char *hint = cli_hint(&rows[i].about, &error);
+        if (rows[i].hint == NULL)
+            assert_null(hint);
+        else
+            assert_string_equal(hint, rows[i].hint);
+        free(hint);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(advice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
