@@ -19,17 +19,23 @@ struct values {
 static const struct argp_option options[] = {
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
     CLI_BWLIMIT_OPTION,
-    CLI_POOL_OPTION,
+    CLI_POOL_OPTIONS,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
     struct values *values = input;
-    if (key != KEY_ALLOW_GAPS)
-        return key == CLI_KEY_POOL || key == CLI_KEY_BWLIMIT ? cli_transfer_parse(key, argument, state, &values->transfer)
-                                                             : ARGP_ERR_UNKNOWN;
-    values->allow_gaps = true;
-    return 0;
+    switch (key) {
+    case KEY_ALLOW_GAPS:
+        values->allow_gaps = true;
+        return 0;
+    case CLI_KEY_POOL:
+    case CLI_KEY_ACQUIRE_TIMEOUT:
+    case CLI_KEY_BWLIMIT:
+        return cli_transfer_parse(key, argument, state, &values->transfer);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {

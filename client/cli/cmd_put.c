@@ -181,7 +181,11 @@ static void check_operands(const struct cli_operands *operands, const struct val
     cli_conditions_check("put", &values->transfer.conditions);
     if (many && cli_conditions_are_for_one(&values->transfer.conditions))
         cli_usage_error("put", "--if-match and --if-generation are for one object, not for many files");
+    struct stat found;
     for (int i = 0; i + 1 < operands->count; i++) {
+        if (!values->transfer.recursive && stat(operands->texts[i], &found) == 0 && S_ISDIR(found.st_mode))
+            cli_usage_error("put", "'%s' is a folder; --recursive takes folders, with all that is below them",
+                            operands->texts[i]);
         if (strcmp(operands->texts[i], "-") != 0)
             continue;
         if (many)

@@ -19,10 +19,11 @@ static const struct argp_option options[] = {
 };
 
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
-    (void)state;
     const char **pool = input;
     if (key != KEY_POOL)
         return ARGP_ERR_UNKNOWN;
+    if (*argument == 0)
+        argp_error(state, "--pool takes the name of a pool; `trove pools' lists them");
     *pool = argument;
     return 0;
 }
@@ -34,8 +35,17 @@ static void print_line(struct cli_output *output, char *line_move) {
     free(line_move);
 }
 
+struct listing {
+    struct cli_output *output;
+    bool begun;
+};
+
 static bool show_page(void *context, const trove_server_stream_page *page) {
-    struct cli_output *output = context;
+    struct listing *listing = context;
+    struct cli_output *output = listing->output;
+    if (!output->json && !listing->begun)
+        print_line(output, cli_stream_head());
+    listing->begun = true;
     for (size_t i = 0; i < page->count; i++) {
         if (output->json)
             cli_output_json(output, cli_stream_json(&page->streams[i]));
@@ -46,10 +56,9 @@ static bool show_page(void *context, const trove_server_stream_page *page) {
 }
 
 static enum cli_exit list(struct cli_context *context, const char *pool) {
+    struct listing listing = {.output = &context->output};
     trove_error error = {0};
-    if (!context->output.json)
-        print_line(&context->output, cli_stream_head());
-    if (cli_streams_run(context->client, pool, show_page, &context->output, &error) == TROVE_OK)
+    if (cli_streams_run(context->client, pool, show_page, &listing, &error) == TROVE_OK)
         return CLI_EXIT_OK;
     return cli_fail_call(context, "streams", NULL, NULL, NULL, &error);
 }
@@ -94,8 +103,9 @@ enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "\npause|resume|cancel ID...",
         .doc = "Lists the streams that are open on the server, of all its clients, or moves some of them.\v"
-               "`waits: 3' as a state means that the stream waits for a place in its pool, as the third in the queue. A paused "
-               "stream holds its place; its client is told, and so it is of a cancel.",
+               "A stream that waits for a place in its pool has a number under PLACE, its own in the queue, also while it is "
+               "paused. A "
+               "paused stream holds its place; its client is told, and so it is of a cancel.",
         .options = options,
         .parse = parse,
     };

@@ -26,6 +26,7 @@ enum cli_exit cli_exit_from_status(trove_status status) {
     case TROVE_OUT_OF_RANGE:
         return CLI_EXIT_INVALID;
     case TROVE_CANCELLED:
+        return CLI_EXIT_CANCELLED;
     case TROVE_UNKNOWN:
     case TROVE_UNIMPLEMENTED:
     case TROVE_INTERNAL:

@@ -11,20 +11,21 @@
 /* X(NAME, number, severity, meaning). Of several failures in one run the one with the highest severity gives the code. */
 #define CLI_EXIT_LIST(X)                                                                                                         \
     X(OK, 0, 0, "success")                                                                                                       \
-    X(FAILURE, 1, 9, "general or internal error")                                                                                \
+    X(FAILURE, 1, 10, "general or internal error")                                                                               \
     X(USAGE, 2, 1, "wrong usage of the command")                                                                                 \
     X(NOT_FOUND, 3, 2, "bucket, object or file not found")                                                                       \
     X(CONFLICT, 4, 4, "already exists, precondition failed or aborted")                                                          \
-    X(DENIED, 5, 5, "permission denied or not authenticated")                                                                    \
-    X(EXHAUSTED, 6, 8, "out of space, memory or another resource")                                                               \
-    X(UNAVAILABLE, 7, 7, "no server answers")                                                                                    \
-    X(DEADLINE, 8, 6, "deadline exceeded")                                                                                       \
-    X(DATA_LOSS, 9, 10, "data damaged or lost")                                                                                  \
+    X(DENIED, 5, 6, "permission denied or not authenticated")                                                                    \
+    X(EXHAUSTED, 6, 9, "out of space, memory or another resource")                                                               \
+    X(UNAVAILABLE, 7, 8, "no server answers")                                                                                    \
+    X(DEADLINE, 8, 7, "deadline exceeded")                                                                                       \
+    X(DATA_LOSS, 9, 11, "data damaged or lost")                                                                                  \
     X(INVALID, 10, 3, "the server refused an argument as invalid")                                                               \
-    X(HANGUP, 129, 12, "ended by SIGHUP")                                                                                        \
-    X(INTERRUPTED, 130, 12, "ended by SIGINT (Ctrl-C)")                                                                          \
-    X(PIPE, 141, 11, "the reader of standard output went away")                                                                  \
-    X(TERMINATED, 143, 12, "ended by SIGTERM")
+    X(CANCELLED, 11, 5, "cancelled by somebody else (`trove streams cancel') or by the server")                                  \
+    X(HANGUP, 129, 13, "ended by SIGHUP")                                                                                        \
+    X(INTERRUPTED, 130, 13, "ended by SIGINT (Ctrl-C)")                                                                          \
+    X(PIPE, 141, 12, "the reader of standard output went away")                                                                  \
+    X(TERMINATED, 143, 13, "ended by SIGTERM")
 
 enum cli_exit {
 #define CLI_EXIT_ENUM(name, number, severity, meaning) CLI_EXIT_##name = number,

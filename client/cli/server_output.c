@@ -106,25 +106,25 @@ json_t *cli_pool_json(const trove_server_pool *pool) {
 
 /* ---- streams ---- */
 
-#define STREAM_LINE "%8s %-4s %-11s %-12s %10s %10s %12s %9s %-10s %s"
+#define STREAM_LINE "%8s %-4s %-11s %5s %-12s %10s %10s %12s %9s %-10s %s"
 
 char *cli_stream_head(void) {
-    return cli_format(STREAM_LINE, "ID", "DIR", "STATE", "POOL", "DONE", "OF", "RATE", "P99", "WHO", "OBJECT");
+    return cli_format(STREAM_LINE, "ID", "DIR", "STATE", "PLACE", "POOL", "DONE", "OF", "RATE", "P99", "WHO", "OBJECT");
 }
 
 char *cli_stream_row(const trove_server_stream *stream) {
     char id[24];
-    char state[32];
+    char place[16] = "-";
+    bool waits = stream->acquire_place > 0;
+    const char *state = waits && stream->state != TROVE_STREAM_PAUSED ? "waiting" : trove_stream_state_name(stream->state);
     snprintf(id, sizeof id, "%" PRIu64, stream->stream_id);
-    if (stream->acquire_place > 0)
-        snprintf(state, sizeof state, "waits: %u", stream->acquire_place);
-    else
-        snprintf(state, sizeof state, "%s", trove_stream_state_name(stream->state));
+    if (waits)
+        snprintf(place, sizeof place, "%u", stream->acquire_place);
     char *object = cli_format("%s/%s", stream->bucket, stream->key);
-    char *row =
-        cli_format(STREAM_LINE, id, direction_name(stream->direction), state, stream->pool, cli_human_size(stream->bytes).text,
-                   stream->size != TROVE_SIZE_UNKNOWN ? cli_human_size(stream->size).text : "-",
-                   rate(stream->bytes_per_second).text, latency(stream->latency_p99_ns).text, stream->principal, object);
+    char *row = cli_format(STREAM_LINE, id, direction_name(stream->direction), state, place, stream->pool,
+                           cli_human_size(stream->bytes).text,
+                           stream->size != TROVE_SIZE_UNKNOWN ? cli_human_size(stream->size).text : "-",
+                           rate(stream->bytes_per_second).text, latency(stream->latency_p99_ns).text, stream->principal, object);
     free(object);
     return row;
 }

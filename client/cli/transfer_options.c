@@ -45,7 +45,13 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
     case CLI_KEY_BWLIMIT:
         return cli_bandwidth_parse(key, argument, state, &values->bandwidth);
     case CLI_KEY_POOL:
+        if (*argument == 0)
+            argp_error(state, "--pool takes the name of a pool; `trove pools' lists them");
         values->pool = argument;
+        return 0;
+    case CLI_KEY_ACQUIRE_TIMEOUT:
+        if (!cli_parse_seconds(argument, &values->acquire_timeout_ms))
+            argp_error(state, "--acquire-timeout takes seconds, such as 600 or 0.5, not '%s'", argument);
         return 0;
     case CLI_KEY_BACKPRESSURE:
         parse_backpressure(argument, state, values);
@@ -65,6 +71,8 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     options.backpressure = values->backpressure;
     options.lossy = values->backpressure == TROVE_BACKPRESSURE_DROP;
     options.acquire_timeout_ms = context->timeout_ms > 0 ? context->timeout_ms : ACQUIRE_TIMEOUT_MS;
+    if (values->acquire_timeout_ms > 0)
+        options.acquire_timeout_ms = values->acquire_timeout_ms;
     options.io_timeout_ms = context->io_timeout_ms;
     return options;
 }

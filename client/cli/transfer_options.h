@@ -14,23 +14,28 @@ struct cli_transfer_values {
     trove_conditions conditions;
     struct cli_bandwidth bandwidth;
     const char *pool;
+    uint32_t acquire_timeout_ms;     /* 0: not given */
     trove_backpressure backpressure; /* 0: block */
 };
 
 enum {
     CLI_KEY_CHUNK_SIZE = 0x2000,
     CLI_KEY_POOL,
+    CLI_KEY_ACQUIRE_TIMEOUT,
     CLI_KEY_BACKPRESSURE,
 };
 
-/* `cat` has this one alone. */
-#define CLI_POOL_OPTION                                                                                                          \
-    { "pool", CLI_KEY_POOL, "NAME", 0, "Take the server's stream pool NAME (`trove pools' lists them)", 0 }
+/* `cat` has these alone. */
+#define CLI_POOL_OPTIONS                                                                                                         \
+    {"pool", CLI_KEY_POOL, "NAME", 0, "Take the server's stream pool NAME (`trove pools' lists them)", 0}, {                     \
+        "acquire-timeout", CLI_KEY_ACQUIRE_TIMEOUT, "SECONDS", 0,                                                                \
+            "Wait so long for a place in a pool that is full (default: as --timeout, else 30)", 0                                \
+    }
 
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
         {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_BWLIMIT_OPTION,   \
-        CLI_POOL_OPTION,                                                                                                         \
+        CLI_POOL_OPTIONS,                                                                                                        \
         {"backpressure",                                                                                                         \
          CLI_KEY_BACKPRESSURE,                                                                                                   \
          "MODE",                                                                                                                 \
@@ -45,7 +50,7 @@ enum {
 /* ARGP_ERR_UNKNOWN for an option that isn't one of them (and 'r', which both have with a help text of their own). */
 error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, struct cli_transfer_values *values);
 
-/* The library's options with what was given; where --timeout is, a place in the pool is waited for as long. */
+/* The library's options with what was given. */
 trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, const struct cli_context *context);
 
 /* Threads for so many files. */

@@ -76,7 +76,6 @@ class RequestTest(ServerTest):
 
     def test_sources_that_cant_be_read(self) -> None:
         self.refuse(NOT_FOUND, "/no/such/file", "put", "/no/such/file", self.name("key"))
-        self.refuse(CONFLICT, "--recursive", "put", self.folder, self.name("key"))
         for path, flags, code, said in (
             ("/", os.O_RDONLY, INVALID, "directory"),
             ("/dev/null", os.O_WRONLY, FAILURE, "read"),

@@ -7,8 +7,10 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from trove_test import (
+    CANCELLED,
     DEADLINE,
     MIB,
     NOT_FOUND,
@@ -244,6 +246,96 @@ class PatienceTest(TroveTest):
         self.assertTrue(os.get_blocking(writing))
         os.close(reading)
         os.close(writing)
+
+
+class PlaceTest(TroveTest):
+    """A pool with one place, which an upload has that doesn't end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_server(store="mem://", config="pools:\n  - {name: one, streams: 1}\n")
+        self.trove("mb", "bucket")
+        self.first = self.start_put("first")
+        wait_for(lambda: self.stream("first"), "the first has its place")
+
+    def tearDown(self) -> None:
+        self.finish(self.first, None)
+        self.server.stop()
+
+    def start_put(self, key: str, *options: str) -> subprocess.Popen[bytes]:
+        """Its beginning is there, and the rest comes when it is finished."""
+        process = self.start_trove("put", "--pool", "one", *options, "-", f"bucket/{key}", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(content(key, 100_000))
+        process.stdin.flush()
+        return process
+
+    def stream(self, key: str) -> dict[str, Any] | None:
+        return next((stream for stream in self.trove("--json", "streams").objects() if stream["key"] == key), None)
+
+    def test_a_place_is_waited_for(self) -> None:
+        second = self.start_put("second", "--timeout", "0.3", "--acquire-timeout", str(PATIENCE_S))
+        wait_for(lambda: self.stream("second"), "the second waits")
+        for option in ("--timeout", "--acquire-timeout"):
+            for arguments in (["get", "bucket/none", self.folder / "none"], ["cat", "bucket/none"]):
+                errors = self.trove(*arguments, "--pool", "one", option, "0.5", expect=DEADLINE).errors
+                self.assertIn('pool "one" has as many streams open as it may have, 1 (streams)', errors)
+                self.assertIn("wait longer with --acquire-timeout SECONDS", errors)
+        self.finish(self.first)
+        second.wait(PATIENCE_S)
+        self.assertIn("has given nothing for 0.3 s", self.finish(second, DEADLINE).errors, "it has waited longer for its place")
+
+    def test_who_waits_is_shown_with_state_and_place(self) -> None:
+        waiting = [self.start_put("second")]
+        wait_for(lambda: self.stream("second"), "the second waits")
+        waiting.append(self.start_put("third"))
+        second = wait_for(lambda: self.stream("third") and self.stream("second"), "the third waits")
+        self.trove("streams", "pause", str(second["stream"]))
+        shown = self.trove("streams", "--pool", "one").text
+        for state, place, key in (("active", "-", "first"), ("paused", "1", "second"), ("waiting", "2", "third")):
+            self.assertRegex(shown, rf"(?m)^ *\d+ up +{state} +{place} one .* bucket/{key}$")
+        self.trove("streams", "resume", str(second["stream"]))
+        for process in (self.first, *waiting):
+            self.finish(process)
+
+    def test_a_cancelled_stream_has_an_exit_code_of_its_own(self) -> None:
+        self.trove("streams", "cancel", str(self.stream("first")["stream"]))
+        self.first.wait(PATIENCE_S)
+        self.assertRegex(self.finish(self.first, CANCELLED).errors, r"was cancelled by uid:\d+ \(CANCELLED\)$")
+
+
+class CommandLineTest(TroveTest):
+    """Usage that is wrong is told before anything is done."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_server(store="mem://")
+        self.trove("mb", "bucket")
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.keys("bucket"), [])
+        self.server.stop()
+
+    def test_wrong_usage(self) -> None:
+        file = self.write("file", b"x")
+        for arguments, said in (
+            (["put", self.folder, "bucket/key"], "is a folder; --recursive takes folders"),
+            (["put", file, self.folder, "bucket"], "is a folder; --recursive takes folders"),
+            (["put", "--pool", "", file, "bucket/key"], "--pool takes the name of a pool"),
+            (["get", "--pool", "", "bucket/key"], "--pool takes the name of a pool"),
+            (["cat", "--pool=", "bucket/key"], "--pool takes the name of a pool"),
+            (["streams", "--pool", ""], "--pool takes the name of a pool"),
+            (["put", "--acquire-timeout", "soon", file, "bucket/key"], "--acquire-timeout takes seconds"),
+            (["--timeout", "never", "ls"], "--timeout takes seconds"),
+        ):
+            with self.subTest(arguments=arguments):
+                result = self.trove(*arguments, expect=USAGE)
+                self.assertIn(said, result.errors)
+                self.assertEqual(result.out, b"")
+
+    def test_no_table_where_there_is_none(self) -> None:
+        self.assertEqual(self.trove("streams", "--pool", "none", expect=NOT_FOUND).out, b"")
+        self.assertEqual(len(self.trove("streams").text.splitlines()), 1, "nothing but the head")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ if "thread" in SANITIZE:
     os.environ["TSAN_OPTIONS"] = os.environ.get("TSAN_OPTIONS", "") + ":atexit_sleep_ms=0"
 
 # The exit codes of `trove`, as `trove --help` tells them.
-OK, FAILURE, USAGE, NOT_FOUND, CONFLICT, DENIED, EXHAUSTED, UNAVAILABLE, DEADLINE, DATA_LOSS, INVALID = range(11)
+OK, FAILURE, USAGE, NOT_FOUND, CONFLICT, DENIED, EXHAUSTED, UNAVAILABLE, DEADLINE, DATA_LOSS, INVALID, CANCELLED = range(12)
 PIPE = 141
 TERMINATED = 143
 

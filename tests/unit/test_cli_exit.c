@@ -17,7 +17,7 @@ static const struct {
     enum cli_exit code;
 } expected[] = {
     {TROVE_OK, 0},
-    {TROVE_CANCELLED, 1},
+    {TROVE_CANCELLED, 11},
     {TROVE_UNKNOWN, 1},
     {TROVE_INVALID_ARGUMENT, 10},
     {TROVE_DEADLINE_EXCEEDED, 8},
@@ -45,8 +45,8 @@ static void every_status_has_its_code(void **state) {
 static void worst_is_by_gravity_and_in_any_order(void **state) {
     (void)state;
     const enum cli_exit by_gravity[] = {
-        CLI_EXIT_OK,       CLI_EXIT_USAGE,       CLI_EXIT_NOT_FOUND, CLI_EXIT_INVALID, CLI_EXIT_CONFLICT,  CLI_EXIT_DENIED,
-        CLI_EXIT_DEADLINE, CLI_EXIT_UNAVAILABLE, CLI_EXIT_EXHAUSTED, CLI_EXIT_FAILURE, CLI_EXIT_DATA_LOSS,
+        CLI_EXIT_OK,     CLI_EXIT_USAGE,    CLI_EXIT_NOT_FOUND,   CLI_EXIT_INVALID,   CLI_EXIT_CONFLICT, CLI_EXIT_CANCELLED,
+        CLI_EXIT_DENIED, CLI_EXIT_DEADLINE, CLI_EXIT_UNAVAILABLE, CLI_EXIT_EXHAUSTED, CLI_EXIT_FAILURE,  CLI_EXIT_DATA_LOSS,
     };
     size_t count = sizeof by_gravity / sizeof by_gravity[0];
     for (size_t i = 0; i < count; i++)
