@@ -3,6 +3,7 @@
  * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
  * aio sleeps before it accepts again.
  */
+#include "folder.h"
 #include "transport_nng.h"
 #include "url.h"
 
@@ -59,23 +60,40 @@ static int set_options(nng_stream_listener *listener, const char *url) {
     return code;
 }
 
+struct ipc_folder {
+    char path[TV_IPC_PATH_BYTES_MAX + 1];
+};
+
+static struct ipc_folder folder_of(const char *path) {
+    struct ipc_folder folder;
+    size_t bytes = (size_t)(strrchr(path, '/') - path);
+    snprintf(folder.path, sizeof folder.path, "%.*s", bytes > 0 ? (int)bytes : 1, path);
+    return folder;
+}
+
 /* nng would delete a regular file that is in the way of its socket. */
-static trove_status prepare_ipc_path(const char *path, trove_error *error) {
+static trove_status check_ipc_path(const char *path, trove_error *error) {
     struct stat info;
-    if (lstat(path, &info) == 0) {
-        if (S_ISSOCK(info.st_mode))
-            return TROVE_OK;
+    if (lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode))
         return TV_FAIL(error, FAILED_PRECONDITION, "%s exists and is no socket; move it away or choose another path", path);
-    }
-    char folder[108];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder)
-        return TROVE_OK;
-    *slash = '\0';
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return tv_error_errno(error, errno, "making the folder %s for the socket", folder);
     return TROVE_OK;
+}
+
+static trove_status prepare_ipc_path(const char *path, trove_error *error) {
+    struct ipc_folder folder = folder_of(path);
+    trove_status status = check_ipc_path(path, error);
+    if (status == TROVE_OK && mkdir(folder.path, 0700) != 0 && errno != EEXIST)
+        status = tv_error_errno(error, errno, "making the folder %s for the socket", folder.path);
+    return status;
+}
+
+trove_status tv_listener_check(const char *url, trove_error *error) {
+    trove_status status = tv_url_check(url, TV_URL_TO_LISTEN, error);
+    if (status != TROVE_OK || tv_url_is_network(url))
+        return status;
+    const char *path = url + strlen("ipc://");
+    status = check_ipc_path(path, error);
+    return status == TROVE_OK ? tv_folder_check(folder_of(path).path, 1, error) : status;
 }
 
 static int listen_private(nng_stream_listener *listener) {

@@ -51,6 +51,10 @@ trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_t
 
 struct tv_listener;
 
+/* Whether a listener could be made: the URL's form, and the place of a unix socket. Touches nothing; whether the address is taken
+ * shows only when it is. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, PERMISSION_DENIED. */
+trove_status tv_listener_check(const char *url, trove_error *error);
+
 /* A new peer; the transport is the callee's. On nng's thread; must not block. */
 typedef void (*tv_accepted)(void *context, struct tv_transport *transport_move);
 

@@ -9,11 +9,13 @@
 #include "config.h"
 #include "drivers/driver.h"
 #include "places.h"
+#include "transport.h"
 #include "url.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -45,7 +47,8 @@ static const struct argp_option option_list[] = {
     {"insecure", OPTION_INSECURE, NULL, 0, "Allow tcp:// and ws://, on which there is no authentication", 0},
     {"log-format", OPTION_LOG_FORMAT, "logfmt|json", 0, "Form of the log on standard error (default: logfmt)", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "Log from LEVEL on: debug, info, warn or error (default: info)", 0},
-    {"check-config", OPTION_CHECK, NULL, 0, "Check config and options, and exit", 0},
+    {"check-config", OPTION_CHECK, NULL, 0,
+     "Check config and options, and whether the places that they name could be used, without touching them, and exit", 0},
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -211,6 +214,39 @@ static trove_status gather_settings(const struct command_line *line, struct tvs_
     return status;
 }
 
+static void log_failure(const char *what, const trove_error *error) {
+    struct tvs_log_line line;
+    tvs_log_begin(&line, TVS_LOG_ERROR, what);
+    tvs_log_error(&line, error);
+    tvs_log_end(&line);
+}
+
+/* ---- --check-config ---- */
+
+/* Places are looked at, and nothing is made, locked or listened on. */
+static trove_status check_places(const struct tvs_config *config, bool store_is_default, trove_error *error) {
+    trove_error why;
+    for (unsigned i = 0; i < config->listen_count; i++)
+        if (tv_listener_check(config->listen[i], &why) != TROVE_OK)
+            return tv_error_set(error, why.status, "`listen`: %s: %s", config->listen[i], why.message);
+    const char *path;
+    const struct tvs_driver_ops *driver = tvs_driver_find(config->store, &path, error);
+    /* Of the default place all folders are made, of one that somebody named the last. */
+    if (driver->check != NULL && driver->check(path, store_is_default ? UINT_MAX : 1, &why) != TROVE_OK)
+        return tv_error_set(error, why.status, "`store`: %s: %s", config->store, why.message);
+    return TROVE_OK;
+}
+
+static int check_only(const struct tvs_config *config, bool store_is_default) {
+    trove_error error;
+    if (check_places(config, store_is_default, &error) != TROVE_OK) {
+        log_failure("can't start", &error);
+        return EXIT_FAILURE;
+    }
+    printf("config and options are fine\n");
+    return EXIT_SUCCESS;
+}
+
 /* ---- the process ---- */
 
 /* Where a standard descriptor is closed, the next file or socket would take its number, and a log line would land in an object. */
@@ -261,13 +297,6 @@ static void let_second_signal_end(void) {
 }
 
 /* ---- the server ---- */
-
-static void log_failure(const char *what, const trove_error *error) {
-    struct tvs_log_line line;
-    tvs_log_begin(&line, TVS_LOG_ERROR, what);
-    tvs_log_error(&line, error);
-    tvs_log_end(&line);
-}
 
 static void warn_if_insecure(const struct tvs_config *config) {
     for (unsigned i = 0; i < config->listen_count; i++) {
@@ -432,8 +461,7 @@ int main(int argc, char **argv) {
     if (gather_settings(&line, &config, &store_is_default, &error) != TROVE_OK) {
         log_failure("can't start", &error);
     } else if (line.check_only) {
-        printf("config and options are fine\n");
-        code = EXIT_SUCCESS;
+        code = check_only(&config, store_is_default);
     } else {
         code = serve(&line, &config, store_is_default);
     }

@@ -110,6 +110,9 @@ struct tvs_driver_ops {
     const char *scheme; /* of the DSN: "local" */
     uint32_t capabilities;
 
+    /* Whether `open` would find its place: a store, or what can become one; as many as `missing_max` of the path's last folders may be
+     * missing. Touches nothing and takes no lock. NULL: there is nothing to check. */
+    trove_status (*check)(const char *path, unsigned missing_max, trove_error *error);
     /* Blocks. Recovers, takes an exclusive lock, removes orphans. On success *driver is ready. */
     trove_status (*open)(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error);
     /* Blocks. Finishes the commits that are queued, ends the threads. No puts and gets may be left. */

@@ -182,6 +182,7 @@ static trove_status local_delete(struct tvs_driver *driver, const char *bucket, 
 const struct tvs_driver_ops tvs_local_driver = {
     .scheme = "local",
     .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_DURABLE | TVS_CAP_SMALL_QUEUED,
+    .check = tvs_local_directory_check,
     .open = local_open,
     .close = local_close,
     .bucket_create = local_bucket_create,

@@ -38,6 +38,8 @@ static inline struct tvs_local *tvs_local_of(struct tvs_driver *driver) {
 }
 
 /* local_recover.c. All block. */
+/* driver.h's `check`. */
+trove_status tvs_local_directory_check(const char *path, unsigned missing_max, trove_error *error);
 /* Opens or makes the directory and takes its lock. Errors: FAILED_PRECONDITION (in use, by whom; not a store; another format). */
 trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error);
 /* Opens objects/, made where it is missing. */

@@ -1,4 +1,5 @@
 /* local_recover.c - the directory of a local store: who may open it, what format it has, what a crash left behind. */
+#include "folder.h"
 #include "local.h"
 #include "store_io.h"
 
@@ -115,7 +116,9 @@ static trove_status check_format(const char *path, int root, bool *missing, trov
         return tv_error_copy(error != NULL ? error : &inner, &inner);
     if (strcmp(text, format_text) != 0) {
         text[strcspn(text, "\n")] = '\0';
-        return TV_FAIL(error, FAILED_PRECONDITION, "the store %s has the format \"%s\", this troved knows \"trove-local 1\"",
+        return TV_FAIL(error, FAILED_PRECONDITION,
+                       "the store %s has the format \"%s\", this troved knows \"trove-local 1\"; use a troved of its time, or "
+                       "another directory",
                        path, text);
     }
     return TROVE_OK;
@@ -137,11 +140,35 @@ static trove_status sync_parent(const char *path, int root, bool made, trove_err
     return failed ? tv_error_errno(error, failure, "can't sync the directory above %s", path) : TROVE_OK;
 }
 
-trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error) {
+static trove_status check_path(const char *path, trove_error *error) {
     if (path == NULL || path[0] != '/')
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "a local store needs an absolute path, such as local:///var/lib/trove; got \"%s\"",
                        path == NULL ? "" : path);
+    return TROVE_OK;
+}
+
+trove_status tvs_local_directory_check(const char *path, unsigned missing_max, trove_error *error) {
+    trove_status status = check_path(path, error);
+    if (status == TROVE_OK)
+        status = tv_folder_check(path, missing_max, error);
+    if (status != TROVE_OK)
+        return status;
+    int root = tvs_store_io->open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (root < 0 && errno == ENOENT)
+        return TROVE_OK;
+    if (root < 0)
+        return tv_error_errno(error, errno, "can't open the store's directory %s", path);
+    bool missing;
+    status = check_format(path, root, &missing, error);
+    tvs_store_io->close(root);
+    return status;
+}
+
+trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root, int *lock_fd, trove_error *error) {
+    trove_status valid = check_path(path, error);
+    if (valid != TROVE_OK)
+        return valid;
     bool made = tvs_store_io->make_directory_at(AT_FDCWD, path, 0700) == 0;
     if (!made && errno != EEXIST)
         return tv_error_errno(error, errno, "can't make the store's directory %s", path);

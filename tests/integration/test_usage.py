@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from trove_test import (
     CANCELLED,
@@ -302,6 +302,83 @@ class PlaceTest(TroveTest):
         self.trove("streams", "cancel", str(self.stream("first")["stream"]))
         self.first.wait(PATIENCE_S)
         self.assertRegex(self.finish(self.first, CANCELLED).errors, r"was cancelled by uid:\d+ \(CANCELLED\)$")
+
+
+class CheckConfigTest(TroveTest):
+    """`troved --check-config` looks at the places that a config names, and makes, locks and changes nothing."""
+
+    def check(self, store: str, listen: str = "", command: Sequence[str | Path] = (), environment: dict[str, str] = {}) -> str:
+        """What it says: "" if all is well."""
+        before = sorted(self.folder.rglob("*"))
+        line = [*map(str, command), program("TROVED"), "--check-config", "--insecure"]
+        line += ["--store", store] if store else []
+        line += ["--listen", listen or f"ipc://{self.folder}/socket/troved.sock"]
+        done = subprocess.run(line, capture_output=True, timeout=PATIENCE_S, env={**os.environ, **environment})
+        errors = done.stderr.decode()
+        check_report(errors, "troved")
+        self.assertEqual(done.returncode, 1 if errors else 0, errors)
+        self.assertEqual(done.stdout, b"" if errors else b"config and options are fine\n")
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+        return errors
+
+    def refuse(self, key: str, said: str, *arguments: Any, **options: Any) -> None:
+        errors = self.check(*arguments, **options)
+        self.assertIn(f"`{key}`: ", errors)
+        self.assertIn(said, errors)
+
+    def test_stores(self) -> None:
+        self.assertEqual(self.check(f"local://{self.folder}/new"), "")
+        (self.folder / "empty").mkdir()
+        self.assertEqual(self.check(f"local://{self.folder}/empty"), "")
+        for store in ("mem://", "null://"):
+            self.assertEqual(self.check(store), "")
+        self.refuse("store", f"the folder {self.folder}/no doesn't exist; make it first", f"local://{self.folder}/no/such/")
+        file = self.write("file", b"x")
+        self.refuse("store", f"{file} is no folder", f"local://{file}")
+        self.refuse("store", f"{file} is no folder", f"local://{file}/below")
+        self.refuse("store", "isn't a store of Trove's", f"local://{self.folder}")
+        self.refuse("store", "absolute path", "local://relative")
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "FORMAT").write_text("trove-local 999\n")
+        self.refuse("store", "trove-local 999", f"local://{other}")
+
+    def test_a_server_that_runs_isnt_disturbed(self) -> None:
+        server = self.start_server()
+        self.assertEqual(self.check(f"local://{server.store}", server.url()), "")
+        self.ping()
+        server.stop()
+
+    def test_the_default_place_may_be_new_altogether(self) -> None:
+        if os.geteuid() != 0:
+            self.assertEqual(self.check("", environment={"XDG_DATA_HOME": f"{self.folder}/a/b/c"}), "")
+            file = self.write("file", b"x")
+            self.refuse("store", "is no folder", "", environment={"XDG_DATA_HOME": f"{file}/a"})
+
+    def test_addresses(self) -> None:
+        file = self.write("file", b"x")
+        for listen, said in (
+            (f"ipc://{self.folder}/no/such/troved.sock", f"the folder {self.folder}/no doesn't exist"),
+            (f"ipc://{file}/troved.sock", f"{file} is no folder"),
+            (f"ipc://{file}", "is no socket"),
+            ("ipc://relative", "absolute path"),
+            ("tcp://localhost", ":PORT is missing"),
+            ("http://localhost:1", "begins with none of"),
+        ):
+            with self.subTest(listen=listen):
+                self.refuse("listen", said, "mem://", listen)
+        self.assertEqual(self.check("mem://", "tcp://127.0.0.1:0"), "")
+
+    def test_what_cant_be_written_to(self) -> None:
+        script = 'mount -t tmpfs tmpfs "$1" && mkdir "$1/store" && mount -o remount,ro "$1" && shift && exec "$@"'
+        disk = self.folder / "disk"
+        disk.mkdir()
+        command = ["unshare", "-rm", "sh", "-c", script, "sh", disk]
+        if shutil.which("unshare") is None or subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode != OK:
+            self.skipTest("no file system can be mounted here (unshare -rm isn't there or isn't permitted)")
+        for store in ("store", "new"):
+            self.refuse("store", "mounted read-only", f"local://{disk}/{store}", command=command)
+        self.refuse("listen", "mounted read-only", "mem://", f"ipc://{disk}/new/troved.sock", command=command)
 
 
 class CommandLineTest(TroveTest):
