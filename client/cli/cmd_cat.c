@@ -41,7 +41,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
 enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY...",
-        .doc = "Fetches objects to standard output, one after the other.\v`trove get' has more options.",
+        .doc =
+            "Fetches objects to standard output, one after the other.\v`trove get' has more options. With --json the bytes stay "
+            "bytes, and failures are JSON.",
         .options = options,
         .parse = parse,
         .operands_min = 1,

@@ -25,7 +25,8 @@ static void print_version(FILE *stream, struct argp_state *state) {
 static const struct argp_option global_options[] = {
     {"server", KEY_SERVER, "URL", 0,
      "The server: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH. Default: TROVE_SERVER, else troved's own socket", 0},
-    {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line; failures as JSON on standard error", 0},
+    {"json", KEY_JSON, NULL, 0,
+     "Results as JSON, one object a line, and failures as JSON on standard error; the bytes of objects stay bytes", 0},
     {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Longest wait in any step that makes no progress: for the server (default: 5 to connect, 30 for the rest), and for a pipe "
