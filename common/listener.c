@@ -2,6 +2,9 @@
  *
  * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
  * aio sleeps before it accepts again.
+ * nng binds a unix socket and changes its mode to 0600 after that. In between the process's umask must keep others out, and troved's
+ * does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's thread that makes
+ * a folder meanwhile would make one that nobody can enter.)
  */
 #include "folder.h"
 #include "transport_nng.h"
@@ -96,14 +99,6 @@ trove_status tv_listener_check(const char *url, trove_error *error) {
     return status == TROVE_OK ? tv_folder_check(folder_of(path).path, 1, error) : status;
 }
 
-static int listen_private(nng_stream_listener *listener) {
-    /* nng binds first and changes the mode after; the umask closes that gap. Listeners are made at startup, by one thread. */
-    mode_t mask = umask(0177);
-    int code = nng_stream_listener_listen(listener);
-    umask(mask);
-    return code;
-}
-
 /* The URL with the port that was really bound. */
 static void note_url(struct tv_listener *self, const char *url) {
     snprintf(self->url, sizeof self->url, "%s", url);
@@ -137,7 +132,7 @@ trove_status tv_listener_create(const char *url, tv_accepted accepted, void *con
     if (code == 0)
         code = set_options(self->listener, url);
     if (code == 0)
-        code = listen_private(self->listener);
+        code = nng_stream_listener_listen(self->listener);
     if (code != 0) {
         tv_listener_destroy(self);
         if (code == NNG_EADDRINVAL && tv_url_is_network(url))

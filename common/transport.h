@@ -59,8 +59,8 @@ trove_status tv_listener_check(const char *url, trove_error *error);
 typedef void (*tv_accepted)(void *context, struct tv_transport *transport_move);
 
 /* Listens on tcp://HOST:PORT (0 for any), ipc:///PATH, ws://HOST:PORT/PATH and begins to accept. An ipc path that is anything but a
- * socket is refused, one that a live server holds too; the socket is 0600 from its first moment, and its directory is made 0700 if it
- * doesn't exist. Running out of file descriptors is waited out with a timer. */
+ * socket is refused, one that a live server holds too. The socket is 0600, and before nng has changed its mode what the umask leaves,
+ * which should be 077; its directory is made 0700 if it doesn't exist. Running out of file descriptors is waited out with a timer. */
 trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context, struct tv_listener **listener,
                                 trove_error *error);
 /* The URL with the real port. */

@@ -447,7 +447,7 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     block_signals();
     raise_file_limit();
-    umask(0077);
+    umask(0077); /* for the store's files, and for the socket before its mode is set (listener.c) */
     struct command_line line;
     parse_command_line(argc, argv, &line);
     /* Errors in reading the config must be logged as well: as the command line says, or by the defaults. */
