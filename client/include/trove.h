@@ -11,6 +11,10 @@
  * Blocking: every function that waits has a deadline. A `timeout_ms` of 0 means the client's default (`call_timeout_ms`);
  * TROVE_NO_TIMEOUT waits as long as the connection lives, which is bounded by its keep-alive. A function that passes its
  * deadline returns TROVE_DEADLINE_EXCEEDED.
+ * Versions: until 1.0 a new minor version may change names, layouts and meanings, a new patch version none of them: the library's
+ * soname has both numbers (libtrove.so.0.1), so that a program never runs with another minor version than it was built for. From
+ * 1.0 on that holds for major versions alone; for then `struct_bytes`, which the _init functions set, lets options grow at their
+ * end. Structures without it, and those inside of others, keep their layout as long as the soname stays.
  * Strings: UTF-8, NUL-terminated. Sizes and offsets are bytes; a name that ends in _ms or _ns is a time in that unit.
  */
 #ifndef TROVE_H
@@ -85,8 +89,7 @@ typedef struct trove_client trove_client;
 #define TROVE_NO_TIMEOUT   UINT32_MAX
 #define TROVE_SIZE_UNKNOWN UINT64_MAX
 
-/* Set up with trove_client_options_init, then change what differs. `struct_bytes` lets the structure grow in later versions. A time
- * of 0 is its default. */
+/* Set up with trove_client_options_init, then change what differs. A time of 0 is its default. */
 typedef struct trove_client_options {
     size_t struct_bytes;
     uint32_t connect_timeout_ms; /* for dialling, the greeting and the welcome; default 5,000 */
