@@ -660,15 +660,17 @@ TROVE_API void trove_pool_snapshot(const trove_pool *pool, trove_pool_metrics *m
 typedef bool (*trove_pool_visit_fn)(void *context, trove_stream *stream);
 TROVE_API void trove_pool_walk(trove_pool *pool, trove_pool_visit_fn visit, void *context);
 
-/* The active stream that trove_stream_id tells as `stream_id`; NULL: none. It stays valid, also when it is released meanwhile
- * (then it has ended), until it is given back with trove_pool_put; as to what may be done with it, see trove_pool_walk. */
-TROVE_API trove_stream *trove_pool_get(trove_pool *pool, uint64_t stream_id);
-TROVE_API void trove_pool_put(trove_pool *pool, trove_stream *stream);
+/* The active stream that trove_stream_id tells as `stream_id`; NULL: none. It remains that of whoever has acquired it, but stays
+ * valid, also when they release it meanwhile (then it has ended), until it is given back. What may be done with it: see
+ * trove_pool_walk. (Not get and put, which are for chunks and make them the caller's.) Doesn't wait. NULL may be given back. */
+TROVE_API trove_stream *trove_pool_borrow(trove_pool *pool, uint64_t stream_id);
+TROVE_API void trove_pool_give_back(trove_pool *pool, trove_stream *stream);
 
 /* Closes the pool and gives it back. Acquires that wait, and new ones, fail with UNAVAILABLE. Waits up to `drain_ms` for the
  * streams to end, then cancels those that haven't; returns how many these were. (From a hook it cancels at once: other hooks
  * can't run.) One that is still being opened then is cancelled as soon as it is open, and doesn't count. Who has a stream must still
- * release it: trove_pool_release and trove_pool_put of streams are all that may come after. NULL is allowed. */
+ * release it: trove_pool_release and trove_pool_give_back of streams are all that may come after.
+ * NULL is allowed. */
 TROVE_API uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms);
 
 /* ---- the server's pools and streams --------------------------------------------------------------------------------------- */

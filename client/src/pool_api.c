@@ -158,7 +158,7 @@ void trove_pool_walk(trove_pool *pool, trove_pool_visit_fn visit, void *context)
     }
 }
 
-trove_stream *trove_pool_get(trove_pool *pool, uint64_t stream_id) {
+trove_stream *trove_pool_borrow(trove_pool *pool, uint64_t stream_id) {
     pthread_mutex_lock(&pool->client->lock);
     trove_stream *stream = pool->first;
     while (stream != NULL && stream->stream_id != stream_id)
@@ -169,7 +169,7 @@ trove_stream *trove_pool_get(trove_pool *pool, uint64_t stream_id) {
     return stream;
 }
 
-void trove_pool_put(trove_pool *pool, trove_stream *stream) {
+void trove_pool_give_back(trove_pool *pool, trove_stream *stream) {
     (void)pool;
     if (stream != NULL)
         tvc_stream_release(stream);

@@ -478,9 +478,9 @@ static void call_pool(struct call *call) {
             TROVE_RESOURCE_EXHAUSTED);
     IN_HOOK(strstr(error.message, "a hook can't wait") != NULL && third == NULL);
     trove_pool_walk(pool, visit, &visited);
-    trove_stream *got = trove_pool_get(pool, trove_stream_id(streams[1]));
+    trove_stream *got = trove_pool_borrow(pool, trove_stream_id(streams[1]));
     IN_HOOK(got == streams[1] && visited == streams[1]);
-    trove_pool_put(pool, got);
+    trove_pool_give_back(pool, got);
     trove_pool_snapshot(pool, &metrics);
     IN_HOOK(metrics.active_streams == 2 && trove_pool_active_count(pool) == 2);
     trove_pool_release(pool, streams[0]);

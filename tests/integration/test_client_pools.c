@@ -426,20 +426,20 @@ static void test_get(void **state) {
     trove_stream *stream = acquire(pool, "got", TROVE_DIRECTION_UPLOAD);
     trove_stream *other = acquire(pool, "other", TROVE_DIRECTION_UPLOAD);
     trove_stream_metrics metrics;
-    trove_stream *got = trove_pool_get(pool, trove_stream_id(stream));
+    trove_stream *got = trove_pool_borrow(pool, trove_stream_id(stream));
     assert_ptr_equal(got, stream);
-    assert_null(trove_pool_get(pool, UINT64_MAX));
+    assert_null(trove_pool_borrow(pool, UINT64_MAX));
     trove_pool_release(pool, stream);
-    assert_null(trove_pool_get(pool, trove_stream_id(got))); /* active no more, and still here */
+    assert_null(trove_pool_borrow(pool, trove_stream_id(got))); /* active no more, and still here */
     assert_int_equal(trove_stream_state_get(got), TROVE_STREAM_CANCELLED);
     trove_stream_metrics_get(got, &metrics);
     assert_int_equal(trove_pool_active_count(pool), 1);
-    trove_pool_put(pool, got);
-    trove_pool_put(pool, NULL);
-    got = trove_pool_get(pool, trove_stream_id(other));
+    trove_pool_give_back(pool, got);
+    trove_pool_give_back(pool, NULL);
+    got = trove_pool_borrow(pool, trove_stream_id(other));
     trove_pool_release(pool, other);
     assert_int_equal(trove_pool_close(pool, 0), 0);
-    trove_pool_put(pool, got); /* after the pool */
+    trove_pool_give_back(pool, got); /* after the pool */
 }
 
 /* ---- timeouts ---- */
