@@ -54,13 +54,14 @@ static bool make_room(struct tvs_stream *stream) {
 /* Cuts chunks as far as there are bytes for them; where there are none to come, an empty one is the end. */
 static void push_chunks(struct tvs_stream *stream) {
     struct tv_sender *sender = &stream->sender;
-    while (!sender->final_pushed && (sender->next_offset == stream->read_end || sender->next_offset < stream->ahead.end) &&
+    while (!sender->final_pushed &&
+           ((stream->ends && sender->next_offset == stream->read_end) || sender->next_offset < stream->ahead.end) &&
            make_room(stream)) {
         struct tv_chunk *chunk = stream->spare_chunks[--stream->spare_chunk_count];
         uint64_t end = chunk_end(stream, sender->next_offset);
         *chunk = (struct tv_chunk){
             .bytes = end - sender->next_offset,
-            .final = end == stream->read_end,
+            .final = stream->ends && end == stream->read_end,
             .written_ns = tv_now_ns(),
             .release = spare_chunk,
             .owner = stream,
@@ -149,6 +150,10 @@ uint64_t tvs_download_share(struct tvs_budget *budget) {
     return charged < most ? (most - charged) / 4 / TV_BLOCK_BYTES : 0;
 }
 
+bool tvs_download_moves_locked(const struct tvs_stream *stream) {
+    return stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+}
+
 /* How far ahead of what was sent it is worth reading: as far as the credit goes. */
 static uint64_t wanted_bytes(const struct tvs_stream *stream) {
     const struct tv_sender *sender = &stream->sender;
@@ -163,12 +168,16 @@ static uint64_t wanted_bytes(const struct tvs_stream *stream) {
 }
 
 static bool wants_more(const struct tvs_stream *stream) {
-    if (stream->parked || stream->down.claiming || stream->sends_nothing || stream->ahead.end >= stream->read_end)
+    bool may = tvs_download_moves_locked(stream) && !stream->parked && !stream->down.claiming && !stream->sends_nothing;
+    bool can = stream->ahead.end < stream->read_end && (stream->ends || !stream->feed_closed);
+    if (!may || !can)
         return false;
     if (stream->drops) /* reads on whether the client keeps up or not */
         return true;
     uint64_t position = tv_sender_position(&stream->sender); /* inside the block that ahead.end begins, where nothing was read */
     uint64_t ahead_bytes = stream->ahead.end > position ? stream->ahead.end - position : 0;
+    if (ahead_bytes > 0 && stream->ahead.end % TV_BLOCK_BYTES != 0)
+        return false; /* a follower's: the block has grown, and is read again from its beginning when what was read of it has gone */
     return ahead_bytes < wanted_bytes(stream);
 }
 
@@ -193,16 +202,12 @@ static bool reserve(struct tvs_stream *stream, uint64_t bytes) {
     return true;
 }
 
-bool tvs_download_moves_locked(const struct tvs_stream *stream) {
-    return stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
-}
-
 bool tvs_download_work_locked(const struct tvs_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
         return !stream->down.cleaned;
     if (!stream->down.begun)
         return !stream->up.open || stream->up.begun;
-    return tvs_download_moves_locked(stream) && wants_more(stream);
+    return (stream->follower && tvs_follow_work_locked(stream)) || wants_more(stream);
 }
 
 void tvs_download_granted(struct tvs_claim *claim) {
@@ -251,15 +256,8 @@ static trove_status set_up_adaptive(struct tvs_stream *stream, trove_error *erro
     return TROVE_OK;
 }
 
-static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
-    trove_status status = resolve_range(stream, error);
-    if (status == TROVE_OK)
-        status = tvs_gaps_check(stream->bucket, &stream->object, stream->range_offset, stream->range_length, stream->allow_gaps,
-                                error);
-    if (status == TROVE_OK && stream->allow_gaps)
-        status = tvs_wire_gaps_init(&stream->gaps, &stream->object, error);
-    if (status == TROVE_OK && stream->adapts)
-        status = set_up_adaptive(stream, error);
+static trove_status set_up_window(struct tvs_stream *stream, trove_error *error) {
+    trove_status status = stream->adapts ? set_up_adaptive(stream, error) : TROVE_OK;
     if (status == TROVE_OK)
         status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)
@@ -278,12 +276,22 @@ static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
     return TROVE_OK;
 }
 
+static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
+    trove_status status = resolve_range(stream, error);
+    if (status == TROVE_OK)
+        status = tvs_gaps_check(stream->bucket, &stream->object, stream->range_offset, stream->range_length, stream->allow_gaps,
+                                error);
+    if (status == TROVE_OK && stream->allow_gaps)
+        status = tvs_wire_gaps_init(&stream->gaps, &stream->object, error);
+    return status == TROVE_OK ? set_up_window(stream, error) : status;
+}
+
 /* A two-way stream may be the first to put its object: then there is nothing to send. (The way up has begun, so the bucket exists.) */
 static trove_status open_object(struct tvs_stream *stream, trove_error *error) {
     struct tvs_server *server = stream->session->server;
     const struct tvs_conditions *conditions = &stream->put_options.conditions;
     trove_status status = TROVE_OK;
-    if (stream->up.open && conditions->if_none) {
+    if (stream->up.open && (conditions->if_none || stream->follow)) {
         stream->sends_nothing = true;
     } else {
         status =
@@ -301,7 +309,7 @@ static trove_status open_object(struct tvs_stream *stream, trove_error *error) {
 static void begin(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
     trove_error error;
-    trove_status status = open_object(stream, &error);
+    trove_status status = stream->follower ? set_up_window(stream, &error) : open_object(stream, &error);
     if (status != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
@@ -312,16 +320,20 @@ static void begin(struct tvs_stream *stream) {
         tvs_read_ahead_move(&stream->ahead, stream->range_offset);
         tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
     }
+    stream->ends = !stream->follower;
     stream->down.begun = true;
     if (stream->up.open)
         (void)tvs_upload_grant_locked(stream); /* told by the opened */
     pthread_mutex_unlock(&session->lock);
+    if (stream->follower)
+        tvs_follow_enter(stream);
     tvs_stream_wake(stream, TV_WANTS_CONTROL | TV_WANTS_DATA);
 }
 
 /* What one step of the strand reads. */
 struct reading {
     uint64_t offset;
+    uint64_t end; /* of what there is to be read; inside a block only where the object ends, or has come to so far */
     uint64_t moves;
     uint32_t block_count;
 };
@@ -330,35 +342,51 @@ struct reading {
 static bool plan(struct tvs_stream *stream, struct reading *reading) {
     struct tvs_session *session = stream->session;
     pthread_mutex_lock(&session->lock);
-    bool go = tvs_download_work_locked(stream);
+    bool go = wants_more(stream);
+    if (go && stream->ahead.end % TV_BLOCK_BYTES != 0)
+        tvs_read_ahead_move(&stream->ahead, stream->ahead.end);
     if (go) {
         uint64_t blocks = (stream->read_end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
         uint64_t share = tvs_download_share(stream->budget);
         uint64_t most = share < TVS_RUN_BLOCKS_MAX ? share : TVS_RUN_BLOCKS_MAX;
         blocks = blocks < most ? blocks : most;
-        *reading = (struct reading){stream->ahead.end, stream->ahead.moves, blocks > 0 ? (uint32_t)blocks : 1};
+        *reading = (struct reading){
+            .offset = stream->ahead.end,
+            .end = stream->ends ? stream->object.size : stream->read_end,
+            .moves = stream->ahead.moves,
+            .block_count = blocks > 0 ? (uint32_t)blocks : 1,
+        };
         go = reserve(stream, reading->block_count * TV_SEGMENT_BYTES);
     }
     pthread_mutex_unlock(&session->lock);
     return go;
 }
 
+/* From the object, or from what a stream that is followed has written of it so far. */
+static trove_status read_source(struct tvs_stream *stream, struct tv_data *data, bool *closed, trove_error *error) {
+    if (stream->get != NULL)
+        return stream->session->server->ops->get_read(stream->get, data, error);
+    return tvs_feed_read(stream->feed, data, closed, error);
+}
+
+/* *run_out is NULL where a follower's feed was closed. */
 static trove_status read_run(struct tvs_stream *stream, const struct reading *reading, struct tvs_run **run_out,
                              trove_error *error) {
     struct tvs_run *run = NULL;
+    bool closed = false;
     trove_status status = tvs_run_create(&stream->ahead, reading->offset, reading->block_count, &run, error);
     if (status != TROVE_OK)
         return status;
     struct tv_data data = {.offset = reading->offset};
-    uint64_t left = stream->object.size - reading->offset;
+    uint64_t left = reading->end - reading->offset;
     for (uint32_t i = 0; i < reading->block_count; i++) {
         uint64_t bytes = left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES;
         data.iov[data.iov_count++] = (struct iovec){run->blocks[i], bytes};
         data.bytes += bytes;
         left -= bytes;
     }
-    status = stream->session->server->ops->get_read(stream->get, &data, error);
-    if (status != TROVE_OK) {
+    status = read_source(stream, &data, &closed, error);
+    if (status != TROVE_OK || closed) {
         tvs_run_release(run);
         return status;
     }
@@ -380,14 +408,15 @@ static void produce(struct tvs_stream *stream) {
         return;
     }
     pthread_mutex_lock(&session->lock);
-    bool fits = reading.moves == stream->ahead.moves;
+    bool fits = run != NULL && reading.moves == stream->ahead.moves;
+    stream->feed_closed |= run == NULL;
     if (fits) {
         tvs_read_ahead_append(&stream->ahead, run);
         push_chunks(stream);
     }
     stream->progress_ns = tv_now_ns();
     pthread_mutex_unlock(&session->lock);
-    if (!fits) /* the place to go on at has moved meanwhile */
+    if (run != NULL && !fits) /* the place to go on at has moved meanwhile */
         tvs_run_release(run);
     tvs_stream_wake(stream, TV_WANTS_DATA);
 }
@@ -396,6 +425,8 @@ static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
     if (!stream->up.open) /* else the way up does it */
         tvs_stream_log_end(stream);
+    if (stream->down.begun && stream->follower)
+        tvs_follow_leave(stream);
     session->server->ops->get_end(stream->get);
     stream->get = NULL;
     pthread_mutex_lock(&session->lock);
@@ -412,11 +443,14 @@ void tvs_download_step(struct tvs_stream *stream) {
     pthread_mutex_lock(&stream->session->lock);
     bool ended = tv_stream_state_terminal(stream->state);
     bool begun = stream->down.begun;
+    bool follows = begun && stream->follower && tvs_follow_work_locked(stream);
     pthread_mutex_unlock(&stream->session->lock);
     if (ended)
         clean(stream);
     else if (!begun)
         begin(stream);
+    else if (follows)
+        tvs_follow_step(stream);
     else
         produce(stream);
 }

@@ -102,7 +102,7 @@ static void run(struct tvs_task *task) {
 static trove_status check(const tv_frame *frame, const void *payload, uint64_t payload_bytes, struct tv_data *data,
                           trove_error *error) {
     const Trove__V1__Open *open = frame->open;
-    if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->lossy || open->paused)
+    if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->lossy || open->paused || open->follow)
         return TV_FAIL(error, INVALID_ARGUMENT, "an inline object can only be a plain upload");
     if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
         return TV_FAIL(error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");

@@ -192,6 +192,7 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->options = *options;
     server->started_ns = tv_now_ns();
     init_conditions(server);
+    tvs_feeds_init(&server->feeds);
     server->tick.fire = on_tick;
     server->reap.fire = on_reap;
     server->relieve.fire = on_relieve;
@@ -368,6 +369,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_pools_destroy(server->pools);
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
+    tvs_feeds_fini(&server->feeds);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);
     free(server);

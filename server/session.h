@@ -1,7 +1,7 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
- * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool) -> (budget,
- * timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
+ * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of feeds;
+ * feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
  * share their session's, so that a frame and an acknowledgement cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by the
  * server's timer, never on a thread of nng's.
@@ -12,6 +12,7 @@
 #include "budget.h"
 #include "conn.h"
 #include "drivers/driver.h"
+#include "feed.h"
 #include "id_table.h"
 #include "log.h"
 #include "quota.h"
@@ -49,8 +50,11 @@ struct tvs_server {
     bool draining;
     pthread_cond_t calmed; /* a session, a stream or a call has ended */
 
+    /* with locks of their own */
+    struct tvs_stream_list streams;
+    struct tvs_feeds feeds;
+
     /* atomic */
-    struct tvs_stream_list streams; /* has a lock of its own */
 
     atomic_bool waiting;     /* for `calmed` */
     atomic_ullong frames_in; /* of connections that have ended */

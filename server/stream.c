@@ -30,6 +30,7 @@ void tvs_stream_release(struct tvs_stream *stream) {
     if (stream->down.open)
         tvs_download_fini(stream);
     tvs_stream_metrics_fini_locked(stream); /* the strands counted until now */
+    tvs_follow_fini(stream);
     tvs_object_fini(&stream->published);
     tvs_wire_gaps_fini(&stream->published_gaps);
     tvs_object_fini(&stream->object);
@@ -188,6 +189,8 @@ unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event e
         stream->failure = *why;
         stream->status_due = true;
     }
+    if (stream->feed != NULL && !stream->follower)
+        tvs_feed_retire(stream->feed); /* who comes from now on, when the peer knows of the end, doesn't follow it any more */
     leave_pool_locked(stream);
     leave_queues_locked(stream, &stream->up);
     leave_queues_locked(stream, &stream->down);
@@ -243,12 +246,13 @@ static bool over(uint64_t since_ns, uint64_t now_ns, uint32_t limit_ms) {
     return limit_ms != 0 && now_ns > since_ns && (now_ns - since_ns) / NS_PER_MS >= limit_ms;
 }
 
-static bool awaits_turn(const struct tvs_stream *stream) {
-    return stream->up.awaiting_turn || stream->down.awaiting_turn;
+/* It waits for its turn of the pool's bandwidth, or for another stream to write more: it isn't the peer that is idle. */
+static bool held_up(const struct tvs_stream *stream) {
+    return stream->up.awaiting_turn || stream->down.awaiting_turn || tvs_follow_idles_locked(stream);
 }
 
-/* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused the idle clock is
- * held, and while it waits for its turn of the pool's bandwidth, for then it isn't the peer that is idle. */
+/* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused or held up the
+ * idle clock is held. */
 static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
     const struct tvs_pool_limits *terms = &stream->terms;
     bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
@@ -256,7 +260,7 @@ static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_n
         return TROVE_OK;
     if (over(stream->acquired_ns, now_ns, terms->stream_timeout_ms))
         return late(stream, "wasn't done within", terms->stream_timeout_ms, "stream_timeout", error);
-    if (moving && !awaits_turn(stream) && over(stream->progress_ns, now_ns, terms->idle_timeout_ms))
+    if (moving && !held_up(stream) && over(stream->progress_ns, now_ns, terms->idle_timeout_ms))
         return late(stream, "made no progress for", terms->idle_timeout_ms, "idle_timeout", error);
     if (!moving && over(stream->state_ns, now_ns, terms->paused_timeout_ms))
         return late(stream, stream->state == TROVE_STREAM_IDLE ? "wasn't started within" : "was paused for",
@@ -271,7 +275,7 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     trove_error why;
     pthread_mutex_lock(&session->lock);
     tvs_stream_metrics_tick_locked(stream, now_ns);
-    if (awaits_turn(stream))
+    if (held_up(stream))
         stream->progress_ns = now_ns;
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {
         strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
@@ -334,14 +338,26 @@ static void acquired(struct tvs_acquire *acquire, const trove_error *why) {
 
 static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error *error) {
     const char *what = NULL;
-    if (open->follow)
-        what = "streams that follow another";
-    else if (open->resumable || open->upload_id.len > 0)
+    if (open->resumable || open->upload_id.len > 0)
         what = "resumable uploads";
     else if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
         what = "declared digests";
     if (what != NULL)
         return TV_FAIL(error, UNIMPLEMENTED, "%s aren't there yet in this version of the server", what);
+    return TROVE_OK;
+}
+
+/* A stream that follows sees the object before it exists, from its beginning, whatever was there before. */
+static trove_status check_follow(const Trove__V1__Open *open, trove_error *error) {
+    const Trove__V1__Conditions *conditions = open->conditions;
+    if (open->direction != TROVE__V1__DIRECTION__BIDI)
+        return TV_FAIL(error, INVALID_ARGUMENT, "only a two-way stream can follow another");
+    if (open->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream that follows can't be lossy");
+    if (open->range != NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream that follows has no range: it begins with the object");
+    if (conditions != NULL && (conditions->if_match[0] != '\0' || conditions->if_none_match || conditions->if_generation != 0))
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream that follows has no conditions");
     return TROVE_OK;
 }
 
@@ -351,6 +367,8 @@ static trove_status check_open(const Trove__V1__Open *open, trove_error *error) 
     if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure DROP loses chunks: the stream must be opened as lossy");
     trove_status status = check_unimplemented(open, error);
+    if (status == TROVE_OK && open->follow)
+        status = check_follow(open, error);
     if (status != TROVE_OK)
         return status;
     if ((unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
@@ -459,6 +477,7 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->lossy = open->lossy;
     stream->drops = open->backpressure == TROVE__V1__BACKPRESSURE__DROP;
     stream->allow_gaps = open->allow_gaps;
+    stream->follow = open->follow;
     stream->range_length = TROVE_SIZE_UNKNOWN;
     if (open->range != NULL) {
         stream->range_offset = open->range->offset;

@@ -13,6 +13,7 @@
 #define TVS_STREAM_H
 
 #include "adaptive.h"
+#include "feed.h"
 #include "grant.h"
 #include "read_ahead.h"
 #include "receiver.h"
@@ -104,6 +105,7 @@ struct tvs_stream {
     bool drops;                         /* download: a full queue loses its oldest chunk */
     bool adapts;                        /* download: chunks have the size that goes best */
     bool allow_gaps;                    /* download */
+    bool follow;                        /* two-way: it writes for others to follow it, or follows (follow.c) */
     struct tvs_put_options put_options; /* strings belong to `memory` */
     void *memory;
 
@@ -160,12 +162,21 @@ struct tvs_stream {
     struct tv_chunk **spare_chunks; /* those that aren't in the window */
     uint32_t spare_chunk_count;
     struct tv_adaptive *adaptive; /* NULL: they have the stream's size; constant once begun */
-    uint64_t read_end;            /* where the range ends in the object; constant once begun */
+    uint64_t read_end;            /* where the range ends in the object; of a follower: how far it may read, as far as it knows */
+    bool ends;                    /* nothing comes behind read_end, which is constant then: once begun, but for a follower */
     bool parked;                  /* its read-ahead was dropped for others: no reading until the transport asks for data */
     uint64_t pulled_ns;           /* when the transport last did */
     bool sends_nothing;           /* there is no object (yet): only its end is told; constant once begun */
     bool complete_sent;
     bool completed_received; /* two-way: the peer has all of it */
+
+    /* opened to follow */
+    struct tvs_feed *feed; /* with a reference; NULL: not yet. Constant, as the next one, once the way up has begun */
+    bool follower;         /* another stream writes */
+    struct tvs_follower following;
+    bool awaits_news; /* it has read all that was written; `told` will come */
+    bool feed_closed; /* a read was too late: what becomes of the object is waited for */
+    bool settled;     /* that is decided */
 
     struct tvs_acquire acquire; /* belongs to the pool while the place is awaited; holds a reference then */
 
@@ -251,6 +262,25 @@ trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event 
 
 /* stream_out.c */
 extern const struct tv_flow_ops tvs_stream_flow_ops;
+
+/* follow.c */
+/* The first stream of an object writes it, others follow it. By the way up's strand. Errors: RESOURCE_EXHAUSTED, UNIMPLEMENTED (the
+ * store can't read what isn't complete). */
+trove_status tvs_follow_join(struct tvs_stream *stream, trove_error *error);
+/* The writer has ended, its feed is closed: followers are told. By the way up's strand. */
+void tvs_follow_settle(struct tvs_stream *stream);
+void tvs_follow_fini(struct tvs_stream *stream);
+/* Why nothing may come up. */
+trove_status tvs_follow_refuse(const struct tvs_stream *stream, trove_error *error);
+/* A follower comes, when all but that is set up; and goes. By the way down's strand. */
+void tvs_follow_enter(struct tvs_stream *stream);
+void tvs_follow_leave(struct tvs_stream *stream);
+/* Whether a follower has to ask how far it may read. Under the lock. */
+bool tvs_follow_work_locked(const struct tvs_stream *stream);
+/* It does so. By the way down's strand. */
+void tvs_follow_step(struct tvs_stream *stream);
+/* Whether the stream follows, has delivered all, and waits for its writer. Under the lock. */
+bool tvs_follow_idles_locked(const struct tvs_stream *stream);
 
 /* upload.c; "locked" functions are called under the session's lock */
 /* Says where a chunk's payload goes; sets the session's landing. */

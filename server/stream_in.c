@@ -103,10 +103,14 @@ static void on_completed(struct tvs_stream *stream, struct after *after) {
     }
     stream->completed_received = true;
     stream->progress_ns = tv_now_ns();
-    if (stream->up.open)
+    if (stream->up.open && !stream->follower)
         return; /* what came up is published next, if all has come */
     after->strands |= tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
-    after->unlisted = tvs_stream_unlist_locked(stream);
+    stream->completed_due = stream->follower;
+    if (stream->completed_due)
+        after->wake |= TV_WANTS_CONTROL;
+    else
+        after->unlisted = tvs_stream_unlist_locked(stream);
 }
 
 /* ---- the way up: what the sender says ---- */
@@ -130,7 +134,11 @@ static trove_status close_up(struct tvs_stream *stream, trove_error *error) {
 static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *complete, struct after *after) {
     trove_error error;
     trove_status status = TROVE_OK;
-    if (stream->complete_received)
+    if (stream->follower && complete->chunks == 0 && complete->size == 0)
+        return; /* sent before it knew that another stream writes */
+    if (stream->follower)
+        status = tvs_follow_refuse(stream, &error);
+    else if (stream->complete_received)
         status = TV_FAIL(&error, FAILED_PRECONDITION, "complete was sent twice");
     else if (strlen(complete->etag) >= sizeof stream->complete_etag)
         status =

@@ -75,16 +75,16 @@ static uint64_t waiting_bytes(const struct tvs_stream *stream) {
 
 /* Of all that it is to move; 0 where that isn't known (yet). Under the lock. */
 static uint64_t declared_size(const struct tvs_stream *stream) {
-    uint64_t up_bytes = stream->up.open ? stream->declared_size : 0;
-    uint64_t down_bytes = stream->down.begun ? stream->read_end - stream->range_offset : 0;
+    uint64_t up_bytes = stream->up.open && !stream->follower ? stream->declared_size : 0;
+    uint64_t down_bytes = stream->ends ? stream->read_end - stream->range_offset : 0;
     uint64_t sum;
-    bool known = up_bytes != TROVE_SIZE_UNKNOWN && (stream->down.begun || !stream->down.open);
+    bool known = up_bytes != TROVE_SIZE_UNKNOWN && (stream->ends || !stream->down.open);
     return known && !__builtin_add_overflow(up_bytes, down_bytes, &sum) ? sum : 0;
 }
 
 /* Of the way up, where there is one. */
 static uint64_t next_offset(const struct tvs_stream *stream) {
-    if (stream->up.open)
+    if (stream->up.open && !stream->follower)
         return stream->receiver.expected_offset;
     return stream->sender_ready ? tv_sender_position(&stream->sender) : stream->range_offset;
 }

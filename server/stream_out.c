@@ -26,7 +26,8 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
     opened->channel_chunks = stream->channel_chunks;
     opened->credit = stream->grant.credit_due;
     stream->grant.credit_due = 0;
-    if (stream->down.open && !stream->sends_nothing) {
+    opened->writer = stream->follow && !stream->follower;
+    if (stream->down.open && !stream->sends_nothing && !stream->follower) {
         tvs_wire_object(stream->bucket, &stream->object, wire);
         opened->object = &wire->info;
         opened->gaps = stream->gaps.list;
@@ -114,7 +115,7 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
     Trove__V1__Completed *completed = &pulled->scratch.completed;
     start(stream, pulled, TV_BODY(COMPLETED));
     trove__v1__completed__init(completed);
-    tvs_wire_object(stream->bucket, &stream->published, wire);
+    tvs_wire_object(stream->bucket, stream->follower ? &stream->object : &stream->published, wire);
     tvs_wire_completed(wire, &stream->published_gaps, completed);
     if (completed->n_gaps > GAPS_TOLD_MAX)
         completed->n_gaps = GAPS_TOLD_MAX;

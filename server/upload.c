@@ -198,6 +198,10 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
     struct tv_fragment_in in;
     judge_input(chunk, payload_bytes, &in);
     error->status = TROVE_OK;
+    if (stream->follower) {
+        (void)tvs_follow_refuse(stream, error);
+        return NULL;
+    }
     if (stream->complete_received) { /* it may be committed at this moment */
         TV_FAIL(error, INVALID_ARGUMENT, "chunk %llu of %s/%s came after its complete", (unsigned long long)chunk->index,
                 stream->bucket, stream->key);
@@ -384,8 +388,8 @@ void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t
 /* All has come, and the peer of a two-way stream has all that went down: a stream that fails has published nothing. */
 static bool ready_to_commit(const struct tvs_stream *stream) {
     bool delivered = !stream->down.open || stream->completed_received;
-    return stream->complete_received && delivered && !stream->commit_running && stream->fragment_first == NULL &&
-           !stream->rewind_due && stream->state == TROVE_STREAM_COMPLETING &&
+    return stream->complete_received && delivered && !stream->follower && !stream->commit_running &&
+           stream->fragment_first == NULL && !stream->rewind_due && stream->state == TROVE_STREAM_COMPLETING &&
            (tv_receiver_finished(&stream->receiver) || stream->receiver.expected_index == 0);
 }
 
@@ -395,13 +399,23 @@ bool tvs_upload_work_locked(const struct tvs_stream *stream) {
     return !stream->up.begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
 }
 
-static void begin(struct tvs_stream *stream) {
+static trove_status begin_put(struct tvs_stream *stream, trove_error *error) {
     struct tvs_server *server = stream->session->server;
-    trove_error error;
     trove_status status =
-        server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options, &stream->put, &error);
-    if (status != TROVE_OK) {
+        server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options, &stream->put, error);
+    if (status != TROVE_OK)
         stream->put = NULL;
+    else if (stream->feed != NULL)
+        tvs_feed_open(stream->feed, server->ops, stream->put);
+    return status;
+}
+
+static void begin(struct tvs_stream *stream) {
+    trove_error error;
+    trove_status status = stream->follow ? tvs_follow_join(stream, &error) : TROVE_OK;
+    if (status == TROVE_OK && !stream->follower)
+        status = begin_put(stream, &error);
+    if (status != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
@@ -470,6 +484,8 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
         status = verify(stream, fragment, &error);
         if (status == TROVE_OK && fragment->data.bytes > 0)
             status = session->server->ops->put_write(stream->put, &fragment->data, &error);
+        if (status == TROVE_OK && stream->feed != NULL)
+            tvs_feed_grow(stream->feed, fragment->data.offset + fragment->data.bytes);
     }
     pthread_mutex_lock(&session->lock);
     if (status == TROVE_OK) {
@@ -546,6 +562,8 @@ static void commit(struct tvs_stream *stream) {
     pthread_mutex_unlock(&stream->session->lock);
     if (!go)
         return; /* cancelled meanwhile; the next step cleans up */
+    if (stream->feed != NULL)
+        tvs_feed_close(stream->feed);
     struct tvs_put *put = stream->put;
     stream->put = NULL;
     tvs_stream_acquire(stream);
@@ -556,10 +574,14 @@ static void commit(struct tvs_stream *stream) {
 /* The stream has ended: nothing of it stays. */
 static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
+    bool writes_for_others = stream->feed != NULL && !stream->follower;
     tvs_stream_log_end(stream);
-    if (stream->put != NULL)
-        session->server->ops->put_abort(stream->put);
+    if (writes_for_others)
+        tvs_feed_close(stream->feed);
+    session->server->ops->put_abort(stream->put);
     stream->put = NULL;
+    if (writes_for_others)
+        tvs_follow_settle(stream);
     pthread_mutex_lock(&session->lock);
     drop_fragments(stream);
     drop_segment(stream);

@@ -207,14 +207,6 @@ static uint64_t open_without_direction(struct raw_client *client) {
     return raw_open_stream(client, &open);
 }
 
-static uint64_t open_follow(struct raw_client *client) {
-    Trove__V1__Open open;
-    raw_init_open(&open, "bad", "never stored", true);
-    open.direction = TROVE__V1__DIRECTION__BIDI;
-    open.follow = true;
-    return raw_open_stream(client, &open);
-}
-
 static uint64_t open_resumable(struct raw_client *client) {
     Trove__V1__Open open;
     raw_init_open(&open, "bad", "never stored", true);
@@ -482,7 +474,6 @@ const struct bad_case bad_call_cases[] = {
     {"download of a missing key", BAD_WELCOMED, get_missing_key, CODE(NOT_FOUND), "nowhere"},
     {"download from a missing bucket", BAD_WELCOMED, get_missing_bucket, CODE(NOT_FOUND), "missing"},
     {"open without direction", BAD_WELCOMED, open_without_direction, CODE(INVALID_ARGUMENT), "direction"},
-    {"stream that follows", BAD_WELCOMED, open_follow, CODE(UNIMPLEMENTED), "follow"},
     {"resumable upload", BAD_WELCOMED, open_resumable, CODE(UNIMPLEMENTED), "resumable"},
     {"huge chunks", BAD_WELCOMED, open_huge_chunks, CODE(INVALID_ARGUMENT), "67108865"},
     {"chunks beyond the budget", BAD_WELCOMED, open_chunks_beyond_budget, CODE(RESOURCE_EXHAUSTED), "4194305"},
