@@ -308,6 +308,7 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns) {
 
 /* Its turn: the store may be asked from now on, and its clocks run. Under the lock; returns as schedule does. */
 static unsigned begin_locked(struct tvs_stream *stream) {
+    TV_ASSERT(!tv_stream_state_terminal(stream->state) && stream->place == TVS_PLACE_NONE);
     stream->place = TVS_PLACE_HELD;
     stream->acquired_ns = stream->state_ns = stream->progress_ns = tv_now_ns();
     tv_rate_begin(&stream->metrics.rate, stream->acquired_ns);
@@ -538,45 +539,57 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     return TROVE_OK;
 }
 
-static trove_status enlist(struct tvs_stream *stream, trove_error *error) {
+/* Into the connection's table and the server's list. Under the lock. */
+static trove_status enlist_locked(struct tvs_stream *stream, trove_error *error) {
     struct tvs_session *session = stream->session;
-    trove_status status = TROVE_OK;
-    pthread_mutex_lock(&session->lock);
-    if (session->streams.count >= TV_STREAMS_PER_CONN_MAX) {
-        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %d streams open, which is the limit",
-                         TV_STREAMS_PER_CONN_MAX);
-    } else {
-        tv_id_table_add(&session->streams, &stream->node);
-        tvs_stream_list_add(&session->server->streams, stream);
-        stream->listed = true;
-    }
-    pthread_mutex_unlock(&session->lock);
-    return status;
+    if (session->streams.count >= TV_STREAMS_PER_CONN_MAX)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %d streams open, which is the limit",
+                       TV_STREAMS_PER_CONN_MAX);
+    tv_id_table_add(&session->streams, &stream->node);
+    tvs_stream_list_add(&session->server->streams, stream);
+    stream->listed = true;
+    return TROVE_OK;
 }
 
-/* Takes a place in the pool, or its turn in the queue; if neither is to be had, the stream fails. */
-static void enter_pool(struct tvs_stream *stream, uint32_t wait_ms) {
-    struct tvs_session *session = stream->session;
+/* Takes a place in the pool, or its turn in the queue; if neither is to be had, the stream fails. Under the lock; returns as schedule
+ * does. */
+static unsigned enter_pool_locked(struct tvs_stream *stream, uint32_t wait_ms) {
     trove_error why;
     bool queued = false;
+    if (tvs_pool_acquire(stream->pool, &stream->acquire, wait_ms, &queued, &why) != TROVE_OK)
+        return tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
+    if (!queued)
+        return begin_locked(stream);
+    stream->place = TVS_PLACE_AWAITED;
+    tvs_stream_acquire(stream); /* the wait's */
+    return 0;
+}
+
+/* One step: whoever finds the stream in the list finds it with a place, waiting for one, or failed. Takes the reference over that the table
+ * is to have. */
+static void enter(struct tvs_stream *stream, uint32_t wait_ms) {
+    struct tvs_session *session = stream->session;
+    trove_error error;
     unsigned strands = 0;
+    tvs_stream_acquire(stream); /* the table's may be dropped as soon as the lock is free */
     pthread_mutex_lock(&session->lock);
-    trove_status status = tvs_pool_acquire(stream->pool, &stream->acquire, wait_ms, &queued, &why);
-    if (status != TROVE_OK) {
-        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
-    } else if (queued) {
-        stream->place = TVS_PLACE_AWAITED;
-        tvs_stream_acquire(stream); /* the wait's */
-    } else {
-        strands = begin_locked(stream);
-    }
+    trove_status status = enlist_locked(stream, &error);
+    if (status == TROVE_OK)
+        strands = enter_pool_locked(stream, wait_ms);
+    bool failed = stream->status_due;
     pthread_mutex_unlock(&session->lock);
     tvs_stream_run(stream, strands);
-    if (status != TROVE_OK)
+    if (failed)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
+    if (status != TROVE_OK) {
+        tvs_session_send_status(session, stream->node.id, &error, false);
+        tvs_stream_release(stream); /* the table's, which didn't take it */
+    }
+    tvs_stream_release(stream);
 }
 
 void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
+    uint32_t wait_ms = frame->open->acquire_timeout_ms;
     struct tvs_stream *stream = NULL;
     trove_error error;
     if (create(session, frame, &stream, &error) != TROVE_OK) {
@@ -584,13 +597,5 @@ void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
         return;
     }
     tvs_session_acquire(session); /* the stream's */
-    if (enlist(stream, &error) != TROVE_OK) {
-        tvs_session_send_status(session, frame->call_id, &error, false);
-        tvs_stream_release(stream);
-        return;
-    }
-    tvs_stream_acquire(stream); /* the table's may be dropped at any time from now on */
-    uint32_t wait_ms = frame->open->acquire_timeout_ms;
-    enter_pool(stream, wait_ms != 0 ? wait_ms : session->server->options.call_deadline_ms);
-    tvs_stream_release(stream);
+    enter(stream, wait_ms != 0 ? wait_ms : session->server->options.call_deadline_ms);
 }

@@ -278,6 +278,58 @@ static void a_chunk_without_credit_fails(void **state) {
     end(&fixture);
 }
 
+/* Whoever guesses the id of a stream that is just being opened may cancel it, but not in between its steps: when it has a place, or waits
+ * for one. The server comes to the open while it reads the cancels. */
+#define GUESSES 30
+#define ROUNDS  8000
+
+static void send_guesses(struct raw_client *client, uint64_t stream_id) {
+    struct raw_client collected;
+    Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
+    raw_collect(&collected, client->type_octet);
+    collected.last_id = client->last_id;
+    request.stream_id = stream_id;
+    request.type = TROVE__V1__CONTROL_TYPE__CANCEL;
+    for (unsigned i = 0; i < GUESSES; i++)
+        (void)raw_call(&collected, "trove.v1.Streams/Control", &request.base);
+    raw_bytes(client, collected.sent, collected.sent_bytes);
+    client->last_id = collected.last_id;
+    raw_close(&collected);
+}
+
+static void ids_may_be_guessed(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    Trove__V1__StreamListResponse *streams = list(&fixture);
+    uint64_t last = streams->streams[streams->n_streams - 1]->stream_id;
+    protobuf_c_message_free_unpacked(&streams->base, NULL);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        Trove__V1__Open open;
+        raw_init_open(&open, "media", "guessed", true);
+        open.demand = 0;
+        send_guesses(&fixture.outside, ++last);
+        uint64_t id = raw_open_stream(&fixture.client, &open);
+        bool cancelled = false;
+        for (unsigned i = 0; i < GUESSES; i++) {
+            raw_frame *answer = raw_receive(&fixture.outside); /* in any order */
+            assert_non_null(answer);
+            assert_int_equal(answer->body_case, RAW_BODY(STATUS));
+            cancelled |= answer->status->code == TROVE__V1__CODE__OK;
+            raw_free(answer);
+        }
+        if (!cancelled)
+            raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__CANCEL, 1);
+        for (bool ended = false; !ended;) { /* opened or not, answered or not; its status is the last of it */
+            raw_frame *frame = raw_receive(&fixture.client);
+            assert_non_null(frame);
+            ended = frame->body_case == RAW_BODY(STATUS);
+            raw_free(frame);
+        }
+    }
+    end(&fixture);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(demand_is_kept),
@@ -287,6 +339,7 @@ int main(void) {
         cmocka_unit_test(outside_controls_are_bounded),
         cmocka_unit_test(a_cancel_leaves_the_queue),
         cmocka_unit_test(a_chunk_without_credit_fails),
+        cmocka_unit_test(ids_may_be_guessed),
     };
     return cmocka_run_group_tests(tests, begin_group, end_group);
 }
