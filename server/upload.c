@@ -514,16 +514,14 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     struct tvs_object copy = {0};
     struct tvs_wire_gaps gaps = {0};
     trove_error why = {TROVE_OK, ""};
-    if (status == TROVE_OK)
-        (void)tvs_object_copy(&copy, object, &why);
-    if (status == TROVE_OK && why.status == TROVE_OK)
-        (void)tvs_wire_gaps_init(&gaps, object, &why);
-    else
-        tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
+    if (status != TROVE_OK)
+        (void)tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
+    else if (tvs_object_copy(&copy, object, &why) == TROVE_OK && tvs_wire_gaps_init(&gaps, object, &why) != TROVE_OK)
+        tvs_object_fini(&copy);
     pthread_mutex_lock(&session->lock);
     stream->commit_running = false;
     unsigned strands = 0;
-    if (status == TROVE_OK && why.status == TROVE_OK) {
+    if (why.status == TROVE_OK) {
         stream->published = copy;
         stream->published_gaps = gaps;
         stream->completed_due = true;
