@@ -1,3 +1,4 @@
+/* grant.c - see grant.h. Pure; under the owner's lock. */
 #include "grant.h"
 
 #include "bounds.h"
@@ -7,7 +8,8 @@ static uint64_t round_to_segments(uint64_t bytes) {
 }
 
 uint64_t tvs_grant_covered(const struct tvs_grant *grant) {
-    return grant->reserved_bytes > TV_SEGMENT_BYTES ? grant->reserved_bytes - TV_SEGMENT_BYTES : 0;
+    uint64_t taken = TV_SEGMENT_BYTES + grant->storing_bytes;
+    return grant->reserved_bytes > taken ? grant->reserved_bytes - taken : 0;
 }
 
 uint64_t tvs_grant_charged(const struct tv_receiver *receiver) {
@@ -18,7 +20,7 @@ uint64_t tvs_grant_charged(const struct tv_receiver *receiver) {
 
 uint64_t tvs_grant_needed(const struct tvs_grant *grant, const struct tv_receiver *receiver) {
     uint64_t charged = tvs_grant_charged(receiver);
-    uint64_t needed = charged > 0 ? round_to_segments(charged) + TV_SEGMENT_BYTES : 0;
+    uint64_t needed = grant->storing_bytes + (charged > 0 ? round_to_segments(charged) + TV_SEGMENT_BYTES : 0);
     return needed < grant->reserved_bytes ? needed : grant->reserved_bytes;
 }
 

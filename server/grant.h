@@ -19,8 +19,10 @@ struct tvs_grant {
     uint64_t demand_bytes;   /* as the peer has told */
     uint64_t admitted_bytes; /* taken of the bandwidth, not granted yet */
     uint64_t reserved_bytes; /* of the budget */
-    uint64_t credit_due;     /* granted, not yet told */
-    uint64_t expired_due;    /* taken back, not yet told */
+    uint64_t
+        storing_bytes; /* segments of what came before a seek and is still on its way into the store; not in the receiver any more */
+    uint64_t credit_due;  /* granted, not yet told */
+    uint64_t expired_due; /* taken back, not yet told */
 };
 
 enum tvs_grant_step {
@@ -44,7 +46,7 @@ void tvs_grant_give(struct tvs_grant *grant, struct tv_receiver *receiver, uint6
 /* Takes back what the peer hasn't used. False: nothing. */
 bool tvs_grant_expire(struct tvs_grant *grant, struct tv_receiver *receiver);
 
-/* The reservation that what is charged needs; the rest can be given back. */
+/* The reservation that what is charged, or still being stored, needs; the rest can be given back. */
 uint64_t tvs_grant_needed(const struct tvs_grant *grant, const struct tv_receiver *receiver);
 
 /* What may come, is coming or waits for the store, and what the reservation can carry. */

@@ -138,6 +138,7 @@ struct tvs_stream {
     struct tvs_fragment *fragment_last;
     uint32_t fragment_count;   /* landing and queued */
     uint32_t landing_segments; /* of the fragment whose payload is coming in */
+    uint32_t storing_segments; /* of the fragment that the strand has in its hands */
     struct tvs_grant grant;
     uint64_t untold_bytes; /* stored since an acknowledgement was last asked for, */
     uint64_t told_ns;      /* which was then */

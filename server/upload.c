@@ -378,6 +378,10 @@ static void drop_fragments(struct tvs_stream *stream) {
 void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
     drop_fragments(stream);
     stream->grant.expired_due += tv_receiver_seek(&stream->receiver, offset, generation);
+    stream->grant.storing_bytes = stream->storing_segments * TV_SEGMENT_BYTES;
+    if (tvs_grant_charged(&stream->receiver) > tvs_grant_covered(&stream->grant))
+        (void)tvs_upload_expire_locked(
+            stream); /* the sender has credit back for what is still in memory here; it gets what there is */
     stream->generation = generation;
     stream->rewind_due = true;
     stream->rewind_offset = offset;
@@ -441,11 +445,14 @@ static trove_status verify(const struct tvs_stream *stream, const struct tvs_fra
 /* The store has a fragment, or knows of a loss. */
 static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     stream->progress_ns = tv_now_ns();
-    if (fragment->generation != stream->generation || fragment->lost_chunks > 0) {
-        if (fragment->generation == stream->generation) { /* else a seek came meanwhile, and the store is brought back next */
-            tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
-            tvs_stream_count_drops_locked(stream, fragment->lost_chunks);
-        }
+    if (fragment->generation != stream->generation) { /* a seek came meanwhile, and the store is brought back next */
+        give_fragment(stream, fragment);
+        (void)tvs_upload_grant_locked(stream); /* its memory is free */
+        return;
+    }
+    if (fragment->lost_chunks > 0) {
+        tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
+        tvs_stream_count_drops_locked(stream, fragment->lost_chunks);
         give_fragment(stream, fragment);
         return;
     }
@@ -488,6 +495,8 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
             tvs_feed_grow(stream->feed, fragment->data.offset + fragment->data.bytes);
     }
     pthread_mutex_lock(&session->lock);
+    stream->storing_segments = 0;
+    stream->grant.storing_bytes = 0;
     if (status == TROVE_OK) {
         taken_locked(stream, fragment);
         due = ack_due_locked(stream, bytes);
@@ -605,6 +614,7 @@ void tvs_upload_step(struct tvs_stream *stream) {
         if (stream->fragment_first == NULL)
             stream->fragment_last = NULL;
         stream->fragment_count--;
+        stream->storing_segments = fragment->segment_count;
     }
     bool committing = !ended && begun && !rewinding && fragment == NULL && ready_to_commit(stream);
     pthread_mutex_unlock(&session->lock);

@@ -82,6 +82,32 @@ static void what_is_not_told_yet_need_not_be_taken_back(void **state) {
     assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), 0);
 }
 
+/* A seek forgets what came and wasn't stored. What the store has in its hands at that moment keeps its segments until it gives them back:
+ * they don't stand behind new credit. */
+static void what_is_being_stored_at_a_seek_keeps_its_memory(void **state) {
+    (void)state;
+    struct stream stream = make(SEGMENT, 4 * SEGMENT, 4 * SEGMENT, 5 * SEGMENT);
+    uint64_t bytes = 0;
+    tvs_grant_admit(&stream.grant, UINT64_MAX);
+    assert_int_equal(tvs_grant_next(&stream.grant, &stream.receiver, false, &bytes), TVS_GRANT_CREDIT);
+    assert_int_equal(bytes, 4 * SEGMENT);
+    stream.grant.storing_bytes = 2 * SEGMENT;
+    assert_int_equal(tvs_grant_covered(&stream.grant), 2 * SEGMENT);
+    assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), 2 * SEGMENT);
+    assert_int_equal(tvs_grant_next(&stream.grant, &stream.receiver, false, &bytes), TVS_GRANT_CREDIT);
+    assert_int_equal(bytes, 2 * SEGMENT);
+    tvs_grant_give(&stream.grant, &stream.receiver, bytes);
+    assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), 5 * SEGMENT);
+    stream.grant.storing_bytes = 0;
+    assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), 3 * SEGMENT);
+    assert_int_equal(tvs_grant_next(&stream.grant, &stream.receiver, false, &bytes), TVS_GRANT_CREDIT);
+    assert_int_equal(bytes, 2 * SEGMENT);
+    stream.grant.reserved_bytes = SEGMENT;
+    stream.grant.storing_bytes = 2 * SEGMENT; /* more than all: nothing is covered */
+    assert_int_equal(tvs_grant_covered(&stream.grant), 0);
+    assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), SEGMENT);
+}
+
 /* Whatever chunks a sender makes of its credit: it is never more than memory, a whole chunk always fits again once all is taken, and a
  * claim is always enough for the next step. */
 static void always_enough_never_more_than_memory(void **state) {
@@ -96,6 +122,12 @@ static void always_enough_never_more_than_memory(void **state) {
         bool limited = unit_random(&random) % 2 == 0;
         for (int i = 0; i < 200; i++) {
             uint64_t bytes = 0;
+            if (i % 7 == 0) { /* a seek, while the store has up to all of it in its hands */
+                stream.grant.storing_bytes = unit_random(&random) % (stream.grant.reserved_bytes / SEGMENT + 1) * SEGMENT;
+                stream.receiver.held_bytes = 0;
+                (void)tvs_grant_expire(&stream.grant, &stream.receiver);
+                granted = admitted = stream.grant.admitted_bytes = 0;
+            }
             enum tvs_grant_step step = tvs_grant_next(&stream.grant, &stream.receiver, limited, &bytes);
             if (step == TVS_GRANT_ADMIT) {
                 admitted += bytes;
@@ -133,6 +165,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_to_do_next),
         cmocka_unit_test(what_is_not_told_yet_need_not_be_taken_back),
+        cmocka_unit_test(what_is_being_stored_at_a_seek_keeps_its_memory),
         cmocka_unit_test(always_enough_never_more_than_memory),
     };
     return cmocka_run_group_tests_name("grant", tests, NULL, NULL);
