@@ -398,6 +398,7 @@ typedef struct trove_stream_options {
     /* Whole objects from and to a descriptor: longest wait while a pipe, socket or terminal gives or takes nothing; 0: timeout_ms. The
      * server has a limit of its own for a stream on which nothing moves (its pool's idle_timeout). */
     uint32_t io_timeout_ms;
+    bool follow; /* two-way: see trove_stream_is_writer */
 } trove_stream_options;
 
 TROVE_API void trove_stream_options_init(trove_stream_options *options);
@@ -544,6 +545,20 @@ TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as a
 TROVE_API uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream);
 TROVE_API uint64_t trove_stream_id(const trove_stream *stream); /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
+
+/* Follow mode: one writes, and others read what is written while it is. Among the streams of a key that are opened with
+ * trove_stream_options.follow, from any number of clients, the first one is elected to write; those that are opened while it lives
+ * follow it. Which one this is, is settled when it is open. False for streams without `follow`.
+ * - The writer writes as on any two-way stream; nothing comes down, not even an object that there is.
+ * - A follower is sent what the writer has written so far, from byte 0 on, and then what it writes, as it grows: so it sees bytes
+ *   before the object is published, which is otherwise never the case. It reads at its own pace, and slows nobody down. Its way up is
+ *   closed: trove_stream_chunk_get and _write fail with FAILED_PRECONDITION. How much there will be isn't known before the end.
+ * - Completing the writer publishes the object. Its followers are sent the rest of it, and trove_stream_complete tells each the
+ *   object as it was published.
+ * - A writer that fails or is cancelled leaves nothing, and its followers fail with ABORTED and the reason. The next stream that is
+ *   opened with `follow` is elected then.
+ * `follow` contradicts lossy, a range and conditions. A store that can't read what isn't complete: UNIMPLEMENTED for followers. */
+TROVE_API bool trove_stream_is_writer(const trove_stream *stream);
 
 /* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. A two-way stream has one for
  * each way; these are the sums of both. */

@@ -33,6 +33,7 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
     open->metadata = parts->entry_list;
     open->conditions = tvc_conditions_to_wire(&options->conditions, &parts->conditions);
     open->allow_gaps = options->allow_gaps;
+    open->follow = options->follow;
     if (options->size != TROVE_SIZE_UNKNOWN) {
         open->size_given_case = TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
         open->size = options->size;

@@ -158,6 +158,21 @@ static trove_status check_one_way(const trove_stream_options *options, trove_dir
     return TROVE_OK;
 }
 
+/* Who follows reads what isn't published yet, all of it. */
+static trove_status check_follow(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    const trove_conditions *conditions = &options->conditions;
+    if (direction != TROVE_DIRECTION_BIDI)
+        return TV_FAIL(error, INVALID_ARGUMENT, "follow is for two-way streams");
+    if (options->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream that follows can't be lossy");
+    if (options->range_offset != 0 || options->range_length != TROVE_SIZE_UNKNOWN)
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "a stream that follows can't have a range: it begins at 0, and its end isn't known");
+    if (conditions->if_match != NULL || conditions->if_none_match || conditions->if_generation != 0)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a stream that follows can't have conditions");
+    return TROVE_OK;
+}
+
 /* What the way up takes. */
 static trove_status check_sent(const trove_stream_options *options, trove_error *error) {
     if (options->content_type != NULL) {
@@ -204,6 +219,8 @@ trove_status tvc_stream_options_check(const trove_stream_options *options, trove
     trove_status status = tvc_conditions_check(&options->conditions, direction != TROVE_DIRECTION_DOWNLOAD, error);
     if (status == TROVE_OK && options->resumable)
         status = TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
+    if (status == TROVE_OK && options->follow)
+        status = check_follow(options, direction, error);
     if (status == TROVE_OK && direction != TROVE_DIRECTION_BIDI)
         status = check_one_way(options, direction, error);
     if (status == TROVE_OK && direction != TROVE_DIRECTION_DOWNLOAD)

@@ -281,6 +281,10 @@ uint64_t trove_stream_id(const trove_stream *stream) {
     return stream->stream_id;
 }
 
+bool trove_stream_is_writer(const trove_stream *stream) {
+    return stream->writer;
+}
+
 const trove_object_info *trove_stream_object(const trove_stream *stream) {
     pthread_mutex_lock(&stream->client->lock);
     const trove_object_info *object = tvc_stream_object(stream);

@@ -51,6 +51,8 @@ struct trove_stream {
     uint32_t channel_chunks; /* each way */
     bool lossy;
     trove_backpressure backpressure;
+    bool follow;    /* opened to write, or to follow who does: */
+    bool writer;    /* it was elected, and nothing comes down; else nothing goes up */
     bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
     bool start_paused;
 
@@ -86,6 +88,11 @@ static inline bool tvc_stream_sends(const trove_stream *stream) {
 
 static inline bool tvc_stream_receives(const trove_stream *stream) {
     return stream->direction != TROVE_DIRECTION_UPLOAD;
+}
+
+/* Its way up is closed from the beginning, for another stream writes what it reads. Once it is open. */
+static inline bool tvc_stream_follows(const trove_stream *stream) {
+    return stream->follow && !stream->writer;
 }
 
 static inline void tvc_stream_acquire(trove_stream *stream) {

@@ -29,6 +29,9 @@ static trove_status check_sends(const trove_stream *stream, trove_error *error) 
     if (!tvc_stream_sends(stream))
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is a download; it can't be written", stream->bucket,
                        stream->key);
+    if (tvc_stream_follows(stream))
+        return TV_FAIL(error, FAILED_PRECONDITION, "another stream writes %s/%.200s; this one follows it", stream->bucket,
+                       stream->key);
     return TROVE_OK;
 }
 

@@ -14,6 +14,9 @@ static bool in_range(const struct tvc_download *download, uint64_t offset, uint6
 /* Nothing may follow the server's word that it has sent all, but what wasn't taken. */
 static trove_status check_open(const trove_stream *stream, const char *what, trove_error *error) {
     const struct tvc_download *download = &stream->download;
+    if (download->half.chunks == NULL)
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent %s to the stream that writes", stream->bucket, stream->key,
+                       what);
     if (!download->complete_seen || download->resending)
         return TROVE_OK;
     return TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent %s after its complete", stream->bucket, stream->key, what);
@@ -218,9 +221,11 @@ void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *ab
 /* Under the lock. */
 static trove_status take_complete(trove_stream *stream, const Trove__V1__Complete *complete, trove_error *error) {
     struct tvc_download *download = &stream->download;
-    bool again = tv_receiver_awaits_resend(&download->receiver) && complete->size == download->size;
     if (download->complete_seen)
         return TV_FAIL(error, INTERNAL, "%s/%.200s: the server said twice that it has sent all", stream->bucket, stream->key);
+    if (download->size == TROVE_SIZE_UNKNOWN)
+        download->size = complete->size;
+    bool again = tv_receiver_awaits_resend(&download->receiver) && complete->size == download->size;
     trove_status status = again ? TROVE_OK : check_sent(stream, complete->size, complete->chunks, error);
     if (status != TROVE_OK)
         return status;

@@ -21,9 +21,10 @@ struct tvc_download {
     trove_object_info *object; /* what is read; NULL: none, for a stream that goes both ways may be the first to write it */
     uint64_t range_offset;
     uint64_t range_length; /* TROVE_SIZE_UNKNOWN: to the end */
-    uint64_t size;         /* of what comes down: as object and range have it */
-    char *target;          /* the program's memory for the whole range; NULL: chunks have blocks of their own */
-    size_t capacity;       /* of the target */
+    uint64_t size;   /* of what comes down: as object and range have it. Following: TROVE_SIZE_UNKNOWN until `complete_seen`,
+                              and so under the lock; nothing looks at it without */
+    char *target;    /* the program's memory for the whole range; NULL: chunks have blocks of their own */
+    size_t capacity; /* of the target */
     uint64_t window_bytes; /* credit given at the opening */
     uint64_t tell_bytes;   /* so much, or so many chunks, taken is worth telling the server */
     size_t tell_chunks;

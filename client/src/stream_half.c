@@ -113,6 +113,14 @@ trove_status tvc_half_make(struct tvc_half *half, trove_error *error) {
     return TROVE_OK;
 }
 
+void tvc_half_close(struct tvc_half *half) {
+    struct trove_client *client = half->stream->client;
+    pthread_mutex_lock(&client->lock);
+    struct tvc_chunks *chunks = tvc_half_give_back(half);
+    pthread_mutex_unlock(&client->lock);
+    tvc_chunks_destroy(chunks);
+}
+
 struct tvc_chunks *tvc_half_give_back(struct tvc_half *half) {
     struct trove_client *client = half->stream->client;
     struct tvc_chunks *chunks = half->chunks;

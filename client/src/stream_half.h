@@ -35,6 +35,9 @@ uint64_t tvc_half_fitting(const struct tvc_half *half, uint64_t chunk_bytes, uin
  * Errors: RESOURCE_EXHAUSTED. Without the lock. */
 trove_status tvc_half_make(struct tvc_half *half, trove_error *error);
 
+/* This way is closed from the beginning: gives back what was claimed for it. On the receiving thread, before the stream is open. */
+void tvc_half_close(struct tvc_half *half);
+
 /* Gives memory back; the next stream may have the chunks. What it doesn't take is returned, for the caller to destroy without the
  * lock. Under the lock; no chunk is out. */
 struct tvc_chunks *tvc_half_give_back(struct tvc_half *half);

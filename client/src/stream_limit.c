@@ -129,6 +129,8 @@ void tvc_stream_limit_leave(struct tvc_half *half) {
 /* Credit that the server can still use: more would be counted as moved, and never be. */
 static uint64_t usable_credit(const trove_stream *stream) {
     const struct tv_receiver *receiver = &stream->download.receiver;
+    if (stream->download.size == TROVE_SIZE_UNKNOWN)
+        return UINT64_MAX;
     uint64_t end = stream->download.range_offset + stream->download.size;
     uint64_t begun = receiver->expected_offset;
     if (receiver->in_chunk && !receiver->chunk_not_taken)

@@ -44,6 +44,7 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     stream->lossy = request->options.lossy;
     stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
+    stream->follow = request->options.follow;
     stream->member.pool = request->options.client_pool;
     tvc_half_init(&stream->upload.half, stream, TV_WANTS_DATA);
     stream->upload.size = request->options.size;
@@ -135,6 +136,21 @@ static trove_status check_opened(const trove_stream *stream, const Trove__V1__Op
     return TROVE_OK;
 }
 
+static trove_status make_halves(trove_stream *stream, trove_error *error) {
+    trove_status status = TROVE_OK;
+    if (tvc_stream_follows(stream)) {
+        tvc_half_close(&stream->upload.half);
+        tvc_spill_fini(stream);
+    } else if (tvc_stream_sends(stream)) {
+        status = tvc_half_make(&stream->upload.half, error);
+    }
+    if (stream->writer)
+        tvc_half_close(&stream->download.half);
+    else if (status == TROVE_OK && tvc_stream_receives(stream))
+        status = tvc_half_make(&stream->download.half, error);
+    return status;
+}
+
 /* What is made without the lock, before anyone else may use the stream. */
 static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opened, trove_object_info **object,
                             trove_error *error) {
@@ -144,10 +160,8 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->stream_id = opened->stream_id;
     stream->chunk_bytes = opened->chunk_bytes;
     stream->channel_chunks = opened->channel_chunks;
-    if (tvc_stream_sends(stream))
-        status = tvc_half_make(&stream->upload.half, error);
-    if (status == TROVE_OK && tvc_stream_receives(stream))
-        status = tvc_half_make(&stream->download.half, error);
+    stream->writer = stream->follow && opened->writer;
+    status = make_halves(stream, error);
     bool told = opened->object != NULL || !tvc_stream_sends(stream); /* else it doesn't exist yet, and nothing comes down */
     if (status == TROVE_OK && tvc_stream_receives(stream) && told)
         status = tvc_object_info_create_with_gaps(opened->object, opened->gaps, opened->n_gaps, stream->bucket, stream->key,
@@ -157,6 +171,11 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
 
 static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
     struct tvc_upload *upload = &stream->upload;
+    if (tvc_stream_follows(stream)) { /* the server doesn't expect a word of it */
+        upload->finishing = upload->complete_sent = true;
+        upload->size = 0;
+        return TROVE_OK;
+    }
     trove_status status = tv_sender_init(&upload->sender, window_chunks(stream), 0, error);
     if (status != TROVE_OK)
         return status;
@@ -179,6 +198,8 @@ static trove_status install_download(trove_stream *stream, const Trove__V1__Open
     uint64_t object_size = object != NULL ? object->size : 0;
     uint64_t left = object_size > download->range_offset ? object_size - download->range_offset : 0;
     download->size = download->range_length < left ? download->range_length : left;
+    if (tvc_stream_follows(stream))
+        download->size = TROVE_SIZE_UNKNOWN; /* until the server has sent all */
     if (stream->own_bytes && download->size > download->capacity)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: %llu bytes don't fit into %zu", stream->bucket, stream->key,
                        (unsigned long long)download->size, download->capacity);
@@ -186,7 +207,7 @@ static trove_status install_download(trove_stream *stream, const Trove__V1__Open
     download->check_etag = whole && object->etag[0] != '\0';
     tv_receiver_init(&download->receiver, download->range_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
     tv_receiver_grant(&download->receiver, download->window_bytes);
-    size_t count = download->half.chunks->count;
+    size_t count = download->half.chunks != NULL ? download->half.chunks->count : 0;
     size_t chunks = count < stream->channel_chunks ? count : stream->channel_chunks;
     uint64_t window_bytes = chunks * stream->chunk_bytes;
     if (window_bytes > download->window_bytes)

@@ -57,8 +57,10 @@ trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *op
 void tvc_spill_fini(trove_stream *stream) {
     struct tvc_spill *spill = &stream->upload.spill;
     tv_overflow_destroy(spill->overflow);
+    spill->overflow = NULL;
     if (spill->memory_claimed > 0)
         tvc_client_memory_return(stream->client, spill->memory_claimed);
+    spill->memory_claimed = 0;
 }
 
 /* ---- writing ---- */

@@ -47,7 +47,7 @@ struct tvc_spill {
 
 /* Before the stream is opened: makes the overflow, if its backpressure asks for one. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error);
-/* When the last reference is gone. */
+/* When the last reference is gone; or before the stream is open, when it turns out that nothing will be written. */
 void tvc_spill_fini(trove_stream *stream);
 
 /* Whether writing the chunk never waits for the window. */

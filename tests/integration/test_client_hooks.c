@@ -321,6 +321,7 @@ static void call_two_way(struct call *call) {
     OK_IN_HOOK(write_bytes(stream, call->test->bytes, 2 * MIB, 0, &error), &error);
     OK_IN_HOOK(read_away(stream, &error), &error);
     IN_HOOK(trove_stream_offset(stream) == 2 * MIB && trove_stream_read_offset(stream) == 1 * MIB);
+    IN_HOOK(!trove_stream_is_writer(stream));
     OK_IN_HOOK(trove_stream_complete(stream, 0, NULL, &error), &error);
     IN_HOOK(trove_stream_object(stream)->size == 2 * MIB);
     trove_stream_release(stream);

@@ -408,6 +408,107 @@ static void test_declared_size(void **state) {
     ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
 }
 
+/* ---- follow mode ---- */
+
+static void open_to_follow(struct fixture *fixture, bool writer) {
+    trove_stream_options options = small_options(fixture);
+    const struct scripted_opened opened = {.credit = CHANNEL * CHUNK, .writer = writer};
+    trove_error error;
+    options.follow = true;
+    options.backpressure = TROVE_BACKPRESSURE_BUFFER;
+    scripted_answer_opens(fixture->server, &opened);
+    ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error), &error);
+    struct scripted_frame open = scripted_expect_open(fixture->server);
+    assert_true(open.open.follow);
+    fixture->id = open.call_id;
+    ok(trove_stream_start(fixture->stream, &error), &error);
+    assert_int_equal(trove_stream_is_writer(fixture->stream), writer);
+    assert_null(trove_stream_object(fixture->stream));
+}
+
+/* Nothing goes up, not even a word that nothing will; memory for it is given back. The end comes as the writer's does. */
+static void test_follower(void **state) {
+    struct fixture *fixture = *state;
+    trove_error error;
+    trove_chunk *chunk = NULL;
+    trove_chunk_stats stats;
+    trove_object_info *info = NULL;
+    open_to_follow(fixture, false);
+    fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), TROVE_FAILED_PRECONDITION,
+          "another stream writes media/film; this one follows it", &error);
+    trove_stream_chunk_stats(fixture->stream, &stats);
+    assert_int_equal(stats.chunks, CHANNEL);
+    for (unsigned i = 0; i < 3 * CHANNEL; i++) {
+        scripted_send_chunk(fixture->server, fixture->id, i, i * CHUNK, CHUNK, false);
+        read_chunk(fixture, CHUNK);
+        check_sums(fixture->stream);
+    }
+    fails(trove_stream_complete(fixture->stream, 20, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
+    scripted_send_chunk(fixture->server, fixture->id, 3 * CHANNEL, 3 * CHANNEL * CHUNK, 0, true);
+    scripted_send_complete(fixture->server, fixture->id, 3 * CHANNEL * CHUNK, 3 * CHANNEL + 1);
+    read_end(fixture);
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
+    assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_COMPLETING);
+    scripted_send_completed(fixture->server, fixture->id, 3 * CHANNEL * CHUNK);
+    ok(trove_stream_complete(fixture->stream, 0, &info, &error), &error);
+    assert_int_equal(info->generation, 2);
+    trove_object_info_free(info);
+    assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(COMPLETE)));
+    assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(DEMAND)));
+    assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(CHUNK)));
+}
+
+static void test_writer(void **state) {
+    struct fixture *fixture = *state;
+    trove_error error;
+    trove_chunk_stats stats;
+    open_to_follow(fixture, true);
+    scripted_send_complete(fixture->server, fixture->id, 0, 0);
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
+    read_end(fixture);
+    trove_stream_chunk_stats(fixture->stream, &stats);
+    assert_int_equal(stats.chunks, CHANNEL + 3); /* of the way up: a buffering one has three to spare */
+    write_chunk(fixture, CHUNK, true);
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK));
+    scripted_send_ack(fixture->server, fixture->id, 0, 1, 0);
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
+    scripted_send_completed(fixture->server, fixture->id, CHUNK);
+    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+}
+
+static void test_follower_fails(void **state) {
+    struct fixture *fixture = *state;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    trove_error error;
+    trove_chunk *chunk = NULL;
+    open_to_follow(fixture, false);
+    scripted_send_chunk(fixture->server, fixture->id, 0, 0, CHUNK, false);
+    read_chunk(fixture, CHUNK);
+    status.code = TROVE__V1__CODE__ABORTED;
+    status.message = (char *)"the writer was cancelled";
+    scripted_send(fixture->server, fixture->id, TV_BODY(STATUS), &status, NULL, 0);
+    fails(trove_stream_read(fixture->stream, 0, &chunk, &error), TROVE_ABORTED, "the writer was cancelled", &error);
+    check_sums(fixture->stream);
+}
+
+static void test_follow_options(void **state) {
+    struct fixture *fixture = *state;
+    trove_stream *stream = NULL;
+    trove_error error;
+    for (unsigned i = 0; i < 6; i++) {
+        trove_stream_options options = small_options(fixture);
+        options.follow = true;
+        options.lossy = i == 0;
+        options.range_offset = i == 1 ? 1 : 0;
+        options.range_length = i == 2 ? 1 : TROVE_SIZE_UNKNOWN;
+        options.conditions.if_none_match = i == 3;
+        options.conditions.if_generation = i == 4 ? 1 : 0;
+        trove_direction direction = i == 5 ? TROVE_DIRECTION_DOWNLOAD : TROVE_DIRECTION_BIDI;
+        fails(trove_stream_open(fixture->client, "media", "film", direction, &options, &stream, &error), TROVE_INVALID_ARGUMENT,
+              "follow", &error);
+    }
+}
+
 /* ---- a server that isn't as it should be ---- */
 
 static void test_no_feature(void **state) {
@@ -515,6 +616,26 @@ static const struct row {
     {"opened again", opened_again, TROVE_INTERNAL, "doesn't belong"},
 };
 
+/* What the server may not send to a stream of this kind. */
+static void check_follow_misbehaviour(struct fixture *fixture, bool writer, bool chunk, trove_status status, const char *text) {
+    trove_error error;
+    trove_chunk *none = NULL;
+    open_to_follow(fixture, writer);
+    if (chunk)
+        scripted_send_chunk(fixture->server, fixture->id, 0, 0, 0, true);
+    else
+        scripted_send_ack(fixture->server, fixture->id, 0, 1, CHUNK);
+    wait_for_state(fixture->stream, TROVE_STREAM_FAILED);
+    fails(trove_stream_read(fixture->stream, 0, &none, &error), status, text, &error);
+    trove_stream_release(fixture->stream);
+    fixture->stream = NULL;
+}
+
+static void test_follow_misbehaviour(void **state) {
+    check_follow_misbehaviour(*state, true, true, TROVE_INTERNAL, "the stream that writes");
+    check_follow_misbehaviour(*state, false, false, TROVE_INVALID_ARGUMENT, "acknowledged");
+}
+
 /* Each ends both ways with one error, which the server is told. */
 static void test_misbehaviour(void **state) {
     struct fixture *fixture = *state;
@@ -572,6 +693,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_late_messages_name_the_way, begin, end),
         cmocka_unit_test_setup_teardown(test_seek, begin, end),
         cmocka_unit_test_setup_teardown(test_declared_size, begin, end),
+        cmocka_unit_test_setup_teardown(test_follower, begin, end),
+        cmocka_unit_test_setup_teardown(test_writer, begin, end),
+        cmocka_unit_test_setup_teardown(test_follower_fails, begin, end),
+        cmocka_unit_test_setup_teardown(test_follow_options, begin, end),
+        cmocka_unit_test_setup_teardown(test_follow_misbehaviour, begin, end),
         cmocka_unit_test(test_no_feature),
         cmocka_unit_test_setup_teardown(test_misbehaviour, begin, end),
         cmocka_unit_test_setup_teardown(test_cut, begin, end),
