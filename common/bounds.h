@@ -78,6 +78,11 @@
 #define TV_UNSENT_BYTES_MAX     (4 * TV_MIB)
 #define TV_UNSENT_BYTES_CEILING (160 * TV_MIB)
 
+/* After an error was told a connection reads and discards for so long, so that the peer gets to read it: closing with bytes unread would
+ * take it away. What a peer sends before it has read the reason is what a fast link carries in a round trip: 10 Gbit/s in 50 ms. */
+#define TV_LINGER_MS        2000
+#define TV_LINGER_BYTES_MAX (64 * TV_MIB)
+
 /* A run of data holds one frame's payload: it may begin and end inside a block. */
 #define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)
 /* One operation of nng takes at most eight buffers. */

@@ -263,7 +263,7 @@ static void ping(struct tv_conn *conn) {
 static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t silent_ms, trove_error *why) {
     if (conn->phase == TV_CONN_FLUSHING || conn->phase == TV_CONN_LINGERING) {
         *why = conn->reason;
-        return now_ns > conn->phase_since_ns + TV_LINGER_NS;
+        return now_ns > conn->phase_since_ns + (uint64_t)TV_LINGER_MS * 1000000;
     }
     if (conn->phase != TV_CONN_OPEN || conn->keepalive_ms == 0)
         return false;

@@ -156,7 +156,7 @@ void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
 void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow);
 
 /* Ends the connection: what is queued by tv_conn_send goes out first. With a reason other than OK a go-away that tells it follows,
- * and incoming bytes are discarded until the peer closes, for 2 s and 4 MiB at most; with OK the connection is closed. */
+ * and incoming bytes are discarded until the peer closes, for TV_LINGER_MS and TV_LINGER_BYTES_MAX at most; with OK the connection is closed. */
 void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason);
 /* Ends it at once. */
 void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);

@@ -22,9 +22,6 @@
 #define TV_GREETING_BYTES   8
 #define TV_PREFIX_BYTES_MAX 9 /* type octet (ipc), 64-bit length */
 
-#define TV_LINGER_NS        (2 * UINT64_C(1000000000))
-#define TV_LINGER_BYTES_MAX (4 * TV_MIB)
-
 enum tv_conn_phase {
     TV_CONN_OPEN,
     TV_CONN_FLUSHING,

@@ -2,6 +2,7 @@
  * transport does each step when the test says so; there are no threads, and no time passes. What threads could do to each other is done
  * between any two locks.
  */
+#include "timer.h"
 #include "unit_transport.h"
 
 #include <pthread.h>
@@ -365,6 +366,37 @@ static void what_comes_after_the_end_is_not_handled(void **state) {
     }
 }
 
+/* So many bytes are discarded so that the peer gets to read why. */
+static void it_lingers_for_some_bytes(void **state) {
+    (void)state;
+    static uint8_t bytes[TV_MIB];
+    rig_open(false);
+    tv_conn_shutdown(rig.conn, &ended);
+    expect_go_away(TROVE_UNAVAILABLE, "by the owner");
+    for (uint64_t fed = 0; fed < TV_LINGER_BYTES_MAX; fed += sizeof bytes)
+        feed(bytes, sizeof bytes);
+    assert_false(rig.transport.closed);
+    feed(bytes, 1);
+    assert_true(rig.transport.closed);
+    rig_close();
+}
+
+/* And for some time; what is queued waits as long to be taken. */
+static void it_lingers_for_some_time(void **state) {
+    (void)state;
+    for (int taken = 0; taken <= 1; taken++) {
+        rig_open(false);
+        tv_conn_shutdown(rig.conn, &ended);
+        if (taken)
+            expect_go_away(TROVE_UNAVAILABLE, "by the owner");
+        tv_conn_tick(rig.conn, tv_now_ns());
+        assert_false(rig.transport.closed);
+        tv_conn_tick(rig.conn, tv_now_ns() + (uint64_t)(TV_LINGER_MS + 1) * 1000000);
+        assert_true(rig.transport.closed);
+        rig_close();
+    }
+}
+
 static void queue_much(void) {
     static uint8_t payload[TV_MESSAGE_BYTES_MAX];
     tv_frame frame = TROVE__V1__FRAME__INIT;
@@ -420,6 +452,8 @@ int main(void) {
         cmocka_unit_test(damage_is_told_from_mistakes),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
+        cmocka_unit_test(it_lingers_for_some_bytes),
+        cmocka_unit_test(it_lingers_for_some_time),
         cmocka_unit_test(it_is_closed_once_whatever_happens_meanwhile),
     };
     return cmocka_run_group_tests_name("conn_steps", tests, NULL, NULL);
