@@ -3,6 +3,7 @@
 #
 #   deploy/install-packages.sh           to build and run it
 #   deploy/install-packages.sh --tests   to run every test as well
+#   deploy/install-packages.sh --bench   to run the benchmark as well
 #
 # Needs root or sudo, but only if something is missing; then the package lists are refreshed first. Says nothing if all is there.
 set -euo pipefail
@@ -17,11 +18,18 @@ test_packages=(
     ca-certificates git jq python3 shellcheck nodejs npm
 )
 
+# What the benchmark compares with.
+bench_packages=(
+    g++ libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+    redis-server redis-tools nginx-light rsync curl python3
+)
+
 case "${1-}" in
 '') ;;
 --tests) packages+=("${test_packages[@]}") ;;
+--bench) packages+=("${bench_packages[@]}") ;;
 *)
-    echo "usage: $0 [--tests]" >&2
+    echo "usage: $0 [--tests|--bench]" >&2
     exit 64
     ;;
 esac
@@ -55,6 +63,26 @@ quietly() {
     return "$status"
 }
 
+# redis and nginx bring services that would start on their default ports: a policy keeps them from starting now, and what this run
+# installed is disabled afterwards. Services that were there before stay as they are, and so does a policy.
+install_all() {
+    local policy=/usr/sbin/policy-rc.d own_policy=0 status=0 service
+    if [ ! -e "$policy" ]; then
+        own_policy=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    quietly as_root apt-get update -q && quietly as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes -q --no-install-recommends "$@" </dev/null || status=$?
+    [ "$own_policy" -eq 0 ] || as_root rm -f "$policy"
+    [ "$status" -eq 0 ] || return "$status"
+    for service in redis-server nginx rsync; do
+        if [[ " $* " == *" $service"* ]] && [ -d /run/systemd/system ]; then
+            as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
+        fi
+    done
+}
+
 missing=()
 for package in "${packages[@]}"; do
     present "$package" || missing+=("$package")
@@ -67,6 +95,4 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
-quietly as_root apt-get update -q
-quietly as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install --yes -q --no-install-recommends "${missing[@]}" </dev/null
+install_all "${missing[@]}"
