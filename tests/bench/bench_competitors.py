@@ -6,7 +6,7 @@ import mmap
 import os
 import shutil
 
-from bench_processes import BenchError, Server, free_port, program, run
+from bench_processes import BenchError, Server, program, run, server_on_free_port
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -127,11 +127,10 @@ class Redis(Competitor):
         self.count = count
 
     def start(self):
-        self.port = free_port()
-        command = [program("redis-server"), "--port", self.port, "--bind", "127.0.0.1", "--dir"]
-        command += [self.work.folder(self.disk), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = [program("redis-server"), "--bind", "127.0.0.1", "--dir", self.work.folder(self.disk)]
+        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         command += ["--auto-aof-rewrite-percentage", 0]  # no rewrite of the log in the middle of a run
-        self.server = Server(self.work, self.name, [str(part) for part in command], ready_port=self.port)
+        self.server, self.port = server_on_free_port(self.work, self.name, lambda port: [*command, "--port", port])
 
     def run(self):
         before = self.server.cpu_s()
@@ -236,13 +235,15 @@ class Nginx(FileCompetitor):
 
     def start(self):
         self.make_served()
-        self.port = free_port()
         folder = self.work.folder(self.work.scratch)
         user = "user root;" if os.geteuid() == 0 else ""
         config = folder / "nginx.conf"
-        config.write_text(NGINX_CONFIG.format(user=user, run=folder, served=self.served, port=self.port))
-        command = [program("nginx"), "-p", folder, "-c", config, "-e", "stderr"]
-        self.server = Server(self.work, self.name, command, ready_port=self.port)
+
+        def command(port):
+            config.write_text(NGINX_CONFIG.format(user=user, run=folder, served=self.served, port=port))
+            return [program("nginx"), "-p", folder, "-c", config, "-e", "stderr"]
+
+        self.server, self.port = server_on_free_port(self.work, self.name, command)
 
     def command(self):
         curl = [program("curl"), "--silent", "--show-error", "--fail", f"http://127.0.0.1:{self.port}/object"]
@@ -277,12 +278,14 @@ class Rsync(FileCompetitor):
 
     def start(self):
         self.make_served()
-        self.port = free_port()
         user = "uid = root\ngid = root" if os.geteuid() == 0 else ""
         config = self.work.path(f"{self.name}.conf")
-        config.write_text(RSYNC_CONFIG.format(port=self.port, user=user, served=self.served))
-        command = [program("rsync"), "--daemon", "--no-detach", f"--config={config}"]
-        self.server = Server(self.work, self.name, command, ready_port=self.port)
+
+        def command(port):
+            config.write_text(RSYNC_CONFIG.format(port=port, user=user, served=self.served))
+            return [program("rsync"), "--daemon", "--no-detach", f"--config={config}"]
+
+        self.server, self.port = server_on_free_port(self.work, self.name, command)
 
     def command(self):
         url = f"rsync://127.0.0.1:{self.port}/bench/object"

@@ -69,7 +69,7 @@ class Server:
         self.url = None
         work.servers.append(self)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (self._accepts(ready_port) if ready_port else self._says_ready()):
+        while not (listens(self.process.pid, ready_port) if ready_port else self._says_ready()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"{name} didn't start:\n{self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
@@ -80,12 +80,6 @@ class Server:
             if match:
                 self.url = match.group(1)
                 return True
-        return False
-
-    @staticmethod
-    def _accepts(port):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
         return False
 
     def cpu_s(self):
@@ -141,10 +135,34 @@ def run(command, **popen):
     return Finished(text, seconds, usage.ru_utime + usage.ru_stime)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def listens(pid, port):
+    """Whether the process itself listens on the port: another one may have got hold of it."""
+    inodes = set()
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+            inodes.add(f"socket:[{fields[9]}]")
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in inodes:
+                    return True
+    return False
+
+
+def server_on_free_port(work, name, make_command):
+    """For servers that want to be told their port, by make_command(port). Returns the server and its port; where another process
+    takes the port first, another one is tried."""
+    for last in (False, False, True):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        try:
+            return Server(work, name, [str(part) for part in make_command(port)], ready_port=port), port
+        except BenchError:
+            if last:
+                raise
+            work.servers.pop().stop()
 
 
 def program(name):
