@@ -1,7 +1,5 @@
-/*
- * The checksum that every competitor of the benchmark takes over each chunk: XXH3-64, by the variant for the CPU at hand
- * where the library offers one. C and C++.
- */
+/* bench_checksum.h - the checksum that every competitor of the benchmark takes over each chunk: XXH3-64, by the variant for the
+ * CPU at hand where the library offers one. C and C++. */
 #ifndef TROVE_BENCH_CHECKSUM_H
 #define TROVE_BENCH_CHECKSUM_H
 

@@ -1,6 +1,4 @@
-/*
- * Options, budget, clocks and the JSON line that the benchmark's clients share. See bench_client.h for the interface.
- */
+/* bench_client.c - options, shares, clocks and the JSON line that the benchmark's clients have in common. See bench_client.h. */
 #include "bench_client.h"
 
 #include <errno.h>
@@ -34,125 +32,97 @@ static int parse_u64(const char *name, const char *text, uint64_t max, uint64_t 
     return 0;
 }
 
-static int parse_seconds(const char *text, double *seconds) {
-    char *end = NULL;
-    double parsed = strtod(text, &end);
-    if (end == text || *end != '\0' || !(parsed > 0.0 && parsed < 86400.0)) {
-        fprintf(stderr, "--seconds %s: expected a number above 0 and below 86400\n", text);
-        return -1;
-    }
-    *seconds = parsed;
-    return 0;
-}
-
 static int parse_one(const struct option *option, const char *text, struct bench_options *options) {
     uint64_t value = 0;
     switch (option->val) {
     case 's':
         options->server = text;
         return 0;
-    case 'S':
-        return parse_seconds(text, &options->seconds);
     case 'b':
         return parse_u64(option->name, text, UINT64_MAX / 2, &options->bytes);
     case 'n':
         return parse_u64(option->name, text, UINT32_MAX, &options->count);
     case 'c':
-        if (parse_u64(option->name, text, 1024, &value) != 0) {
+        if (parse_u64(option->name, text, 1024, &value) != 0)
             return -1;
-        }
         options->connections = (uint32_t)value;
         return 0;
     case 'w':
-        if (parse_u64(option->name, text, 65536, &value) != 0) {
+        if (parse_u64(option->name, text, 65536, &value) != 0)
             return -1;
-        }
         options->window = (uint32_t)value;
         return 0;
     default:
-        if (parse_u64(option->name, text, 64 * MIB, &value) != 0) {
+        if (parse_u64(option->name, text, 64 * MIB, &value) != 0)
             return -1;
-        }
         options->chunk_bytes = value;
         return 0;
     }
 }
 
 static int options_complete(struct bench_options *options) {
-    int limits = (options->bytes != 0) + (options->count != 0) + (options->seconds > 0.0);
+    int limits = (options->bytes != 0) + (options->count != 0);
     if (options->server == NULL || limits > 1) {
-        fprintf(stderr, "%s: needs --server URL and at most one of --bytes, --count, --seconds\n", options->mode);
+        fprintf(stderr, "%s: needs --server URL and at most one of --bytes and --count\n", options->mode);
         return -1;
     }
     bool stream = mode_is_stream(options->mode);
-    if (limits == 0 && stream) {
+    if (limits == 0 && stream)
         options->bytes = (uint64_t)KIB * MIB;
-    } else if (limits == 0) {
+    else if (limits == 0)
         options->count = 10000;
-    }
-    if (options->window == 0) {
+    if (options->window == 0)
         options->window = strcmp(options->mode, "unary-pipelined") == 0 ? 128 : 16;
-    }
-    if (options->chunk_bytes == 0) {
+    if (options->chunk_bytes == 0)
         options->chunk_bytes = stream ? MIB : KIB;
-    }
     return 0;
 }
 
 int bench_options_parse(int argc, char **argv, struct bench_options *options) {
     static const struct option table[] = {
-        {"server", required_argument, NULL, 's'}, {"seconds", required_argument, NULL, 'S'},
-        {"bytes", required_argument, NULL, 'b'},  {"count", required_argument, NULL, 'n'},
-        {"window", required_argument, NULL, 'w'}, {"connections", required_argument, NULL, 'c'},
-        {"chunk", required_argument, NULL, 'k'},  {NULL, 0, NULL, 0},
+        {"server", required_argument, NULL, 's'},
+        {"bytes", required_argument, NULL, 'b'},
+        {"count", required_argument, NULL, 'n'},
+        {"window", required_argument, NULL, 'w'},
+        {"connections", required_argument, NULL, 'c'},
+        {"chunk", required_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0},
     };
     if (argc < 2) {
-        fprintf(stderr, "usage: MODE --server URL [--bytes N | --count N | --seconds S] [--connections N] [--window N] "
+        fprintf(stderr, "usage: MODE --server URL [--bytes N | --count N] [--connections N] [--window N] "
                         "[--chunk BYTES]\n");
         return -1;
     }
     *options = (struct bench_options){.mode = argv[1], .connections = 1};
     int index = 0;
     int letter = 0;
-    while ((letter = getopt_long(argc - 1, argv + 1, "", table, &index)) != -1) {
-        if (letter == '?' || parse_one(&table[index], optarg, options) != 0) {
+    while ((letter = getopt_long(argc - 1, argv + 1, "", table, &index)) != -1)
+        if (letter == '?' || parse_one(&table[index], optarg, options) != 0)
             return -1;
-        }
-    }
     options->arguments = argv + 1 + optind;
     options->arguments_count = argc - 1 - optind;
     return options_complete(options);
 }
 
-struct bench_budget bench_budget_share(const struct bench_options *options, uint32_t connection_index) {
-    struct bench_budget budget = {.bytes_left = UINT64_MAX, .deadline_s = 0.0};
+uint64_t bench_share(const struct bench_options *options, uint32_t connection_index) {
     uint64_t connections = options->connections;
-    if (options->seconds > 0.0) {
-        budget.deadline_s = bench_now_s() + options->seconds;
-    } else if (options->bytes != 0) {
-        budget.bytes_left = options->bytes / connections + (connection_index < options->bytes % connections);
-    } else {
-        uint64_t count = options->count / connections + (connection_index < options->count % connections);
-        budget.bytes_left = count * options->chunk_bytes;
-    }
-    return budget;
+    if (options->bytes != 0)
+        return options->bytes / connections + (connection_index < options->bytes % connections);
+    uint64_t count = options->count / connections + (connection_index < options->count % connections);
+    return count * options->chunk_bytes;
 }
 
-size_t bench_budget_take(struct bench_budget *budget, size_t chunk_bytes) {
-    if (budget->deadline_s > 0.0) {
-        return bench_now_s() < budget->deadline_s ? chunk_bytes : 0;
-    }
-    size_t taken = budget->bytes_left < chunk_bytes ? (size_t)budget->bytes_left : chunk_bytes;
-    budget->bytes_left -= taken;
+size_t bench_take(uint64_t *bytes_left, size_t chunk_bytes) {
+    size_t taken = *bytes_left < chunk_bytes ? (size_t)*bytes_left : chunk_bytes;
+    *bytes_left -= taken;
     return taken;
 }
 
 static void print_percentile(const char *name, double us) {
-    if (us < 0.0) {
+    if (us < 0.0)
         printf(", \"%s\": null", name);
-    } else {
+    else
         printf(", \"%s\": %.2f", name, us);
-    }
 }
 
 void bench_report_print(const struct bench_report *report) {
@@ -178,18 +148,25 @@ double bench_cpu_s(void) {
     return clock_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-void bench_latency_add(struct bench_latency *latency, double seconds) {
+static void add_ns(struct bench_latency *latency, uint32_t ns) {
     if (latency->count == latency->capacity) {
         size_t capacity = latency->capacity == 0 ? 64 * KIB : latency->capacity * 2;
         uint32_t *grown = realloc(latency->samples_ns, capacity * sizeof *grown);
-        if (grown == NULL) {
+        if (grown == NULL)
             return;
-        }
         latency->samples_ns = grown;
         latency->capacity = capacity;
     }
-    double ns = fmin(seconds * 1e9, (double)UINT32_MAX);
-    latency->samples_ns[latency->count++] = (uint32_t)ns;
+    latency->samples_ns[latency->count++] = ns;
+}
+
+void bench_latency_add(struct bench_latency *latency, double seconds) {
+    add_ns(latency, (uint32_t)fmin(seconds * 1e9, (double)UINT32_MAX));
+}
+
+void bench_latency_merge(struct bench_latency *latency, const struct bench_latency *other) {
+    for (size_t i = 0; i < other->count; i++)
+        add_ns(latency, other->samples_ns[i]);
 }
 
 static int compare_u32(const void *left, const void *right) {
@@ -199,9 +176,8 @@ static int compare_u32(const void *left, const void *right) {
 }
 
 double bench_latency_percentile_us(struct bench_latency *latency, double fraction) {
-    if (latency->count == 0) {
+    if (latency->count == 0)
         return -1.0;
-    }
     qsort(latency->samples_ns, latency->count, sizeof *latency->samples_ns, compare_u32);
     size_t index = (size_t)(fraction * (double)(latency->count - 1));
     return (double)latency->samples_ns[index] / 1000.0;

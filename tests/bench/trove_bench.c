@@ -1,5 +1,4 @@
-/*
- * Ours in the benchmark: libtrove's public API against a running troved. See bench_client.h for the interface.
+/* trove_bench.c - ours in the benchmark: libtrove's public API against a running troved. See bench_client.h for the interface.
  *
  * up and down move chunks through streams, the payload being what happens to lie in the pool's buffers: like the peers' it is
  * hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window` calls under way.
@@ -26,15 +25,15 @@ struct connection {
     trove_stream *stream;
     uint64_t bytes;
     uint64_t ops;
-    struct bench_latency latency;
     /* the call modes; constant while they run */
     bool puts;
-    bool timed;
     char *data;
+    struct slot *slots;
+    uint32_t slot_count;
     /* theirs under `lock`; bytes and ops are, too */
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    struct bench_budget budget;
+    uint64_t bytes_left;
     uint32_t active; /* slots that are at work */
     uint32_t failures;
     char failure[TROVE_ERROR_MESSAGE_BYTES];
@@ -64,11 +63,11 @@ static bool open_stream(struct connection *connection, uint64_t bytes) {
 }
 
 static bool run_up(struct connection *connection) {
-    struct bench_budget budget = bench_budget_share(connection->options, connection->index);
+    uint64_t left = bench_share(connection->options, connection->index);
     trove_error error;
     if (trove_stream_start(connection->stream, &error) != TROVE_OK)
         return failed(connection, "start", &error);
-    for (size_t bytes; (bytes = bench_budget_take(&budget, connection->options->chunk_bytes)) > 0;) {
+    for (size_t bytes; (bytes = bench_take(&left, connection->options->chunk_bytes)) > 0;) {
         trove_chunk *chunk = NULL;
         if (trove_stream_chunk_get(connection->stream, TIMEOUT_MS, &chunk, &error) != TROVE_OK)
             return failed(connection, "taking a chunk", &error);
@@ -104,11 +103,13 @@ static bool run_down(struct connection *connection) {
 
 /* ---- calls ---- */
 
-/* One call at a time; each answer starts the next from its own `done`, as the gRPC peer's callbacks do, so that no thread is woken
- * between calls. */
+/* One call at a time; each answer starts the next from its own `done`, as the gRPC peer's callbacks do, so that no thread is
+ * woken between calls. */
 struct slot {
     struct connection *connection;
+    size_t bytes; /* of the call under way */
     double begin_s;
+    struct bench_latency latency;
 };
 
 static void leave(struct connection *connection) {
@@ -118,17 +119,17 @@ static void leave(struct connection *connection) {
     pthread_mutex_unlock(&connection->lock);
 }
 
-static void fail_call(struct connection *connection, const trove_error *error) {
+static void fail_call(struct connection *connection, const char *why) {
     pthread_mutex_lock(&connection->lock);
     if (connection->failures++ == 0)
-        snprintf(connection->failure, sizeof connection->failure, "%s", error->message);
+        snprintf(connection->failure, sizeof connection->failure, "%s", why);
     pthread_mutex_unlock(&connection->lock);
 }
 
 /* Draws the next call's number and bytes; false: enough. */
 static bool claim(struct connection *connection, uint64_t *number, size_t *bytes) {
     pthread_mutex_lock(&connection->lock);
-    *bytes = connection->failures == 0 ? bench_budget_take(&connection->budget, connection->options->chunk_bytes) : 0;
+    *bytes = connection->failures == 0 ? bench_take(&connection->bytes_left, connection->options->chunk_bytes) : 0;
     *number = connection->ops;
     connection->ops += *bytes > 0;
     connection->bytes += *bytes;
@@ -142,12 +143,11 @@ static void next_call(struct slot *slot) {
     struct connection *connection = slot->connection;
     trove_client *client = connection->client;
     uint64_t number;
-    size_t bytes;
-    if (!claim(connection, &number, &bytes)) {
+    if (!claim(connection, &number, &slot->bytes)) {
         leave(connection);
         return;
     }
-    slot->begin_s = connection->timed ? bench_now_s() : 0.0;
+    slot->begin_s = bench_now_s();
     trove_error error;
     trove_status status;
     if (connection->puts) {
@@ -155,52 +155,54 @@ static void next_call(struct slot *slot) {
         /* Each object of a run has its own key; the next run on the same store writes all of them again. Random keys of
          * redis-benchmark's are likewise new at first and overwritten later. */
         snprintf(key, sizeof key, "%u-%llu", connection->index, (unsigned long long)number);
-        status = trove_put_async(client, "bench", key, connection->data, bytes, TIMEOUT_MS, on_done, slot, &error);
+        status = trove_put_async(client, "bench", key, connection->data, slot->bytes, TIMEOUT_MS, on_done, slot, &error);
     } else {
-        status = trove_echo_async(client, connection->data, bytes, TIMEOUT_MS, on_done, slot, &error);
+        status = trove_echo_async(client, connection->data, slot->bytes, TIMEOUT_MS, on_done, slot, &error);
     }
     if (status == TROVE_OK)
         return;
-    fail_call(connection, &error);
+    fail_call(connection, error.message);
     leave(connection);
 }
 
 static void on_done(void *context, const trove_error *error, const void *data, size_t size) {
     struct slot *slot = context;
-    (void)data;
-    (void)size;
+    struct connection *connection = slot->connection;
     if (error != NULL)
-        fail_call(slot->connection, error);
-    if (slot->connection->timed)
-        bench_latency_add(&slot->connection->latency, bench_now_s() - slot->begin_s);
+        fail_call(connection, error->message);
+    else if (!connection->puts && (size != slot->bytes || memcmp(data, connection->data, size) != 0))
+        fail_call(connection, "the answer isn't what was sent");
+    bench_latency_add(&slot->latency, bench_now_s() - slot->begin_s);
     next_call(slot);
 }
 
 static bool run_calls(struct connection *connection) {
-    const struct bench_options *options = connection->options;
-    uint32_t window = strcmp(options->mode, "unary-one") == 0 ? 1 : options->window;
-    struct slot *slots = calloc(window, sizeof *slots);
-    connection->data = calloc(1, options->chunk_bytes);
-    if (slots == NULL || connection->data == NULL) {
-        free(slots);
-        return false;
-    }
-    connection->budget = bench_budget_share(options, connection->index);
-    connection->puts = strcmp(options->mode, "durable-put") == 0;
-    connection->timed = window == 1;
-    connection->active = window;
-    for (uint32_t i = 0; i < window; i++) {
-        slots[i].connection = connection;
-        next_call(&slots[i]);
-    }
+    for (uint32_t i = 0; i < connection->slot_count; i++)
+        next_call(&connection->slots[i]);
     pthread_mutex_lock(&connection->lock);
     while (connection->active > 0)
         pthread_cond_wait(&connection->idle, &connection->lock);
     pthread_mutex_unlock(&connection->lock);
-    free(slots);
     if (connection->failures > 0)
         fprintf(stderr, "trove_bench: %u calls failed, the first with: %s\n", connection->failures, connection->failure);
     return connection->failures == 0;
+}
+
+static bool make_slots(struct connection *connection) {
+    const struct bench_options *options = connection->options;
+    uint32_t window = strcmp(options->mode, "unary-one") == 0 ? 1 : options->window;
+    connection->slots = calloc(window, sizeof *connection->slots);
+    connection->data = malloc(options->chunk_bytes);
+    if (connection->slots == NULL || connection->data == NULL)
+        return false;
+    memset(connection->data, 'x', options->chunk_bytes);
+    connection->slot_count = window;
+    connection->active = window;
+    connection->bytes_left = bench_share(options, connection->index);
+    connection->puts = strcmp(options->mode, "durable-put") == 0;
+    for (uint32_t i = 0; i < window; i++)
+        connection->slots[i].connection = connection;
+    return true;
 }
 
 /* ---- all connections ---- */
@@ -227,8 +229,7 @@ static bool connect_all(struct connection *connections, const struct bench_optio
         trove_error error;
         if (trove_connect(options->server, NULL, &connection->client, &error) != TROVE_OK)
             return failed(connection, "connecting", &error);
-        struct bench_budget budget = bench_budget_share(options, i);
-        if (is_stream(options) && !open_stream(connection, budget.bytes_left))
+        if (is_stream(options) ? !open_stream(connection, bench_share(options, i)) : !make_slots(connection))
             return false;
     }
     return true;
@@ -250,17 +251,28 @@ static bool run_all(struct connection *connections, uint32_t count) {
     return good;
 }
 
-static void report(struct connection *connections, uint32_t count, double seconds, double cpu_s) {
-    struct bench_report total = {.seconds = seconds, .cpu_client_s = cpu_s, .p50_us = -1.0, .p99_us = -1.0};
+static void report(const struct connection *connections, uint32_t count, double seconds, double cpu_s) {
+    struct bench_report total = {.seconds = seconds, .cpu_client_s = cpu_s};
+    struct bench_latency latency = {0};
     for (uint32_t i = 0; i < count; i++) {
         total.bytes += connections[i].bytes;
         total.ops += connections[i].ops;
+        for (uint32_t j = 0; j < connections[i].slot_count; j++)
+            bench_latency_merge(&latency, &connections[i].slots[j].latency);
     }
-    if (count == 1) {
-        total.p50_us = bench_latency_percentile_us(&connections[0].latency, 0.50);
-        total.p99_us = bench_latency_percentile_us(&connections[0].latency, 0.99);
-    }
+    total.p50_us = bench_latency_percentile_us(&latency, 0.50);
+    total.p99_us = bench_latency_percentile_us(&latency, 0.99);
+    bench_latency_fini(&latency);
     bench_report_print(&total);
+}
+
+static void fini(struct connection *connection) {
+    trove_stream_release(connection->stream);
+    trove_close(connection->client);
+    for (uint32_t i = 0; i < connection->slot_count; i++)
+        bench_latency_fini(&connection->slots[i].latency);
+    free(connection->slots);
+    free(connection->data);
 }
 
 int main(int argc, char **argv) {
@@ -276,12 +288,8 @@ int main(int argc, char **argv) {
     double cpu_s = bench_cpu_s() - begin_cpu_s;
     if (good)
         report(connections, options.connections, seconds, cpu_s);
-    for (uint32_t i = 0; connections != NULL && i < options.connections; i++) {
-        trove_stream_release(connections[i].stream);
-        trove_close(connections[i].client);
-        bench_latency_fini(&connections[i].latency);
-        free(connections[i].data);
-    }
+    for (uint32_t i = 0; connections != NULL && i < options.connections; i++)
+        fini(&connections[i]);
     free(connections);
     return good ? 0 : 1;
 }

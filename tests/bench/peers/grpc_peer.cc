@@ -1,5 +1,5 @@
-/*
- * The gRPC peer's program: the server, and the client's entry. See grpc_peer.h for what it is and how its files lie.
+/* grpc_peer.cc - the gRPC peer's program: the server, and the client's entry. See grpc_peer.h for what it is and how its files
+ * lie.
  *
  *   grpc_peer server URL                           prints "msg=ready listen=URL" with the port it got
  *   grpc_peer client MODE --server URL [OPTION...] up, down, unary-pipelined, unary-one; options of bench_client.h
@@ -52,9 +52,8 @@ class RingPool {
 
     void put(std::unique_ptr<Ring> ring) {
         std::lock_guard<std::mutex> guard(lock_);
-        if (ring != nullptr && idle_.size() < idle_max) {
+        if (ring != nullptr && idle_.size() < idle_max)
             idle_.push_back(std::move(ring));
-        }
     }
 
   private:
@@ -66,7 +65,7 @@ class RingPool {
 class UploadCall final : public ChunkReceiver<ServerReactor> {
   public:
     UploadCall() {
-        receive_start(nullptr, 0.0);
+        receive_start(nullptr);
     }
 
     void OnDone() override {
@@ -91,13 +90,12 @@ class DownloadCall final : public ChunkSender<ServerReactor> {
 
     void OnReadDone(bool ok) override {
         Feedback feedback;
-        if (!ok || !feedback_decode(&incoming_, &feedback) || !handle(feedback)) {
+        if (!ok || !feedback_decode(&incoming_, &feedback) || !handle(feedback))
             finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "feedback"));
-        } else if (all_acked()) {
+        else if (all_acked())
             finish(grpc::Status::OK);
-        } else {
+        else
             StartRead(&incoming_);
-        }
     }
 
     void OnDone() override {
@@ -109,28 +107,24 @@ class DownloadCall final : public ChunkSender<ServerReactor> {
     /* The end may be met by the write callback after the last ack was read; a read that is then still under way, or
      * started by OnReadDone at the same moment, ends with the call. */
     void send_ended() override {
-        if (all_acked()) {
+        if (all_acked())
             finish(grpc::Status::OK);
-        }
     }
 
     bool handle(const Feedback &feedback) {
-        if (ring_ != nullptr) {
+        if (ring_ != nullptr)
             return send_feedback(feedback);
-        }
         const auto &open = feedback.open();
-        if (open.window() == 0 || open.window() > 1024 || open.chunk_bytes() == 0 || open.chunk_bytes() > 64 << 20) {
+        if (open.window() == 0 || open.window() > 1024 || open.chunk_bytes() == 0 || open.chunk_bytes() > 64 << 20)
             return false;
-        }
         ring_ = pool_->get(open.window(), open.chunk_bytes());
-        send_start(ring_.get(), bench_budget{open.bytes(), 0.0});
+        send_start(ring_.get(), open.bytes());
         return true;
     }
 
     void finish(const grpc::Status &status) {
-        if (!finished_.test_and_set()) {
+        if (!finished_.test_and_set())
             Finish(status);
-        }
     }
 
     RingPool *pool_;
@@ -175,9 +169,8 @@ int server_main(const std::string &url) {
     int port = 0;
     builder.SetMaxReceiveMessageSize(-1);
     builder.SetMaxSendMessageSize(-1);
-    for (const auto &argument : tuning) {
+    for (const auto &argument : tuning)
         builder.AddChannelArgument(argument.name, argument.value);
-    }
     builder.AddListeningPort(grpc_address(url), grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service);
     std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -197,9 +190,8 @@ int server_main(const std::string &url) {
 
 int client_main(int argc, char **argv) {
     bench_options options;
-    if (bench_options_parse(argc, argv, &options) != 0) {
+    if (bench_options_parse(argc, argv, &options) != 0)
         return 2;
-    }
     std::string mode = options.mode;
     bench_report report = {};
     report.p50_us = -1.0;
@@ -213,18 +205,16 @@ int client_main(int argc, char **argv) {
         std::fprintf(stderr, "grpc_peer: unknown mode %s\n", options.mode);
         return 2;
     }
-    if (ok) {
+    if (ok)
         bench_report_print(&report);
-    }
     return ok ? 0 : 1;
 }
 
 } // namespace
 
 std::string grpc_address(const std::string &url) {
-    if (url.rfind("tcp://", 0) == 0) {
+    if (url.rfind("tcp://", 0) == 0)
         return url.substr(6);
-    }
     return url.rfind("ipc://", 0) == 0 ? "unix:" + url.substr(6) : url;
 }
 
@@ -232,9 +222,8 @@ grpc::ChannelArguments channel_arguments() {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetMaxSendMessageSize(-1);
-    for (const auto &argument : tuning) {
+    for (const auto &argument : tuning)
         arguments.SetInt(argument.name, argument.value);
-    }
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     return arguments;
 }
@@ -251,12 +240,10 @@ std::shared_ptr<grpc::Channel> channel_connect(const std::string &url) {
 } // namespace peer
 
 int main(int argc, char **argv) {
-    if (argc == 3 && std::strcmp(argv[1], "server") == 0) {
+    if (argc == 3 && std::strcmp(argv[1], "server") == 0)
         return peer::server_main(argv[2]);
-    }
-    if (argc >= 3 && std::strcmp(argv[1], "client") == 0) {
+    if (argc >= 3 && std::strcmp(argv[1], "client") == 0)
         return peer::client_main(argc - 1, argv + 1);
-    }
     std::fprintf(stderr, "usage: grpc_peer server URL | grpc_peer client MODE --server URL [OPTION...]\n");
     return 2;
 }

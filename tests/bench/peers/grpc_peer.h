@@ -1,5 +1,4 @@
-/*
- * The gRPC peer of the benchmark: what gRPC C++ reaches when it is treated well. Callback API on both ends, no busy
+/* grpc_peer.h - the gRPC peer of the benchmark: what gRPC C++ reaches when it is treated well. Callback API on both ends, no busy
  * loops, insecure channel credentials, no message size limits, HTTP/2 frames and windows large enough for the chunks.
  *
  * grpc_peer.cc         main: the server and its options, the client's modes

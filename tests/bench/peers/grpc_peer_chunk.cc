@@ -1,5 +1,4 @@
-/*
- * Chunks and feedback to ByteBuffers and back. See grpc_peer.h.
+/* grpc_peer_chunk.cc - chunks and feedback to ByteBuffers and back. See grpc_peer.h.
  *
  * A chunk is written as protobuf by hand: a header that gRPC keeps inline in its slice, then a slice that refers to the
  * ring. It is read where gRPC received it, slice by slice.
@@ -7,6 +6,7 @@
 #include "bench_checksum.h"
 #include "grpc_peer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/support/proto_buffer_reader.h>
@@ -34,13 +34,11 @@ bool checksum_next(CodedInputStream *input, size_t bytes, uint64_t index, uint64
     while (done < bytes) {
         const void *data = nullptr;
         int available = 0;
-        if (!input->GetDirectBufferPointer(&data, &available)) {
+        if (!input->GetDirectBufferPointer(&data, &available))
             return false;
-        }
         size_t piece = std::min(static_cast<size_t>(available), bytes - done);
-        if (done < sizeof stamp) {
+        if (done < sizeof stamp)
             std::memcpy(stamp + done, data, std::min(piece, sizeof stamp - done));
-        }
         XXH3_64bits_update(&state, data, piece);
         input->Skip(static_cast<int>(piece));
         done += piece;

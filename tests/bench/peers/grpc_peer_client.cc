@@ -1,6 +1,4 @@
-/*
- * The client's streams. See grpc_peer.h.
- */
+/* grpc_peer_client.cc - the client's streams. See grpc_peer.h. */
 #include "grpc_peer_stream.h"
 
 #include <condition_variable>
@@ -41,7 +39,7 @@ class Outcome {
 class Transfer {
   public:
     virtual ~Transfer() = default;
-    virtual void start(const bench_budget &budget) = 0;
+    virtual void start(uint64_t bytes) = 0;
     /* Waits for the end and adds what was transferred to the report. */
     virtual bool finish(bench_report *report) = 0;
 
@@ -51,9 +49,8 @@ class Transfer {
 
     bool succeeded() {
         grpc::Status status = outcome_.wait();
-        if (!status.ok()) {
+        if (!status.ok())
             std::fprintf(stderr, "grpc_peer: %d: %s\n", status.error_code(), status.error_message().c_str());
-        }
         return status.ok();
     }
 
@@ -68,10 +65,10 @@ class Upload final : public Transfer, public ChunkSender<ClientReactor> {
         : Transfer(channel), ring_(options.window, options.chunk_bytes) {
     }
 
-    void start(const bench_budget &budget) override {
+    void start(uint64_t bytes) override {
         stub_.PrepareBidiStreamingCall(&context_, "/trove.bench.Peer/Upload", grpc::StubOptions(), this);
         StartRead(&incoming_);
-        send_start(&ring_, budget);
+        send_start(&ring_, bytes);
         StartCall();
     }
 
@@ -88,9 +85,8 @@ class Upload final : public Transfer, public ChunkSender<ClientReactor> {
 
     void OnReadDone(bool ok) override {
         Feedback feedback;
-        if (!ok) {
+        if (!ok)
             return;
-        }
         if (!feedback_decode(&incoming_, &feedback) || !send_feedback(feedback)) {
             context_.TryCancel();
             return;
@@ -118,10 +114,10 @@ class Download final : public Transfer, public ChunkReceiver<ClientReactor> {
         open_.mutable_open()->set_chunk_bytes(options.chunk_bytes);
     }
 
-    void start(const bench_budget &budget) override {
+    void start(uint64_t bytes) override {
         stub_.PrepareBidiStreamingCall(&context_, "/trove.bench.Peer/Download", grpc::StubOptions(), this);
-        open_.mutable_open()->set_bytes(budget.bytes_left);
-        receive_start(&open_, budget.deadline_s);
+        open_.mutable_open()->set_bytes(bytes);
+        receive_start(&open_);
         StartCall();
     }
 
@@ -154,24 +150,20 @@ bool client_stream(const bench_options &options, bench_report *report) {
     std::vector<std::unique_ptr<Transfer>> transfers;
     for (uint32_t index = 0; index < options.connections; index++) {
         auto channel = channel_connect(options.server);
-        if (channel == nullptr) {
+        if (channel == nullptr)
             return false;
-        }
-        if (down) {
+        if (down)
             transfers.push_back(std::make_unique<Download>(channel, options));
-        } else {
+        else
             transfers.push_back(std::make_unique<Upload>(channel, options));
-        }
     }
     double started_s = bench_now_s();
     double started_cpu_s = bench_cpu_s();
-    for (uint32_t index = 0; index < options.connections; index++) {
-        transfers[index]->start(bench_budget_share(&options, index));
-    }
+    for (uint32_t index = 0; index < options.connections; index++)
+        transfers[index]->start(bench_share(&options, index));
     bool ok = true;
-    for (auto &transfer : transfers) {
+    for (auto &transfer : transfers)
         ok = transfer->finish(report) && ok;
-    }
     report->seconds = bench_now_s() - started_s;
     report->cpu_client_s = bench_cpu_s() - started_cpu_s;
     return ok;

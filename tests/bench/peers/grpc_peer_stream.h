@@ -1,6 +1,5 @@
-/*
- * The two sides of a stream of chunks, each a reactor base that serves on the client (ClientBidiReactor) as well as on
- * the server (ServerBidiReactor). See grpc_peer.h.
+/* grpc_peer_stream.h - the two sides of a stream of chunks, each a reactor base that serves on the client (ClientBidiReactor) as
+ * well as on the server (ServerBidiReactor). See grpc_peer.h.
  *
  * gRPC allows one write under way at a time. Whoever finds none under way claims it (writing_) under the lock and fills
  * and starts it outside; so the checksum of a chunk is never taken under the lock.
@@ -22,15 +21,15 @@ template <typename Reactor> class ChunkSender : public Reactor {
         {
             std::lock_guard<std::mutex> guard(lock_);
             writing_ = false;
-            stop_ = stop_ || !ok;
+            broken_ = broken_ || !ok;
         }
         send_next();
     }
 
   protected:
-    void send_start(Ring *ring, const bench_budget &budget) {
+    void send_start(Ring *ring, uint64_t bytes) {
         ring_ = ring;
-        budget_ = budget;
+        bytes_left_ = bytes;
         send_next();
     }
 
@@ -38,11 +37,8 @@ template <typename Reactor> class ChunkSender : public Reactor {
     bool send_feedback(const trove::bench::Feedback &feedback) {
         {
             std::lock_guard<std::mutex> guard(lock_);
-            if (feedback.stop()) {
-                stop_ = true;
-            } else if (feedback.acked_index() != acked_++) {
+            if (feedback.acked_index() != acked_++)
                 return false;
-            }
         }
         send_next();
         return true;
@@ -70,10 +66,9 @@ template <typename Reactor> class ChunkSender : public Reactor {
     /* Claims the right to write chunk *index of *bytes. Sets *ended if the end was reached by this call. */
     bool claim(uint64_t *index, size_t *bytes, bool *ended) {
         std::lock_guard<std::mutex> guard(lock_);
-        if (writing_ || ended_ || sent_ - acked_ >= ring_->count()) {
+        if (writing_ || ended_ || sent_ - acked_ >= ring_->count())
             return false;
-        }
-        *bytes = stop_ ? 0 : bench_budget_take(&budget_, ring_->chunk_bytes());
+        *bytes = broken_ ? 0 : bench_take(&bytes_left_, ring_->chunk_bytes());
         if (*bytes == 0) {
             ended_ = true;
             *ended = true;
@@ -100,12 +95,12 @@ template <typename Reactor> class ChunkSender : public Reactor {
     Ring *ring_ = nullptr;     /* constant after send_start */
     grpc::ByteBuffer message_; /* whoever holds writing_ */
     std::mutex lock_;          /* the rest */
-    bench_budget budget_ = {};
+    uint64_t bytes_left_ = 0;
     uint64_t sent_ = 0;
     uint64_t acked_ = 0;
     uint64_t sent_bytes_ = 0;
     bool writing_ = false;
-    bool stop_ = false;
+    bool broken_ = false;
     bool ended_ = false;
 };
 
@@ -126,7 +121,7 @@ template <typename Reactor> class ChunkReceiver : public Reactor {
         received_++;
         received_bytes_ += bytes;
         incoming_.Clear();
-        ack_queue(deadline_s_ > 0.0 && bench_now_s() >= deadline_s_); /* before the next read can meet the end */
+        ack_queue(); /* before the next read can meet the end */
         this->StartRead(&incoming_);
         ack_next();
     }
@@ -139,17 +134,15 @@ template <typename Reactor> class ChunkReceiver : public Reactor {
             broken_ = broken_ || !ok;
             idle = broken_ || acked_ == queued_;
         }
-        if (!idle) {
+        if (!idle)
             ack_next();
-        } else if (closed_and_idle()) {
+        else if (closed_and_idle())
             receive_finished();
-        }
     }
 
   protected:
-    /* Starts with first (if any) as the first message written; deadline_s 0: never says stop. */
-    void receive_start(const trove::bench::Feedback *first, double deadline_s) {
-        deadline_s_ = deadline_s;
+    /* Starts with first (if any) as the first message written. */
+    void receive_start(const trove::bench::Feedback *first) {
         if (first != nullptr) {
             writing_ = true;
             outgoing_ = feedback_encode(*first);
@@ -171,26 +164,19 @@ template <typename Reactor> class ChunkReceiver : public Reactor {
     }
 
   private:
-    void ack_queue(bool stop) {
+    void ack_queue() {
         std::lock_guard<std::mutex> guard(lock_);
         queued_++;
-        stop_wanted_ = stop_wanted_ || stop;
     }
 
     void ack_next() {
         trove::bench::Feedback feedback;
         {
             std::lock_guard<std::mutex> guard(lock_);
-            if (writing_ || broken_ || acked_ == queued_) {
+            if (writing_ || broken_ || acked_ == queued_)
                 return;
-            }
             writing_ = true;
-            if (stop_wanted_ && !stop_sent_) {
-                stop_sent_ = true;
-                feedback.set_stop(true);
-            } else {
-                feedback.set_acked_index(acked_++);
-            }
+            feedback.set_acked_index(acked_++);
         }
         outgoing_ = feedback_encode(feedback);
         this->StartWrite(&outgoing_);
@@ -203,9 +189,8 @@ template <typename Reactor> class ChunkReceiver : public Reactor {
             closed_ = true;
             finished = claim_finish();
         }
-        if (finished) {
+        if (finished)
             receive_finished();
-        }
     }
 
     bool closed_and_idle() {
@@ -223,13 +208,10 @@ template <typename Reactor> class ChunkReceiver : public Reactor {
     grpc::ByteBuffer incoming_; /* reads come one at a time */
     uint64_t received_ = 0;
     uint64_t received_bytes_ = 0;
-    double deadline_s_ = 0.0;
     grpc::ByteBuffer outgoing_; /* whoever holds writing_ */
     std::mutex lock_;           /* the rest */
     uint64_t queued_ = 0;
     uint64_t acked_ = 0;
-    bool stop_wanted_ = false;
-    bool stop_sent_ = false;
     bool writing_ = false;
     bool broken_ = false;
     bool closed_ = false;

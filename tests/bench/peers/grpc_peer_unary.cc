@@ -1,7 +1,5 @@
-/*
- * Echo calls, a window of them under way: each answer starts the next call from its own callback, so no thread is woken
- * between calls. unary-one is a window of one. See grpc_peer.h.
- */
+/* grpc_peer_unary.cc - echo calls, a window of them under way: each answer starts the next call from its own callback, so no
+ * thread is woken between calls. unary-one is a window of one. See grpc_peer.h. */
 #include "grpc_peer.h"
 
 #include <atomic>
@@ -20,24 +18,19 @@ namespace {
 /* Calls left and slots still at work, shared by all of a run. */
 struct Run {
     std::atomic<int64_t> calls_left{0};
-    double deadline_s = 0.0; /* 0: calls_left rules alone */
     std::atomic<bool> failed{false};
     std::mutex lock;
     std::condition_variable changed;
     size_t active = 0; /* under the lock */
 
     bool claim() {
-        if (failed || (deadline_s > 0.0 && bench_now_s() >= deadline_s)) {
-            return false;
-        }
-        return calls_left.fetch_sub(1) > 0;
+        return !failed && calls_left.fetch_sub(1) > 0;
     }
 
     void leave() {
         std::lock_guard<std::mutex> guard(lock);
-        if (--active == 0) {
+        if (--active == 0)
             changed.notify_one();
-        }
     }
 
     void wait() {
@@ -91,20 +84,14 @@ class Slot {
 };
 
 int64_t calls_wanted(const bench_options &options) {
-    if (options.seconds > 0.0) {
-        return INT64_MAX;
-    }
     uint64_t calls = options.count != 0 ? options.count : (options.bytes + options.chunk_bytes - 1) / options.chunk_bytes;
     return static_cast<int64_t>(calls);
 }
 
 void collect(const std::vector<std::unique_ptr<Slot>> &slots, const bench_options &options, bench_report *report) {
     bench_latency all = {};
-    for (const auto &slot : slots) {
-        for (size_t index = 0; index < slot->latency.count; index++) {
-            bench_latency_add(&all, slot->latency.samples_ns[index] * 1e-9);
-        }
-    }
+    for (const auto &slot : slots)
+        bench_latency_merge(&all, &slot->latency);
     report->ops = all.count;
     report->bytes = all.count * options.chunk_bytes;
     report->p50_us = bench_latency_percentile_us(&all, 0.50);
@@ -121,22 +108,18 @@ bool client_unary(const bench_options &options, bench_report *report) {
     std::vector<std::unique_ptr<Slot>> slots;
     for (uint32_t connection = 0; connection < options.connections; connection++) {
         auto channel = channel_connect(options.server);
-        if (channel == nullptr) {
+        if (channel == nullptr)
             return false;
-        }
         stubs.push_back(Peer::NewStub(channel));
-        for (size_t index = 0; index < window; index++) {
+        for (size_t index = 0; index < window; index++)
             slots.push_back(std::make_unique<Slot>(&run, stubs.back().get(), options.chunk_bytes));
-        }
     }
     run.active = slots.size();
     run.calls_left = calls_wanted(options);
-    run.deadline_s = options.seconds > 0.0 ? bench_now_s() + options.seconds : 0.0;
     double started_s = bench_now_s();
     double started_cpu_s = bench_cpu_s();
-    for (auto &slot : slots) {
+    for (auto &slot : slots)
         slot->next();
-    }
     run.wait();
     report->seconds = bench_now_s() - started_s;
     report->cpu_client_s = bench_cpu_s() - started_cpu_s;

@@ -1,5 +1,4 @@
-/*
- * The raw socket pump's program. See pump.h for what it is and how its files and threads lie.
+/* pump.c - the raw socket pump's program. See pump.h for what it is and how its files and threads lie.
  *
  *   pump server URL [--root FOLDER [--durable]]     prints "msg=ready listen=URL" with the port it got
  *   pump client up|down --server URL [OPTION...]    memory to memory
@@ -41,26 +40,21 @@ static int reply_send(int socket, int error, uint64_t bytes) {
 
 static int serve_stream(int socket, const struct pump_request *request, struct pump_ring *ring) {
     struct pump_totals totals = {0};
-    if (reply_send(socket, 0, 0) != 0) {
+    if (reply_send(socket, 0, 0) != 0)
         return -1;
-    }
-    if (request->mode == PUMP_UP) {
-        return pump_stream_receive(socket, ring, 0.0, &totals);
-    }
-    struct bench_budget budget = {.bytes_left = request->total_bytes};
+    if (request->mode == PUMP_UP)
+        return pump_stream_receive(socket, ring, &totals);
     uint64_t go = 0;
-    return pump_receive(socket, &go, sizeof go) != 0 ? -1 : pump_stream_send(socket, ring, &budget, &totals);
+    return pump_receive(socket, &go, sizeof go) != 0 ? -1 : pump_stream_send(socket, ring, request->total_bytes, &totals);
 }
 
 static int serve_put(const struct session *session, const struct pump_request *request, struct pump_ring *ring) {
     int file = -1;
-    if (pump_file_create(session->server->folder, request->name, &file) != 0) {
+    if (pump_file_create(session->server->folder, request->name, &file) != 0)
         return reply_send(session->socket, EIO, 0);
-    }
     int status = reply_send(session->socket, 0, 0);
-    if (status == 0) {
+    if (status == 0)
         status = pump_file_receive(session->socket, file, ring, request->total_bytes);
-    }
     if (status == 0) {
         int published = pump_file_publish(session->server->folder, request->name, file, session->server->durable);
         status = reply_send(session->socket, published == 0 ? 0 : EIO, request->total_bytes);
@@ -74,15 +68,13 @@ static int serve_get(const struct session *session, const struct pump_request *r
     struct stat info;
     if (file < 0 || fstat(file, &info) != 0) {
         int error = errno;
-        if (file >= 0) {
+        if (file >= 0)
             close(file);
-        }
         return reply_send(session->socket, error, 0);
     }
     int status = reply_send(session->socket, 0, (uint64_t)info.st_size);
-    if (status == 0) {
+    if (status == 0)
         status = pump_file_send(session->socket, file, (uint64_t)info.st_size);
-    }
     close(file);
     return status;
 }
@@ -93,15 +85,12 @@ static int serve_request(const struct session *session, struct pump_request *req
     request->name[PUMP_NAME_BYTES - 1] = '\0';
     if (request->magic != request_magic || request->window == 0 || request->window > PUMP_WINDOW_MAX ||
         request->chunk_bytes == 0 || request->chunk_bytes > 64u << 20 || request->mode < PUMP_UP ||
-        request->mode > PUMP_FILE_GET || (file_mode && (session->server->folder < 0 || !pump_file_name_valid(request->name)))) {
+        request->mode > PUMP_FILE_GET || (file_mode && (session->server->folder < 0 || !pump_file_name_valid(request->name))))
         return reply_send(session->socket, EINVAL, 0);
-    }
-    if (request->mode == PUMP_FILE_GET) {
+    if (request->mode == PUMP_FILE_GET)
         return serve_get(session, request);
-    }
-    if (pump_ring_init(&ring, request->window, request->chunk_bytes) != 0) {
+    if (pump_ring_init(&ring, request->window, request->chunk_bytes) != 0)
         return reply_send(session->socket, ENOMEM, 0);
-    }
     int status = file_mode ? serve_put(session, request, &ring) : serve_stream(session->socket, request, &ring);
     pump_ring_fini(&ring);
     return status;
@@ -110,9 +99,8 @@ static int serve_request(const struct session *session, struct pump_request *req
 static void *session_run(void *argument) {
     struct session *session = argument;
     struct pump_request request;
-    if (pump_receive(session->socket, &request, sizeof request) == 0) {
+    if (pump_receive(session->socket, &request, sizeof request) == 0)
         serve_request(session, &request);
-    }
     close(session->socket);
     free(session);
     return NULL;
@@ -158,9 +146,8 @@ static int server_main(int argc, char **argv) {
     int listener = -1;
     char url[256];
     if (server_options(argc, argv, &server) != 0 || pump_listen(argv[2], &listener) != 0 ||
-        pump_listener_url(listener, url, sizeof url) != 0) {
+        pump_listener_url(listener, url, sizeof url) != 0)
         return 1;
-    }
     printf("msg=ready listen=%s\n", url);
     fflush(stdout);
     int socket = -1;
@@ -172,9 +159,8 @@ static int server_main(int argc, char **argv) {
 /* ---- client ---- */
 
 static int request_send(int socket, const struct pump_request *request, struct pump_reply *reply) {
-    if (pump_send(socket, request, sizeof *request) != 0 || pump_receive(socket, reply, sizeof *reply) != 0) {
+    if (pump_send(socket, request, sizeof *request) != 0 || pump_receive(socket, reply, sizeof *reply) != 0)
         return -1;
-    }
     if (reply->error != 0) {
         fprintf(stderr, "pump: the server refused: %s\n", strerror((int)reply->error));
         return -1;
@@ -189,35 +175,33 @@ struct transfer {
     bool down;
     int status;
     struct pump_ring ring;
-    struct bench_budget budget;
+    uint64_t bytes; /* to transfer */
     struct pump_totals totals;
 };
 
 static int transfer_connect(struct transfer *transfer, const struct bench_options *options, uint32_t index) {
-    struct bench_budget share = bench_budget_share(options, index);
+    transfer->bytes = bench_share(options, index);
     struct pump_request request = {
         .magic = request_magic,
         .mode = transfer->down ? PUMP_DOWN : PUMP_UP,
         .window = options->window,
         .chunk_bytes = options->chunk_bytes,
-        .total_bytes = share.bytes_left,
+        .total_bytes = transfer->bytes,
     };
     struct pump_reply reply;
     if (pump_ring_init(&transfer->ring, options->window, options->chunk_bytes) != 0 ||
-        pump_connect(options->server, &transfer->socket) != 0) {
+        pump_connect(options->server, &transfer->socket) != 0)
         return -1;
-    }
     return request_send(transfer->socket, &request, &reply);
 }
 
 static void *transfer_run(void *argument) {
     struct transfer *transfer = argument;
     uint64_t go = 1;
-    if (!transfer->down) {
-        transfer->status = pump_stream_send(transfer->socket, &transfer->ring, &transfer->budget, &transfer->totals);
-    } else if (pump_send(transfer->socket, &go, sizeof go) == 0) {
-        transfer->status = pump_stream_receive(transfer->socket, &transfer->ring, transfer->budget.deadline_s, &transfer->totals);
-    }
+    if (!transfer->down)
+        transfer->status = pump_stream_send(transfer->socket, &transfer->ring, transfer->bytes, &transfer->totals);
+    else if (pump_send(transfer->socket, &go, sizeof go) == 0)
+        transfer->status = pump_stream_receive(transfer->socket, &transfer->ring, &transfer->totals);
     return NULL;
 }
 
@@ -226,7 +210,6 @@ static int transfers_run(struct transfer *transfers, const struct bench_options 
     uint32_t started = 0;
     for (; started < options->connections; started++) {
         struct transfer *transfer = &transfers[started];
-        transfer->budget = bench_budget_share(options, started);
         if (pthread_create(&transfer->thread, NULL, transfer_run, transfer) != 0) {
             status = -1;
             break;
@@ -241,14 +224,12 @@ static int transfers_run(struct transfer *transfers, const struct bench_options 
 
 static int stream_main(const struct bench_options *options) {
     struct transfer *transfers = calloc(options->connections, sizeof *transfers);
-    if (transfers == NULL) {
+    if (transfers == NULL)
         return 1;
-    }
     for (uint32_t index = 0; index < options->connections; index++) {
         transfers[index] = (struct transfer){.down = strcmp(options->mode, "down") == 0, .status = -1};
-        if (transfer_connect(&transfers[index], options, index) != 0) {
+        if (transfer_connect(&transfers[index], options, index) != 0)
             return 1;
-        }
     }
     struct bench_report report = {.p50_us = -1.0, .p99_us = -1.0};
     double started_s = bench_now_s();
@@ -263,9 +244,8 @@ static int stream_main(const struct bench_options *options) {
         close(transfers[index].socket);
     }
     free(transfers);
-    if (status == 0) {
+    if (status == 0)
         bench_report_print(&report);
-    }
     return status == 0 ? 0 : 1;
 }
 
@@ -284,9 +264,8 @@ static int file_put(int socket, const struct bench_options *options, uint64_t *b
     snprintf(request.name, sizeof request.name, "%s", options->arguments[1]);
     struct pump_reply reply = {0};
     if (request_send(socket, &request, &reply) != 0 || pump_file_send(socket, file, request.total_bytes) != 0 ||
-        pump_receive(socket, &reply, sizeof reply) != 0) {
+        pump_receive(socket, &reply, sizeof reply) != 0)
         return -1;
-    }
     close(file);
     *bytes_out = request.total_bytes;
     return reply.error == 0 ? 0 : -1;
@@ -306,13 +285,11 @@ static int file_get(int socket, const struct bench_options *options, uint64_t *b
     struct pump_reply reply = {0};
     struct pump_ring ring = {0};
     if (folder < 0 || request_send(socket, &request, &reply) != 0 || pump_file_create(folder, name, &file) != 0 ||
-        pump_ring_init(&ring, request.window, request.chunk_bytes) != 0) {
+        pump_ring_init(&ring, request.window, request.chunk_bytes) != 0)
         return -1;
-    }
     int status = pump_file_receive(socket, file, &ring, reply.bytes);
-    if (status == 0) {
+    if (status == 0)
         status = pump_file_publish(folder, name, file, false);
-    }
     pump_ring_fini(&ring);
     close(file);
     close(folder);
@@ -327,9 +304,8 @@ static int file_main(const struct bench_options *options) {
         fprintf(stderr, "pump: %s needs two arguments\n", options->mode);
         return 1;
     }
-    if (pump_connect(options->server, &socket) != 0) {
+    if (pump_connect(options->server, &socket) != 0)
         return 1;
-    }
     double started_s = bench_now_s();
     double started_cpu_s = bench_cpu_s();
     bool put = strcmp(options->mode, "file-put") == 0;
@@ -337,34 +313,28 @@ static int file_main(const struct bench_options *options) {
     report.seconds = bench_now_s() - started_s;
     report.cpu_client_s = bench_cpu_s() - started_cpu_s;
     close(socket);
-    if (status == 0) {
+    if (status == 0)
         bench_report_print(&report);
-    }
     return status == 0 ? 0 : 1;
 }
 
 static int client_main(int argc, char **argv) {
     struct bench_options options;
-    if (bench_options_parse(argc, argv, &options) != 0) {
+    if (bench_options_parse(argc, argv, &options) != 0)
         return 2;
-    }
-    if (strcmp(options.mode, "up") == 0 || strcmp(options.mode, "down") == 0) {
+    if (strcmp(options.mode, "up") == 0 || strcmp(options.mode, "down") == 0)
         return stream_main(&options);
-    }
-    if (strcmp(options.mode, "file-put") == 0 || strcmp(options.mode, "file-get") == 0) {
+    if (strcmp(options.mode, "file-put") == 0 || strcmp(options.mode, "file-get") == 0)
         return file_main(&options);
-    }
     fprintf(stderr, "pump: unknown mode %s\n", options.mode);
     return 2;
 }
 
 int main(int argc, char **argv) {
-    if (argc >= 3 && strcmp(argv[1], "server") == 0) {
+    if (argc >= 3 && strcmp(argv[1], "server") == 0)
         return server_main(argc, argv);
-    }
-    if (argc >= 3 && strcmp(argv[1], "client") == 0) {
+    if (argc >= 3 && strcmp(argv[1], "client") == 0)
         return client_main(argc - 1, argv + 1);
-    }
     fprintf(stderr, "usage: pump server URL [--root FOLDER [--durable]] | pump client MODE --server URL [OPTION...]\n");
     return 2;
 }

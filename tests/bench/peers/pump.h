@@ -1,6 +1,5 @@
-/*
- * The raw socket pump: the ceiling that Trove is compared with. What two programs reach with blocking sockets and nothing
- * in between, under the same rules as Trove: a window of chunks, an ack for each, XXH3-64 taken by the sender and checked
+/* pump.h - the raw socket pump: the ceiling that Trove is compared with. What two programs reach with blocking sockets and
+ * nothing in between, under the same rules as Trove: a window of chunks, an ack for each, XXH3-64 taken by the sender and checked
  * by the receiver, the same number of buffers on both sides, used in turn.
  *
  * pump.c         main, accepting, the client's connections
@@ -43,7 +42,7 @@ struct pump_request {
     uint32_t mode;
     uint32_t window;
     uint64_t chunk_bytes;
-    uint64_t total_bytes; /* down: to send, UINT64_MAX until told to stop; file-put: the file's size */
+    uint64_t total_bytes; /* down: to send; file-put: the file's size */
     char name[PUMP_NAME_BYTES];
 };
 
@@ -80,10 +79,10 @@ int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes);
 unsigned char *pump_ring_slot(const struct pump_ring *ring, uint64_t index);
 void pump_ring_fini(struct pump_ring *ring);
 
-/* Sends chunks until the budget is used up or the receiver says stop, then waits for the last ack. */
-int pump_stream_send(int socket, struct pump_ring *ring, struct bench_budget *budget, struct pump_totals *totals);
-/* Receives, verifies and acks chunks until the sender ends; says stop once deadline_s (0: never) has passed. */
-int pump_stream_receive(int socket, struct pump_ring *ring, double deadline_s, struct pump_totals *totals);
+/* Sends so many bytes in chunks, then waits for the last ack. */
+int pump_stream_send(int socket, struct pump_ring *ring, uint64_t bytes_left, struct pump_totals *totals);
+/* Receives, verifies and acks chunks until the sender ends. */
+int pump_stream_receive(int socket, struct pump_ring *ring, struct pump_totals *totals);
 
 int pump_file_send(int socket, int file, uint64_t bytes);
 /* Reading the socket and writing the file overlap: the ring lies between them. */

@@ -1,5 +1,4 @@
-/*
- * File to file: a plain socket copy without checksums. See pump.h.
+/* pump_file.c - file to file: a plain socket copy without checksums. See pump.h.
  *
  * Sending is sendfile. Receiving reads the socket on the connection's thread and writes the file on a second one, with
  * the ring between them, so that both copies run at the same time.
@@ -26,12 +25,10 @@ static int failed(const char *what) {
 int pump_file_send(int socket, int file, uint64_t bytes) {
     while (bytes > 0) {
         ssize_t sent = sendfile(socket, file, NULL, bytes < (1u << 30) ? bytes : (1u << 30));
-        if (sent < 0 && errno == EINTR) {
+        if (sent < 0 && errno == EINTR)
             continue;
-        }
-        if (sent <= 0) {
+        if (sent <= 0)
             return failed("sendfile");
-        }
         bytes -= (uint64_t)sent;
     }
     return 0;
@@ -52,12 +49,10 @@ struct file_writer {
 static int write_all(int file, const unsigned char *data, size_t bytes) {
     while (bytes > 0) {
         ssize_t written = write(file, data, bytes < write_bytes_max ? bytes : write_bytes_max);
-        if (written < 0 && errno == EINTR) {
+        if (written < 0 && errno == EINTR)
             continue;
-        }
-        if (written < 0) {
+        if (written < 0)
             return failed("write");
-        }
         data += written;
         bytes -= (size_t)written;
     }
@@ -84,9 +79,8 @@ static void writer_note(struct file_writer *writer, uint64_t *counter, bool has_
 /* Waits until the chunk may be written (or filled, for the reading side). Returns false once either side has failed. */
 static bool writer_wait(struct file_writer *writer, uint64_t index, bool for_writing) {
     pthread_mutex_lock(&writer->lock);
-    while (!writer->failed && (for_writing ? writer->filled <= index : index - writer->written >= writer->ring->count)) {
+    while (!writer->failed && (for_writing ? writer->filled <= index : index - writer->written >= writer->ring->count))
         pthread_cond_wait(&writer->moved, &writer->lock);
-    }
     bool go_on = !writer->failed;
     pthread_mutex_unlock(&writer->lock);
     return go_on;
@@ -141,9 +135,8 @@ int pump_file_create(int folder, const char *name, int *file_out) {
     char partial[PUMP_NAME_BYTES + 8];
     partial_name(name, partial, sizeof partial);
     int file = openat(folder, partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0) {
+    if (file < 0)
         return failed(partial);
-    }
     *file_out = file;
     return 0;
 }
@@ -151,14 +144,11 @@ int pump_file_create(int folder, const char *name, int *file_out) {
 int pump_file_publish(int folder, const char *name, int file, bool durable) {
     char partial[PUMP_NAME_BYTES + 8];
     partial_name(name, partial, sizeof partial);
-    if (durable && fdatasync(file) != 0) {
+    if (durable && fdatasync(file) != 0)
         return failed("fdatasync");
-    }
-    if (renameat(folder, partial, folder, name) != 0) {
+    if (renameat(folder, partial, folder, name) != 0)
         return failed(name);
-    }
-    if (durable && fsync(folder) != 0) {
+    if (durable && fsync(folder) != 0)
         return failed("fsync of the folder");
-    }
     return 0;
 }

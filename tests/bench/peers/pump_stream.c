@@ -1,5 +1,4 @@
-/*
- * Memory to memory: chunks with a header in front, acks by index back. See pump.h.
+/* pump_stream.c - memory to memory: chunks with a header in front, acks by index back. See pump.h.
  *
  * A header goes out in one call with its chunk. The receiver asks for the rest of a chunk and the next header in one
  * call, so a chunk that has already come costs one system call; it never waits for that header before the ack.
@@ -18,30 +17,24 @@ struct chunk_header {
     uint64_t checksum;
 };
 
-static const uint64_t ack_stop = UINT64_MAX;
-
 struct ack_reader {
     unsigned char bytes[64 * sizeof(uint64_t)];
     size_t filled;
     uint64_t acked; /* chunks; they are acked in order */
-    bool stop;
 };
 
 /* Blocks for at least some bytes of an ack. */
 static int acks_receive(int socket, struct ack_reader *reader) {
     struct iovec vector = {.iov_base = reader->bytes + reader->filled, .iov_len = sizeof reader->bytes - reader->filled};
     size_t received = 0;
-    if (pump_receive_some(socket, &vector, 1, &received) != 0) {
+    if (pump_receive_some(socket, &vector, 1, &received) != 0)
         return -1;
-    }
     reader->filled += received;
     size_t used = 0;
     for (; reader->filled - used >= sizeof(uint64_t); used += sizeof(uint64_t)) {
         uint64_t index = 0;
         memcpy(&index, reader->bytes + used, sizeof index);
-        if (index == ack_stop) {
-            reader->stop = true;
-        } else if (index != reader->acked++) {
+        if (index != reader->acked++) {
             fprintf(stderr, "pump: ack %" PRIu64 " out of order\n", index);
             return -1;
         }
@@ -58,32 +51,26 @@ static int chunk_send(int socket, unsigned char *chunk, uint64_t index, size_t b
     return pump_send_vector(socket, vector, 2);
 }
 
-int pump_stream_send(int socket, struct pump_ring *ring, struct bench_budget *budget, struct pump_totals *totals) {
+int pump_stream_send(int socket, struct pump_ring *ring, uint64_t bytes_left, struct pump_totals *totals) {
     struct ack_reader reader = {0};
     uint64_t index = 0;
     size_t bytes = 0;
-    while (!reader.stop && (bytes = bench_budget_take(budget, ring->chunk_bytes)) != 0) {
-        if (chunk_send(socket, pump_ring_slot(ring, index), index, bytes) != 0) {
+    while ((bytes = bench_take(&bytes_left, ring->chunk_bytes)) != 0) {
+        if (chunk_send(socket, pump_ring_slot(ring, index), index, bytes) != 0)
             return -1;
-        }
         index++;
         totals->bytes += bytes;
-        while (index - reader.acked >= ring->count) {
-            if (acks_receive(socket, &reader) != 0) {
+        while (index - reader.acked >= ring->count)
+            if (acks_receive(socket, &reader) != 0)
                 return -1;
-            }
-        }
     }
     totals->chunks += index;
     struct chunk_header end = {.index = index};
-    if (pump_send(socket, &end, sizeof end) != 0) {
+    if (pump_send(socket, &end, sizeof end) != 0)
         return -1;
-    }
-    while (reader.acked < index) {
-        if (acks_receive(socket, &reader) != 0) {
+    while (reader.acked < index)
+        if (acks_receive(socket, &reader) != 0)
             return -1;
-        }
-    }
     return 0;
 }
 
@@ -94,9 +81,8 @@ static int chunk_receive(int socket, unsigned char *chunk, size_t bytes, struct 
         struct iovec vector[] = {{.iov_base = chunk + done, .iov_len = bytes - done},
                                  {.iov_base = next, .iov_len = sizeof *next}};
         size_t received = 0;
-        if (pump_receive_some(socket, vector, 2, &received) != 0) {
+        if (pump_receive_some(socket, vector, 2, &received) != 0)
             return -1;
-        }
         done += received;
     }
     *next_filled = done - bytes;
@@ -114,14 +100,12 @@ static int chunk_check(const struct chunk_header *header, const unsigned char *c
     return 0;
 }
 
-int pump_stream_receive(int socket, struct pump_ring *ring, double deadline_s, struct pump_totals *totals) {
+int pump_stream_receive(int socket, struct pump_ring *ring, struct pump_totals *totals) {
     struct chunk_header next = {0};
     size_t next_filled = 0;
-    bool stop_sent = false;
     for (uint64_t index = 0;; index++) {
-        if (pump_receive(socket, (unsigned char *)&next + next_filled, sizeof next - next_filled) != 0) {
+        if (pump_receive(socket, (unsigned char *)&next + next_filled, sizeof next - next_filled) != 0)
             return -1;
-        }
         struct chunk_header header = next;
         if (header.bytes == 0) {
             totals->chunks += index;
@@ -133,15 +117,8 @@ int pump_stream_receive(int socket, struct pump_ring *ring, double deadline_s, s
         }
         unsigned char *chunk = pump_ring_slot(ring, index);
         if (chunk_receive(socket, chunk, header.bytes, &next, &next_filled) != 0 || chunk_check(&header, chunk, index) != 0 ||
-            pump_send(socket, &index, sizeof index) != 0) {
+            pump_send(socket, &index, sizeof index) != 0)
             return -1;
-        }
         totals->bytes += header.bytes;
-        if (deadline_s > 0.0 && !stop_sent && bench_now_s() >= deadline_s) {
-            stop_sent = true;
-            if (pump_send(socket, &ack_stop, sizeof ack_stop) != 0) {
-                return -1;
-            }
-        }
     }
 }
