@@ -60,7 +60,7 @@ static const char doc[] =
     "Without --store it keeps objects in ~/.local/share/trove (root: /var/lib/trove).\n"
     "\n"
     "SIGTERM and SIGINT end it when what is under way is done, or after `drain_timeout`; a second one ends it at once. "
-    "SIGHUP has the config read again: pools take its values over.\n"
+    "SIGHUP has the config read again: pools and `drain_timeout` take its values over.\n"
     "\n"
     "Exit codes: 0 ended as it should, 1 couldn't start or go on, 64 wrong usage.\n";
 
@@ -354,11 +354,12 @@ static bool same_text(const char *left, const char *right) {
     return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
 }
 
-/* Whether a key differs that is read at the start alone. What the file leaves to its default place stays where it is. */
+/* Whether a key differs that takes effect at the start alone. What the file leaves to its default place stays where it is. */
 static bool needs_restart(const struct tvs_config *running, const struct tvs_config *read) {
     const struct tvs_server_options *was = &running->server;
     const struct tvs_server_options *is = &read->server;
     bool moved = read->log_level != running->log_level || read->log_format != running->log_format;
+    moved |= read->insecure != running->insecure;
     moved |= read->store != NULL && !same_text(running->store, read->store);
     moved |= read->listen_count > 0 && read->listen_count != running->listen_count;
     for (unsigned i = 0; i < read->listen_count && !moved; i++)
@@ -376,13 +377,14 @@ static void log_reloaded(const struct tvs_config *running, const struct tvs_conf
     tvs_log_end(&line);
     if (!needs_restart(running, read))
         return;
-    tvs_log_begin(&line, TVS_LOG_WARN,
-                  "of what has changed in the config, `pool` and `pools` are in effect; the rest needs a new start");
+    tvs_log_begin(
+        &line, TVS_LOG_WARN,
+        "of what has changed in the config, `pool`, `pools` and `drain_timeout` are in effect; the rest needs a new start");
     tvs_log_end(&line);
 }
 
 /* Reads the config again. A mistake in it changes nothing. */
-static void reload(const struct command_line *line, const struct tvs_config *running, struct tvs_server *server) {
+static void reload(const struct command_line *line, struct tvs_config *running, struct tvs_server *server) {
     struct tvs_config read;
     trove_error error;
     if (line->config == NULL) {
@@ -398,6 +400,7 @@ static void reload(const struct command_line *line, const struct tvs_config *run
     if (status == TROVE_OK)
         status = tvs_server_reload(server, &read.server.pools, read.drain_timeout_ms, &error);
     if (status == TROVE_OK) {
+        running->drain_timeout_ms = read.drain_timeout_ms;
         log_reloaded(running, &read);
     } else {
         log_failure("can't reload, nothing has changed", &error);
@@ -406,7 +409,7 @@ static void reload(const struct command_line *line, const struct tvs_config *run
 }
 
 /* Returns the signal that asks for the end. */
-static int wait_for_end(const struct command_line *line, const struct tvs_config *config, struct tvs_server *server) {
+static int wait_for_end(const struct command_line *line, struct tvs_config *config, struct tvs_server *server) {
     sigset_t set;
     awaited_signals(&set);
     for (;;) {
@@ -418,7 +421,7 @@ static int wait_for_end(const struct command_line *line, const struct tvs_config
     }
 }
 
-static int serve(const struct command_line *command_line, const struct tvs_config *config, bool store_is_default) {
+static int serve(const struct command_line *command_line, struct tvs_config *config, bool store_is_default) {
     trove_error error;
     struct tvs_server *server = NULL;
     warn_if_insecure(config);

@@ -241,8 +241,16 @@ class ReloadTest(PoolTest):
         self.server.stop()
 
     def test_what_needs_a_new_start_is_said(self) -> None:
-        self.reload(self.config + "workers: 2\n")
+        self.reload(self.config + "insecure: true\n")
         self.server.log.wait_for("the rest needs a new start")
+        self.reload(self.config + "workers: 2\n")
+        wait_for(lambda: self.server.log.text().count("the rest needs a new start") == 2, "said for workers as well")
+
+    def test_drain_timeout_is_the_last_one_read(self) -> None:
+        self.reload(self.config.replace("drain_timeout: 1s", "drain_timeout: 3s"))
+        self.server.stop()
+        self.assertIn("timeout_ms=3000", self.server.log.text())
+        self.assertNotIn("needs a new start", self.server.log.text())
 
     def test_draining_refuses_who_waits(self) -> None:
         first = self.start_put("first", "one")
