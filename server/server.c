@@ -197,9 +197,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->reap.fire = on_reap;
     server->relieve.fire = on_relieve;
     server->flush.run = tvs_session_flush_all;
-    trove_status status = tvs_stream_list_init(&server->streams, error);
-    if (status == TROVE_OK)
-        status = open_store(server, error);
+    tvs_stream_list_init(&server->streams);
+    trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
     if (status == TROVE_OK)

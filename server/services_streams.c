@@ -15,14 +15,23 @@
 
 /* ---- pools ---- */
 
-/* What the open streams of a pool have on hand. */
-static void ask_streams(struct tvs_server *server, const struct tvs_pool *pool, struct tvs_open_streams *open) {
+/* What the open streams have on hand, added up by pool in one walk. Those of a pool that has come meanwhile aren't in the answer. */
+static void ask_streams(struct tvs_server *server, struct tvs_pool *const *pools, size_t pool_count,
+                        struct tvs_open_streams *open) {
     struct tvs_stream *list[AT_ONCE];
     uint64_t after_id = 0;
-    for (size_t count; (count = tvs_stream_list_page(&server->streams, pool, after_id, list, AT_ONCE)) > 0;) {
+    size_t pool = 0;
+    for (size_t count; (count = tvs_stream_list_page(&server->streams, NULL, after_id, list, AT_ONCE)) > 0;) {
         after_id = list[count - 1]->id;
         for (size_t i = 0; i < count; i++) {
-            tvs_open_streams_add(open, list[i]);
+            /* Neighbours are mostly of one pool: it is looked for from the last one on. */
+            size_t tried = 0;
+            while (tried < pool_count && pools[pool] != list[i]->pool) {
+                pool = pool + 1 < pool_count ? pool + 1 : 0;
+                tried++;
+            }
+            if (tried < pool_count)
+                tvs_open_streams_add(&open[pool], list[i]);
             tvs_stream_release(list[i]);
         }
     }
@@ -50,14 +59,11 @@ static void counters_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
     info->spills = atomic_load_explicit(&pool->spills, memory_order_relaxed);
 }
 
-static void pool_to_wire(struct tvs_server *server, struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
+static void pool_to_wire(struct tvs_pool *pool, struct tvs_open_streams *open, Trove__V1__PoolInfo *info) {
     struct tv_block_stats stats;
-    struct tvs_open_streams open = {0};
     trove__v1__pool_info__init(info);
     info->name = pool->name;
-    tv_histogram_init(&open.latencies);
-    ask_streams(server, pool, &open);
-    info->waiting_bytes = open.waiting_bytes;
+    info->waiting_bytes = open->waiting_bytes;
     counters_to_wire(pool, info);
     uint64_t now_ns = tv_now_ns();
     pthread_mutex_lock(&pool->lock);
@@ -69,34 +75,47 @@ static void pool_to_wire(struct tvs_server *server, struct tvs_pool *pool, Trove
     tv_block_pool_stats(tvs_budget_pool(pool->budget), &stats);
     tv_rate_add(&pool->rate, now_ns, info->total_bytes);
     info->bytes_per_second = (uint64_t)pool->rate.bytes_per_second;
-    tv_histogram_merge(&open.latencies, &pool->latencies);
+    tv_histogram_merge(&open->latencies, &pool->latencies);
     pthread_mutex_unlock(&pool->lock);
-    info->latency_p50_ns = tv_histogram_quantile(&open.latencies, 0.5);
-    info->latency_p90_ns = tv_histogram_quantile(&open.latencies, 0.9);
-    info->latency_p99_ns = tv_histogram_quantile(&open.latencies, 0.99);
+    info->latency_p50_ns = tv_histogram_quantile(&open->latencies, 0.5);
+    info->latency_p90_ns = tv_histogram_quantile(&open->latencies, 0.9);
+    info->latency_p99_ns = tv_histogram_quantile(&open->latencies, 0.99);
     info->memory_in_use_bytes = stats.in_use * stats.block_bytes;
     info->memory_high_water_bytes = stats.high_water * stats.block_bytes;
     info->buffers_allocated = stats.allocated;
     info->buffers_released = stats.released;
 }
 
-static void pools_list(Trove__V1__Pools_Service *service, const Trove__V1__PoolListRequest *request,
-                       Trove__V1__PoolListResponse_Closure respond, void *closure_data) {
-    struct tvs_server *server = ((struct tvs_rpc *)closure_data)->server;
-    (void)service;
-    (void)request;
-    struct tvs_pool *pools[TVS_POOLS_HELD_MAX];
+static void respond_pools(struct tvs_pool *const *pools, size_t count, struct tvs_open_streams *open,
+                          Trove__V1__PoolListResponse_Closure respond, struct tvs_rpc *rpc) {
     Trove__V1__PoolInfo infos[TVS_POOLS_HELD_MAX];
     Trove__V1__PoolInfo *list[TVS_POOLS_HELD_MAX];
-    size_t count = tvs_pools_list(server->pools, pools, TVS_POOLS_HELD_MAX);
+    for (size_t i = 0; i < count; i++)
+        tv_histogram_init(&open[i].latencies);
+    ask_streams(rpc->server, pools, count, open);
     for (size_t i = 0; i < count; i++) {
-        pool_to_wire(server, pools[i], &infos[i]);
+        pool_to_wire(pools[i], &open[i], &infos[i]);
         list[i] = &infos[i];
     }
     Trove__V1__PoolListResponse response = TROVE__V1__POOL_LIST_RESPONSE__INIT;
     response.n_pools = count;
     response.pools = list;
-    respond(&response, closure_data);
+    respond(&response, rpc);
+}
+
+static void pools_list(Trove__V1__Pools_Service *service, const Trove__V1__PoolListRequest *request,
+                       Trove__V1__PoolListResponse_Closure respond, void *closure_data) {
+    struct tvs_rpc *rpc = closure_data;
+    (void)service;
+    (void)request;
+    struct tvs_pool *pools[TVS_POOLS_HELD_MAX];
+    size_t count = tvs_pools_list(rpc->server->pools, pools, TVS_POOLS_HELD_MAX);
+    struct tvs_open_streams *open = calloc(count, sizeof *open);
+    if (open == NULL)
+        TV_FAIL(&rpc->error, RESOURCE_EXHAUSTED, "no memory to list %zu pools", count);
+    else
+        respond_pools(pools, count, open, respond, rpc);
+    free(open);
     for (size_t i = 0; i < count; i++)
         tvs_pool_release_reference(pools[i]);
 }

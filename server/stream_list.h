@@ -2,35 +2,41 @@
  *
  * Ids count up and are given out here, so that the list is in their order. A stream is listed from its opening until the peer has been
  * told its end; whoever lists it holds a reference meanwhile, so what is found here can be held in its turn.
- * Threads: any; one lock, which nests inside a session's.
+ * Whoever goes through all of them does so in pages, and a page begins behind an id whether its stream is still there or not: that
+ * is found by a treap over the ids, in logarithmic time. (Rejected: a hash table alone. The successor of an id that is gone must be
+ * looked for from the beginning, and that under the lock.)
+ * Threads: any; one lock, which nests inside a session's, and is never held for longer than some hundred streams take.
  */
 #ifndef TVS_STREAM_LIST_H
 #define TVS_STREAM_LIST_H
 
-#include "id_table.h"
-
 #include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct tvs_pool;
 struct tvs_stream;
 
-/* Embedded in a stream. */
+/* Embedded in a stream; under the list's lock. */
 struct tvs_listing {
-    struct tv_id_node node; /* the stream's id */
+    uint64_t id; /* the stream's */
     struct tvs_listing *next;
     struct tvs_listing *previous;
+    struct tvs_listing *less; /* the treap's branches */
+    struct tvs_listing *greater;
 };
 
 struct tvs_stream_list {
+    uint64_t seed; /* constant */
+
     pthread_mutex_t lock;
     /* under the lock */
-    struct tv_id_table by_id;
-    struct tvs_listing *first;
+    struct tvs_listing *root;
     struct tvs_listing *last;
     uint64_t last_id;
 };
 
-trove_status tvs_stream_list_init(struct tvs_stream_list *list, trove_error *error);
+void tvs_stream_list_init(struct tvs_stream_list *list);
 void tvs_stream_list_fini(struct tvs_stream_list *list);
 
 /* Gives the stream its id. */
