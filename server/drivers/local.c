@@ -38,7 +38,7 @@ static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_
     status = tvs_file_store_init(&local->files, objects, config->relaxed, error);
     if (status != TROVE_OK)
         goto fail_files;
-    char path[4096];
+    char path[TVS_LOCAL_PATH_BYTES_MAX + sizeof "/index"];
     snprintf(path, sizeof path, "%s/index", config->path);
     status = tvs_index_open(&local->index, path, config->memory_bytes, config->relaxed, error);
     if (status != TROVE_OK)

@@ -19,6 +19,9 @@
 
 #include "local_committer.h"
 
+/* Of the store's directory: what RocksDB puts behind it must stay a path that the system takes (4,096 with its NUL). */
+#define TVS_LOCAL_PATH_BYTES_MAX 4000
+
 struct tvs_local {
     struct tvs_driver base;
     /* constant after open; the parts lock for themselves */

@@ -145,6 +145,9 @@ static trove_status check_path(const char *path, trove_error *error) {
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "a local store needs an absolute path, such as local:///var/lib/trove; got \"%s\"",
                        path == NULL ? "" : path);
+    if (strlen(path) > TVS_LOCAL_PATH_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the store's path %.100s... has %zu bytes; at most %d are allowed", path,
+                       strlen(path), TVS_LOCAL_PATH_BYTES_MAX);
     return TROVE_OK;
 }
 

@@ -1,6 +1,7 @@
 /* test_local_start.c - how a local store begins: in which directory, and what of it is durable before the first object is. */
 #include "fault_io.h"
 #include "fixture.h"
+#include "local.h"
 #include "local_disk.h"
 
 #include <errno.h>
@@ -65,6 +66,46 @@ static void test_a_foreign_directory_is_left_alone(void **state) {
     must_have_text(file, "somebody's");
 }
 
+/* ---- long paths ---- */
+
+/* Fills `path` up to `bytes`, with directories that are made but for the last one. */
+static void make_path(const struct store *store, char *path, size_t bytes) {
+    size_t used = (size_t)snprintf(path, bytes + 1, "%s", store->path);
+    while (used < bytes) {
+        assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+        size_t name = bytes - used - 1 < 200 ? bytes - used - 1 : 200;
+        if (bytes - used - 1 - name == 1) /* not a slash alone at the end */
+            name--;
+        path[used++] = '/';
+        memset(path + used, 'd', name);
+        used += name;
+        path[used] = '\0';
+    }
+}
+
+/* A path is never cut: the longest works, with its index inside of it, and one more byte is too many. */
+static void test_the_longest_path(void **state) {
+    struct store *store = *state;
+    char path[TVS_LOCAL_PATH_BYTES_MAX + 100], index[sizeof path + 10];
+    struct tvs_driver *driver;
+    trove_error error = {0};
+    struct tvs_driver_config config = {.path = path};
+    for (size_t bytes = TVS_LOCAL_PATH_BYTES_MAX; bytes < sizeof path - 1; bytes += bytes % 7 + 1) {
+        make_path(store, path, bytes);
+        assert_int_equal(strlen(path), bytes);
+        trove_status status = store->ops->open(&config, &driver, &error);
+        if (bytes > TVS_LOCAL_PATH_BYTES_MAX) {
+            must_fail(status, TROVE_INVALID_ARGUMENT, &error, "4000");
+            assert_int_equal(access(path, F_OK), -1);
+            continue;
+        }
+        must(status, &error);
+        store->ops->close(driver);
+        snprintf(index, sizeof index, "%s/index/CURRENT", path);
+        assert_int_equal(access(index, F_OK), 0);
+    }
+}
+
 /* ---- syncs ---- */
 
 /* Whoever made the directories, and however that ended: each start makes their entries durable, those of the store's parent, of the
@@ -114,6 +155,7 @@ int main(void) {
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
         TEST(test_a_foreign_directory_is_left_alone),
+        TEST(test_the_longest_path),
         TEST(test_each_start_syncs_the_directories),
         TEST(test_a_failing_sync_is_an_error),
     };
