@@ -48,13 +48,14 @@ static void seek_start(struct walk *walk) {
     walk->cursor->seek(walk->cursor->context, walk->name, walk->after_bytes + 1);
 }
 
-/* The present key, if the query covers it. */
-static const char *present(const struct walk *walk, size_t *key_bytes) {
+/* The present key, if the query covers it; NULL: none does any more. One that can't be a key isn't the end but damage. */
+static trove_status present(const struct walk *walk, const char **key_out, size_t *key_bytes, trove_error *error) {
     const char *key = walk->cursor->key(walk->cursor->context, key_bytes);
-    if (key == NULL || *key_bytes > TV_KEY_BYTES_MAX || *key_bytes < walk->prefix_bytes ||
-        memcmp(key, walk->query->prefix, walk->prefix_bytes) != 0)
-        return NULL;
-    return key;
+    if (key != NULL && (*key_bytes == 0 || *key_bytes > TV_KEY_BYTES_MAX))
+        return TV_FAIL(error, DATA_LOSS, "the store's list of keys is damaged: one has %zu bytes", *key_bytes);
+    bool covered = key != NULL && *key_bytes >= walk->prefix_bytes && memcmp(key, walk->query->prefix, walk->prefix_bytes) == 0;
+    *key_out = covered ? key : NULL;
+    return TROVE_OK;
 }
 
 trove_status tvs_list_walk(const struct tvs_list_cursor *cursor, const struct tvs_list_query *query, tvs_list_visit visit,
@@ -72,15 +73,20 @@ trove_status tvs_list_walk(const struct tvs_list_cursor *cursor, const struct tv
     seek_start(&walk);
     uint32_t taken = 0;
     size_t key_bytes;
-    const char *key;
-    while ((key = present(&walk, &key_bytes)) != NULL && taken < query->limit) {
+    const char *key = NULL;
+    for (;;) {
+        trove_status status = present(&walk, &key, &key_bytes, error);
+        if (status != TROVE_OK)
+            return status;
+        if (key == NULL || taken == query->limit)
+            break;
         size_t common = common_prefix_bytes(&walk, key, key_bytes);
         size_t name_bytes = common > 0 ? common : key_bytes;
         memcpy(walk.name, key, name_bytes);
         walk.name[name_bytes] = '\0';
         struct tvs_object object = {0};
         if (common == 0) {
-            trove_status status = cursor->object(cursor->context, &object, error);
+            status = cursor->object(cursor->context, &object, error);
             if (status != TROVE_OK)
                 return status;
             object.key = walk.name;

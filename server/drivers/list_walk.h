@@ -20,6 +20,7 @@ struct tvs_list_cursor {
     trove_status (*object)(void *context, struct tvs_object *object, trove_error *error);
 };
 
+/* Errors: INVALID_ARGUMENT (prefix, cursor), DATA_LOSS (a key that can't be one), and those of the cursor. */
 trove_status tvs_list_walk(const struct tvs_list_cursor *cursor, const struct tvs_list_query *query, tvs_list_visit visit,
                            void *context, bool *more, trove_error *error);
 

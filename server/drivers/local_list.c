@@ -29,10 +29,9 @@ static const char *rows_key(void *context, size_t *key_bytes) {
         return NULL;
     size_t bytes;
     const char *key = rocksdb_iter_key(rows->iterator, &bytes);
-    if (bytes <= TVS_OBJECT_KEY_PREFIX_BYTES)
-        return NULL;
-    *key_bytes = bytes - TVS_OBJECT_KEY_PREFIX_BYTES;
-    return key + TVS_OBJECT_KEY_PREFIX_BYTES;
+    size_t prefix = bytes < TVS_OBJECT_KEY_PREFIX_BYTES ? bytes : TVS_OBJECT_KEY_PREFIX_BYTES; /* without a key it is damage */
+    *key_bytes = bytes - prefix;
+    return key + prefix;
 }
 
 static trove_status rows_object(void *context, struct tvs_object *object, trove_error *error) {

@@ -1,5 +1,6 @@
 /* test_listing.c - listings of any driver: order, pages, prefixes, delimiters, keys of every kind. */
 #include "fixture.h"
+#include "local.h"
 
 #include <stdlib.h>
 
@@ -195,6 +196,47 @@ static void test_many_long_keys(void **state) {
     must_list(store, "", "/", "", 10, expected);
 }
 
+static bool take_any(void *context, const struct tvs_list_entry *entry) {
+    (void)context;
+    (void)entry;
+    return true;
+}
+
+/* A listing that meets a row that can't be an object's fails: it must not look as if it had come to the end. */
+static void test_a_damaged_index_is_no_end(void **state) {
+    struct store *store = *state;
+    const struct tvs_index *index = &tvs_local_of(store->driver)->index;
+    struct tvs_local_bucket *bucket;
+    trove_error error = {0};
+    must(tvs_local_bucket_acquire(&tvs_local_of(store->driver)->buckets, "bucket", &bucket, &error), &error);
+    uint64_t id = bucket->id;
+    tvs_local_bucket_release(bucket);
+    must_put(store, "bucket", "a", "first", 5);
+    must_put(store, "bucket", "z", "last", 4);
+    char key[TV_KEY_BYTES_MAX + 2];
+    memset(key, 'k', sizeof key);
+    static const struct {
+        size_t bytes;
+        const char *words;
+    } damages[] = {{TV_KEY_BYTES_MAX + 1, "1025 bytes"}, {0, "0 bytes"}};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        uint8_t row_key[TVS_INDEX_KEY_BYTES_MAX + 1];
+        size_t row_key_bytes = tvs_index_key_object(id, key, damages[i].bytes, row_key);
+        char *failure = NULL;
+        rocksdb_put_cf(index->db, index->write_options, index->rows, (const char *)row_key, row_key_bytes, "x", 1, &failure);
+        assert_null(failure);
+        for (uint32_t limit = 1; limit <= 10; limit += 9) {
+            struct tvs_list_query query = {.prefix = "", .delimiter = "", .after = "", .limit = limit};
+            bool more = false;
+            must_fail(store->ops->list(store->driver, "bucket", &query, take_any, NULL, &more, &error), TROVE_DATA_LOSS, &error,
+                      damages[i].words);
+        }
+        rocksdb_delete_cf(index->db, index->write_options, index->rows, (const char *)row_key, row_key_bytes, &failure);
+        assert_null(failure);
+        must_list(store, "", "", "", 10, "a z |");
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, store_setup, store_teardown)
 
 int main(int count, char **arguments) {
@@ -208,5 +250,8 @@ int main(int count, char **arguments) {
         TEST(test_buckets_are_apart),
         TEST(test_many_long_keys),
     };
+    const struct CMUnitTest local_tests[] = {TEST(test_a_damaged_index_is_no_end)};
+    if (fixture_ops == &tvs_local_driver && cmocka_run_group_tests_name("damage", local_tests, NULL, NULL) != 0)
+        return 1;
     return cmocka_run_group_tests_name(fixture_ops == &tvs_mem_driver ? "listing in mem" : "listing in local", tests, NULL, NULL);
 }
