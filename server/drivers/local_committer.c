@@ -48,7 +48,8 @@ __attribute__((noreturn)) static void end_process(struct tvs_committer *committe
              reason);
     if (committer->log != NULL)
         committer->log(committer->log_context, text);
-    fprintf(stderr, "troved: %s\n", text);
+    else
+        fprintf(stderr, "troved: %s\n", text);
     abort();
 }
 
