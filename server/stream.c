@@ -246,9 +246,14 @@ static bool over(uint64_t since_ns, uint64_t now_ns, uint32_t limit_ms) {
     return limit_ms != 0 && now_ns > since_ns && (now_ns - since_ns) / NS_PER_MS >= limit_ms;
 }
 
-/* It waits for its turn of the pool's bandwidth, or for another stream to write more: it isn't the peer that is idle. */
+static bool waits_in_line(const struct tvs_way *way) {
+    return way->awaiting_turn || way->claiming;
+}
+
+/* It waits for its turn of the pool's bandwidth, for memory that others have, or for another stream to write more: it isn't the peer that
+ * is idle. */
 static bool held_up(const struct tvs_stream *stream) {
-    return stream->up.awaiting_turn || stream->down.awaiting_turn || tvs_follow_idles_locked(stream);
+    return waits_in_line(&stream->up) || waits_in_line(&stream->down) || tvs_follow_idles_locked(stream);
 }
 
 /* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused or held up the

@@ -1,9 +1,13 @@
-/* waiting.c - streams that wait for a place in their pool, frame by frame: what comes meanwhile is kept or answered. */
+/* waiting.c - streams that wait for a place in their pool, or for memory, frame by frame: what comes meanwhile is kept or answered. */
 #include "raw_client.h"
 #include "stock_client.h"
 #include "troved.h"
 
-static const char config[] = "pools:\n  - {name: one, streams: 1}\n";
+static const char config[] = "memory: 8MiB\n"
+                             "pools:\n"
+                             "  - {name: one, streams: 1}\n"
+                             "  - {name: greedy, credit_expiry: 10m}\n"
+                             "  - {name: idle, idle_timeout: 1s}\n";
 
 static struct troved *server;
 static uint8_t bytes[1000];
@@ -278,6 +282,39 @@ static void a_chunk_without_credit_fails(void **state) {
     end(&fixture);
 }
 
+/* Who waits for memory that others have isn't idle. That time has passed is seen by a stream of the same pool that came later, waits for
+ * nothing, and is. */
+static void waiting_for_memory_is_not_idle(void **state) {
+    (void)state;
+    struct fixture fixture;
+    Trove__V1__Open open;
+    begin(&fixture);
+    raw_init_open(&open, "media", "greedy", true);
+    open.pool = raw_text("greedy");
+    open.chunk_bytes = 1 << 20;
+    open.channel_chunks = 1;
+    open.demand = 1 << 20;
+    for (unsigned i = 0; i < 6; i++) /* with a segment besides each they have nearly all of it */
+        (void)raw_opened_stream(&fixture.holding, &open);
+    raw_init_open(&open, "media", "waits", true);
+    open.pool = raw_text("idle");
+    open.chunk_bytes = open.demand = 1 << 20;
+    uint64_t waits = raw_open_stream(&fixture.client, &open);
+    expect_opened(&fixture.client, waits, 0);
+    raw_init_open(&open, "media", "idle", true);
+    open.pool = raw_text("idle");
+    open.demand = 0;
+    uint64_t idle = raw_opened_stream(&fixture.outside, &open);
+    raw_expect_failure(&fixture.outside, idle, TROVE__V1__CODE__DEADLINE_EXCEEDED, "idle_timeout");
+    raw_echo(&fixture.client); /* nothing was said about the stream before this answer */
+    raw_close(&fixture.holding);
+    raw_frame *credit = expect(&fixture.client, RAW_BODY(CREDIT), waits);
+    assert_true(credit->credit->bytes >= 1 << 20);
+    raw_free(credit);
+    connect_to(&fixture.holding);
+    end(&fixture);
+}
+
 /* Whoever guesses the id of a stream that is just being opened may cancel it, but not in between its steps: when it has a place, or waits
  * for one. The server comes to the open while it reads the cancels. */
 #define GUESSES 30
@@ -339,6 +376,7 @@ int main(void) {
         cmocka_unit_test(outside_controls_are_bounded),
         cmocka_unit_test(a_cancel_leaves_the_queue),
         cmocka_unit_test(a_chunk_without_credit_fails),
+        cmocka_unit_test(waiting_for_memory_is_not_idle),
         cmocka_unit_test(ids_may_be_guessed),
     };
     return cmocka_run_group_tests(tests, begin_group, end_group);
