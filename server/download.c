@@ -194,6 +194,7 @@ static bool reserve(struct tvs_stream *stream, uint64_t bytes) {
         stream->reserved_bytes -= bytes;
         return true;
     }
+    give_back(stream);          /* who waits holds nothing that it can do without, or all would wait for each other */
     tvs_stream_acquire(stream); /* the claim's, if it has to wait */
     stream->down.claiming = !tvs_budget_take(stream->budget, &stream->down.claim, bytes);
     if (stream->down.claiming)
