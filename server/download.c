@@ -121,6 +121,10 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     return true;
 }
 
+uint64_t tvs_download_offset_locked(const struct tvs_stream *stream) {
+    return stream->sender_ready ? tv_sender_position(&stream->sender) : stream->range_offset;
+}
+
 void tvs_download_acked_locked(struct tvs_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns) {
     if (stream->adaptive == NULL)
         return;
@@ -249,46 +253,55 @@ static trove_status resolve_range(struct tvs_stream *stream, trove_error *error)
     return TROVE_OK;
 }
 
-static trove_status set_up_adaptive(struct tvs_stream *stream, trove_error *error) {
-    stream->adaptive = malloc(sizeof *stream->adaptive);
-    if (stream->adaptive == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
-    tv_adaptive_init_for_stream(stream->adaptive, stream->chunk_bytes);
-    return TROVE_OK;
-}
+/* What a way down needs for its chunks. Made without the lock, and shown to others when it is complete. */
+struct window {
+    struct tv_adaptive *adaptive;
+    struct tv_sender sender;
+    struct tv_chunk *chunks; /* behind them the list of those to spare */
+};
 
-static trove_status set_up_window(struct tvs_stream *stream, trove_error *error) {
-    trove_status status = stream->adapts ? set_up_adaptive(stream, error) : TROVE_OK;
-    if (status == TROVE_OK)
-        status = tv_sender_init(&stream->sender, stream->channel_chunks, stream->range_offset, error);
+static trove_status make_window(const struct tvs_stream *stream, struct window *window, trove_error *error) {
+    size_t count = stream->channel_chunks;
+    trove_status status = tv_sender_init(&window->sender, stream->channel_chunks, stream->range_offset, error);
     if (status != TROVE_OK)
         return status;
-    size_t count = stream->channel_chunks;
-    stream->chunks = calloc(count, sizeof *stream->chunks + sizeof *stream->spare_chunks);
-    if (stream->chunks == NULL) {
-        tv_sender_fini(&stream->sender);
+    window->chunks = calloc(count, sizeof(struct tv_chunk) + sizeof(struct tv_chunk *));
+    window->adaptive = stream->adapts ? malloc(sizeof *window->adaptive) : NULL;
+    if (window->chunks == NULL || (stream->adapts && window->adaptive == NULL)) {
+        tv_sender_fini(&window->sender);
+        free(window->chunks);
+        free(window->adaptive);
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a window of %zu chunks", count);
     }
-    stream->spare_chunks = (struct tv_chunk **)(stream->chunks + count);
-    while (stream->spare_chunk_count < count) {
-        stream->spare_chunks[stream->spare_chunk_count] = &stream->chunks[stream->spare_chunk_count];
-        stream->spare_chunk_count++;
-    }
+    if (stream->adapts)
+        tv_adaptive_init_for_stream(window->adaptive, stream->chunk_bytes);
     return TROVE_OK;
 }
 
-static trove_status set_up(struct tvs_stream *stream, trove_error *error) {
+static void take_window_locked(struct tvs_stream *stream, const struct window *window) {
+    stream->adaptive = window->adaptive;
+    stream->sender = window->sender;
+    stream->chunks = window->chunks;
+    stream->spare_chunks = (struct tv_chunk **)(stream->chunks + stream->channel_chunks);
+    for (; stream->spare_chunk_count < stream->channel_chunks; stream->spare_chunk_count++)
+        stream->spare_chunks[stream->spare_chunk_count] = &stream->chunks[stream->spare_chunk_count];
+    stream->sender_ready = true;
+    tvs_read_ahead_move(&stream->ahead, stream->range_offset);
+    tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
+}
+
+static trove_status set_up(struct tvs_stream *stream, struct window *window, trove_error *error) {
     trove_status status = resolve_range(stream, error);
     if (status == TROVE_OK)
         status = tvs_gaps_check(stream->bucket, &stream->object, stream->range_offset, stream->range_length, stream->allow_gaps,
                                 error);
     if (status == TROVE_OK && stream->allow_gaps)
         status = tvs_wire_gaps_init(&stream->gaps, &stream->object, error);
-    return status == TROVE_OK ? set_up_window(stream, error) : status;
+    return status == TROVE_OK ? make_window(stream, window, error) : status;
 }
 
 /* A two-way stream may be the first to put its object: then there is nothing to send. (The way up has begun, so the bucket exists.) */
-static trove_status open_object(struct tvs_stream *stream, trove_error *error) {
+static trove_status open_object(struct tvs_stream *stream, struct window *window, trove_error *error) {
     struct tvs_server *server = stream->session->server;
     const struct tvs_conditions *conditions = &stream->put_options.conditions;
     trove_status status = TROVE_OK;
@@ -302,25 +315,23 @@ static trove_status open_object(struct tvs_stream *stream, trove_error *error) {
         stream->sends_nothing = stream->up.open && status == TROVE_NOT_FOUND;
     }
     if (!stream->sends_nothing)
-        return status == TROVE_OK ? set_up(stream, error) : status;
+        return status == TROVE_OK ? set_up(stream, window, error) : status;
     stream->read_end = stream->range_offset;
     return TROVE_OK;
 }
 
 static void begin(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
+    struct window window = {.chunks = NULL};
     trove_error error;
-    trove_status status = stream->follower ? set_up_window(stream, &error) : open_object(stream, &error);
+    trove_status status = stream->follower ? make_window(stream, &window, &error) : open_object(stream, &window, &error);
     if (status != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
     pthread_mutex_lock(&session->lock);
-    if (!stream->sends_nothing) {
-        stream->sender_ready = true;
-        tvs_read_ahead_move(&stream->ahead, stream->range_offset);
-        tv_sender_credit(&stream->sender, stream->early_credit, stream->early_expired);
-    }
+    if (!stream->sends_nothing)
+        take_window_locked(stream, &window);
     stream->ends = !stream->follower;
     stream->down.begun = true;
     if (stream->up.open)

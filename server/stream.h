@@ -155,14 +155,14 @@ struct tvs_stream {
     /* the way down, under the session's lock */
     uint64_t reserved_bytes; /* of the budget */
     struct tv_sender sender;
-    bool sender_ready;
+    bool sender_ready;     /* it has begun, and not yet ended: the sender, and what goes with it, may be looked at */
     uint64_t early_credit; /* came before the sender was there */
     uint64_t early_expired;
     struct tvs_read_ahead ahead;
     struct tv_chunk *chunks;        /* for the window, without memory: channel_chunks of them */
     struct tv_chunk **spare_chunks; /* those that aren't in the window */
     uint32_t spare_chunk_count;
-    struct tv_adaptive *adaptive; /* NULL: they have the stream's size; constant once begun */
+    struct tv_adaptive *adaptive; /* NULL: not begun, or they have the stream's size */
     uint64_t read_end;            /* where the range ends in the object; of a follower: how far it may read, as far as it knows */
     bool ends;                    /* nothing comes behind read_end, which is constant then: once begun, but for a follower */
     bool parked;                  /* its read-ahead was dropped for others: no reading until the transport asks for data */
@@ -312,6 +312,8 @@ bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
  * sent, or it has to be read first. Under the lock; the caller lets the strands run afterwards. */
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run);
+/* The object's next byte to be sent. Under the lock. */
+uint64_t tvs_download_offset_locked(const struct tvs_stream *stream);
 /* A chunk of the window was acknowledged. Under the lock. */
 void tvs_download_acked_locked(struct tvs_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns);
 /* The stream stands still, or stood, for a reason that isn't its client's speed. Under the lock. */

@@ -86,7 +86,7 @@ static uint64_t declared_size(const struct tvs_stream *stream) {
 static uint64_t next_offset(const struct tvs_stream *stream) {
     if (stream->up.open && !stream->follower)
         return stream->receiver.expected_offset;
-    return stream->sender_ready ? tv_sender_position(&stream->sender) : stream->range_offset;
+    return tvs_download_offset_locked(stream);
 }
 
 static uint32_t acquire_place(const struct tvs_stream *stream) {

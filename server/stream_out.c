@@ -64,7 +64,7 @@ static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, str
     state->serial = kept->serial;
     state->state = (Trove__V1__StreamState)kept->state;
     state->generation = stream->generation;
-    state->offset = stream->up.open ? stream->receiver.taken_offset : tv_sender_position(&stream->sender);
+    state->offset = stream->up.open && !stream->follower ? stream->receiver.taken_offset : tvs_download_offset_locked(stream);
     if (kept->status != TROVE_OK) {
         trove__v1__status__init(status);
         status->code = (Trove__V1__Code)kept->status;

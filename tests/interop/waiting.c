@@ -203,6 +203,26 @@ static void own_controls_are_answered(void **state) {
     end(&fixture);
 }
 
+/* What hasn't begun yet will begin where its range does. */
+static void answers_tell_where_a_range_begins(void **state) {
+    (void)state;
+    struct fixture fixture;
+    Trove__V1__Open open;
+    Trove__V1__ByteRange range = TROVE__V1__BYTE_RANGE__INIT;
+    begin(&fixture);
+    raw_init_open(&open, "media", "kept", false);
+    range.offset = 77;
+    open.range = &range;
+    open.pool = raw_text("one");
+    open.backpressure = TROVE__V1__BACKPRESSURE__ADAPTIVE;
+    uint64_t id = raw_open_stream(&fixture.client, &open);
+    raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
+    raw_frame *frame = expect(&fixture.client, RAW_BODY(STATE), id);
+    assert_int_equal(frame->state->offset, 77);
+    raw_free(frame);
+    end(&fixture);
+}
+
 /* Controls from outside are told when the stream has been opened, before anything else. */
 static void outside_controls_are_kept(void **state) {
     (void)state;
@@ -372,6 +392,7 @@ int main(void) {
         cmocka_unit_test(demand_is_kept),
         cmocka_unit_test(credit_is_kept),
         cmocka_unit_test(own_controls_are_answered),
+        cmocka_unit_test(answers_tell_where_a_range_begins),
         cmocka_unit_test(outside_controls_are_kept),
         cmocka_unit_test(outside_controls_are_bounded),
         cmocka_unit_test(a_cancel_leaves_the_queue),
