@@ -5,9 +5,11 @@
  * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. When somebody waits
  * for memory, whoever's transport doesn't ask for data gives all of it back (tvs_download_relieve).
  */
-#include "stream.h"
+#include "download.h"
 
+#include "follow.h"
 #include "gap_check.h"
+#include "upload.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * past what a message may have.
  */
 #include "rpc.h"
-#include "stream.h"
+#include "stream_control.h"
 
 #include <string.h>
 

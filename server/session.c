@@ -5,6 +5,7 @@
 #include "session.h"
 
 #include "stream.h"
+#include "upload.h"
 
 #define PROTOCOL_VERSION 1
 #define FEATURES         (TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_BIDI)

@@ -2,8 +2,8 @@
  *
  * What happens where: frames come in on the connection's receiving thread and change the stream under its session's lock; frames go
  * out by pulls (stream_out.c); what may block runs as a strand, one for each way: one task on the workers, never twice at the same
- * time, that begins, writes, reads, commits and aborts (upload.c, download.c). With a driver that never blocks the strand runs right
- * where it is scheduled.
+ * time, that begins, writes, reads, commits and aborts (upload_store.c, download.c). With a driver that never blocks the strand runs
+ * right where it is scheduled.
  * The two ways of a two-way stream share its state, its place in the pool and its end, and nothing else: each has its window, its
  * memory and its turns of the bandwidth. The way down begins when the way up has begun. What came up is published when the peer has
  * sent all of it and has got all that goes down.
@@ -203,11 +203,17 @@ static inline bool tvs_stream_ways_closed(const struct tvs_stream *stream) {
     return (!stream->up.open || stream->complete_received) && (!stream->down.open || stream->complete_sent);
 }
 
-/* stream.c */
+/* stream_open.c */
 /* Opens a stream from an Open frame; answers errors itself. */
 void tvs_stream_open(struct tvs_session *session, const tv_frame *frame);
-/* A frame for a stream that exists; `payload` has been landed. Not under the lock. */
+
+/* stream_in.c */
+/* A frame for a stream that exists, other than its chunks. Not under the lock. */
 void tvs_stream_frame(struct tvs_session *session, const tv_frame *frame);
+/* Answers a frame for a call id that belongs to no stream: an error if it never did, silence if it has ended. */
+void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, const char *what);
+
+/* stream.c */
 /* The connection has ended: every stream fails. */
 void tvs_streams_abandon(struct tvs_session *session, const trove_error *why);
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns);
@@ -235,10 +241,10 @@ bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way,
 void tvs_stream_log_end(const struct tvs_stream *stream);
 /* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */
 bool tvs_stream_unlist_locked(struct tvs_stream *stream) __attribute__((warn_unused_result));
-/* Answers a frame for a call id that belongs to no stream: an error if it never did, silence if it has ended. */
-void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, const char *what);
 
 void tvs_stream_wake(struct tvs_stream *stream, unsigned wants);
+/* For a new one. */
+void tvs_stream_init_strands(struct tvs_stream *stream);
 
 static inline struct tvs_stream *tvs_stream_of_flow(struct tv_flow *flow) {
     return (struct tvs_stream *)flow;
@@ -251,86 +257,7 @@ static inline struct tvs_stream *tvs_stream_of_node(struct tv_id_node *node) {
 /* The stream of a call id, with a reference; NULL if there is none. Under the lock. */
 struct tvs_stream *tvs_stream_find(struct tvs_session *session, uint64_t call_id);
 
-/* stream_control.c */
-/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; adds to *strands those that the
- * caller is to run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
-trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,
-                                       unsigned *strands, trove_error *error);
-/* The same (pause, resume, cancel) for `who` of another connection; the peer is told, *state is what it led to. Not under the lock.
- * Errors: likewise, RESOURCE_EXHAUSTED (the peer doesn't read what it was told before). */
-trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
-                                trove_error *error);
-
 /* stream_out.c */
 extern const struct tv_flow_ops tvs_stream_flow_ops;
-
-/* follow.c */
-/* The first stream of an object writes it, others follow it. By the way up's strand. Errors: RESOURCE_EXHAUSTED, UNIMPLEMENTED (the
- * store can't read what isn't complete). */
-trove_status tvs_follow_join(struct tvs_stream *stream, trove_error *error);
-/* The writer has ended, its feed is closed: followers are told. By the way up's strand. */
-void tvs_follow_settle(struct tvs_stream *stream);
-void tvs_follow_fini(struct tvs_stream *stream);
-/* Why nothing may come up. */
-trove_status tvs_follow_refuse(const struct tvs_stream *stream, trove_error *error);
-/* A follower comes, when all but that is set up; and goes. By the way down's strand. */
-void tvs_follow_enter(struct tvs_stream *stream);
-void tvs_follow_leave(struct tvs_stream *stream);
-/* Whether a follower has to ask how far it may read. Under the lock. */
-bool tvs_follow_work_locked(const struct tvs_stream *stream);
-/* It does so. By the way down's strand. */
-void tvs_follow_step(struct tvs_stream *stream);
-/* Whether the stream follows, has delivered all, and waits for its writer. Under the lock. */
-bool tvs_follow_idles_locked(const struct tvs_stream *stream);
-
-/* upload.c; "locked" functions are called under the session's lock */
-/* Says where a chunk's payload goes; sets the session's landing. */
-void tvs_upload_payload(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink);
-void tvs_upload_chunk(struct tvs_session *session, const tv_frame *frame, uint64_t payload_bytes);
-/* The sender has lost chunks. Errors end the stream. Under the lock; the caller lets the strands run. */
-trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__Gap *gap, trove_error *error);
-/* Goes on at `offset`, which is below what was taken. Under the lock; the caller lets the strands run. */
-void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
-void tvs_upload_landing_lost(struct tvs_session *session);
-/* Gives credit as far as demand, window and memory go. True: the peer is to be told (wake control). */
-bool tvs_upload_grant_locked(struct tvs_stream *stream);
-/* Takes unused credit back. True: the peer is to be told. */
-bool tvs_upload_expire_locked(struct tvs_stream *stream);
-void tvs_upload_granted(struct tvs_claim *claim);
-void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter);
-/* Whether the way up's strand has something to do. */
-bool tvs_upload_work_locked(const struct tvs_stream *stream);
-/* One step of it. */
-void tvs_upload_step(struct tvs_stream *stream);
-void tvs_upload_fini(struct tvs_stream *stream);
-
-/* download.c; likewise */
-void tvs_download_init(struct tvs_stream *stream);
-/* The loss to be told before the next fragment. Under the lock, and before tvs_download_next. */
-bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
-/* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
- * sent, or it has to be read first. Under the lock; the caller lets the strands run afterwards. */
-bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
-                       struct tvs_run **run);
-/* The object's next byte to be sent. Under the lock. */
-uint64_t tvs_download_offset_locked(const struct tvs_stream *stream);
-/* A chunk of the window was acknowledged. Under the lock. */
-void tvs_download_acked_locked(struct tvs_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns);
-/* The stream stands still, or stood, for a reason that isn't its client's speed. Under the lock. */
-void tvs_download_interrupted_locked(struct tvs_stream *stream);
-/* Goes on at `offset`. Under the lock. */
-void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
-/* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */
-uint64_t tvs_download_share(struct tvs_budget *budget);
-/* Gives back what the transport doesn't ask for. Under the lock. */
-void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
-void tvs_download_granted(struct tvs_claim *claim);
-void tvs_download_turn(struct tvs_bandwidth_waiter *waiter);
-/* Whether chunks may go down now: also after their end was told, for what comes back as not taken goes again. Under the lock. */
-bool tvs_download_moves_locked(const struct tvs_stream *stream);
-/* Whether the way down's strand has something to do. */
-bool tvs_download_work_locked(const struct tvs_stream *stream);
-void tvs_download_step(struct tvs_stream *stream);
-void tvs_download_fini(struct tvs_stream *stream);
 
 #endif

@@ -3,7 +3,10 @@
  * The server orders them all: the state moves here, under the session's lock, and the peer is told in the same order, for answers to
  * its own controls and controls from outside go through one queue. A stream that hasn't been opened yet keeps them until it is.
  */
-#include "stream.h"
+#include "stream_control.h"
+
+#include "download.h"
+#include "upload.h"
 
 /* The state has changed, or not: its clocks. */
 static trove_status apply(struct tvs_stream *stream, enum tv_stream_event event, trove_error *error) {

@@ -2,7 +2,10 @@
  *
  * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake rings.
  */
-#include "stream.h"
+#include "download.h"
+#include "follow.h"
+#include "stream_control.h"
+#include "upload.h"
 #include "utf8.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* stream_metrics.c - see stream_metrics.h. */
-#include "stream.h"
+#include "download.h"
 
 static struct tv_histogram *make_histogram(struct tvs_server *server) {
     unsigned before = atomic_fetch_add_explicit(&server->histograms, 1, memory_order_relaxed);

@@ -3,7 +3,7 @@
  * On whatever thread pumps; each pull takes the session's lock for a moment. What was decided elsewhere stands in the stream as a flag
  * or a number ("due"), so nothing is queued here, and several decisions become one frame.
  */
-#include "stream.h"
+#include "download.h"
 
 /* They share a header with the object's names and metadata: 24 bytes each at most. */
 #define GAPS_TOLD_MAX 500

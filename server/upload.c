@@ -1,16 +1,12 @@
-/* upload.c - the way up of a stream on the server: memory for what comes, credit, and the way into the store. See stream.h.
+/* upload.c - chunks come up: memory for what comes, and its order. See upload.h.
  *
- * Memory: a stream's payloads are laid end to end in segments of the pool; grant.h says how much of it is reserved. As long as nobody
- * waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when somebody does, it gives back
- * what is free and queues like everybody else.
+ * A stream's payloads are laid end to end in segments of the pool; upload_credit.c sees to it that there is memory for what may come.
  */
-#include "stream.h"
+#include "upload.h"
+
+#include "follow.h"
 
 #include <string.h>
-
-/* What may be stored before the sender is told: this part of the window, and for so long. */
-#define UNTOLD_PART 4
-#define UNTOLD_NS   ((uint64_t)50 * 1000 * 1000)
 
 /* ---- fragments; under the session's lock ---- */
 
@@ -31,7 +27,7 @@ static struct tvs_fragment *take_fragment(struct tvs_session *session) {
     return fragment;
 }
 
-static void give_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
+void tvs_upload_give_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_session *session = stream->session;
     struct tv_block_pool *pool = tvs_budget_pool(stream->budget);
     for (uint32_t i = 0; i < fragment->segment_count; i++)
@@ -66,116 +62,10 @@ static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint
     return true;
 }
 
-static void drop_segment(struct tvs_stream *stream) {
+void tvs_upload_drop_segment_locked(struct tvs_stream *stream) {
     if (stream->segment != NULL)
         tv_block_pool_put(tvs_budget_pool(stream->budget), stream->segment);
     stream->segment = NULL;
-}
-
-/* ---- credit; under the session's lock ---- */
-
-static void set_reservation(struct tvs_stream *stream, uint64_t bytes) {
-    TV_ASSERT(bytes <= stream->grant.reserved_bytes);
-    uint64_t surplus = stream->grant.reserved_bytes - bytes;
-    stream->grant.reserved_bytes = bytes;
-    if (surplus > 0)
-        tvs_budget_give(stream->budget, surplus);
-}
-
-/* Gives back what neither credit nor held bytes need. */
-static void trim_reservation(struct tvs_stream *stream) {
-    uint64_t needed = tvs_grant_needed(&stream->grant, &stream->receiver);
-    if (needed == 0)
-        drop_segment(stream);
-    set_reservation(stream, needed);
-}
-
-/* More memory for the stream; false: it is waited for. */
-static bool reserve_more(struct tvs_stream *stream, uint64_t bytes) {
-    if (stream->up.claiming)
-        return false;
-    trim_reservation(stream);   /* who waits holds nothing that it can do without, or all would wait for each other */
-    tvs_stream_acquire(stream); /* the claim's, if it has to wait */
-    stream->up.claiming = !tvs_budget_take(stream->budget, &stream->up.claim, bytes);
-    if (stream->up.claiming)
-        return false;
-    stream->grant.reserved_bytes += bytes;
-    tvs_stream_release(stream);
-    return true;
-}
-
-/* Whether the pool's bandwidth allows so much more to come now; if not, the stream waits for its turn. */
-static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
-    if (!tvs_stream_take_turn_locked(stream, &stream->up, bytes))
-        return false;
-    tvs_grant_admit(&stream->grant, bytes);
-    return true;
-}
-
-/* One step towards what the stream wants; false: no more for now. */
-static bool grant_step(struct tvs_stream *stream, bool *granted) {
-    uint64_t bytes = 0;
-    bool limited = atomic_load_explicit(&stream->pool->limited, memory_order_relaxed);
-    switch (tvs_grant_next(&stream->grant, &stream->receiver, limited, &bytes)) {
-    case TVS_GRANT_ADMIT:
-        return admit_bytes(stream, bytes);
-    case TVS_GRANT_RESERVE:
-        return reserve_more(stream, bytes);
-    case TVS_GRANT_CREDIT:
-        tvs_grant_give(&stream->grant, &stream->receiver, bytes);
-        stream->granted_ns = tv_now_ns();
-        *granted = true;
-        return true;
-    case TVS_GRANT_DONE:
-        break;
-    }
-    return false;
-}
-
-bool tvs_upload_grant_locked(struct tvs_stream *stream) {
-    bool granted = false;
-    bool all_came = stream->receiver.final_seen || stream->complete_received;
-    if (stream->state != TROVE_STREAM_ACTIVE || !tvs_stream_begun(stream) || all_came)
-        return false;
-    while (grant_step(stream, &granted))
-        continue;
-    return granted;
-}
-
-void tvs_upload_granted(struct tvs_claim *claim) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)claim - offsetof(struct tvs_stream, up.claim));
-    struct tvs_session *session = stream->session;
-    pthread_mutex_lock(&session->lock);
-    stream->up.claiming = false;
-    stream->grant.reserved_bytes += claim->bytes;
-    bool told = tvs_upload_grant_locked(stream);
-    if (!told)
-        trim_reservation(stream); /* paused or ended meanwhile */
-    pthread_mutex_unlock(&session->lock);
-    if (told)
-        tvs_stream_wake(stream, TV_WANTS_CONTROL);
-    tvs_stream_release(stream);
-}
-
-void tvs_upload_turn(struct tvs_bandwidth_waiter *waiter) {
-    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, up.bandwidth));
-    struct tvs_session *session = stream->session;
-    pthread_mutex_lock(&session->lock);
-    stream->up.awaiting_turn = false;
-    bool told = tvs_upload_grant_locked(stream);
-    pthread_mutex_unlock(&session->lock);
-    if (told)
-        tvs_stream_wake(stream, TV_WANTS_CONTROL);
-    tvs_stream_release(stream);
-}
-
-bool tvs_upload_expire_locked(struct tvs_stream *stream) {
-    if (!tvs_grant_expire(&stream->grant, &stream->receiver))
-        return false;
-    trim_reservation(stream);
-    /* Its demand stands and is not told again: it queues behind those who wait. Otherwise it would have nothing for ever. */
-    (void)tvs_upload_grant_locked(stream);
-    return true;
 }
 
 /* ---- chunks; the receiving thread ---- */
@@ -225,7 +115,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         return fragment;
     }
     if (fragment != NULL)
-        give_fragment(stream, fragment);
+        tvs_upload_give_locked(stream, fragment);
     if (in.fragment_offset == 0) {
         tv_receiver_decline(&stream->receiver, &in);
         tvs_stream_count_retries_locked(stream, 1);
@@ -284,7 +174,7 @@ static void landed(struct tvs_session *session) {
     pthread_mutex_lock(&session->lock);
     stream->landing_segments = 0;
     if (tv_stream_state_terminal(stream->state) || session->landing->generation != stream->generation) {
-        give_fragment(session->landing_stream, session->landing);
+        tvs_upload_give_locked(session->landing_stream, session->landing);
         stream->fragment_count--;
     } else {
         queue_fragment(stream, session->landing);
@@ -336,7 +226,7 @@ void tvs_upload_landing_lost(struct tvs_session *session) {
         return;
     pthread_mutex_lock(&session->lock);
     session->landing_stream->landing_segments = 0;
-    give_fragment(session->landing_stream, session->landing);
+    tvs_upload_give_locked(session->landing_stream, session->landing);
     pthread_mutex_unlock(&session->lock);
     tvs_stream_release(session->landing_stream);
     session->landing = NULL;
@@ -365,18 +255,18 @@ trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__G
     return TROVE_OK;
 }
 
-static void drop_fragments(struct tvs_stream *stream) {
+void tvs_upload_drop_locked(struct tvs_stream *stream) {
     while (stream->fragment_first != NULL) {
         struct tvs_fragment *fragment = stream->fragment_first;
         stream->fragment_first = fragment->next;
         stream->fragment_count--;
-        give_fragment(stream, fragment);
+        tvs_upload_give_locked(stream, fragment);
     }
     stream->fragment_last = NULL;
 }
 
 void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation) {
-    drop_fragments(stream);
+    tvs_upload_drop_locked(stream);
     stream->grant.expired_due += tv_receiver_seek(&stream->receiver, offset, generation);
     stream->grant.storing_bytes = stream->storing_segments * TV_SEGMENT_BYTES;
     if (tvs_grant_charged(&stream->receiver) > tvs_grant_covered(&stream->grant))
@@ -385,253 +275,4 @@ void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t
     stream->generation = generation;
     stream->rewind_due = true;
     stream->rewind_offset = offset;
-}
-
-/* ---- the strand ---- */
-
-/* All has come, and the peer of a two-way stream has all that went down: a stream that fails has published nothing. */
-static bool ready_to_commit(const struct tvs_stream *stream) {
-    bool delivered = !stream->down.open || stream->completed_received;
-    return stream->complete_received && delivered && !stream->follower && !stream->commit_running &&
-           stream->fragment_first == NULL && !stream->rewind_due && stream->state == TROVE_STREAM_COMPLETING &&
-           (tv_receiver_finished(&stream->receiver) || stream->receiver.expected_index == 0);
-}
-
-bool tvs_upload_work_locked(const struct tvs_stream *stream) {
-    if (tv_stream_state_terminal(stream->state))
-        return !stream->up.cleaned;
-    return !stream->up.begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
-}
-
-static trove_status begin_put(struct tvs_stream *stream, trove_error *error) {
-    struct tvs_server *server = stream->session->server;
-    trove_status status =
-        server->ops->put_begin(server->driver, stream->bucket, stream->key, &stream->put_options, &stream->put, error);
-    if (status != TROVE_OK)
-        stream->put = NULL;
-    else if (stream->feed != NULL)
-        tvs_feed_open(stream->feed, server->ops, stream->put);
-    return status;
-}
-
-static void begin(struct tvs_stream *stream) {
-    trove_error error;
-    trove_status status = stream->follow ? tvs_follow_join(stream, &error) : TROVE_OK;
-    if (status == TROVE_OK && !stream->follower)
-        status = begin_put(stream, &error);
-    if (status != TROVE_OK) {
-        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
-        return;
-    }
-    pthread_mutex_lock(&stream->session->lock);
-    stream->up.begun = true;
-    (void)tvs_upload_grant_locked(stream);          /* told by the opened */
-    unsigned strands = tvs_stream_schedule(stream); /* the way down begins now */
-    pthread_mutex_unlock(&stream->session->lock);
-    tvs_stream_run(stream, strands);
-    tvs_stream_wake(stream, TV_WANTS_CONTROL);
-}
-
-/* Bytes are checked against what the sender hashed before the store sees them. */
-static trove_status verify(const struct tvs_stream *stream, const struct tvs_fragment *fragment, trove_error *error) {
-    if (!fragment->has_checksum ||
-        tv_chunk_checksum(stream->node.id, fragment->chunk_index, &fragment->data) == fragment->checksum)
-        return TROVE_OK;
-    return TV_FAIL(error, DATA_LOSS, "chunk %llu of %s/%s (bytes %llu to %llu) doesn't match its checksum: damaged on the way",
-                   (unsigned long long)fragment->chunk_index, stream->bucket, stream->key,
-                   (unsigned long long)fragment->data.offset, (unsigned long long)(fragment->data.offset + fragment->data.bytes));
-}
-
-/* The store has a fragment, or knows of a loss. */
-static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragment) {
-    stream->progress_ns = tv_now_ns();
-    if (fragment->generation != stream->generation) { /* a seek came meanwhile, and the store is brought back next */
-        give_fragment(stream, fragment);
-        (void)tvs_upload_grant_locked(stream); /* its memory is free */
-        return;
-    }
-    if (fragment->lost_chunks > 0) {
-        tv_receiver_gap_taken(&stream->receiver, fragment->lost_chunks, fragment->data.bytes);
-        tvs_stream_count_drops_locked(stream, fragment->lost_chunks);
-        give_fragment(stream, fragment);
-        return;
-    }
-    tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
-    tvs_stream_count_locked(stream, fragment->data.bytes, fragment->ends_chunk, stream->progress_ns - fragment->arrived_ns);
-    give_fragment(stream, fragment);
-    if (tvs_budget_contended(stream->budget) || stream->receiver.final_seen)
-        trim_reservation(stream);
-    (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */
-}
-
-/* Whether it is time to acknowledge. While more lies here already, which the strand comes to next, acknowledgements are gathered up to
- * a quarter of the window: each one costs both ends as much as a small chunk, and three quarters keep the sender busy. A slow store's
- * sender is told all the same, or it would think that nothing moves. Not for lossy streams: the sooner their sender knows, the less it
- * drops. */
-static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
-    stream->untold_bytes += bytes;
-    bool more = stream->fragment_first != NULL && !stream->lossy;
-    if (more && stream->untold_bytes < stream->grant.window_bytes / UNTOLD_PART &&
-        stream->progress_ns < stream->told_ns + UNTOLD_NS)
-        return false;
-    stream->untold_bytes = 0;
-    stream->told_ns = stream->progress_ns; /* now */
-    return true;
-}
-
-static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
-    struct tvs_session *session = stream->session;
-    uint64_t bytes = fragment->data.bytes;
-    bool due = false;
-    trove_error error;
-    trove_status status = TROVE_OK;
-    if (fragment->lost_chunks > 0) {
-        status = session->server->ops->put_gap(stream->put, fragment->data.offset, fragment->data.bytes, &error);
-    } else {
-        status = verify(stream, fragment, &error);
-        if (status == TROVE_OK && fragment->data.bytes > 0)
-            status = session->server->ops->put_write(stream->put, &fragment->data, &error);
-        if (status == TROVE_OK && stream->feed != NULL)
-            tvs_feed_grow(stream->feed, fragment->data.offset + fragment->data.bytes);
-    }
-    pthread_mutex_lock(&session->lock);
-    stream->storing_segments = 0;
-    stream->grant.storing_bytes = 0;
-    if (status == TROVE_OK) {
-        taken_locked(stream, fragment);
-        due = ack_due_locked(stream, bytes);
-    } else {
-        give_fragment(stream, fragment);
-    }
-    pthread_mutex_unlock(&session->lock);
-    if (status != TROVE_OK)
-        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
-    else if (due)
-        tvs_stream_wake(stream, TV_WANTS_CONTROL);
-}
-
-static void rewind_store(struct tvs_stream *stream, uint64_t offset) {
-    trove_error error;
-    if (stream->session->server->ops->put_rewind(stream->put, offset, &error) != TROVE_OK)
-        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
-}
-
-/* On a thread of the driver's. */
-static void on_committed(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
-    struct tvs_stream *stream = context;
-    struct tvs_session *session = stream->session;
-    struct tvs_object copy = {0};
-    struct tvs_wire_gaps gaps = {0};
-    trove_error why = {TROVE_OK, ""};
-    if (status != TROVE_OK)
-        (void)tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
-    else if (tvs_object_copy(&copy, object, &why) == TROVE_OK && tvs_wire_gaps_init(&gaps, object, &why) != TROVE_OK)
-        tvs_object_fini(&copy);
-    pthread_mutex_lock(&session->lock);
-    stream->commit_running = false;
-    unsigned strands = 0;
-    if (why.status == TROVE_OK) {
-        stream->published = copy;
-        stream->published_gaps = gaps;
-        stream->completed_due = true;
-        strands = tvs_stream_end_locked(stream, TV_EVENT_COMPLETED, NULL);
-    } else {
-        strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
-    }
-    pthread_mutex_unlock(&session->lock);
-    tvs_stream_run(stream, strands);
-    tvs_stream_wake(stream, TV_WANTS_CONTROL);
-    tvs_stream_release(stream);
-}
-
-static trove_status check_size(const struct tvs_stream *stream, trove_error *error) {
-    uint64_t size = stream->receiver.taken_offset;
-    uint64_t said = stream->complete_size != size ? stream->complete_size : stream->declared_size;
-    if (said != size && (stream->complete_size != size || stream->declared_size != TROVE_SIZE_UNKNOWN))
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu bytes were announced, but %llu came", stream->bucket,
-                       stream->key, (unsigned long long)said, (unsigned long long)size);
-    if (stream->complete_chunks != stream->receiver.expected_index)
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: %llu chunks were announced, but %llu came", stream->bucket,
-                       stream->key, (unsigned long long)stream->complete_chunks,
-                       (unsigned long long)stream->receiver.expected_index);
-    return TROVE_OK;
-}
-
-static void commit(struct tvs_stream *stream) {
-    trove_error error;
-    if (check_size(stream, &error) != TROVE_OK) {
-        tvs_stream_end(stream, TV_EVENT_FAIL, &error);
-        return;
-    }
-    pthread_mutex_lock(&stream->session->lock);
-    bool go = !tv_stream_state_terminal(stream->state);
-    stream->commit_running = go;
-    pthread_mutex_unlock(&stream->session->lock);
-    if (!go)
-        return; /* cancelled meanwhile; the next step cleans up */
-    if (stream->feed != NULL)
-        tvs_feed_close(stream->feed);
-    struct tvs_put *put = stream->put;
-    stream->put = NULL;
-    tvs_stream_acquire(stream);
-    stream->session->server->ops->put_commit(put, stream->complete_etag[0] != '\0' ? stream->complete_etag : NULL, on_committed,
-                                             stream);
-}
-
-/* The stream has ended: nothing of it stays. */
-static void clean(struct tvs_stream *stream) {
-    struct tvs_session *session = stream->session;
-    bool writes_for_others = stream->feed != NULL && !stream->follower;
-    tvs_stream_log_end(stream);
-    if (writes_for_others)
-        tvs_feed_close(stream->feed);
-    session->server->ops->put_abort(stream->put);
-    stream->put = NULL;
-    if (writes_for_others)
-        tvs_follow_settle(stream);
-    pthread_mutex_lock(&session->lock);
-    drop_fragments(stream);
-    drop_segment(stream);
-    /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives this
-     * back. */
-    set_reservation(stream, stream->landing_segments * TV_SEGMENT_BYTES);
-    stream->up.cleaned = true;
-    pthread_mutex_unlock(&session->lock);
-}
-
-void tvs_upload_step(struct tvs_stream *stream) {
-    struct tvs_session *session = stream->session;
-    struct tvs_fragment *fragment = NULL;
-    pthread_mutex_lock(&session->lock);
-    bool ended = tv_stream_state_terminal(stream->state);
-    bool begun = stream->up.begun;
-    bool rewinding = !ended && begun && stream->rewind_due;
-    uint64_t rewind_offset = stream->rewind_offset;
-    stream->rewind_due &= !rewinding;
-    if (!ended && begun && !rewinding && stream->fragment_first != NULL) {
-        fragment = stream->fragment_first;
-        stream->fragment_first = fragment->next;
-        if (stream->fragment_first == NULL)
-            stream->fragment_last = NULL;
-        stream->fragment_count--;
-        stream->storing_segments = fragment->segment_count;
-    }
-    bool committing = !ended && begun && !rewinding && fragment == NULL && ready_to_commit(stream);
-    pthread_mutex_unlock(&session->lock);
-    if (ended)
-        clean(stream);
-    else if (!begun)
-        begin(stream);
-    else if (rewinding)
-        rewind_store(stream, rewind_offset);
-    else if (fragment != NULL)
-        write_fragment(stream, fragment);
-    else if (committing)
-        commit(stream);
-}
-
-void tvs_upload_fini(struct tvs_stream *stream) {
-    TV_ASSERT(stream->fragment_first == NULL);
-    if (stream->grant.reserved_bytes > 0) /* granted, or a payload still coming in, when the strand had cleaned up */
-        tvs_budget_give(stream->budget, stream->grant.reserved_bytes);
 }
