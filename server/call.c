@@ -1,9 +1,11 @@
-/* call.c - the life of a unary call: deadline, cancellation, answer. See session.h and rpc.h.
+/* call.c - the life of a unary call: deadline, cancellation, answer. See call.h and rpc.h.
  *
  * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its deadline,
  * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. The worker frees it.
  * An answer may be a thousand times as large as its call: while the peer leaves too much unread, calls aren't begun but wait.
  */
+#include "call.h"
+
 #include "rpc.h"
 
 #include <string.h>

@@ -1,13 +1,14 @@
-/* inline_put.c - small objects in one flight: the open's payload is the whole object. See Open.inline_checksum in trove.proto.
+/* inline_put.c - see inline_put.h.
  *
  * One allocation holds everything that the object needs on its way; this, and what the driver holds of it meanwhile, is charged to the
  * memory budget and counted against a ceiling of all that are on their way. Its bytes are counted against the connection's early-data
  * allowance. Where any of these is used up the answer is "not taken", and the client opens a stream instead.
  */
-#include "session.h"
+#include "inline_put.h"
 
 #include "chunk.h"
 #include "names.h"
+#include "wire.h"
 
 #include <string.h>
 

@@ -4,6 +4,8 @@
  */
 #include "session.h"
 
+#include "call.h"
+#include "inline_put.h"
 #include "stream.h"
 #include "upload.h"
 

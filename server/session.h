@@ -1,8 +1,9 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
  * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of feeds;
- * feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they
- * share their session's, so that a frame and an acknowledgement cost one uncontended lock each.
+ * feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or
+ * a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement cost one
+ * uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by the
  * server's timer, never on a thread of nng's.
  */
@@ -140,41 +141,5 @@ void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, cons
 /* Sends what tv_conn_queue has queued, soon: when a commit answers hundreds of calls, each connection's answers go out together. */
 void tvs_session_flush_later(struct tvs_session *session);
 void tvs_session_flush_all(struct tvs_task *task); /* the server's `flush` */
-
-/* call.c: unary calls */
-trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                            trove_error *error);
-void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status status, const char *why);
-/* The calls that waited for the peer to read go on. */
-void tvs_calls_resume(struct tvs_session *session);
-/* The connection has ended: nobody wants the answers. */
-void tvs_calls_abandon(struct tvs_session *session);
-
-/* inline_put.c: small objects in one flight */
-void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes);
-
-/* wire.c: driver's terms into the wire's and back */
-struct tvs_wire_object {
-    Trove__V1__ObjectInfo info;
-    Trove__V1__Entry entries[TV_METADATA_COUNT_MAX];
-    Trove__V1__Entry *entry_list[TV_METADATA_COUNT_MAX];
-};
-/* A list of gaps; zeroed memory is an empty one. */
-struct tvs_wire_gaps {
-    Trove__V1__GapInfo **list;
-    size_t count;
-    void *memory;
-};
-/* What of the object was lost. Allocates only where something was. Errors: RESOURCE_EXHAUSTED. */
-trove_status tvs_wire_gaps_init(struct tvs_wire_gaps *gaps, const struct tvs_object *object, trove_error *error);
-void tvs_wire_gaps_fini(struct tvs_wire_gaps *gaps);
-/* Fills in `completed` but for what was dropped, which the stream knows. Borrows `wire`, the object's, and `gaps`, which may be
- * NULL for an object without. */
-void tvs_wire_completed(struct tvs_wire_object *wire, const struct tvs_wire_gaps *gaps, Trove__V1__Completed *completed);
-/* Borrows the strings of `object`. */
-void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct tvs_wire_object *wire);
-/* Fills `list` (room for TV_METADATA_COUNT_MAX) with borrowed strings. Errors: INVALID_ARGUMENT. */
-trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error);
-void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
 
 #endif

@@ -21,6 +21,7 @@
 #include "session.h"
 #include "stream_metrics.h"
 #include "stream_state.h"
+#include "wire.h"
 
 /* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a chunk
  * (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */

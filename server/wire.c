@@ -1,5 +1,5 @@
-/* wire.c - the driver's terms into the wire's and back. Pure; see session.h. */
-#include "session.h"
+/* wire.c - see wire.h. */
+#include "wire.h"
 
 #include "names.h"
 

@@ -1,5 +1,5 @@
 /* test_wire.c - an object in the wire's terms: what was lost of it, and that the largest description fits a frame. */
-#include "session.h"
+#include "wire.h"
 
 #include "unit.h"
 
