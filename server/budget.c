@@ -126,7 +126,7 @@ bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes) {
     return !tvs_budget_contended(budget) && tv_block_pool_reserve(budget->pool, bytes);
 }
 
-/* Submits the task if somebody waits and it isn't under way. Under the lock. */
+/* Whether the task is to be submitted: somebody waits, and it isn't under way. Under the lock; true: it counts as under way. */
 static bool must_serve(struct tvs_budget *budget) {
     if (budget->first == NULL || budget->serving)
         return false;

@@ -1,8 +1,8 @@
 /* budget.h - memory for what moves, shared out fairly: the server's, or a stream pool's own.
  *
  * Everything that moves is charged to a pool of segments: credit that was granted, chunks that wait for the disk, read-ahead of
- * downloads, small objects on their way. Whoever needs some takes it if it fits and nobody waits; otherwise it queues and is served
- * in turn, so that under pressure every stream gets one chunk's worth after the other.
+ * downloads, small objects on their way. Whoever needs some takes it if it fits and nobody waits; otherwise it queues and is
+ * served in turn, so that under pressure every stream gets one chunk's worth after the other.
  * Threads: any; one lock inside. `granted` is called on a worker with no lock held.
  */
 #ifndef TVS_BUDGET_H
@@ -24,8 +24,8 @@ struct tvs_claim {
     void (*granted)(struct tvs_claim *claim); /* `bytes` have been reserved for it; it may be used again */
 };
 
-/* With one hold, the caller's. `pressed` is called whenever somebody begins to wait: those who hold what they don't use may be asked for
- * it. It must not block, and is called under the locks of the one who waits. */
+/* With one hold, the caller's. `pressed` is called whenever somebody begins to wait: those who hold what they don't use may be
+ * asked for it. It must not block, and is called under the locks of the one who waits. */
 trove_status tvs_budget_create(uint64_t bytes, struct tvs_workers *workers, void (*pressed)(void *context), void *context,
                                struct tvs_budget **budget, trove_error *error);
 /* A pool's budget may be replaced while streams still use it: it lives as long as somebody holds it. */

@@ -1,9 +1,9 @@
 /* download.c - the way down of a stream on the server: reading ahead, and what goes out next. See stream.h and read_ahead.h.
  *
- * The window's chunks (sender.h) have no memory here: they are places in the object, cut by arithmetic, and the bytes come from what
- * was read ahead at the place that is to be sent next. What comes back as not taken is simply read again.
- * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. When somebody waits
- * for memory, whoever's transport doesn't ask for data gives all of it back (tvs_download_relieve).
+ * The window's chunks (sender.h) have no memory here: they are places in the object, cut by arithmetic, and the bytes come from
+ * what was read ahead at the place that is to be sent next. What comes back as not taken is simply read again.
+ * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. When somebody
+ * waits for memory, whoever's transport doesn't ask for data gives all of it back (tvs_download_relieve_locked).
  */
 #include "download.h"
 
@@ -148,8 +148,8 @@ void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64
 
 /* ---- when to read; under the session's lock ---- */
 
-/* Downloads in all may have half of the budget in their hands, for what a transport holds can't be taken back from it. The nearer they
- * come to that, the less is read at a time. */
+/* Downloads in all may have half of the budget in their hands, for what a transport holds can't be taken back from it. The nearer
+ * they come to that, the less is read at a time. */
 uint64_t tvs_download_share(struct tvs_budget *budget) {
     uint64_t most = tvs_budget_bytes(budget) / 2;
     uint64_t charged = atomic_load_explicit(tvs_budget_read_ahead(budget), memory_order_relaxed);
@@ -183,7 +183,7 @@ static bool wants_more(const struct tvs_stream *stream) {
     uint64_t position = tv_sender_position(&stream->sender); /* inside the block that ahead.end begins, where nothing was read */
     uint64_t ahead_bytes = stream->ahead.end > position ? stream->ahead.end - position : 0;
     if (ahead_bytes > 0 && stream->ahead.end % TV_BLOCK_BYTES != 0)
-        return false; /* a follower's: the block has grown, and is read again from its beginning when what was read of it has gone */
+        return false; /* a follower's: the block has grown; it is read again from its beginning when what was read of it has gone */
     return ahead_bytes < wanted_bytes(stream);
 }
 
@@ -234,7 +234,8 @@ void tvs_download_granted(struct tvs_claim *claim) {
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns) {
     if (!stream->sender_ready || now_ns < stream->pulled_ns + UNUSED_NS)
         return;
-    /* Whoever has bytes to send is in the connection's ring, or gets there with the credit that it lacks: it will be asked again. */
+    /* Whoever has bytes to send is in the connection's ring, or gets there with the credit that it lacks: it will be asked
+     * again. */
     if (stream->ahead.first != NULL) {
         stream->parked = true;
         tvs_read_ahead_move(&stream->ahead, tv_sender_position(&stream->sender));
@@ -302,7 +303,8 @@ static trove_status set_up(struct tvs_stream *stream, struct window *window, tro
     return status == TROVE_OK ? make_window(stream, window, error) : status;
 }
 
-/* A two-way stream may be the first to put its object: then there is nothing to send. (The way up has begun, so the bucket exists.) */
+/* A two-way stream may be the first to put its object: then there is nothing to send. (The way up has begun, so the bucket
+ * exists.) */
 static trove_status open_object(struct tvs_stream *stream, struct window *window, trove_error *error) {
     struct tvs_server *server = stream->session->server;
     const struct tvs_conditions *conditions = &stream->put_options.conditions;

@@ -10,8 +10,8 @@
 void tvs_download_init(struct tvs_stream *stream);
 /* The loss to be told before the next fragment. Under the lock, and before tvs_download_next. */
 bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap);
-/* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing may be
- * sent, or it has to be read first. Under the lock; the caller lets the strands run afterwards. */
+/* The next fragment, and the run that it is in, with a reference for the transport (NULL for one without bytes). False: nothing
+ * may be sent, or it has to be read first. Under the lock; the caller lets the strands run afterwards. */
 bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, struct tv_fragment_out *fragment,
                        struct tvs_run **run);
 /* The object's next byte to be sent. Under the lock. */

@@ -141,8 +141,8 @@ static void link_last(struct tvs_feed *feed, struct tvs_follower *follower) {
     feed->last = follower;
 }
 
-/* Puts those who are to be told on a list, which is the writer's alone: whoever asks again meanwhile is found there by the next change,
- * and that comes after this one was told. */
+/* Puts those who are to be told on a list, which is the writer's alone: whoever asks again meanwhile is found there by the next
+ * change, and that comes after this one was told. */
 static void add_told(struct tvs_follower **told, struct tvs_follower *follower) {
     follower->acquire(follower);
     follower->next_told = *told;

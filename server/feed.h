@@ -1,19 +1,19 @@
 /* feed.h - objects that are being written and read at the same time: one writer, any number of followers.
  *
- * The first stream that comes for an object is elected to write it; those that come while it lives follow it. The feed is where they
- * meet: the writer makes its put known, tells how far it has got, and at the end what became of it. A follower is a cursor: it reads
- * the put as far as it was written, at its own pace, and asks to be told when there is more. Nothing of the object is kept here, so a
- * slow follower costs nobody anything.
+ * The first stream that comes for an object is elected to write it; those that come while it lives follow it. The feed is where
+ * they meet: the writer makes its put known, tells how far it has got, and at the end what became of it. A follower is a cursor:
+ * it reads the put as far as it was written, at its own pace, and asks to be told when there is more. Nothing of the object is
+ * kept here, so a slow follower costs nobody anything.
  *
  *   BEGINNING --open--> OPEN --close--> CLOSED --settle--> SETTLED     (close and settle also from BEGINNING)
  *
- * Only an open feed can be read. A put is published or aborted by nobody but its owner, and not while it is being read: so closing waits
- * for the reads that run, each of which is one call into the driver, and the next ones are refused; what became of the object is told
- * by settling.
+ * Only an open feed can be read. A put is published or aborted by nobody but its owner, and not while it is being read: so
+ * closing waits for the reads that run, each of which is one call into the driver, and the next ones are refused; what became of
+ * the object is told by settling.
  * (Rejected: handing each follower what the writer gets: that needs a buffer for the slowest, and a bound for it.)
  *
- * Threads: any; a lock for the list of feeds, one in each feed, which nest inside a session's and not in one another. What is marked
- * "the writer's" is called by one thread at a time.
+ * Threads: any; a lock for the list of feeds, one in each feed, which nest inside a session's and not in one another. What is
+ * marked "the writer's" is called by one thread at a time.
  */
 #ifndef TVS_FEED_H
 #define TVS_FEED_H
@@ -68,8 +68,8 @@ enum tvs_feed_news {
 void tvs_feeds_init(struct tvs_feeds *feeds);
 void tvs_feeds_fini(struct tvs_feeds *feeds);
 
-/* The feed of an object that is being written, with a reference; if there is none, a new one, which the caller is to write. Copies the
- * names. Errors: RESOURCE_EXHAUSTED. */
+/* The feed of an object that is being written, with a reference; if there is none, a new one, which the caller is to write.
+ * Copies the names. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_feeds_join(struct tvs_feeds *feeds, const char *bucket, const char *key, struct tvs_feed **feed, bool *writer,
                             trove_error *error);
 /* The last one frees it: it has been retired then. */
@@ -98,8 +98,8 @@ void tvs_feed_leave(struct tvs_feed *feed, struct tvs_follower *follower);
 /* Whether more than `end` has been written; then *end is how much. If not, it will be told. */
 enum tvs_feed_news tvs_feed_look(struct tvs_feed *feed, struct tvs_follower *follower, uint64_t *end);
 bool tvs_feed_settled(struct tvs_feed *feed);
-/* Reads as put_read does, at most to an end that was looked at. *closed: it is closed, nothing was read, and what became of it will be
- * told. Blocks. */
+/* Reads as put_read does, at most to an end that was looked at. *closed: it is closed, nothing was read, and what became of it
+ * will be told. Blocks. */
 trove_status tvs_feed_read(struct tvs_feed *feed, struct tv_data *data, bool *closed, trove_error *error);
 /* Of a settled one; constant. */
 const struct tvs_feed_outcome *tvs_feed_outcome(const struct tvs_feed *feed);

@@ -1,8 +1,9 @@
 /* follow.c - see follow.h.
  *
- * The way up's strand elects: the stream that writes has an empty way down, one that follows has no way up. The way down of a follower
- * is a download whose end isn't known yet: it reads from the feed until that is settled, and then goes on with the object that was
- * published. `read_end` is how far it knows that it can read; only when it `ends` there can there be a last chunk.
+ * The way up's strand elects: the stream that writes has an empty way down, one that follows has no way up. The way down of a
+ * follower is a download whose end isn't known yet: it reads from the feed until that is settled, and then goes on with the
+ * object that was published. `read_end` is how far it knows that it can read; only when it `ends` there can there be a last
+ * chunk.
  */
 #include "follow.h"
 

@@ -24,7 +24,8 @@ uint64_t tvs_grant_needed(const struct tvs_grant *grant, const struct tv_receive
     return needed < grant->reserved_bytes ? needed : grant->reserved_bytes;
 }
 
-/* Credit counts when a whole chunk fits it: what is left over from smaller ones is made up to a chunk, and then chunks are added. */
+/* Credit counts when a whole chunk fits it: what is left over from smaller ones is made up to a chunk, and then chunks are
+ * added. */
 enum tvs_grant_step tvs_grant_next(const struct tvs_grant *grant, const struct tv_receiver *receiver, bool limited,
                                    uint64_t *bytes) {
     uint64_t wanted = grant->demand_bytes < grant->window_bytes ? grant->demand_bytes : grant->window_bytes;

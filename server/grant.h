@@ -1,12 +1,12 @@
 /* grant.h - how much credit an upload gets, and how much bandwidth and memory has to stand behind it.
  *
- * A stream's payloads are laid end to end in segments of the pool, so that small chunks share one. What may still come, is coming or
- * waits for the store is charged; a reservation of whole segments has to cover it, and one more, because a run of bytes may begin and
- * end inside segments. Always: charged <= covered, so credit never exceeds memory.
- * Bandwidth is asked for a chunk at a time, and before memory, which others could use meanwhile; where it is limited the next chunk
- * has its own turn.
- * Pure: it takes the receiver's state, and says what to take of the bandwidth, what to reserve, what to grant and what can be given
- * back; the owner asks the pool and the budget. Under the owner's lock.
+ * A stream's payloads are laid end to end in segments of the pool, so that small chunks share one. What may still come, is coming
+ * or waits for the store is charged; a reservation of whole segments has to cover it, and one more, because a run of bytes may
+ * begin and end inside segments. Always: charged <= covered, so credit never exceeds memory.
+ * Bandwidth is asked for a chunk at a time, and before memory, which others could use meanwhile; where it is limited the next
+ * chunk has its own turn.
+ * Pure: it takes the receiver's state, and says what to take of the bandwidth, what to reserve, what to grant and what can be
+ * given back; the owner asks the pool and the budget. Under the owner's lock.
  */
 #ifndef TVS_GRANT_H
 #define TVS_GRANT_H
@@ -19,10 +19,9 @@ struct tvs_grant {
     uint64_t demand_bytes;   /* as the peer has told */
     uint64_t admitted_bytes; /* taken of the bandwidth, not granted yet */
     uint64_t reserved_bytes; /* of the budget */
-    uint64_t
-        storing_bytes; /* segments of what came before a seek and is still on its way into the store; not in the receiver any more */
-    uint64_t credit_due;  /* granted, not yet told */
-    uint64_t expired_due; /* taken back, not yet told */
+    uint64_t storing_bytes;  /* segments of what came before a seek and is still on its way into the store */
+    uint64_t credit_due;     /* granted, not yet told */
+    uint64_t expired_due;    /* taken back, not yet told */
 };
 
 enum tvs_grant_step {
@@ -32,8 +31,8 @@ enum tvs_grant_step {
     TVS_GRANT_CREDIT,  /* tvs_grant_give */
 };
 
-/* What to do next for the stream to have what it wants; *bytes of it. `limited`: the bandwidth is, and nothing is granted beyond what
- * was taken of it. */
+/* What to do next for the stream to have what it wants; *bytes of it. `limited`: the bandwidth is, and nothing is granted beyond
+ * what was taken of it. */
 enum tvs_grant_step tvs_grant_next(const struct tvs_grant *grant, const struct tv_receiver *receiver, bool limited,
                                    uint64_t *bytes);
 

@@ -2,7 +2,8 @@
  *
  * A line is built on the caller's stack and written with one write(2), so lines of several threads don't mix. Values are escaped:
  * what a peer sends can't forge a line or an escape sequence. A line that is too long is cut and says so.
- * Threads: any. tvs_log_setup is called once, before the first line.
+ * Threads: any, but tvs_log_setup, which is called while there is only one: before the first line, and again with what the config
+ * says.
  */
 #ifndef TVS_LOG_H
 #define TVS_LOG_H
@@ -23,7 +24,9 @@ enum tvs_log_format {
     TVS_LOG_JSON,
 };
 
+/* Lines of `lowest` and above go to `fd`, which stays the caller's. */
 void tvs_log_setup(enum tvs_log_level lowest, enum tvs_log_format format, int fd);
+/* Whether a line of this level would be written. */
 bool tvs_log_enabled(enum tvs_log_level level);
 
 struct tvs_log_line {

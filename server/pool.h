@@ -1,12 +1,13 @@
 /* pool.h - a stream pool: how many streams may be open, with how much memory and bandwidth, and what they have done.
  *
- * A stream takes a place (tvs_pool_acquire), now or in its turn, and gives it back at its end. The limits that a stream has are those
- * of its opening: a reload changes limits for what comes. What the pool itself keeps (places, bandwidth) follows at once.
+ * A stream takes a place (tvs_pool_acquire), now or in its turn, and gives it back at its end. The limits that a stream has are
+ * those of its opening: a reload changes limits for what comes. What the pool itself keeps (places, bandwidth) follows at once.
  * A pool that is closing takes nobody in any more; those that wait are told at once.
  *
  * Threads: any. The pool's lock is taken for a moment inside each function and nests inside a session's; callbacks (`done`,
- * `turn`) are called on a worker or the timer's thread, under no lock. References: the list of pools has one, each stream one; the timer's tick frees a
- * closed pool whose only reference is the list's (pools.c), so that no callback of its timer can still be under way.
+ * `turn`) are called on a worker or the timer's thread, under no lock. References: the list of pools has one, each stream one;
+ * the timer's tick frees a closed pool whose only reference is the list's (pools.c), so that no callback of its timer can still
+ * be under way.
  */
 #ifndef TVS_POOL_H
 #define TVS_POOL_H
@@ -92,14 +93,14 @@ static inline void tvs_pool_release_reference(struct tvs_pool *pool) {
 void tvs_pool_terms(struct tvs_pool *pool, struct tvs_pool_limits *limits, struct tvs_budget **budget);
 /* New limits and, where it isn't NULL, another budget. Who waits is served if there is more room now. */
 void tvs_pool_set(struct tvs_pool *pool, const struct tvs_pool_limits *limits, struct tvs_budget *budget);
-/* From now on nobody gets a place: `reason` (UNAVAILABLE) is told to who comes and to those who wait. What is open may go on until
- * cancel_ns (a pool that is closing already: the earlier of both). */
+/* From now on nobody gets a place: `reason` (UNAVAILABLE) is told to who comes and to those who wait. What is open may go on
+ * until cancel_ns (a pool that is closing already: the earlier of both). */
 void tvs_pool_close(struct tvs_pool *pool, uint64_t cancel_ns, const trove_error *reason);
 /* Once a second, on the timer's thread. True, once: it was closed, its time is over, and its streams are to be cancelled. */
 bool tvs_pool_tick(struct tvs_pool *pool, uint64_t now_ns);
 
-/* Takes a place, or waits for it until wait_ms from now have passed: then *queued, and `done` will be called unless tvs_pool_leave
- * comes before. Errors: RESOURCE_EXHAUSTED (too many wait already), UNAVAILABLE (closing). */
+/* Takes a place, or waits for it until wait_ms from now have passed: then *queued, and `done` will be called unless
+ * tvs_pool_leave comes before. Errors: RESOURCE_EXHAUSTED (too many wait already), UNAVAILABLE (closing). */
 trove_status tvs_pool_acquire(struct tvs_pool *pool, struct tvs_acquire *acquire, uint32_t wait_ms, bool *queued,
                               trove_error *error);
 /* Out of the queue. False: it wasn't in it; `done` has been called or will be. */
@@ -107,10 +108,10 @@ bool tvs_pool_leave(struct tvs_pool *pool, struct tvs_acquire *acquire);
 /* Gives a place back; the next in the queue is told by a worker. */
 void tvs_pool_release(struct tvs_pool *pool);
 
-/* Bandwidth. Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it leaves
- * before; then its next take succeeds. What really moves is told by tvs_pool_bandwidth_spend: by a download when it hands a frame to
- * the connection, by an upload when a fragment has come in. `bytes` should be a slice at most (tvs_bandwidth_slice of the pool's
- * limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either. */
+/* Bandwidth. Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it
+ * leaves before; then its next take succeeds. What really moves is told by tvs_pool_bandwidth_spend: by a download when it hands
+ * a frame to the connection, by an upload when a fragment has come in. `bytes` should be a slice at most (tvs_bandwidth_slice of
+ * the pool's limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either. */
 bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes);
 /* Now or not at all. */
 bool tvs_pool_bandwidth_try(struct tvs_pool *pool, uint64_t bytes);

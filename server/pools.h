@@ -50,7 +50,7 @@ uint64_t tvs_pools_streams(struct tvs_pools *pools);
  * open in it after drain_ms is cancelled. On failure nothing has changed. Errors as above. */
 trove_status tvs_pools_reload(struct tvs_pools *pools, const struct tvs_pool_set *set, uint32_t drain_ms, trove_error *error);
 
-/* No stream gets a place any more; those that wait are told. */
+/* No stream gets a place any more; those that wait are told. Again does no harm. */
 void tvs_pools_close(struct tvs_pools *pools, const trove_error *reason);
 
 /* Once a second, on the timer's thread: deadlines, closed pools. `cancel` is called for a pool whose streams are to be cancelled. */

@@ -1,14 +1,14 @@
 /* read_ahead.h - what a download has read and not yet sent: verified blocks of the object, in order.
  *
- * A run is what one read brought: up to a frame's worth of whole blocks, one per segment of the pool. Fragments are slices of a run
- * and hold it until the transport is done with them; nothing is kept for an acknowledgement, for what comes back as not taken is
- * read again. So a download holds memory for what is on its way into the transport and a little more, and all of it but what the
- * transport reads can be dropped at any time.
- * (Rejected: chunks that keep their bytes until they are acknowledged: a reader that stands still keeps a whole window of memory from
- * everybody else.)
+ * A run is what one read brought: up to a frame's worth of whole blocks, one per segment of the pool. Fragments are slices of a
+ * run and hold it until the transport is done with them; nothing is kept for an acknowledgement, for what comes back as not taken
+ * is read again. So a download holds memory for what is on its way into the transport and a little more, and all of it but what
+ * the transport reads can be dropped at any time.
+ * (Rejected: chunks that keep their bytes until they are acknowledged: a reader that stands still keeps a whole window of memory
+ * from everybody else.)
  *
- * Threads: init and fini by whoever owns it; making a run and releasing one from any thread, also under the owner's lock; everything
- * else under that lock. A run is constant once it was appended.
+ * Threads: init and fini by whoever owns it; making a run and releasing one from any thread, also under the owner's lock;
+ * everything else under that lock. A run is constant once it was appended.
  */
 #ifndef TVS_READ_AHEAD_H
 #define TVS_READ_AHEAD_H
@@ -52,8 +52,8 @@ void tvs_read_ahead_init(struct tvs_read_ahead *ahead, struct tvs_budget *budget
 /* All runs must have been released. */
 void tvs_read_ahead_fini(struct tvs_read_ahead *ahead);
 
-/* An empty run of `block_count` blocks at `offset`, with one reference. Takes over the reservation of their bytes, also on failure.
- * Errors: RESOURCE_EXHAUSTED. */
+/* An empty run of `block_count` blocks at `offset`, with one reference. Takes over the reservation of their bytes, also on
+ * failure. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_run_create(struct tvs_read_ahead *ahead, uint64_t offset, uint32_t block_count, struct tvs_run **run,
                             trove_error *error);
 void tvs_run_release(struct tvs_run *run);

@@ -1,8 +1,8 @@
 /* rpc.h - unary methods: the table of services, and what a method gets and gives.
  *
  * Services are protobuf-c's generated structs; a method is found by its name in their descriptors, its request unpacked as the
- * descriptor says, and it is invoked through the descriptor. A method answers by calling its closure once, or fails by tvs_rpc_fail.
- * Where: methods that never block run on the receiving thread, the others on workers.
+ * descriptor says, and it is invoked through the descriptor. A method answers by calling its closure once, or fails by filling in
+ * rpc->error. Where: methods that never block run on the receiving thread, the others on workers.
  */
 #ifndef TVS_RPC_H
 #define TVS_RPC_H
@@ -31,7 +31,7 @@ trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_err
 trove_status tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes, struct tv_arena *arena,
                             struct tvs_rpc *rpc);
 
-/* For methods: the closure to answer with, and how to fail. */
+/* For methods: the closure to answer with. */
 void tvs_rpc_respond(const ProtobufCMessage *response, struct tvs_rpc *rpc);
 
 /* services.c */

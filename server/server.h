@@ -1,6 +1,6 @@
 /* server.h - what `troved` is made of, without its command line: store, memory, workers, listeners, sessions.
  *
- * Threads: create, listen, drain, destroy are called by one thread (main). The rest is noted where it stands.
+ * Threads: create, listen, reload, drain, destroy are called by one thread (main). The rest is noted where it stands.
  */
 #ifndef TVS_SERVER_H
 #define TVS_SERVER_H

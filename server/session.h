@@ -1,11 +1,11 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
- * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of feeds;
- * feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection, the driver or
- * a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement cost one
- * uncontended lock each.
- * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by the
- * server's timer, never on a thread of nng's.
+ * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of
+ * feeds; feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
+ * the driver or a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement
+ * cost one uncontended lock each.
+ * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by
+ * the server's timer, never on a thread of nng's.
  */
 #ifndef TVS_SESSION_H
 #define TVS_SESSION_H
@@ -138,7 +138,8 @@ void tvs_session_release(struct tvs_session *session);
 /* Ends a call or stream that doesn't exist (any more) with a status. Not under the session's lock. */
 void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken);
 
-/* Sends what tv_conn_queue has queued, soon: when a commit answers hundreds of calls, each connection's answers go out together. */
+/* Sends what tv_conn_queue has queued, soon: when a commit answers hundreds of calls, each connection's answers go out
+ * together. */
 void tvs_session_flush_later(struct tvs_session *session);
 void tvs_session_flush_all(struct tvs_task *task); /* the server's `flush` */
 

@@ -1,8 +1,9 @@
 /* stream.c - the life of a stream on the server: references, strands, its end. See stream.h.
  *
- * References: the session's table has one while the stream is listed, each strand one while it is scheduled, the wait for a place in
- * the pool one, a queued claim one, a wait for bandwidth one, a running commit one, and the connection while the flow is in its rings.
- * The strands let go of the driver's handles before they end, so the last reference may be dropped anywhere.
+ * References: the session's table has one while the stream is listed, each strand one while it is scheduled, the wait for a place
+ * in the pool one, a queued claim one, a wait for bandwidth one, a running commit one, and the connection while the flow is in
+ * its rings; whoever has found it in a table or a list one as long as it looks at it, and the session while a payload for it is
+ * coming in. The strands let go of the driver's handles before they end, so the last reference may be dropped anywhere.
  */
 #include "stream.h"
 
@@ -255,14 +256,14 @@ static bool waits_in_line(const struct tvs_way *way) {
     return way->awaiting_turn || way->claiming;
 }
 
-/* It waits for its turn of the pool's bandwidth, for memory that others have, or for another stream to write more: it isn't the peer that
- * is idle. */
+/* It waits for its turn of the pool's bandwidth, for memory that others have, or for another stream to write more: it isn't the
+ * peer that is idle. */
 static bool held_up(const struct tvs_stream *stream) {
     return waits_in_line(&stream->up) || waits_in_line(&stream->down) || tvs_follow_idles_locked(stream);
 }
 
-/* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused or held up the
- * idle clock is held. */
+/* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused or held up
+ * the idle clock is held. */
 static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
     const struct tvs_pool_limits *terms = &stream->terms;
     bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;

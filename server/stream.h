@@ -1,12 +1,12 @@
 /* stream.h - one stream on the server: an upload has a way up, a download a way down, a two-way stream both.
  *
- * What happens where: frames come in on the connection's receiving thread and change the stream under its session's lock; frames go
- * out by pulls (stream_out.c); what may block runs as a strand, one for each way: one task on the workers, never twice at the same
- * time, that begins, writes, reads, commits and aborts (upload_store.c, download.c). With a driver that never blocks the strand runs
- * right where it is scheduled.
+ * What happens where: frames come in on the connection's receiving thread and change the stream under its session's lock; frames
+ * go out by pulls (stream_out.c); what may block runs as a strand, one for each way: one task on the workers, never twice at the
+ * same time, that begins, writes, reads, commits and aborts (upload_store.c, download.c). With a driver that never blocks the
+ * strand runs right where it is scheduled.
  * The two ways of a two-way stream share its state, its place in the pool and its end, and nothing else: each has its window, its
- * memory and its turns of the bandwidth. The way down begins when the way up has begun. What came up is published when the peer has
- * sent all of it and has got all that goes down.
+ * memory and its turns of the bandwidth. The way down begins when the way up has begun. What came up is published when the peer
+ * has sent all of it and has got all that goes down.
  * (Rejected: a stream for each way, tied together: they would have to agree on every move of their state.)
  */
 #ifndef TVS_STREAM_H
@@ -23,8 +23,8 @@
 #include "stream_state.h"
 #include "wire.h"
 
-/* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a chunk
- * (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */
+/* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a
+ * chunk (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */
 #define TVS_FRAGMENTS_MAX(channel_chunks, window_bytes) (2 * (channel_chunks) + (uint32_t)((window_bytes) / (4 * TV_KIB)))
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
 #define TVS_CONTROL_ANSWERS_MAX 16
@@ -217,6 +217,7 @@ void tvs_stream_unknown(struct tvs_session *session, const tv_frame *frame, cons
 /* stream.c */
 /* The connection has ended: every stream fails. */
 void tvs_streams_abandon(struct tvs_session *session, const trove_error *why);
+/* Once a second, on the timer's thread: metrics, and the limits of time, which may end it. Not under the lock. */
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns);
 /* Somebody waits for memory: gives back what the stream holds and doesn't use. */
 void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns);
@@ -224,19 +225,19 @@ void tvs_stream_relieve(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_stream_acquire(struct tvs_stream *stream);
 void tvs_stream_release(struct tvs_stream *stream);
 
-/* Lets the strands run that don't and have something to do. Under the lock; returns which (TVS_RUN_UP, TVS_RUN_DOWN; 0: none): the
- * caller calls tvs_stream_run with them after unlocking. */
+/* Lets the strands run that don't and have something to do. Under the lock; returns which (TVS_RUN_UP, TVS_RUN_DOWN; 0: none):
+ * the caller calls tvs_stream_run with them after unlocking. */
 unsigned tvs_stream_schedule(struct tvs_stream *stream) __attribute__((warn_unused_result));
 void tvs_stream_run(struct tvs_stream *stream, unsigned strands);
 
-/* Ends the stream (FAIL, CANCEL, COMPLETED), unless it has ended or is being committed. Under the lock; returns as schedule does. The
- * caller wakes the control ring afterwards. */
+/* Ends the stream (FAIL, CANCEL, COMPLETED), unless it has ended or is being committed. Under the lock; returns as schedule does.
+ * The caller wakes the control ring afterwards. */
 unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why)
     __attribute__((warn_unused_result));
 /* The same with everything around it. Not under the lock. */
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
-/* Whether the pool's bandwidth lets `bytes` move on this way now; if not, it waits, and bandwidth.turn will be called. What really
- * moves is told by tvs_pool_bandwidth_spend. Under the lock. */
+/* Whether the pool's bandwidth lets `bytes` move on this way now; if not, it waits, and bandwidth.turn will be called. What
+ * really moves is told by tvs_pool_bandwidth_spend. Under the lock. */
 bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes);
 /* One line in the log. By a strand when it cleans up, for logging may wait and isn't done under a lock. */
 void tvs_stream_log_end(const struct tvs_stream *stream);

@@ -1,7 +1,8 @@
 /* stream_control.c - what moves a stream's state: controls of its peer, and of others from outside. See stream.h.
  *
- * The server orders them all: the state moves here, under the session's lock, and the peer is told in the same order, for answers to
- * its own controls and controls from outside go through one queue. A stream that hasn't been opened yet keeps them until it is.
+ * The server orders them all: the state moves here, under the session's lock, and the peer is told in the same order, for answers
+ * to its own controls and controls from outside go through one queue. A stream that hasn't been opened yet keeps them until it
+ * is.
  */
 #include "stream_control.h"
 

@@ -4,12 +4,12 @@
 
 #include "stream.h"
 
-/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; adds to *strands those that the
- * caller is to run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
+/* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; adds to *strands those
+ * that the caller is to run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
 trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,
                                        unsigned *strands, trove_error *error);
-/* The same (pause, resume, cancel) for `who` of another connection; the peer is told, *state is what it led to. Not under the lock.
- * Errors: likewise, RESOURCE_EXHAUSTED (the peer doesn't read what it was told before). */
+/* The same (pause, resume, cancel) for `who` of another connection; the peer is told, *state is what it led to. Not under the
+ * lock. Errors: likewise, RESOURCE_EXHAUSTED (the peer doesn't read what it was told before). */
 trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
                                 trove_error *error);
 

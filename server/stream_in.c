@@ -1,6 +1,7 @@
 /* stream_in.c - frames for a stream, other than its chunks. See stream.h. On the connection's receiving thread.
  *
- * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake rings.
+ * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake
+ * rings.
  */
 #include "download.h"
 #include "follow.h"
@@ -124,8 +125,8 @@ static void on_demand(struct tvs_stream *stream, const Trove__V1__Demand *demand
     after->wake |= told ? TV_WANTS_CONTROL : 0;
 }
 
-/* All that the stream will ever move was sent, or it was never started. (Paused: it may have crossed a pause; then it counts from the
- * resume on.) */
+/* All that the stream will ever move was sent, or it was never started. (Paused: it may have crossed a pause; then it counts from
+ * the resume on.) */
 static trove_status close_up(struct tvs_stream *stream, trove_error *error) {
     stream->complete_received = true;
     bool moves = tvs_stream_ways_closed(stream) || stream->state == TROVE_STREAM_IDLE;

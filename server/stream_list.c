@@ -1,7 +1,7 @@
 /* stream_list.c - see stream_list.h.
  *
- * The treap: in order by id, and each listing's priority, a hash of its id, is greater than those below it. Nobody outside knows the
- * seed, so nobody can make it deep by ending the right streams.
+ * The treap: in order by id, and each listing's priority, a hash of its id, is greater than those below it. Nobody outside knows
+ * the seed, so nobody can make it deep by ending the right streams.
  */
 #include "stream_list.h"
 

@@ -40,6 +40,7 @@ void tvs_stream_count_retries_locked(struct tvs_stream *stream, uint64_t chunks)
 void tvs_stream_count_drops_locked(struct tvs_stream *stream, uint64_t chunks);
 /* Its latencies go to the pool. */
 void tvs_stream_metrics_fini_locked(struct tvs_stream *stream);
+/* Brings the rate up to date; at least once a second. */
 void tvs_stream_metrics_tick_locked(struct tvs_stream *stream, uint64_t now_ns);
 
 /* Fills *info; it borrows strings of the stream, which must be held as long as it is used. Not under the lock. */

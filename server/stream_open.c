@@ -144,8 +144,8 @@ static trove_status choose_pool(struct tvs_stream *stream, const Trove__V1__Open
     return TROVE_OK;
 }
 
-/* What an adaptive stream may look for where its client leaves it to the server: more than the usual, as far as a window of such chunks fits
- * the memory. */
+/* What an adaptive stream may look for where its client leaves it to the server: more than the usual, as far as a window of such
+ * chunks fits the memory. */
 static uint64_t adaptive_chunk_bytes(const struct tvs_stream *stream) {
     uint64_t window_bytes_max = tvs_budget_bytes(stream->budget) / 4;
     uint64_t bytes = stream->terms.chunk_bytes;
@@ -254,8 +254,8 @@ static trove_status enlist_locked(struct tvs_stream *stream, trove_error *error)
     return TROVE_OK;
 }
 
-/* Takes a place in the pool, or its turn in the queue; if neither is to be had, the stream fails. Under the lock; returns as schedule
- * does. */
+/* Takes a place in the pool, or its turn in the queue; if neither is to be had, the stream fails. Under the lock; returns as
+ * schedule does. */
 static unsigned enter_pool_locked(struct tvs_stream *stream, uint32_t wait_ms) {
     trove_error why;
     bool queued = false;
@@ -268,8 +268,8 @@ static unsigned enter_pool_locked(struct tvs_stream *stream, uint32_t wait_ms) {
     return 0;
 }
 
-/* One step: whoever finds the stream in the list finds it with a place, waiting for one, or failed. Takes the reference over that the table
- * is to have. */
+/* One step: whoever finds the stream in the list finds it with a place, waiting for one, or failed. Takes the reference over that
+ * the table is to have. */
 static void enter(struct tvs_stream *stream, uint32_t wait_ms) {
     struct tvs_session *session = stream->session;
     trove_error error;

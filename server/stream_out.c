@@ -1,7 +1,7 @@
 /* stream_out.c - the frames that a stream sends, as the connection pulls them. See conn.h and stream.h.
  *
- * On whatever thread pumps; each pull takes the session's lock for a moment. What was decided elsewhere stands in the stream as a flag
- * or a number ("due"), so nothing is queued here, and several decisions become one frame.
+ * On whatever thread pumps; each pull takes the session's lock for a moment. What was decided elsewhere stands in the stream as a
+ * flag or a number ("due"), so nothing is queued here, and several decisions become one frame.
  */
 #include "download.h"
 

@@ -1,6 +1,7 @@
 /* upload.c - chunks come up: memory for what comes, and its order. See upload.h.
  *
- * A stream's payloads are laid end to end in segments of the pool; upload_credit.c sees to it that there is memory for what may come.
+ * A stream's payloads are laid end to end in segments of the pool; upload_credit.c sees to it that there is memory for what may
+ * come.
  */
 #include "upload.h"
 

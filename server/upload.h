@@ -1,5 +1,5 @@
-/* upload.h - the way up of a stream: chunks that come in (upload.c), credit for more (upload_credit.c), and what the strand does with
- * them (upload_store.c). See stream.h.
+/* upload.h - the way up of a stream: chunks that come in (upload.c), credit for more (upload_credit.c), and what the strand does
+ * with them (upload_store.c). See stream.h.
  *
  * Threads: as it says with each; "locked" functions are called under the session's lock.
  */

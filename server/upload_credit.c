@@ -1,7 +1,7 @@
 /* upload_credit.c - what may come up: credit, and the memory and bandwidth behind it. See upload.h, and grant.h for how much.
  *
- * As long as nobody waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when somebody
- * does, it gives back what is free and queues like everybody else.
+ * As long as nobody waits for memory a stream keeps its reservation and grants itself again what the driver has taken; when
+ * somebody does, it gives back what is free and queues like everybody else.
  */
 #include "upload.h"
 

@@ -82,10 +82,10 @@ static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragmen
     (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */
 }
 
-/* Whether it is time to acknowledge. While more lies here already, which the strand comes to next, acknowledgements are gathered up to
- * a quarter of the window: each one costs both ends as much as a small chunk, and three quarters keep the sender busy. A slow store's
- * sender is told all the same, or it would think that nothing moves. Not for lossy streams: the sooner their sender knows, the less it
- * drops. */
+/* Whether it is time to acknowledge. While more lies here already, which the strand comes to next, acknowledgements are gathered
+ * up to a quarter of the window: each one costs both ends as much as a small chunk, and three quarters keep the sender busy. A
+ * slow store's sender is told all the same, or it would think that nothing moves. Not for lossy streams: the sooner their sender
+ * knows, the less it drops. */
 static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
     stream->untold_bytes += bytes;
     bool more = stream->fragment_first != NULL && !stream->lossy;
@@ -210,8 +210,8 @@ static void clean(struct tvs_stream *stream) {
     pthread_mutex_lock(&session->lock);
     tvs_upload_drop_locked(stream);
     tvs_upload_drop_segment_locked(stream);
-    /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives this
-     * back. */
+    /* A payload that is still coming in keeps its segments until it has, or the connection ends: then the last reference gives
+     * this back. */
     tvs_upload_keep_locked(stream, stream->landing_segments * TV_SEGMENT_BYTES);
     stream->up.cleaned = true;
     pthread_mutex_unlock(&session->lock);

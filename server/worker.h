@@ -18,8 +18,10 @@ struct tvs_task {
     void (*run)(struct tvs_task *task);
 };
 
+/* `threads` from 1 on. Errors: RESOURCE_EXHAUSTED, and what the system says of a thread that can't be started. */
 trove_status tvs_workers_create(uint32_t threads, struct tvs_workers **workers, trove_error *error);
 
+/* Behind what is queued; not any more once tvs_workers_destroy has been called. Never blocks. */
 void tvs_workers_submit(struct tvs_workers *workers, struct tvs_task *task);
 
 /* Runs what is queued, then ends the threads. False: one hasn't come back within timeout_ms; then the workers can't be freed and the

@@ -200,7 +200,7 @@ extern const struct tvs_driver_ops tvs_null_driver;
 extern const struct tvs_driver_ops tvs_mem_driver;
 extern const struct tvs_driver_ops tvs_local_driver;
 
-/* The driver of a DSN such as "local:///var/lib/trove", "mem://" or "null://?size=..."; NULL and INVALID_ARGUMENT, naming the schemes
+/* The driver of a DSN such as "local:///var/lib/trove", "mem://" or "null://"; NULL and INVALID_ARGUMENT, naming the schemes
  * that exist, for one that is none. *path points into `dsn`, behind "://". */
 const struct tvs_driver_ops *tvs_driver_find(const char *dsn, const char **path, trove_error *error);
 

@@ -1,9 +1,10 @@
 /* local.h - the local driver from inside: its parts and what its files share.
  *
- *   local.c            open, close, the table of functions, buckets, head, delete, copy
+ *   local.c            open, close, the table of functions, buckets, head, delete
  *   local_recover.c    the directory: lock, format, orphans
- *   local_put.c        puts; local_get.c gets; local_list.c listings
- *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_batch.c what they write
+ *   local_put.c        puts; local_get.c gets; local_list.c listings; local_copy.c copies
+ *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_commit.c a request to them, local_batch.c what
+ *                      they write, local_pending.c the keys in it, local_waiter.c waiting for it
  *   local_index.c      RocksDB; local_record.c its rows as bytes; local_buckets.c the buckets in memory
  *   local_file.c       files, local_writer.c writing them, local_unfinished.c reading and cutting what is written so far,
  *                      local_janitor.c removing them

@@ -45,6 +45,7 @@ trove_status tvs_local_bucket_acquire(struct tvs_local_buckets *buckets, const c
                                       trove_error *error);
 void tvs_local_bucket_release(struct tvs_local_bucket *bucket); /* NULL is allowed */
 
+/* All of them, in byte order of their names: one malloc'd array, the caller's. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_local_buckets_snapshot(struct tvs_local_buckets *buckets, struct tvs_bucket **snapshot, size_t *count,
                                         trove_error *error);
 

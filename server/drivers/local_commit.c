@@ -60,7 +60,7 @@ trove_status tvs_commit_create_put(const struct tvs_commit_put *put, struct tvs_
     made->data = data;
     made->data_bytes = data_bytes;
     made->memory_bytes = all;
-    /* The strings' first home is their place behind the key in the object's block. */
+    /* The strings' first home is the end of the row; the object gets its own copy, and the row is written from that. */
     char *strings = (char *)row + (row_bytes - record.strings_bytes);
     if (record.strings == NULL) {
         tvs_strings_write(put->options, strings);

@@ -2,6 +2,7 @@
  *
  * Whoever asks fills it in on its own thread (the row is encoded there already), so that the committer has little left to do: it
  * looks the old row up, judges the conditions, stamps generation and time, and puts the bytes into the batch.
+ * Threads: one owner at a time: who asks, then the committer's.
  */
 #ifndef TVS_LOCAL_COMMIT_H
 #define TVS_LOCAL_COMMIT_H

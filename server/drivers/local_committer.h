@@ -1,4 +1,6 @@
 /* local_committer.h - all changes of the index: group commit. The order of syncs is at the top of local_committer.c.
+ *
+ * Threads: requests come from any; two of its own judge and build, and write. Who may touch which field is said with it.
  */
 #ifndef TVS_LOCAL_COMMITTER_H
 #define TVS_LOCAL_COMMITTER_H

@@ -1,4 +1,6 @@
-/* local_list.c - listings of the local store: one iterator of RocksDB's, which is one snapshot, a page. Rows alone are read. */
+/* local_list.c - listings of the local store: one iterator of RocksDB's, which is one snapshot, a page. Rows alone are read. Any
+ * thread; nothing is shared but RocksDB.
+ */
 #include "list_walk.h"
 #include "local.h"
 

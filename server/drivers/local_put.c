@@ -1,4 +1,6 @@
-/* local_put.c - puts into the local store. See driver.h for the contract, local_committer.c for what makes them durable. */
+/* local_put.c - puts into the local store. See driver.h for the contract, also for who may call what at the same time;
+ * local_committer.c for what makes them durable.
+ */
 #include "block_sums.h"
 #include "local.h"
 

@@ -1,4 +1,7 @@
-/* local_waiter.h - waiting for a commit, for the calls that block until they are durable. */
+/* local_waiter.h - waiting for a commit, for the calls that block until they are durable.
+ *
+ * Threads: one waits, once; another is done, once, before or after the wait begins.
+ */
 #ifndef TVS_LOCAL_WAITER_H
 #define TVS_LOCAL_WAITER_H
 

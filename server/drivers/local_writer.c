@@ -1,4 +1,6 @@
-/* local_writer.c - writing the files of the local driver. See local_file.h. */
+/* local_writer.c - writing the files of the local driver. See local_file.h. A writer is one thread's; what it has shown can be read by
+ * others (local_unfinished.c).
+ */
 #include "local_file.h"
 
 #include "store_io.h"

@@ -1,4 +1,8 @@
-/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c, mem_list.c and mem_put.c share. */
+/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c, mem_list.c and mem_put.c share.
+ *
+ * Threads: any; one lock over buckets and maps, held for a look-up or a change and never while bytes are copied. A published object
+ * is constant and counted by references.
+ */
 #ifndef TVS_MEM_H
 #define TVS_MEM_H
 

@@ -14,6 +14,7 @@
 /* What a small put costs besides its texts and bytes, which see tvs_small_put_bytes. */
 #define TVS_SMALL_PUT_FIXED_BYTES 1280
 
+/* How long the strings are that an object put so has, and the strings, whose length is not told in them. */
 size_t tvs_strings_bytes(const struct tvs_put_options *options);
 void tvs_strings_write(const struct tvs_put_options *options, char *to); /* `to` has room for tvs_strings_bytes */
 /* Whether `bytes` of foreign origin are the strings of `metadata_count` pairs, to the byte. */

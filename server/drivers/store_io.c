@@ -1,4 +1,4 @@
-/* store_io.c - the real system calls. See store_io.h. */
+/* store_io.c - the real system calls. See store_io.h. Any thread. */
 #include "store_io.h"
 
 #include <fcntl.h>

@@ -1,7 +1,8 @@
-/* store_io.h - every system call by which the local driver touches its store, and the write of its index, in one table.
+/* store_io.h - the system calls by which the local driver changes its store and reads its objects, and the write of its index, in one
+ * table. What only looks (fstat, readdir), asks for caching, or opens the store's own small files at the start, goes past it.
  *
  * The table is the real one but in tests, which put their own in place before a store is opened, to make the nth call fail, to
- * write short, to count. Constant while a store is open.
+ * write short, to count. Constant while a store is open, so any thread may use it.
  */
 #ifndef TVS_STORE_IO_H
 #define TVS_STORE_IO_H

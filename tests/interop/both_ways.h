@@ -1,8 +1,8 @@
 /* both_ways.h - the client's end of streams that move both ways (and of plain uploads and downloads), frame by frame.
  *
- * A peer keeps what has come for its stream: whoever waits for something takes frames until it is there. Several peers may share a
- * connection. What comes down is checked as it comes (order, offsets, checksums) and acknowledged with new credit for as much, unless
- * `holds` is set. A status that wasn't expected fails the test with its message. One thread.
+ * A peer keeps what has come for its stream: whoever waits for something takes frames until it is there. Several peers may share
+ * a connection. What comes down is checked as it comes (order, offsets, checksums) and acknowledged with new credit for as much,
+ * unless `holds` is set. A status that wasn't expected fails the test with its message. One thread.
  */
 #ifndef TROVE_TESTS_BOTH_WAYS_H
 #define TROVE_TESTS_BOTH_WAYS_H

@@ -1,5 +1,5 @@
-/* follow.c - an object that is read while it is written: one elected writer, any number of followers. Frame by frame, against mem://,
- * local:// and null://.
+/* follow.c - an object that is read while it is written: one elected writer, any number of followers. Frame by frame, against
+ * mem://, local:// and null://.
  */
 #include "both_ways.h"
 #include "troved.h"
@@ -209,8 +209,8 @@ static void test_nothing_is_written(void **state) {
     expect_all(&follower);
 }
 
-/* What came back as not taken is read once more: from the put as long as that is written, and then from the object, also when the end
- * was told already. */
+/* What came back as not taken is read once more: from the put as long as that is written, and then from the object, also when the
+ * end was told already. */
 static void test_not_taken(void **state) {
     (void)state;
     open_as(&writer, &writing, "again", true);
@@ -295,8 +295,8 @@ static void test_the_bucket_is_missing(void **state) {
     both_expect_end(&writer, CODE(NOT_FOUND), "nobuckethere");
 }
 
-/* When its end was told the writer isn't followed any more, also on its own connection; whoever follows what is being published gets
- * that. */
+/* When its end was told the writer isn't followed any more, also on its own connection; whoever follows what is being published
+ * gets that. */
 static void test_elected_anew_after_publishing(void **state) {
     (void)state;
     for (unsigned round = 0; round < 20; round++) {
@@ -420,7 +420,8 @@ static void test_completed_early(void **state) {
     publish();
 }
 
-/* While it waits for the writer it isn't idle. That time has passed is seen by another stream of the same pool, which came later. */
+/* While it waits for the writer it isn't idle. That time has passed is seen by another stream of the same pool, which came
+ * later. */
 static void test_waiting_for_the_writer_is_not_idle(void **state) {
     (void)state;
     struct both_ways idle;
@@ -480,7 +481,8 @@ static void test_refused(void **state) {
     }
 }
 
-/* Many followers of many small appends, far more than there is memory for a block each: the budget holds, and all get everything. */
+/* Many followers of many small appends, far more than there is memory for a block each: the budget holds, and all get
+ * everything. */
 #define MANY 100
 
 static void test_many_followers(void **state) {

@@ -1,5 +1,5 @@
-/* two_way.c - streams that move both ways at once: what comes up becomes the next version of the object while the current one goes
- * down. Frame by frame, against mem:// and local://.
+/* two_way.c - streams that move both ways at once: what comes up becomes the next version of the object while the current one
+ * goes down. Frame by frame, against mem:// and local://.
  */
 #include "both_ways.h"
 #include "troved.h"

@@ -1,4 +1,5 @@
-/* waiting.c - streams that wait for a place in their pool, or for memory, frame by frame: what comes meanwhile is kept or answered. */
+/* waiting.c - streams that wait for a place in their pool, or for memory, frame by frame: what comes meanwhile is kept or
+ * answered. */
 #include "raw_client.h"
 #include "stock_client.h"
 #include "troved.h"
@@ -24,8 +25,8 @@ static int end_group(void **state) {
     return troved_stop(server, false);
 }
 
-/* One connection's stream has the pool's one place, another's waits, and a third looks on. (Of one connection's streams each has its own
- * order only.) */
+/* One connection's stream has the pool's one place, another's waits, and a third looks on. (Of one connection's streams each has
+ * its own order only.) */
 struct fixture {
     struct raw_client client;
     struct raw_client holding;
@@ -302,8 +303,8 @@ static void a_chunk_without_credit_fails(void **state) {
     end(&fixture);
 }
 
-/* Who waits for memory that others have isn't idle. That time has passed is seen by a stream of the same pool that came later, waits for
- * nothing, and is. */
+/* Who waits for memory that others have isn't idle. That time has passed is seen by a stream of the same pool that came later,
+ * waits for nothing, and is. */
 static void waiting_for_memory_is_not_idle(void **state) {
     (void)state;
     struct fixture fixture;
@@ -335,8 +336,8 @@ static void waiting_for_memory_is_not_idle(void **state) {
     end(&fixture);
 }
 
-/* Whoever guesses the id of a stream that is just being opened may cancel it, but not in between its steps: when it has a place, or waits
- * for one. The server comes to the open while it reads the cancels. */
+/* Whoever guesses the id of a stream that is just being opened may cancel it, but not in between its steps: when it has a place,
+ * or waits for one. The server comes to the open while it reads the cancels. */
 #define GUESSES 30
 #define ROUNDS  8000
 

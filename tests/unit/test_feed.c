@@ -1,5 +1,5 @@
-/* test_feed.c - a put that is read while it is written: who writes, who is told and when, and that nobody reads a put that is being
- * published. The put is a fake: bytes in memory, and reads that can be held up.
+/* test_feed.c - a put that is read while it is written: who writes, who is told and when, and that nobody reads a put that is
+ * being published. The put is a fake: bytes in memory, and reads that can be held up.
  */
 #include "feed.h"
 #include "unit.h"
