@@ -107,7 +107,7 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
             tvs_read_ahead_move(&stream->ahead, position);
         return false;
     }
-    if (tvs_download_share(stream->budget) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
+    if (tvs_download_share_blocks(stream->budget) == 0 && payload_bytes_max > TV_STAGED_PAYLOAD_BYTES)
         payload_bytes_max =
             TV_STAGED_PAYLOAD_BYTES; /* copied by the connection: no memory of the budget is stuck in a transport */
     if (run != NULL && payload_bytes_max > have_bytes)
@@ -150,7 +150,7 @@ void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64
 
 /* Downloads in all may have half of the budget in their hands, for what a transport holds can't be taken back from it. The nearer
  * they come to that, the less is read at a time. */
-uint64_t tvs_download_share(struct tvs_budget *budget) {
+uint64_t tvs_download_share_blocks(struct tvs_budget *budget) {
     uint64_t most = tvs_budget_bytes(budget) / 2;
     uint64_t charged = atomic_load_explicit(tvs_budget_read_ahead(budget), memory_order_relaxed);
     return charged < most ? (most - charged) / 4 / TV_BLOCK_BYTES : 0;
@@ -363,7 +363,7 @@ static bool plan(struct tvs_stream *stream, struct reading *reading) {
         tvs_read_ahead_move(&stream->ahead, stream->ahead.end);
     if (go) {
         uint64_t blocks = (stream->read_end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
-        uint64_t share = tvs_download_share(stream->budget);
+        uint64_t share = tvs_download_share_blocks(stream->budget);
         uint64_t most = share < TVS_RUN_BLOCKS_MAX ? share : TVS_RUN_BLOCKS_MAX;
         blocks = blocks < most ? blocks : most;
         *reading = (struct reading){

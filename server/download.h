@@ -23,7 +23,7 @@ void tvs_download_interrupted_locked(struct tvs_stream *stream);
 /* Goes on at `offset`. Under the lock. */
 void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t generation);
 /* Blocks that downloads may read at a time, by what they hold in all; 0: no memory may get stuck in a transport any more. */
-uint64_t tvs_download_share(struct tvs_budget *budget);
+uint64_t tvs_download_share_blocks(struct tvs_budget *budget);
 /* Gives back what the transport doesn't ask for. Under the lock. */
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns);
 void tvs_download_granted(struct tvs_claim *claim);

@@ -65,7 +65,6 @@ struct tvs_pool {
     atomic_ullong chunks;
     atomic_ullong retries; /* chunks that were sent again */
     atomic_ullong drops;   /* chunks that lossy streams lost */
-    atomic_ullong spills;  /* chunks that went through an overflow */
 
     struct tvs_task serve;
     struct tv_timer deadline; /* of the first that waits, about */

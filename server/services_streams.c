@@ -56,7 +56,6 @@ static void counters_to_wire(struct tvs_pool *pool, Trove__V1__PoolInfo *info) {
     info->cancelled_streams = atomic_load_explicit(&pool->streams_cancelled, memory_order_relaxed);
     info->retries = atomic_load_explicit(&pool->retries, memory_order_relaxed);
     info->drops = atomic_load_explicit(&pool->drops, memory_order_relaxed);
-    info->spills = atomic_load_explicit(&pool->spills, memory_order_relaxed);
 }
 
 static void pool_to_wire(struct tvs_pool *pool, struct tvs_open_streams *open, Trove__V1__PoolInfo *info) {

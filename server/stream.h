@@ -144,7 +144,7 @@ struct tvs_stream {
     uint64_t untold_bytes; /* stored since an acknowledgement was last asked for, */
     uint64_t told_ns;      /* which was then */
     void *segment;         /* the one that is being filled; one hold */
-    size_t segment_used;
+    size_t segment_used_bytes;
     bool rewind_due; /* a seek: the strand is to bring the store back to `rewind_offset` */
     uint64_t rewind_offset;
     bool complete_received;

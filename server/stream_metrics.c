@@ -32,8 +32,7 @@ void tvs_stream_count_locked(struct tvs_stream *stream, uint64_t bytes, bool chu
     if (!chunk_done)
         return;
     atomic_fetch_add_explicit(&stream->pool->chunks, 1, memory_order_relaxed);
-    if (latency_ns != TVS_NO_LATENCY)
-        count_latency(stream, latency_ns);
+    count_latency(stream, latency_ns);
 }
 
 void tvs_stream_count_retries_locked(struct tvs_stream *stream, uint64_t chunks) {
@@ -122,7 +121,6 @@ void tvs_stream_info(struct tvs_stream *stream, Trove__V1__StreamInfo *info) {
     }
     info->retries = metrics->retries;
     info->drops = metrics->drops;
-    info->spills = metrics->spills;
     info->waiting_bytes = waiting_bytes(stream);
     info->acquire_place = acquire_place(stream);
     info->offset = next_offset(stream);

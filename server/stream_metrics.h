@@ -24,15 +24,11 @@ struct tvs_stream_metrics {
     uint64_t chunks;
     uint64_t retries;
     uint64_t drops;
-    uint64_t spills;
     struct tv_rate rate;
     struct tv_histogram *latencies; /* NULL: none yet, or none to be had */
 };
 
-#define TVS_NO_LATENCY UINT64_MAX
-
-/* Counts what was acknowledged, for the stream and its pool: bytes, and a chunk if that ended one, with its latency or
- * TVS_NO_LATENCY. */
+/* Counts what was acknowledged, for the stream and its pool: bytes, and a chunk if that ended one, with its latency. */
 void tvs_stream_count_locked(struct tvs_stream *stream, uint64_t bytes, bool chunk_done, uint64_t latency_ns);
 /* Chunks that are sent again. */
 void tvs_stream_count_retries_locked(struct tvs_stream *stream, uint64_t chunks);

@@ -44,18 +44,19 @@ static bool place(struct tvs_stream *stream, struct tvs_fragment *fragment, uint
     while (bytes > 0) {
         if (stream->segment == NULL) {
             stream->segment = tv_block_pool_get(pool);
-            stream->segment_used = 0;
+            stream->segment_used_bytes = 0;
         }
         if (stream->segment == NULL)
             return false;
-        uint64_t step = TV_SEGMENT_BYTES - stream->segment_used;
+        uint64_t step = TV_SEGMENT_BYTES - stream->segment_used_bytes;
         if (step > bytes)
             step = bytes;
-        fragment->data.iov[fragment->data.iov_count++] = (struct iovec){(char *)stream->segment + stream->segment_used, step};
+        fragment->data.iov[fragment->data.iov_count++] =
+            (struct iovec){(char *)stream->segment + stream->segment_used_bytes, step};
         fragment->segments[fragment->segment_count++] = stream->segment;
-        stream->segment_used += step;
+        stream->segment_used_bytes += step;
         bytes -= step;
-        if (stream->segment_used == TV_SEGMENT_BYTES)
+        if (stream->segment_used_bytes == TV_SEGMENT_BYTES)
             stream->segment = NULL; /* the stream's hold is now the fragment's */
         else
             tv_block_pool_hold(pool, stream->segment);

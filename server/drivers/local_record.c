@@ -177,6 +177,11 @@ trove_status tvs_owner_record_decode(const void *bytes, size_t count, struct tvs
     return TROVE_OK;
 }
 
+void tvs_write_u64_be(uint64_t number, uint8_t to[8]) {
+    number = htobe64(number);
+    memcpy(to, &number, sizeof number);
+}
+
 size_t tvs_index_key_bucket(const char *name, uint8_t *to) {
     size_t bytes = strlen(name);
     to[0] = 'b';
@@ -186,7 +191,7 @@ size_t tvs_index_key_bucket(const char *name, uint8_t *to) {
 
 size_t tvs_index_key_object(uint64_t bucket_id, const char *key, size_t key_bytes, uint8_t *to) {
     to[0] = 'o';
-    tvs_index_key_inline(bucket_id, to + 1);
+    tvs_write_u64_be(bucket_id, to + 1);
     memcpy(to + TVS_OBJECT_KEY_PREFIX_BYTES, key, key_bytes);
     return TVS_OBJECT_KEY_PREFIX_BYTES + key_bytes;
 }
@@ -198,6 +203,5 @@ size_t tvs_index_key_file(const struct tvs_file_id *id, uint8_t *to) {
 }
 
 void tvs_index_key_inline(uint64_t generation, uint8_t to[8]) {
-    generation = htobe64(generation);
-    memcpy(to, &generation, sizeof generation);
+    tvs_write_u64_be(generation, to);
 }

@@ -87,6 +87,9 @@ struct tvs_owner_record {
 size_t tvs_owner_record_encode(const struct tvs_owner_record *record, uint8_t *to);
 trove_status tvs_owner_record_decode(const void *bytes, size_t count, struct tvs_owner_record *record, trove_error *error);
 
+/* Big-endian, so that what begins with numbers is sorted by them. */
+void tvs_write_u64_be(uint64_t number, uint8_t to[8]);
+
 /* Keys of the index. Each function returns the key's length. */
 #define TVS_INDEX_KEY_BYTES_MAX     (1 + 8 + TV_KEY_BYTES_MAX)
 #define TVS_OBJECT_KEY_PREFIX_BYTES (1 + 8) /* in front of the key's own bytes */

@@ -23,8 +23,8 @@ void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store 
 static trove_status create_file(struct tvs_file_writer *writer, trove_error *error) {
     struct tvs_file_store *store = writer->store;
     uint64_t number = atomic_fetch_add_explicit(&store->next_number, 1, memory_order_relaxed);
-    tvs_index_key_inline(store->incarnation, writer->id.bytes);
-    tvs_index_key_inline(number, writer->id.bytes + 8);
+    tvs_write_u64_be(store->incarnation, writer->id.bytes);
+    tvs_write_u64_be(number, writer->id.bytes + 8);
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(&writer->id, path);
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
