@@ -26,7 +26,6 @@ trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv
     conn->context = context;
     conn->prefix_bytes = transport_move->type_octet ? TV_PREFIX_BYTES_MAX : TV_PREFIX_BYTES_MAX - 1;
     conn->payload_bytes_max = options->payload_bytes_max;
-    conn->keepalive_ms = options->keepalive_ms;
     conn->reader.payload_bytes_max = options->payload_bytes_max;
     atomic_init(&conn->open, true);
     atomic_init(&conn->heard_ns, tv_now_ns()); /* the owner's timer may look before the start */
@@ -71,6 +70,7 @@ void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_
     conn->reader.payload_bytes_max = payload_bytes_max;
     conn->reader.header_bytes_max = TV_HEADER_BYTES_MAX;
     conn->reader.checksums_next = checksums;
+    conn->reader.established = true;
     pthread_mutex_lock(&conn->lock);
     conn->payload_bytes_max = payload_bytes_max;
     conn->keepalive_ms = keepalive_ms;

@@ -108,7 +108,6 @@ struct tv_flow_ops {
 
 struct tv_conn_options {
     uint64_t payload_bytes_max; /* of an incoming frame, now; the greeting's limits until tv_conn_establish */
-    uint32_t keepalive_ms;
 };
 
 struct tv_conn_metrics {
@@ -131,8 +130,9 @@ void tv_conn_start(struct tv_conn *conn);
 void tv_conn_destroy(struct tv_conn *conn);
 
 /* The welcome has been agreed on: full limits from now on, and header checksums in both directions where `checksums` is set: on what
- * is packed after this call, and on what is read after the frame that is being handled. The server calls it right after it has
- * sent the welcome, the client while it handles it. */
+ * is packed after this call, and on what is read after the frame that is being handled. From now on the connection answers pings by
+ * itself and asks a silent peer (keepalive_ms; 0: never). The server calls it right after it has sent the welcome, the client while
+ * it handles it. */
 void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_t keepalive_ms, bool checksums);
 
 /* Packs a frame and queues it before all data. The payload (at most TV_MESSAGE_BYTES_MAX) is copied.

@@ -76,6 +76,7 @@ struct tv_reader {
     uint64_t header_bytes_max;
     bool checksums;
     bool checksums_next; /* from the next frame on */
+    bool established;
 };
 
 struct tv_writer {
@@ -129,7 +130,7 @@ struct tv_conn {
     bool closed_called;
     trove_error reason;
     uint64_t payload_bytes_max;
-    uint32_t keepalive_ms;
+    uint32_t keepalive_ms; /* 0: a silent peer isn't asked: it was told not to be, or isn't established */
     uint64_t phase_since_ns;
     uint64_t sent_since_ns; /* when the operation under way was submitted; 0: none */
     uint64_t lingered_bytes;

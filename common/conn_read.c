@@ -282,21 +282,26 @@ static trove_status take_message(struct tv_conn *conn, size_t have, trove_error 
     return TROVE_OK;
 }
 
+static trove_status answer_ping(struct tv_conn *conn, const tv_frame *frame, uint64_t payload_bytes, trove_error *error) {
+    if (frame->call_id != 0 || payload_bytes > 0)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a ping with a call id or a payload; it belongs to the connection alone");
+    tv_frame answer = TROVE__V1__FRAME__INIT;
+    Trove__V1__Pong pong = TROVE__V1__PONG__INIT;
+    pong.token = frame->ping->token;
+    answer.body_case = TV_BODY(PONG);
+    answer.pong = &pong;
+    return tv_conn_send(conn, &answer, NULL, 0, error);
+}
+
 static trove_status finish_frame(struct tv_conn *conn, trove_error *error) {
     struct tv_reader *reader = &conn->reader;
     TV_COUNT(conn, frames_received, 1);
     TV_COUNT(conn, payload_received, reader->layout.payload_bytes);
-    trove_status status = TROVE_OK;
-    if (reader->frame->body_case == TV_BODY(PING)) {
-        tv_frame answer = TROVE__V1__FRAME__INIT;
-        Trove__V1__Pong pong = TROVE__V1__PONG__INIT;
-        pong.token = reader->frame->ping->token;
-        answer.body_case = TV_BODY(PONG);
-        answer.pong = &pong;
-        status = tv_conn_send(conn, &answer, NULL, 0, error);
-    } else {
+    trove_status status;
+    if (reader->frame->body_case == TV_BODY(PING) && reader->established)
+        status = answer_ping(conn, reader->frame, reader->layout.payload_bytes, error);
+    else
         status = conn->handler->frame(conn->context, reader->frame, reader->payload, reader->layout.payload_bytes, error);
-    }
     free(reader->message);
     reader->message = NULL;
     reader->message_have = 0;

@@ -239,7 +239,7 @@ static uint32_t enlist(struct tvs_session *session, bool *draining) {
 
 static struct tvs_session *create(struct tvs_server *server, struct tv_transport *transport_move) {
     struct tvs_session *session = calloc(1, sizeof *session);
-    const struct tv_conn_options options = {.payload_bytes_max = 0, .keepalive_ms = server->options.keepalive_ms};
+    const struct tv_conn_options options = {.payload_bytes_max = 0};
     struct tv_conn *conn = NULL;
     if (tv_conn_create(transport_move, &handler, session, &options, &conn, NULL) != TROVE_OK || session == NULL ||
         tv_id_table_init(&session->streams, NULL) != TROVE_OK || tv_id_table_init(&session->calls, NULL) != TROVE_OK) {

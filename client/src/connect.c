@@ -94,7 +94,7 @@ static trove_status greet(struct trove_client *client, uint64_t deadline_ns, tro
     trove_status status = tv_transport_dial(client->url, tvc_deadline_left_ms(deadline_ns), &transport, error);
     if (status != TROVE_OK)
         return status;
-    struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX, .keepalive_ms = client->keepalive_ms};
+    struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX};
     status = tv_conn_create(transport, &tvc_client_handler, client, &options, &client->conn, error);
     if (status != TROVE_OK)
         return status;

@@ -60,6 +60,30 @@ static uint64_t send_hello(struct raw_client *client, uint32_t version, uint64_t
     return 0;
 }
 
+static uint64_t send_ping(struct raw_client *client, uint64_t call_id, size_t payload_bytes) {
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Ping ping = TROVE__V1__PING__INIT;
+    frame.call_id = call_id;
+    frame.body_case = RAW_BODY(PING);
+    frame.ping = &ping;
+    frame.payload.data = bad_bytes;
+    frame.payload.len = payload_bytes;
+    raw_send(client, &frame);
+    return 0;
+}
+
+static uint64_t send_ping_first(struct raw_client *client) {
+    return send_ping(client, 0, 0);
+}
+
+static uint64_t send_ping_with_id(struct raw_client *client) {
+    return send_ping(client, 7, 0);
+}
+
+static uint64_t send_ping_with_payload(struct raw_client *client) {
+    return send_ping(client, 0, 1000);
+}
+
 static uint64_t send_version_0(struct raw_client *client) {
     return send_hello(client, 0, 0, 0);
 }
@@ -376,6 +400,9 @@ const struct bad_case bad_frame_cases[] = {
     {"oversize length first", BAD_GREETED, send_oversize, CODE(RESOURCE_EXHAUSTED), "at most 4096"},
     {"a little oversize first", BAD_GREETED, send_4097, CODE(RESOURCE_EXHAUSTED), "4097"},
     {"first frame not hello", BAD_GREETED, send_call_first, CODE(FAILED_PRECONDITION), "hello"},
+    {"ping before hello", BAD_GREETED, send_ping_first, CODE(FAILED_PRECONDITION), "hello"},
+    {"ping for a call", BAD_WELCOMED, send_ping_with_id, CODE(INVALID_ARGUMENT), "ping"},
+    {"ping with a payload", BAD_WELCOMED, send_ping_with_payload, CODE(INVALID_ARGUMENT), "ping"},
     {"hello for a call", BAD_GREETED, send_hello_with_id, CODE(FAILED_PRECONDITION), "hello"},
     {"version 0", BAD_GREETED, send_version_0, CODE(FAILED_PRECONDITION), "version 0"},
     {"tiny payloads", BAD_GREETED, send_tiny_payloads, CODE(INVALID_ARGUMENT), "payload_bytes_max"},

@@ -132,7 +132,7 @@ static const struct tv_conn_handler handler = {.payload = on_payload, .frame = o
 
 static void on_accepted(void *context, struct tv_transport *transport) {
     struct scripted_server *server = context;
-    const struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX, .keepalive_ms = KEEPALIVE_MS};
+    const struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX};
     struct tv_conn *conn = NULL;
     if (tv_conn_create(transport, &handler, server, &options, &conn, NULL) != TROVE_OK)
         return;

@@ -195,7 +195,7 @@ static void end_fini(struct end *end) {
 }
 
 static void connect_end(struct end *end, struct tv_transport *transport, bool checksums) {
-    const struct tv_conn_options options = {.payload_bytes_max = LARGE, .keepalive_ms = 1000};
+    const struct tv_conn_options options = {.payload_bytes_max = LARGE};
     assert_int_equal(tv_conn_create(transport, &handler, end, &options, &end->conn, NULL), TROVE_OK);
     tv_conn_establish(end->conn, LARGE, 1000, checksums);
 }

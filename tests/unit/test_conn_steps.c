@@ -69,7 +69,7 @@ static const struct tv_conn_handler handler = {.payload = on_payload, .frame = o
 /* The SP greetings have been exchanged; nothing is under way but a receive. */
 static void rig_connect(void) {
     static const uint8_t greeting[] = {0, 'S', 'P', 0, 0, 16, 0, 0};
-    const struct tv_conn_options options = {.payload_bytes_max = PAYLOAD_MAX, .keepalive_ms = 1000};
+    const struct tv_conn_options options = {.payload_bytes_max = PAYLOAD_MAX};
     rig = (struct rig){.frames = 0};
     unit_transport_init(&rig.transport);
     assert_int_equal(tv_conn_create(&rig.transport.base, &handler, &rig, &options, &rig.conn, NULL), TROVE_OK);
@@ -341,6 +341,22 @@ static void headers_are_small_before_the_welcome(void **state) {
     }
 }
 
+/* Nothing comes before hello and welcome, not even the question whether the peer is still there. */
+static void nobody_is_asked_before_the_welcome(void **state) {
+    (void)state;
+    for (int welcomed = 0; welcomed <= 1; welcomed++) {
+        if (welcomed)
+            rig_open(false);
+        else
+            rig_connect();
+        tv_conn_tick(rig.conn, tv_now_ns() + UINT64_C(1500) * 1000000); /* keep-alive is 1 s */
+        assert_int_equal(rig.transport.send_count > 0, welcomed);
+        tv_conn_tick(rig.conn, tv_now_ns() + UINT64_C(2500) * 1000000);
+        assert_int_equal(rig.transport.closed, welcomed); /* the owner has a deadline of his own for the welcome */
+        rig_close();
+    }
+}
+
 /* ---- the end ---- */
 
 /* Of ten frames that one read has brought, none is handled after the connection was ended. */
@@ -451,6 +467,7 @@ int main(void) {
         cmocka_unit_test(what_is_held_has_a_ceiling),
         cmocka_unit_test(damage_is_told_from_mistakes),
         cmocka_unit_test(headers_are_small_before_the_welcome),
+        cmocka_unit_test(nobody_is_asked_before_the_welcome),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
         cmocka_unit_test(it_lingers_for_some_bytes),
         cmocka_unit_test(it_lingers_for_some_time),
