@@ -333,12 +333,14 @@ static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_
     }
 }
 
-/* Small enough that a slow link isn't blocked by one frame for long. */
+/* Small enough that a slow link isn't blocked by one frame for long, and never more than was agreed on. */
 static uint64_t frame_payload_max(const struct tv_conn *conn) {
     uint64_t bytes = conn->payload_bytes_max;
     if (conn->writer.rate > 0 && conn->writer.rate < bytes * 1000 / FRAME_MS)
         bytes = conn->writer.rate * FRAME_MS / 1000;
-    return bytes < FRAME_BYTES_MIN ? FRAME_BYTES_MIN : bytes;
+    if (bytes < FRAME_BYTES_MIN)
+        bytes = FRAME_BYTES_MIN;
+    return bytes < conn->payload_bytes_max ? bytes : conn->payload_bytes_max;
 }
 
 /* What streams have to say still goes out before the connection is closed, their data doesn't. Under the lock. */

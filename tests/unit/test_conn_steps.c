@@ -299,6 +299,56 @@ static void damage_is_told_from_mistakes(void **state) {
         }
 }
 
+/* ---- pulled frames ---- */
+
+static uint64_t payload_asked; /* of the last pull */
+static unsigned pulls_left;
+
+static bool pull_nothing(struct tv_flow *flow, struct tv_pulled *pulled) {
+    (void)flow;
+    (void)pulled;
+    return false;
+}
+
+static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
+    static uint8_t bytes[PAYLOAD_MAX];
+    (void)flow;
+    payload_asked = payload_bytes_max;
+    if (pulls_left == 0)
+        return false;
+    pulls_left--;
+    trove__v1__chunk__init(&pulled->scratch.chunk);
+    pulled->frame.call_id = 1;
+    pulled->frame.body_case = TV_BODY(CHUNK);
+    pulled->frame.chunk = &pulled->scratch.chunk;
+    pulled->payload_bytes = payload_bytes_max;
+    pulled->iov_count = 1;
+    pulled->iov[0] = (struct iovec){bytes, payload_bytes_max};
+    return true;
+}
+
+static void hold(struct tv_flow *flow) {
+    (void)flow;
+}
+
+static const struct tv_flow_ops flow_ops = {pull_nothing, pull_data, NULL, hold, hold};
+
+/* No payload is larger than what was agreed on, however small that is. */
+static void payloads_are_as_large_as_was_agreed(void **state) {
+    (void)state;
+    static const uint64_t agreed[] = {1, 4 * TV_KIB, 16 * TV_KIB, 16 * TV_KIB + 1, PAYLOAD_MAX};
+    for (size_t i = 0; i < sizeof agreed / sizeof agreed[0]; i++) {
+        struct tv_flow flow = {.ops = &flow_ops};
+        rig_connect();
+        tv_conn_establish(rig.conn, agreed[i], 1000, false);
+        pulls_left = 1;
+        tv_conn_wake(rig.conn, &flow, TV_WANTS_DATA);
+        assert_int_equal(payload_asked, agreed[i]);
+        unit_transport_take_all(&rig.transport);
+        rig_close();
+    }
+}
+
 /* ---- the greeting's limits ---- */
 
 /* Before the welcome a header may have 4 KiB, wherever its payload lies. */
@@ -466,6 +516,7 @@ int main(void) {
         cmocka_unit_test(frames_of_any_size_keep_their_order),
         cmocka_unit_test(what_is_held_has_a_ceiling),
         cmocka_unit_test(damage_is_told_from_mistakes),
+        cmocka_unit_test(payloads_are_as_large_as_was_agreed),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(nobody_is_asked_before_the_welcome),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
