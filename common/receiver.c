@@ -112,6 +112,7 @@ static void begin_resend(struct tv_receiver *receiver, const struct tv_fragment_
     receiver->not_taken_end = f->index + 1;
     receiver->resend_end = f->index + 1;
     receiver->drained_bytes = f->chunk_bytes;
+    receiver->copy_aborted = false;
 }
 
 static enum tv_receive begin_chunk(struct tv_receiver *receiver, const struct tv_fragment_in *f, trove_error *error) {
@@ -150,7 +151,8 @@ static enum tv_receive go_on_in_chunk(struct tv_receiver *receiver, const struct
 /* While a resend is awaited: what is left of the chunk that is being drained, or the next late copy. Together they may not exceed
  * what the sender could begin before the answer reached it. */
 static enum tv_receive late_copy(struct tv_receiver *receiver, const struct tv_fragment_in *f, trove_error *error) {
-    uint64_t index = receiver->in_chunk ? receiver->resend_end - 1 : receiver->resend_end;
+    bool same = receiver->in_chunk || (receiver->copy_aborted && f->index == receiver->resend_end - 1);
+    uint64_t index = same ? receiver->resend_end - 1 : receiver->resend_end;
     uint64_t fragment_offset = receiver->in_chunk ? receiver->fragment_offset : 0;
     bool fits = !receiver->in_chunk || f->chunk_bytes == receiver->chunk_bytes;
     if (f->index != index || f->fragment_offset != fragment_offset || !fits)
@@ -160,7 +162,8 @@ static enum tv_receive late_copy(struct tv_receiver *receiver, const struct tv_f
         if (f->chunk_bytes > allowed || receiver->drained_bytes > allowed - f->chunk_bytes)
             return credit_ignored(receiver, f, error);
         receiver->drained_bytes += f->chunk_bytes;
-        receiver->resend_end++;
+        receiver->resend_end = index + 1;
+        receiver->copy_aborted = false;
     }
     return drain(receiver, f);
 }
@@ -177,7 +180,8 @@ enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct 
         return TV_RECEIVE_FAIL;
     if (tv_receiver_awaits_resend(receiver)) {
         bool asked = receiver->not_taken_first == receiver->not_taken_end;
-        bool again = asked && fragment->index == receiver->expected_index && fragment->fragment_offset == 0;
+        bool again = asked && fragment->index == receiver->expected_index && fragment->offset == receiver->expected_offset &&
+                     fragment->fragment_offset == 0;
         if (!again)
             return late_copy(receiver, fragment, error);
         receiver->resend_end = 0;
@@ -251,9 +255,12 @@ trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, tro
     uint64_t coming = tv_receiver_awaits_resend(receiver) ? receiver->resend_end - 1 : receiver->expected_index;
     if (!receiver->in_chunk || index != coming)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 " was aborted, which was not coming in", index);
+    uint64_t missing_bytes = receiver->chunk_bytes - receiver->fragment_offset;
     receiver->in_chunk = false;
-    if (!receiver->chunk_not_taken) {
-        uint64_t missing_bytes = receiver->chunk_bytes - receiver->fragment_offset;
+    receiver->copy_aborted = receiver->chunk_not_taken;
+    if (receiver->chunk_not_taken) {
+        receiver->drained_bytes -= missing_bytes;
+    } else {
         receiver->outstanding_bytes += missing_bytes;
         receiver->begun_bytes -= missing_bytes;
     }
@@ -300,7 +307,7 @@ uint64_t tv_receiver_seek(struct tv_receiver *receiver, uint64_t offset, uint64_
     receiver->expected_index = receiver->taken_index = receiver->acked_index = 0;
     receiver->expected_offset = receiver->taken_offset = offset;
     receiver->not_taken_first = receiver->not_taken_end = receiver->resend_end = 0;
-    receiver->in_chunk = receiver->chunk_not_taken = receiver->final_seen = false;
+    receiver->in_chunk = receiver->chunk_not_taken = receiver->copy_aborted = receiver->final_seen = false;
     receiver->generation = generation;
     expire(receiver, taken_bytes);
     return taken_bytes;

@@ -20,6 +20,7 @@ struct tv_receiver {
     uint64_t chunk_bytes;     /* of the chunk that is coming in; valid while in_chunk */
     bool in_chunk;
     bool chunk_not_taken; /* the one that is coming in is being drained */
+    bool copy_aborted;    /* the late copy that came last was ended early: its index goes on */
     bool final_seen;
     uint64_t chunk_bytes_max;   /* agreed at open */
     uint64_t payload_bytes_max; /* agreed for the connection */

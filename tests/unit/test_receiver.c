@@ -336,6 +336,29 @@ static void an_aborted_chunk_that_was_drained(void **state) {
     assert_int_equal(feed(0, 0, 900, 0, 300), TV_RECEIVE_TAKE);
 }
 
+/* Before the sender has heard that it wasn't taken, the same index goes on at the next byte: one more late copy, on the credit that the
+ * abort gave back. */
+static void an_aborted_chunk_that_was_drained_goes_on(void **state) {
+    (void)state;
+    for (int asked = 0; asked <= 1; asked++) {
+        go_to(DRAINING);
+        if (asked)
+            expect_ack(0, 1, true);
+        assert_int_equal(tv_receiver_abort(&receiver, 0, &error), TROVE_OK);
+        assert_int_equal(feed(0, 300, 600, 0, 400), TV_RECEIVE_DRAIN);
+        assert_int_equal(feed(0, 700, 600, 400, 200), TV_RECEIVE_DRAIN);
+        assert_int_equal(feed_whole(1, 900, 100), TV_RECEIVE_DRAIN);
+        struct tv_receiver all = receiver;
+        assert_int_equal(feed_whole(2, 1000, 1), TV_RECEIVE_FAIL);
+        assert_int_equal(error.status, TROVE_RESOURCE_EXHAUSTED);
+        receiver = all;
+        if (!asked)
+            expect_ack(0, 1, true);
+        tv_receiver_grant(&receiver, 900);
+        assert_int_equal(feed(0, 0, 900, 0, 300), TV_RECEIVE_TAKE);
+    }
+}
+
 /* ---- gaps and seeks ------------------------------------------------------------------------------------------------------------- */
 
 static enum tv_receive gap(uint64_t first_index, uint64_t count, uint64_t offset, uint64_t length) {
@@ -436,6 +459,7 @@ int main(void) {
         cmocka_unit_test(a_late_copy_is_broken_off),
         cmocka_unit_test(an_aborted_chunk_goes_on_as_another),
         cmocka_unit_test(an_aborted_chunk_that_was_drained),
+        cmocka_unit_test(an_aborted_chunk_that_was_drained_goes_on),
         cmocka_unit_test(judges_gaps),
         cmocka_unit_test(a_gap_is_acknowledged_with_its_neighbours),
         cmocka_unit_test(gaps_among_late_copies_are_passed_over),
