@@ -168,20 +168,26 @@ static enum tv_receive late_copy(struct tv_receiver *receiver, const struct tv_f
     return drain(receiver, f);
 }
 
+static enum tv_receive not_sought(uint64_t index, uint64_t generation, trove_error *error) {
+    (void)TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 " of seek %" PRIu64 ", which has not taken place", index, generation);
+    return TV_RECEIVE_FAIL;
+}
+
+/* Whether what begins there is what was asked for again, or lost instead. */
+static bool comes_again(const struct tv_receiver *receiver, uint64_t index, uint64_t offset) {
+    bool asked = receiver->not_taken_first == receiver->not_taken_end;
+    return asked && index == receiver->expected_index && offset == receiver->expected_offset;
+}
+
 enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error) {
     if (fragment->generation < receiver->generation)
         return TV_RECEIVE_DRAIN; /* from before a seek, at which the sender took all credit under way back */
-    if (fragment->generation > receiver->generation) {
-        (void)TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 " of seek %" PRIu64 ", which has not taken place",
-                      fragment->index, fragment->generation);
-        return TV_RECEIVE_FAIL;
-    }
+    if (fragment->generation > receiver->generation)
+        return not_sought(fragment->index, fragment->generation, error);
     if (check_sizes(receiver, fragment, error) != TROVE_OK)
         return TV_RECEIVE_FAIL;
     if (tv_receiver_awaits_resend(receiver)) {
-        bool asked = receiver->not_taken_first == receiver->not_taken_end;
-        bool again = asked && fragment->index == receiver->expected_index && fragment->offset == receiver->expected_offset &&
-                     fragment->fragment_offset == 0;
+        bool again = comes_again(receiver, fragment->index, fragment->offset) && fragment->fragment_offset == 0;
         if (!again)
             return late_copy(receiver, fragment, error);
         receiver->resend_end = 0;
@@ -208,16 +214,18 @@ static trove_status check_gap(const struct tv_receiver *receiver, const struct t
 enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_gap_in *gap, trove_error *error) {
     if (gap->generation < receiver->generation)
         return TV_RECEIVE_DRAIN;
+    if (gap->generation > receiver->generation)
+        return not_sought(gap->first_index, gap->generation, error);
     if (check_gap(receiver, gap, error) != TROVE_OK)
         return TV_RECEIVE_FAIL;
-    bool resend = tv_receiver_awaits_resend(receiver);
-    bool inside = receiver->in_chunk && !(resend && gap->first_index == receiver->expected_index);
-    if (resend && !inside && gap->first_index == receiver->resend_end) {
+    bool late = tv_receiver_awaits_resend(receiver) && !comes_again(receiver, gap->first_index, gap->offset);
+    if (late && !receiver->in_chunk && gap->first_index == receiver->resend_end) {
         receiver->resend_end += gap->count; /* among late copies; it is announced again */
+        receiver->copy_aborted = false;
         return TV_RECEIVE_DRAIN;
     }
-    if (inside || gap->generation > receiver->generation || gap->first_index != receiver->expected_index ||
-        gap->offset != receiver->expected_offset) {
+    bool inside = receiver->in_chunk && !tv_receiver_awaits_resend(receiver);
+    if (late || inside || gap->first_index != receiver->expected_index || gap->offset != receiver->expected_offset) {
         (void)TV_FAIL(error, INVALID_ARGUMENT,
                       "out of order: a gap at chunk %" PRIu64 ", offset %" PRIu64 ", came where chunk %" PRIu64
                       " at offset %" PRIu64 " was expected",

@@ -396,6 +396,23 @@ static void judges_gaps(void **state) {
     }
 }
 
+/* A gap among late copies is drained, but only one that can be there. */
+static void judges_gaps_while_a_chunk_is_to_come_again(void **state) {
+    (void)state;
+    go_to(DRAINED);
+    assert_int_equal(gap(1, 1, 300, 10), TV_RECEIVE_DRAIN);
+    go_to(DRAINED);
+    struct tv_gap_in future = {.first_index = 1, .count = 1, .offset = 300, .length = 10, .generation = 1};
+    assert_int_equal(tv_receiver_gap(&receiver, &future, &error), TV_RECEIVE_FAIL);
+    assert_non_null(strstr(error.message, "seek 1"));
+    go_to(DRAINED); /* the sender doesn't know yet that it wasn't taken, so it can't have lost it since */
+    assert_int_equal(gap(0, 1, 0, 300), TV_RECEIVE_FAIL);
+    expect_ack(0, 1, true);
+    go_to(ASKED);
+    assert_int_equal(gap(0, 1, 0, 300), TV_RECEIVE_TAKE);
+    expect_no_ack();
+}
+
 static void a_gap_is_acknowledged_with_its_neighbours(void **state) {
     (void)state;
     fresh(1000);
@@ -461,6 +478,7 @@ int main(void) {
         cmocka_unit_test(an_aborted_chunk_that_was_drained),
         cmocka_unit_test(an_aborted_chunk_that_was_drained_goes_on),
         cmocka_unit_test(judges_gaps),
+        cmocka_unit_test(judges_gaps_while_a_chunk_is_to_come_again),
         cmocka_unit_test(a_gap_is_acknowledged_with_its_neighbours),
         cmocka_unit_test(gaps_among_late_copies_are_passed_over),
         cmocka_unit_test(a_seek_forgets_what_was_not_acknowledged),
