@@ -527,7 +527,6 @@ static void measure(struct tv_writer *writer) {
 void tv_writer_sent(void *context, trove_status status, size_t bytes) {
     struct tv_conn *conn = context;
     struct tv_writer *writer = &conn->writer;
-    TV_COUNT(conn, bytes_sent, bytes);
     if (status != TROVE_OK) {
         trove_error lost = {TROVE_UNAVAILABLE, "the connection was lost"};
         tv_conn_abort(conn, &lost);
@@ -535,6 +534,7 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
         pump(conn); /* finds the phase changed, and rests */
         return;
     }
+    TV_COUNT(conn, bytes_sent, bytes);
     if (!advance(writer, bytes)) {
         pthread_mutex_lock(&conn->lock);
         conn->sent_since_ns = tv_now_ns(); /* progress */

@@ -189,13 +189,12 @@ static void on_received(void *argument) {
 static void on_sent(void *argument) {
     struct nng_transport *self = argument;
     int code = nng_aio_result(self->send_aio);
-    size_t bytes = code == 0 ? nng_aio_count(self->send_aio) : 0;
-    if (self->messages) {
-        if (code != 0) { /* an unsent message stays ours */
-            nng_msg_free(nng_aio_get_msg(self->send_aio));
-            nng_aio_set_msg(self->send_aio, NULL);
-        }
-        bytes = self->sending_bytes;
+    size_t bytes = 0;
+    if (code == 0)
+        bytes = self->messages ? self->sending_bytes : nng_aio_count(self->send_aio);
+    if (code != 0 && self->messages) { /* an unsent message stays ours */
+        nng_msg_free(nng_aio_get_msg(self->send_aio));
+        nng_aio_set_msg(self->send_aio, NULL);
     }
     self->base.on_sent(self->base.context, code == 0 ? TROVE_OK : TROVE_UNAVAILABLE, bytes);
 }

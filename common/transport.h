@@ -16,7 +16,7 @@
 
 struct tv_transport;
 
-/* `bytes` > 0 on OK. The end of the stream and a local close are UNAVAILABLE. */
+/* `bytes` > 0 on OK, else 0. The end of the stream and a local close are UNAVAILABLE. */
 typedef void (*tv_transport_done)(void *context, trove_status status, size_t bytes);
 
 struct tv_transport_ops {

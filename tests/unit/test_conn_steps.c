@@ -98,6 +98,12 @@ static void rig_close(void) {
     unit_transport_fini(&rig.transport);
 }
 
+static uint64_t bytes_sent(void) {
+    struct tv_conn_metrics metrics;
+    tv_conn_metrics(rig.conn, &metrics);
+    return metrics.bytes_sent;
+}
+
 static uint64_t allocations(void) {
     struct tv_conn_metrics metrics;
     tv_conn_metrics(rig.conn, &metrics);
@@ -244,6 +250,19 @@ static void what_is_held_has_a_ceiling(void **state) {
     assert_int_equal(queue_answer(1, NULL, 0, NULL), TROVE_UNAVAILABLE);
     rig_close();
     assert_int_equal(rig.why.status, TROVE_RESOURCE_EXHAUSTED);
+}
+
+/* What didn't go out isn't counted, whatever the transport says. */
+static void a_failed_send_counts_nothing(void **state) {
+    (void)state;
+    rig_open(false);
+    assert_int_equal(queue_demand(1, NULL), TROVE_OK);
+    uint64_t before = bytes_sent();
+    tv_conn_abort(rig.conn, &ended);
+    rig.transport.send_count = 0;
+    rig.transport.base.on_sent(rig.transport.base.context, TROVE_UNAVAILABLE, 1000);
+    assert_int_equal(bytes_sent(), before);
+    rig_close();
 }
 
 /* ---- damage ---- */
@@ -515,6 +534,7 @@ int main(void) {
         cmocka_unit_test(small_frames_go_out_together),
         cmocka_unit_test(frames_of_any_size_keep_their_order),
         cmocka_unit_test(what_is_held_has_a_ceiling),
+        cmocka_unit_test(a_failed_send_counts_nothing),
         cmocka_unit_test(damage_is_told_from_mistakes),
         cmocka_unit_test(payloads_are_as_large_as_was_agreed),
         cmocka_unit_test(headers_are_small_before_the_welcome),
