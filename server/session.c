@@ -10,7 +10,7 @@
 #include "upload.h"
 
 #define PROTOCOL_VERSION 1
-#define FEATURES         (TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_BIDI)
+#define FEATURES         (TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_LOSSY | TV_FEATURE_BIDI)
 #define KEEPALIVE_MS_MIN 1000
 /* Connections beyond the limit that are still told why, instead of just being closed. */
 #define REFUSED_POLITELY_MAX 64

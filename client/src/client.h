@@ -39,6 +39,7 @@ struct tvc_limits {
     uint64_t chunk_bytes_max;
     uint32_t calls_max;
     uint32_t streams_max;
+    bool lossy;   /* it has streams that may lose chunks */
     bool two_way; /* it has streams that go both ways */
 };
 

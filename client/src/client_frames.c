@@ -32,6 +32,7 @@ static trove_status on_welcome(struct trove_client *client, const Trove__V1__Wel
         .chunk_bytes_max = given_or(welcome->chunk_bytes_max, TV_CHUNK_BYTES_MAX, TV_CHUNK_BYTES_MAX),
         .calls_max = (uint32_t)given_or(welcome->calls_max, TV_CALLS_PER_CONN_MAX, TV_CALLS_PER_CONN_MAX),
         .streams_max = (uint32_t)given_or(welcome->streams_max, TV_STREAMS_PER_CONN_MAX, TV_STREAMS_PER_CONN_MAX),
+        .lossy = (welcome->features & TV_FEATURE_LOSSY) != 0,
         .two_way = (welcome->features & TV_FEATURE_BIDI) != 0,
     };
     tv_conn_establish(client->conn, limits.payload_bytes_max, client->keepalive_ms,

@@ -61,7 +61,7 @@ static trove_status send_hello(struct trove_client *client, trove_error *error) 
     tv_frame frame = TROVE__V1__FRAME__INIT;
     Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
     hello.version = PROTOCOL_VERSION;
-    hello.features = TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_BIDI;
+    hello.features = TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_LOSSY | TV_FEATURE_BIDI;
     hello.payload_bytes_max = TV_PAYLOAD_BYTES_MAX;
     hello.agent = client->agent;
     frame.body_case = TV_BODY(HELLO);

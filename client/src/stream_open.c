@@ -367,6 +367,9 @@ trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_reque
     if (request->direction == TROVE_DIRECTION_BIDI && !client->limits.two_way)
         return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no two-way streams; open an upload and a download",
                        request->bucket, request->key, client->url);
+    if (request->options.lossy && !client->limits.lossy)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no lossy streams; open one that loses nothing",
+                       request->bucket, request->key, client->url);
     bool member = request->options.client_pool != NULL;
     return (member ? open_member : open_stream)(client, request, deadline_ns, stream_out, error);
 }

@@ -128,7 +128,9 @@ void stock_greet(struct stock_client *client, bool checksums) {
     stock_frame frame = TROVE__V1__FRAME__INIT;
     Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
     hello.version = 1;
-    hello.features = checksums ? TROVE__V1__FEATURE__FEATURE_HEADER_CHECKSUM : 0;
+    hello.features = TROVE__V1__FEATURE__FEATURE_LOSSY | TROVE__V1__FEATURE__FEATURE_BIDI;
+    if (checksums)
+        hello.features |= TROVE__V1__FEATURE__FEATURE_HEADER_CHECKSUM;
     hello.agent = (char[]){"stock pair0"};
     frame.body_case = STOCK_BODY(HELLO);
     frame.hello = &hello;

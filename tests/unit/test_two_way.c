@@ -36,7 +36,7 @@ static int begin(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     trove_error error;
     assert_non_null(fixture);
-    fixture->server = scripted_server_start(TV_FEATURE_BIDI);
+    fixture->server = scripted_server_start(TV_FEATURE_BIDI | TV_FEATURE_LOSSY);
     ok(trove_connect(scripted_server_url(fixture->server), NULL, &fixture->client, &error), &error);
     *state = fixture;
     return 0;
@@ -520,6 +520,11 @@ static void test_no_feature(void **state) {
     ok(trove_connect(scripted_server_url(server), NULL, &client, &error), &error);
     fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_BIDI, NULL, &stream, &error), TROVE_UNIMPLEMENTED, "two-way",
           &error);
+    trove_stream_options options;
+    trove_stream_options_init(&options);
+    options.lossy = true;
+    fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), TROVE_UNIMPLEMENTED,
+          "lossy", &error);
     assert_false(scripted_has(server, 1, TV_BODY(OPEN)));
     trove_close(client);
     scripted_server_stop(server);
