@@ -27,7 +27,8 @@ struct tv_block_stats {
 };
 
 /* block_bytes is rounded up to whole pages. Errors: RESOURCE_EXHAUSTED (address space). */
-trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool,
+                                                    trove_error *error);
 /* All blocks must have been given back. NULL is allowed. */
 void tv_block_pool_destroy(struct tv_block_pool *pool);
 

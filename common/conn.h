@@ -122,8 +122,9 @@ struct tv_conn_metrics {
 };
 
 /* Takes the transport over (also on failure). Nothing happens before tv_conn_start. Errors: RESOURCE_EXHAUSTED. */
-trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv_conn_handler *handler, void *context,
-                            const struct tv_conn_options *options, struct tv_conn **conn, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv_conn_handler *handler,
+                                              void *context, const struct tv_conn_options *options, struct tv_conn **conn,
+                                              trove_error *error);
 /* Sends the SP greeting and begins to read. */
 void tv_conn_start(struct tv_conn *conn);
 /* After `closed` has been called, or before tv_conn_start; not from a callback of this connection. NULL is allowed. */
@@ -138,12 +139,12 @@ void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_
 /* Packs a frame and queues it before all data. The payload (at most TV_MESSAGE_BYTES_MAX) is copied.
  * Errors: UNAVAILABLE (closing); RESOURCE_EXHAUSTED (no memory, or TV_UNSENT_BYTES_CEILING is reached): then the connection is ended,
  * for its peer would wait for the frame in vain. */
-trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                          trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload,
+                                            uint64_t payload_bytes, trove_error *error);
 
 /* The same, but nothing goes out for it alone: it takes the next frames along, or a flush. For who answers many calls at once. */
-trove_status tv_conn_queue(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                           trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_conn_queue(struct tv_conn *conn, const tv_frame *frame, const void *payload,
+                                             uint64_t payload_bytes, trove_error *error);
 void tv_conn_flush(struct tv_conn *conn);
 
 /* Whether the peer leaves so much unread of what tv_conn_send queued that nothing large should be added. If so, `drained` is called

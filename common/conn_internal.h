@@ -161,18 +161,18 @@ bool tv_conn_submit_begin(struct tv_conn *conn);
 void tv_conn_submit_end(struct tv_conn *conn);
 
 /* conn_read.c */
-trove_status tv_reader_init(struct tv_conn *conn, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_reader_init(struct tv_conn *conn, trove_error *error);
 void tv_reader_fini(struct tv_conn *conn);
 void tv_reader_submit(struct tv_conn *conn);
 void tv_reader_received(void *context, trove_status status, size_t bytes);
 
 /* conn_write.c */
-trove_status tv_writer_init(struct tv_conn *conn, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_writer_init(struct tv_conn *conn, trove_error *error);
 void tv_writer_fini(struct tv_conn *conn);
 void tv_writer_sent(void *context, trove_status status, size_t bytes);
 /* Packs a frame behind what is queued. Under the lock. Errors: RESOURCE_EXHAUSTED (memory, or TV_UNSENT_BYTES_CEILING). */
-trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
-                            trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload,
+                                              uint64_t payload_bytes, trove_error *error);
 /* Queues bytes as they are. Under the lock; before any frame (greeting). */
 void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count);
 /* Puts a flow into the rings. No lock. */

@@ -7,6 +7,6 @@
 /* Whether the folder is there and this process may write to it, or could make it: as many as `missing_max` of the path's last parts may
  * be missing. What another process does meanwhile isn't known, of course.
  * Errors: NOT_FOUND (more are missing), FAILED_PRECONDITION (something else is in the way), PERMISSION_DENIED and others of looking. */
-trove_status tv_folder_check(const char *path, unsigned missing_max, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_folder_check(const char *path, unsigned missing_max, trove_error *error);
 
 #endif

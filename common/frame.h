@@ -47,16 +47,17 @@ enum tv_scan tv_frame_scan(const uint8_t *bytes, size_t have, uint64_t message_b
 
 /* A whole message whose payload isn't last: moves header fields together to the front of `bytes` (header_bytes of them) and the
  * payload behind them. INVALID_ARGUMENT for a second payload. */
-trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_frame_layout *layout,
+                                                trove_error *error);
 
 /* Unpacks any message into the arena (valid until it is reset): requests and answers in payloads. Checks what protobuf-c doesn't:
  * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena; RESOURCE_EXHAUSTED (no memory). */
-trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count, struct tv_arena *arena,
-                               ProtobufCMessage **message, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count,
+                                                 struct tv_arena *arena, ProtobufCMessage **message, trove_error *error);
 
 /* The same for a frame's header. */
-trove_status tv_frame_unpack(const uint8_t *header, size_t header_bytes, struct tv_arena *arena, tv_frame **frame,
-                             trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_frame_unpack(const uint8_t *header, size_t header_bytes, struct tv_arena *arena,
+                                               tv_frame **frame, trove_error *error);
 
 /* The checksum over a header, for a message of `message_bytes`. */
 uint64_t tv_frame_checksum(const uint8_t *header, size_t header_bytes, uint64_t message_bytes);

@@ -35,14 +35,14 @@ void tv_gaps_fini(struct tv_gaps *gaps);
 
 /* Adds what was lost at `offset`, which is not below the last gap's end; a gap that begins there is merged with it. A length of 0 adds
  * nothing. Errors: RESOURCE_EXHAUSTED; OUT_OF_RANGE (it would end above 2^64). */
-trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t length, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t length, trove_error *error);
 
 /* Forgets what was lost from `offset` on; a gap that reaches across it ends there. Not for a list that was copied. */
 void tv_gaps_truncate(struct tv_gaps *gaps, uint64_t offset);
 
 /* Instead of appending: the gaps of another object. Errors: RESOURCE_EXHAUSTED. */
-trove_status tv_gaps_copy(struct tv_gaps *gaps, const trove_gap *list, uint32_t listed, uint64_t count, uint64_t bytes,
-                          trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_gaps_copy(struct tv_gaps *gaps, const trove_gap *list, uint32_t listed, uint64_t count,
+                                            uint64_t bytes, trove_error *error);
 
 /* The first entry that has a byte in common with the range; NULL: none has. */
 const trove_gap *tv_gaps_find(const trove_gap *list, size_t listed, uint64_t offset, uint64_t length);
@@ -69,8 +69,8 @@ struct tv_packed_gaps tv_gaps_pack(const struct tv_gaps *gaps, uint8_t *to);
 
 /* Checks `available` bytes of foreign origin, of which the list may be the beginning, against everything that holds for the list of an
  * object of `object_bytes`. Errors: DATA_LOSS. */
-trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object_bytes, struct tv_packed_gaps *packed,
-                          trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object_bytes,
+                                            struct tv_packed_gaps *packed, trove_error *error);
 /* `list` has room for packed->listed. */
 void tv_gaps_unpack(const struct tv_packed_gaps *packed, trove_gap *list);
 

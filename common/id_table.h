@@ -26,7 +26,7 @@ struct tv_id_table {
 };
 
 /* Errors: RESOURCE_EXHAUSTED; INTERNAL (the system has no random number). */
-trove_status tv_id_table_init(struct tv_id_table *table, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_id_table_init(struct tv_id_table *table, trove_error *error);
 /* Doesn't touch the nodes. Zeroed tables are allowed. */
 void tv_id_table_fini(struct tv_id_table *table);
 

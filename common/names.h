@@ -7,11 +7,11 @@
 #include <stddef.h>
 
 /* Each checks one name and says INVALID_ARGUMENT with the rule that it breaks. */
-trove_status tv_bucket_check(const char *bucket, trove_error *error);
-trove_status tv_key_check(const char *key, trove_error *error);
-trove_status tv_content_type_check(const char *content_type, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_bucket_check(const char *bucket, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_key_check(const char *key, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_content_type_check(const char *content_type, trove_error *error);
 
 /* Count and total size of user metadata; keys must be non-empty UTF-8 and differ from each other. */
-trove_status tv_metadata_check(const trove_metadata *metadata, size_t count, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_metadata_check(const trove_metadata *metadata, size_t count, trove_error *error);
 
 #endif

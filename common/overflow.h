@@ -64,14 +64,15 @@ struct tv_overflow_stats {
 };
 
 /* Errors: RESOURCE_EXHAUSTED (memory); INVALID_ARGUMENT for options out of range. */
-trove_status tv_overflow_create(const struct tv_overflow_options *options, struct tv_overflow **overflow, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_overflow_create(const struct tv_overflow_options *options, struct tv_overflow **overflow,
+                                                  trove_error *error);
 /* What still waits is forgotten. NULL is allowed. */
 void tv_overflow_destroy(struct tv_overflow *overflow);
 
 /* Copies a chunk, whose bytes `iov` describes; without bytes iov may be NULL. On an error the overflow is as before, so the chunk is
  * still the caller's: RESOURCE_EXHAUSTED past a bound or on a full disk, and whatever else the file system says. */
-trove_status tv_overflow_push(struct tv_overflow *overflow, const struct tv_overflow_chunk *chunk, const struct iovec *iov,
-                              trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_overflow_push(struct tv_overflow *overflow, const struct tv_overflow_chunk *chunk,
+                                                const struct iovec *iov, trove_error *error);
 
 /* Whether a chunk of so many bytes is within the bounds now, and then it stays so until the next push: what a push of it fails with is
  * not a bound. For the pushing thread. */
@@ -82,7 +83,7 @@ bool tv_overflow_peek(struct tv_overflow *overflow, struct tv_overflow_chunk *ch
 
 /* Copies the oldest chunk to `iov`, which must have room for its bytes, and lets go of it. There must be one. On an error it is still
  * there: DATA_LOSS if the file doesn't have what was written, and whatever else the file system says. */
-trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *iov, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *iov, trove_error *error);
 
 /* Forgets the oldest `chunks` of those that wait, without reading them; there must be as many. For the popping thread. */
 void tv_overflow_discard(struct tv_overflow *overflow, uint64_t chunks);

@@ -89,7 +89,7 @@ void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_
 
 /* The peer ended the chunk that is coming in (of this generation). What came of it stays; the same index goes on at the next byte,
  * as a chunk of a size of its own. The credit of what didn't come is the sender's again. INVALID_ARGUMENT if none is coming in. */
-trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error);
 
 /* The consumer has taken `bytes` more; `chunk_done` where they ended a chunk. */
 void tv_receiver_taken(struct tv_receiver *receiver, uint64_t bytes, bool chunk_done);

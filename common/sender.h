@@ -64,7 +64,8 @@ struct tv_gap {
 };
 
 /* Allocates the rings. Errors: RESOURCE_EXHAUSTED; INVALID_ARGUMENT for an offset of 2^63 and more. */
-trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset,
+                                              trove_error *error);
 /* Releases all chunks of the window, and counts them as abandoned. The counts stay. */
 void tv_sender_fini(struct tv_sender *sender);
 
@@ -102,12 +103,12 @@ typedef void (*tv_sender_acked)(void *context, const struct tv_chunk *chunk);
 
 /* Acknowledges [first, first + count), which must begin at the oldest unacknowledged chunk and lie within what was sent or announced as
  * lost; else INVALID_ARGUMENT naming the index, and nothing changed. */
-trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked, void *context,
-                           trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked,
+                                             void *context, trove_error *error);
 
 /* The receiver didn't take [first, first + count), nor will it take anything that was begun after: chunks from `first` on are queued
  * again, and their credit comes back. INVALID_ARGUMENT for what isn't under way; nothing changed then. */
-trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error);
 
 /* Goes on at the object's `offset`: the window is emptied, the credit of what was in flight comes back, numbers begin at 0 again. Both
  * ends do this at the same place in the stream of frames: after the acknowledgements before the answer to the seek. */

@@ -26,7 +26,7 @@ enum tv_stream_event {
 
 /* Moves *state by `event`. FAILED_PRECONDITION, naming both states ("a completed stream can't be paused"), leaves it.
  * Idempotent: pausing a paused, resuming or starting an active stream is OK and moves nothing. */
-trove_status tv_stream_state_apply(trove_stream_state *state, enum tv_stream_event event, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_stream_state_apply(trove_stream_state *state, enum tv_stream_event event, trove_error *error);
 
 bool tv_stream_state_terminal(trove_stream_state state);
 const char *tv_stream_event_name(enum tv_stream_event event);

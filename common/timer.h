@@ -27,12 +27,13 @@ struct tv_timer {
     void (*fire)(struct tv_timer *timer);
 };
 
-trove_status tv_timers_create(struct tv_timers **timers, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_timers_create(struct tv_timers **timers, trove_error *error);
 /* Ends the thread; what is armed never fires. Not from a callback. NULL is allowed. */
 void tv_timers_destroy(struct tv_timers *timers);
 
 /* Arms, or moves, `timer` to fire at due_ns (monotonic). Errors: RESOURCE_EXHAUSTED; never from the timer's own callback. */
-trove_status tv_timer_arm(struct tv_timers *timers, struct tv_timer *timer, uint64_t due_ns, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_timer_arm(struct tv_timers *timers, struct tv_timer *timer, uint64_t due_ns,
+                                            trove_error *error);
 /* Disarms. On return the callback neither runs nor will; so it must not be called while holding a lock that the callback takes.
  * From within the timer's own callback it only disarms. */
 void tv_timer_cancel(struct tv_timers *timers, struct tv_timer *timer);

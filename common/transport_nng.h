@@ -15,7 +15,7 @@
 trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url);
 
 /* Takes the stream over, on failure too. */
-trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
-                                     trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
+                                                       trove_error *error);
 
 #endif

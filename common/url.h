@@ -20,7 +20,7 @@ enum tv_url_use {
 };
 
 /* Whether the URL has one of these forms. Nothing is resolved, opened or looked up. Errors: INVALID_ARGUMENT, with the rule. */
-trove_status tv_url_check(const char *url, enum tv_url_use use, trove_error *error);
+TROVE_WARN_UNUSED trove_status tv_url_check(const char *url, enum tv_url_use use, trove_error *error);
 
 /* Whether peers come over a network: tcp:// and ws://. */
 bool tv_url_is_network(const char *url);

@@ -290,5 +290,5 @@ void tvc_client_tick(struct tv_timer *timer) {
     tvc_alarm_look(client, now_ns);
     tvc_client_trim(client, now_ns - TVC_CACHE_IDLE_NS);
     /* Without memory to arm it the connection goes on, only its keep-alive is late until the program is closed. */
-    (void)tv_timer_arm(client->timers, timer, now_ns + UINT64_C(1000000000), NULL);
+    (void)!tv_timer_arm(client->timers, timer, now_ns + UINT64_C(1000000000), NULL);
 }

@@ -203,9 +203,9 @@ static void on_state(struct sim_stream *stream, const struct sim_frame *frame) {
     struct sim_client *client = &stream->client;
     client->answered_serial = frame->control.serial;
     if (frame->control.state == TROVE_STREAM_ACTIVE && client->state == TROVE_STREAM_PAUSED)
-        (void)tv_stream_state_apply(&client->state, TV_EVENT_RESUME, NULL);
+        (void)!tv_stream_state_apply(&client->state, TV_EVENT_RESUME, NULL);
     else if (frame->control.state == TROVE_STREAM_PAUSED)
-        (void)tv_stream_state_apply(&client->state, TV_EVENT_PAUSE, NULL);
+        (void)!tv_stream_state_apply(&client->state, TV_EVENT_PAUSE, NULL);
     else if (frame->control.state == TROVE_STREAM_CANCELLED)
         sim_client_end(stream, TV_EVENT_CANCEL);
     if (client->state == TROVE_STREAM_ACTIVE)

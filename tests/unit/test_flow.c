@@ -475,7 +475,7 @@ static void a_peer_that_makes_things_up_breaks_nothing(void **state) {
                 (void)tv_receiver_next_ack(&receiver, &first, &count, &not_taken);
                 break;
             case 3:
-                (void)tv_receiver_abort(&receiver, in.index, NULL);
+                (void)!tv_receiver_abort(&receiver, in.index, NULL);
                 break;
             default:
                 if (tv_receiver_fragment(&receiver, &in, NULL) == TV_RECEIVE_TAKE && in.fragment_offset == 0 && dice % 64 == 5)
