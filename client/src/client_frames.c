@@ -20,7 +20,10 @@ static uint64_t given_or(uint64_t given, uint64_t otherwise, uint64_t max) {
 }
 
 static trove_status on_welcome(struct trove_client *client, const Trove__V1__Welcome *welcome, trove_error *error) {
-    if (client->phase != TVC_GREETING)
+    pthread_mutex_lock(&client->lock);
+    bool second = client->phase == TVC_READY || client->phase == TVC_DRAINING; /* LOST: it comes too late, that is all */
+    pthread_mutex_unlock(&client->lock);
+    if (second)
         return TV_FAIL(error, INVALID_ARGUMENT, "a second welcome");
     if (welcome->version != 1)
         return TV_FAIL(error, FAILED_PRECONDITION, "the server at %s speaks version %u of the protocol, this client 1",

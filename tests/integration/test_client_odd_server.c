@@ -23,6 +23,25 @@ static void wait_for(const atomic_int *count, int expected) {
     assert_int_equal(atomic_load(count), expected);
 }
 
+/* ---- greeting ---- */
+
+static void test_second_welcome(void **state) {
+    (void)state;
+    struct odd_server server;
+    Trove__V1__Welcome welcome;
+    trove_error error;
+    odd_init_welcome(&welcome);
+    odd_listen(&server);
+    trove_client *client = odd_connect(&server, NULL, NULL);
+    odd_welcome(&server, &welcome);
+    raw_expect_failure(&server.peer, 0, TROVE__V1__CODE__INVALID_ARGUMENT, "second welcome");
+    raw_close(&server.peer);
+    server.peer.fd = -1;
+    CHECK_FAILS(trove_ping(client, 0, NULL, &error), UNAVAILABLE, "", &error);
+    trove_close(client);
+    odd_end(&server);
+}
+
 /* ---- limits ---- */
 
 /* What could never be sent is refused at once. */
@@ -217,9 +236,9 @@ static void test_echo_not_taken(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put_again),         cmocka_unit_test(test_put_too_late),
-        cmocka_unit_test(test_echo_not_taken),    cmocka_unit_test(test_pool_closed_meanwhile),
-        cmocka_unit_test(test_little_early_data),
+        cmocka_unit_test(test_second_welcome),        cmocka_unit_test(test_put_again),
+        cmocka_unit_test(test_put_too_late),          cmocka_unit_test(test_echo_not_taken),
+        cmocka_unit_test(test_pool_closed_meanwhile), cmocka_unit_test(test_little_early_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
