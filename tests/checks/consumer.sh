@@ -18,7 +18,7 @@ cmake --build "$work/cmake" >/dev/null
 
 pc=$(find "$prefix" -name trove.pc)
 library_folder=$(dirname "$(dirname "$pc")")
-read -ra flags <<<"$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix="$prefix" --cflags --libs trove)"
+read -ra flags <<<"$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs trove)"
 gcc -Wall -Wextra -pedantic -Werror -o "$work/pc_c" "$project/consumer.c" "${flags[@]}"
 g++ -Wall -Wextra -pedantic -Werror -o "$work/pc_cxx" "$project/consumer.cc" "${flags[@]}"
 LD_LIBRARY_PATH=$library_folder "$work/pc_c"
@@ -26,4 +26,17 @@ LD_LIBRARY_PATH=$library_folder "$work/pc_cxx"
 
 for program in trove troved; do
     "$prefix/bin/$program" --version
+done
+
+# Where libraries lie deeper, as Debian has them; what is installed is found wherever that was moved to.
+cmake -G Ninja -S "$project/../../.." -B "$work/deeper" -DTROVE_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr \
+    -DCMAKE_INSTALL_LIBDIR=lib/some-machine >/dev/null
+mkdir -p "$work/usr/lib/some-machine/pkgconfig" "$work/usr/include"
+cp "$work/deeper/client/trove.pc" "$work/usr/lib/some-machine/pkgconfig"
+for variable in prefix=. libdir=lib/some-machine includedir=include; do
+    found=$(PKG_CONFIG_PATH=$work/usr/lib/some-machine/pkgconfig pkg-config --variable="${variable%=*}" trove)
+    [[ $(realpath -- "$found") == $(realpath -- "$work/usr/${variable#*=}") ]] || {
+        echo "pkg-config's ${variable%=*} is $found" >&2
+        exit 1
+    }
 done
