@@ -15,7 +15,8 @@ struct job {
     trove_pool *pool;
     const char *bucket;
     const char *path;
-    unsigned chunks; /* acknowledged; the hooks' alone until the stream is released */
+    unsigned chunks; /* acknowledged; the hooks' alone until the stream is released, as the next one */
+    bool told;       /* that it failed */
     trove_status status;
     pthread_t thread;
 };
@@ -33,8 +34,9 @@ static void on_complete(void *context, const trove_object_info *info) {
 }
 
 static void on_error(void *context, const trove_error *error) {
-    const struct job *job = context;
+    struct job *job = context;
     fprintf(stderr, "%s: %s\n", job->path, error->message);
+    job->told = true;
 }
 
 /* Log lines of the program's own: a second set beside that of the options. */
@@ -54,7 +56,11 @@ static trove_status send_file(trove_stream *stream, FILE *file, trove_error *err
             status = trove_stream_write(stream, &chunk, 0, error); /* waits while the limit is used up */
         if (chunk == NULL)
             continue;
-        trove_stream_chunk_put(stream, chunk);
+        trove_stream_chunk_put(stream, chunk); /* it is still ours: the end of the file, or an error */
+        if (status == TROVE_OK && ferror(file)) {
+            trove_stream_fail(stream, TROVE_ABORTED, "the file can't be read");
+            return trove_stream_complete(stream, 0, NULL, error);
+        }
         return status;
     }
 }
@@ -93,7 +99,7 @@ static void *run(void *context) {
         return NULL;
     }
     job->status = upload(job, file, &error);
-    if (job->status != TROVE_OK)
+    if (job->status != TROVE_OK && !job->told) /* it never came to a stream */
         fprintf(stderr, "%s: %s\n", trove_status_name(job->status), error.message);
     fclose(file);
     return NULL;

@@ -45,6 +45,16 @@ if "$pool" "$url" pooled "$work/missing" >"$work/said" 2>/dev/null; then
     echo "a missing file was stored" >&2
     exit 1
 fi
+mkdir "$work/folder" # can be opened, and not be read
+if "$pool" "$url" pooled "$work/folder" >"$work/said" 2>"$work/errors"; then
+    echo "a file that can't be read was stored" >&2
+    exit 1
+fi
+[[ $(grep -c "can't be read" "$work/errors") == 1 ]]
+if "$download" "$url" pooled/folder >"$work/out" 2>"$work/said"; then
+    echo "what a file that can't be read gave was stored" >&2
+    exit 1
+fi
 
 if [[ -n $roundtrip ]]; then
     [[ $("$roundtrip" "$url" texts/hello 'from C++') == 'from C++' ]]
