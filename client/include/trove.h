@@ -350,7 +350,8 @@ typedef struct trove_drop {
  * on_progress is called some ten times a second at most, and once at the end. on_chunk is called once for every chunk that is
  * acknowledged, in the order of their indexes; on_drop for every chunk that is dropped, in that order as well. (A two-way stream
  * has one set for both ways: the order is that of each way, which `direction` tells.) on_complete or on_error is called exactly
- * once, and nothing after it. */
+ * once, and nothing after it: what a program has of a download when that completes, which it does when the end has been read, is
+ * acknowledged without on_chunk. A stream that couldn't be opened calls none of them. */
 typedef struct trove_stream_hooks {
     void *context; /* handed to each */
     void (*on_progress)(void *context, const trove_progress *progress);
