@@ -6,37 +6,8 @@
 
 #include <string.h>
 
-/* A buffer larger than this isn't kept with its slot: 1,024 slots hold at most 16 MiB. */
-#define KEPT_BUFFER_BYTES (16 * TV_KIB)
-#define BUFFER_BYTES_MIN  256
 /* Requests up to this are packed on the stack. */
 #define STACK_REQUEST_BYTES 4096
-
-/* ---- buffers ---- */
-
-bool tvc_buffer_reserve(struct tvc_buffer *buffer, size_t capacity) {
-    buffer->size = 0;
-    if (capacity <= buffer->capacity)
-        return true;
-    size_t rounded = BUFFER_BYTES_MIN;
-    while (rounded < capacity)
-        rounded *= 2;
-    uint8_t *bytes = malloc(rounded);
-    if (bytes == NULL)
-        return false;
-    free(buffer->bytes);
-    buffer->bytes = bytes;
-    buffer->capacity = rounded;
-    return true;
-}
-
-void tvc_buffer_clear(struct tvc_buffer *buffer) {
-    buffer->size = 0;
-    if (buffer->capacity <= KEPT_BUFFER_BYTES)
-        return;
-    free(buffer->bytes);
-    *buffer = (struct tvc_buffer){0};
-}
 
 /* ---- slots ---- */
 
@@ -205,8 +176,7 @@ trove_status tvc_call_start(trove_client *client, struct tvc_call *call, const c
     return status;
 }
 
-/* Nobody waits for it any more. Without the lock; a connection that is gone needs no word. */
-static void send_cancel(trove_client *client, uint64_t id, bool is_put) {
+void tvc_call_send_cancel(trove_client *client, uint64_t id, bool is_put) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
     Trove__V1__Cancel cancel = TROVE__V1__CANCEL__INIT;
     Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
@@ -232,7 +202,7 @@ trove_status tvc_call_wait(trove_client *client, struct tvc_call *call, trove_er
         tvc_client_unlist(client, &call->entry);
     pthread_mutex_unlock(&client->lock);
     if (late) {
-        send_cancel(client, call->entry.node.id, call->is_put);
+        tvc_call_send_cancel(client, call->entry.node.id, call->is_put);
         return TV_FAIL(error, DEADLINE_EXCEEDED, "%s has not answered in time", client->url);
     }
     return call->failed ? tv_error_copy(error, &call->error) : TROVE_OK;
@@ -295,54 +265,4 @@ trove_status tvc_call(trove_client *client, const char *method, const ProtobufCM
         status = unpack(call, answer_type, answer, error);
     tvc_call_give_back(client, call);
     return status;
-}
-
-/* ---- deadlines of asynchronous calls ---- */
-
-#define SWEEP_BATCH 64
-
-void tvc_call_watch(trove_client *client, const struct tvc_call *call) {
-    struct tvc_calls *calls = &client->calls;
-    if (call->kind == TVC_CALL_WAITED || call->deadline_ns == TVC_NO_DEADLINE)
-        return;
-    if (calls->sweep_due_ns != 0 && calls->sweep_due_ns <= call->deadline_ns)
-        return;
-    if (tv_timer_arm(client->timers, &calls->sweep, call->deadline_ns, NULL) == TROVE_OK)
-        calls->sweep_due_ns = call->deadline_ns;
-}
-
-/* Fails up to SWEEP_BATCH calls that are late, and notes when the next one will be. Under the lock. Returns how many. */
-static unsigned fail_late(struct trove_client *client, uint64_t now_ns, uint64_t *ids, bool *puts) {
-    struct tvc_calls *calls = &client->calls;
-    trove_error late;
-    TV_FAIL(&late, DEADLINE_EXCEEDED, "%s has not answered in time", client->url);
-    unsigned count = 0;
-    calls->sweep_due_ns = 0;
-    for (uint32_t i = 0; i < calls->made && count < SWEEP_BATCH; i++) {
-        struct tvc_call *call = &calls->slots[i];
-        if (!call->entry.listed || call->kind == TVC_CALL_WAITED)
-            continue;
-        if (call->deadline_ns > now_ns) {
-            tvc_call_watch(client, call);
-            continue;
-        }
-        ids[count] = call->entry.node.id;
-        puts[count++] = call->is_put;
-        tvc_call_answered(client, call, &late, false, NULL, 0, NULL);
-    }
-    return count;
-}
-
-void tvc_calls_sweep(struct tv_timer *timer) {
-    struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, calls.sweep));
-    uint64_t ids[SWEEP_BATCH];
-    bool puts[SWEEP_BATCH];
-    unsigned count;
-    do {
-        pthread_mutex_lock(&client->lock);
-        count = fail_late(client, tv_now_ns(), ids, puts);
-        pthread_mutex_unlock(&client->lock);
-        for (unsigned i = 0; i < count; i++)
-            send_cancel(client, ids[i], puts[i]);
-    } while (count == SWEEP_BATCH);
 }

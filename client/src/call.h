@@ -9,6 +9,7 @@
 #define TVC_CALL_H
 
 #include "arena.h"
+#include "buffer.h"
 #include "frame.h"
 #include "id_table.h"
 #include "job_thread.h"
@@ -30,17 +31,6 @@ struct tvc_entry {
 
 /* Completions that the hook thread takes at a time. */
 #define TVC_CALL_BATCH 64
-
-struct tvc_buffer {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-};
-
-/* Room for `capacity` bytes; what was in it is lost. False: no memory. */
-bool tvc_buffer_reserve(struct tvc_buffer *buffer, size_t capacity);
-/* Empties it, and frees memory that is too much to be kept. */
-void tvc_buffer_clear(struct tvc_buffer *buffer);
 
 enum tvc_call_kind {
     TVC_CALL_WAITED,
@@ -128,6 +118,11 @@ void tvc_answer_free(ProtobufCMessage *answer);
 /* The frame that answers a call. `object` (owned, may be NULL) is what a put has stored. Under the lock. */
 void tvc_call_answered(trove_client *client, struct tvc_call *call, const trove_error *error, bool not_taken, const void *payload,
                        size_t payload_bytes, trove_object_info *object);
+
+/* Nobody waits for the answer any more. Without the lock; a connection that is gone needs no word. */
+void tvc_call_send_cancel(trove_client *client, uint64_t id, bool is_put);
+
+/* call_async.c */
 
 /* Makes sure that the deadline of an asynchronous call is noticed. Under the lock. */
 void tvc_call_watch(trove_client *client, const struct tvc_call *call);

@@ -9,11 +9,62 @@
 #include "client.h"
 #include "inline_put.h"
 #include "options.h"
+#include "wait.h"
 
 #include <string.h>
 
 /* What a `done` begins is sent after this, however many of the batch are left. */
 #define TELLING_NS UINT64_C(1000000)
+/* Calls that are failed in one step for being late. */
+#define SWEEP_BATCH 64
+
+/* ---- deadlines ---- */
+
+void tvc_call_watch(trove_client *client, const struct tvc_call *call) {
+    struct tvc_calls *calls = &client->calls;
+    if (call->kind == TVC_CALL_WAITED || call->deadline_ns == TVC_NO_DEADLINE)
+        return;
+    if (calls->sweep_due_ns != 0 && calls->sweep_due_ns <= call->deadline_ns)
+        return;
+    if (tv_timer_arm(client->timers, &calls->sweep, call->deadline_ns, NULL) == TROVE_OK)
+        calls->sweep_due_ns = call->deadline_ns;
+}
+
+/* Fails up to SWEEP_BATCH calls that are late, and notes when the next one will be. Under the lock. Returns how many. */
+static unsigned fail_late(struct trove_client *client, uint64_t now_ns, uint64_t *ids, bool *puts) {
+    struct tvc_calls *calls = &client->calls;
+    trove_error late;
+    TV_FAIL(&late, DEADLINE_EXCEEDED, "%s has not answered in time", client->url);
+    unsigned count = 0;
+    calls->sweep_due_ns = 0;
+    for (uint32_t i = 0; i < calls->made && count < SWEEP_BATCH; i++) {
+        struct tvc_call *call = &calls->slots[i];
+        if (!call->entry.listed || call->kind == TVC_CALL_WAITED)
+            continue;
+        if (call->deadline_ns > now_ns) {
+            tvc_call_watch(client, call);
+            continue;
+        }
+        ids[count] = call->entry.node.id;
+        puts[count++] = call->is_put;
+        tvc_call_answered(client, call, &late, false, NULL, 0, NULL);
+    }
+    return count;
+}
+
+void tvc_calls_sweep(struct tv_timer *timer) {
+    struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, calls.sweep));
+    uint64_t ids[SWEEP_BATCH];
+    bool puts[SWEEP_BATCH];
+    unsigned count;
+    do {
+        pthread_mutex_lock(&client->lock);
+        count = fail_late(client, tv_now_ns(), ids, puts);
+        pthread_mutex_unlock(&client->lock);
+        for (unsigned i = 0; i < count; i++)
+            tvc_call_send_cancel(client, ids[i], puts[i]);
+    } while (count == SWEEP_BATCH);
+}
 
 /* ---- handing over ---- */
 
