@@ -62,6 +62,8 @@
 /* Calls under way on all connections of a server together, and the memory that holds them and their requests. */
 #define TV_CALLS_MAX       65536
 #define TV_CALLS_BYTES_MAX (32 * TV_MIB)
+/* Copies of objects that wait for their turn; each holds its names, some 3 KiB. */
+#define TV_COPIES_WAITING_MAX 1024
 
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX    (64 * TV_KIB)

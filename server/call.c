@@ -1,7 +1,8 @@
 /* call.c - the life of a unary call: deadline, cancellation, answer. See call.h and rpc.h.
  *
  * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its deadline,
- * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. The worker frees it.
+ * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. Whoever ends it frees it: the
+ * worker, or what its method has begun (tvs_rpc_later).
  * An answer may be a thousand times as large as its call: while the peer leaves too much unread, calls aren't begun but wait.
  */
 #include "call.h"
@@ -99,28 +100,47 @@ static bool wait_for_room(struct tvs_call *call) {
     return true;
 }
 
+bool tvs_rpc_wanted(const struct tvs_rpc *rpc) {
+    struct tvs_call *call = rpc->call;
+    pthread_mutex_lock(&call->session->lock);
+    bool wanted = call->listed;
+    pthread_mutex_unlock(&call->session->lock);
+    return wanted;
+}
+
+void tvs_rpc_later(struct tvs_rpc *rpc, struct tvs_rpc *later) {
+    TV_ASSERT(rpc->call != NULL && !rpc->is_moved);
+    *later = *rpc;
+    rpc->is_moved = true;
+}
+
+void tvs_rpc_end(struct tvs_rpc *rpc) {
+    struct tvs_call *call = rpc->call;
+    struct tvs_session *session = call->session;
+    if (unlist(call))
+        send_answer(session, call->node.id, rpc);
+    tv_timer_cancel(session->server->timers, &call->timer);
+    free(rpc->response);
+    discard(call);
+    tvs_session_release(session);
+}
+
 static void run(struct tvs_task *task) {
     struct tvs_call *call = (struct tvs_call *)((char *)task - offsetof(struct tvs_call, task));
     struct tvs_session *session = call->session;
-    struct tvs_rpc rpc = {.server = session->server, .session = session};
-    struct tv_arena arena;
-    pthread_mutex_lock(&session->lock);
-    bool wanted = call->listed;
-    pthread_mutex_unlock(&session->lock);
+    struct tvs_rpc rpc = {.server = session->server, .session = session, .call = call};
+    bool wanted = tvs_rpc_wanted(&rpc);
     if (wanted && wait_for_room(call))
         return;
-    tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
     if (wanted) {
+        struct tv_arena arena;
+        tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
         trove_status status = tvs_rpc_invoke(&call->method, call->request, call->request_bytes, &arena, &rpc);
         (void)status; /* stands in rpc.error */
+        tv_arena_fini(&arena);
     }
-    if (unlist(call))
-        send_answer(session, call->node.id, &rpc);
-    tv_timer_cancel(session->server->timers, &call->timer);
-    free(rpc.response);
-    tv_arena_fini(&arena);
-    discard(call);
-    tvs_session_release(session);
+    if (!rpc.is_moved) /* else the call may be gone by now */
+        tvs_rpc_end(&rpc);
 }
 
 static void on_deadline(struct tv_timer *timer) {

@@ -2,16 +2,21 @@
  *
  * Services are protobuf-c's generated structs; a method is found by its name in their descriptors, its request unpacked as the
  * descriptor says, and it is invoked through the descriptor. A method answers by calling its closure once, or fails by filling in
- * rpc->error. Where: methods that never block run on the receiving thread, the others on workers.
+ * rpc->error. On a worker it may also leave that for later: what takes long must not hold the worker (tvs_rpc_later).
+ * Where: methods that never block run on the receiving thread, the others on workers.
  */
 #ifndef TVS_RPC_H
 #define TVS_RPC_H
 
 #include "session.h"
 
+struct tvs_call;
+
 struct tvs_rpc {
     struct tvs_server *server;
     const struct tvs_session *session; /* that called */
+    struct tvs_call *call;             /* NULL: on the receiving thread */
+    bool is_moved;                     /* by tvs_rpc_later */
     trove_error error;
     void *response; /* packed; malloc'd */
     size_t response_bytes;
@@ -33,6 +38,18 @@ trove_status tvs_rpc_invoke(const struct tvs_method *method, const void *request
 
 /* For methods: the closure to answer with. */
 void tvs_rpc_respond(const ProtobufCMessage *response, struct tvs_rpc *rpc);
+
+/* For methods on workers: the call isn't over when the method returns, but by tvs_rpc_end(later), from any thread. `later` is the
+ * method's memory until then; the request is gone, and so is `rpc`. To be said before anything is begun that might end it. */
+void tvs_rpc_later(struct tvs_rpc *rpc, struct tvs_rpc *later);
+/* False: it was cancelled, its deadline is over or its connection lost: nobody wants the answer any more. */
+bool tvs_rpc_wanted(const struct tvs_rpc *rpc);
+/* Sends the answer or the error, and ends the call. */
+void tvs_rpc_end(struct tvs_rpc *rpc);
+
+/* copies.c */
+/* Answers, later, for Objects/Copy; the names have been checked. */
+void tvs_copy_begin(const Trove__V1__ObjectCopyRequest *request, struct tvs_rpc *rpc);
 
 /* services.c */
 extern Trove__V1__Buckets_Service tvs_buckets_service;

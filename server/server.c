@@ -198,6 +198,7 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->relieve.fire = on_relieve;
     server->flush.run = tvs_session_flush_all;
     tvs_stream_list_init(&server->streams);
+    tvs_copies_init(&server->copies, options->workers);
     trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
@@ -369,6 +370,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
     tvs_feeds_fini(&server->feeds);
+    tvs_copies_fini(&server->copies);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);
     free(server);

@@ -231,9 +231,7 @@ static void objects_copy(Trove__V1__Objects_Service *service, const Trove__V1__O
                          Trove__V1__ObjectCopyResponse_Closure respond, void *closure_data) {
     struct tvs_rpc *rpc = closure_data;
     (void)service;
-    struct tvs_object object = {0};
-    struct tvs_conditions conditions;
-    tvs_conditions_from_wire(request->conditions, &conditions);
+    (void)respond;
     if (check_names(request->from_bucket, request->from_key, &rpc->error) != TROVE_OK ||
         check_names(request->to_bucket, request->to_key, &rpc->error) != TROVE_OK)
         return;
@@ -241,15 +239,7 @@ static void objects_copy(Trove__V1__Objects_Service *service, const Trove__V1__O
         TV_FAIL(&rpc->error, UNIMPLEMENTED, "the store %s:// doesn't copy; get the object and put it", rpc->server->ops->scheme);
         return;
     }
-    if (rpc->server->ops->copy(rpc->server->driver, request->from_bucket, request->from_key, request->to_bucket, request->to_key,
-                               &conditions, &object, &rpc->error) != TROVE_OK)
-        return;
-    struct tvs_wire_object wire;
-    tvs_wire_object(request->to_bucket, &object, &wire);
-    Trove__V1__ObjectCopyResponse response = TROVE__V1__OBJECT_COPY_RESPONSE__INIT;
-    response.object = &wire.info;
-    respond(&response, closure_data);
-    tvs_object_fini(&object);
+    tvs_copy_begin(request, rpc);
 }
 
 static void objects_block_sums(Trove__V1__Objects_Service *service, const Trove__V1__BlockSumsRequest *request,

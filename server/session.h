@@ -12,6 +12,7 @@
 
 #include "budget.h"
 #include "conn.h"
+#include "copies.h"
 #include "drivers/driver.h"
 #include "feed.h"
 #include "id_table.h"
@@ -63,6 +64,8 @@ struct tvs_server {
     atomic_ullong payload_copied;
 
     atomic_uint histograms; /* of streams */
+
+    struct tvs_copies copies; /* has a lock of its own */
 
     struct tvs_quota calls;       /* under way; quotas are atomic in themselves */
     struct tvs_quota inline_puts; /* small objects on their way into the store: the memory that holds them */

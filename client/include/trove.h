@@ -229,7 +229,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_object_delete(trove_client *clien
                                                              trove_error *error);
 
 /* Copies inside the server: content type, metadata and gaps included. `conditions` are those of the target; they and *info may be
- * NULL. Errors as above. */
+ * NULL. The server does a few copies at a time; one whose timeout is over it gives up. Errors as above, and RESOURCE_EXHAUSTED (too
+ * many wait already). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_object_copy(trove_client *client, const char *from_bucket, const char *from_key,
                                                            const char *to_bucket, const char *to_key,
                                                            const trove_conditions *conditions, uint32_t timeout_ms,

@@ -79,6 +79,7 @@ struct tvs_put_options {
 struct tvs_driver; /* opaque here; begins with `const struct tvs_driver_ops *ops` */
 struct tvs_put;
 struct tvs_get;
+struct tvs_copy;
 
 /* `object` on success (NULL else) and `error` on failure are valid during the call. Must not block. */
 typedef void (*tvs_commit_done)(void *context, trove_status status, const struct tvs_object *object, const trove_error *error);
@@ -131,12 +132,9 @@ struct tvs_driver_ops {
      * anything follows the last entry taken. */
     trove_status (*list)(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
                          void *context, bool *more, trove_error *error);
-    /* Block until durable. A copy has the gaps of its source. */
+    /* Blocks until durable. */
     trove_status (*delete)(struct tvs_driver *driver, const char *bucket, const char *key,
                            const struct tvs_conditions *conditions, trove_error *error);
-    trove_status (*copy)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
-                         const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
-                         trove_error *error);
     /* Blocks. Fills in the checksums of the object's blocks from `first` on, at most count_max; *count of them, 0 behind the last.
      * They are the ones that its etag was made of. *object is the caller's to finish. */
     trove_status (*block_sums)(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first, size_t count_max,
@@ -187,6 +185,20 @@ struct tvs_driver_ops {
      * anything else, as zeros: whether the reader may have them is for the engine to say, which knows object->gaps. */
     trove_status (*get_read)(struct tvs_get *get, struct tv_data *data, trove_error *error);
     void (*get_end)(struct tvs_get *get_move); /* NULL is allowed */
+
+    /* Copies of objects as they are when they are begun, gaps included, with TVS_CAP_SERVER_COPY; else UNIMPLEMENTED. One may take
+     * hours: it is done in steps of some MiB, each by any one thread, and committed or aborted at last.
+     * begin: blocks. `conditions`, those of the target, may be NULL. Copies what it needs. Errors: those of get_begin and put_begin;
+     * what concerns the target may be told by the commit only. */
+    trove_status (*copy_begin)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                               const char *to_key, const struct tvs_conditions *conditions, struct tvs_copy **copy,
+                               trove_error *error);
+    /* Blocks. *finished becomes true with the last one. After an error the copy can only be aborted. */
+    trove_status (*copy_step)(struct tvs_copy *copy, bool *finished, trove_error *error);
+    /* When it is finished. As put_commit. */
+    void (*copy_commit)(struct tvs_copy *copy_move, tvs_commit_done done, void *context);
+    /* As put_abort. */
+    void (*copy_abort)(struct tvs_copy *copy_move);
 };
 
 struct tvs_driver {

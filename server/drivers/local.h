@@ -93,8 +93,11 @@ trove_status tvs_local_list(struct tvs_driver *driver, const char *bucket, const
                             tvs_list_visit visit, void *context, bool *more, trove_error *error);
 
 /* local_copy.c */
-trove_status tvs_local_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
-                            const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
-                            trove_error *error);
+trove_status tvs_local_copy_begin(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                                  const char *to_key, const struct tvs_conditions *conditions, struct tvs_copy **copy,
+                                  trove_error *error);
+trove_status tvs_local_copy_step(struct tvs_copy *copy, bool *finished, trove_error *error);
+void tvs_local_copy_commit(struct tvs_copy *copy_move, tvs_commit_done done, void *context);
+void tvs_local_copy_abort(struct tvs_copy *copy_move);
 
 #endif

@@ -66,9 +66,12 @@ void tvs_mem_copy_piece(const struct iovec *to, const void *block);
 trove_status tvs_mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error);
-trove_status tvs_mem_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
-                          const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
-                          trove_error *error);
+trove_status tvs_mem_copy_begin(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
+                                const char *to_key, const struct tvs_conditions *conditions, struct tvs_copy **copy,
+                                trove_error *error);
+trove_status tvs_mem_copy_step(struct tvs_copy *copy, bool *finished, trove_error *error);
+void tvs_mem_copy_commit(struct tvs_copy *copy_move, tvs_commit_done done, void *context);
+void tvs_mem_copy_abort(struct tvs_copy *copy_move);
 trove_status tvs_mem_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query, tvs_list_visit visit,
                           void *context, bool *more, trove_error *error);
 trove_status tvs_mem_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,

@@ -157,16 +157,16 @@ static trove_status null_delete(struct tvs_driver *driver, const char *bucket, c
     return TROVE_OK;
 }
 
-static trove_status null_copy(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
-                              const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
-                              trove_error *error) {
+static trove_status null_copy_begin(struct tvs_driver *driver, const char *from_bucket, const char *from_key,
+                                    const char *to_bucket, const char *to_key, const struct tvs_conditions *conditions,
+                                    struct tvs_copy **copy, trove_error *error) {
     (void)driver;
     (void)from_bucket;
     (void)from_key;
     (void)to_bucket;
     (void)to_key;
     (void)conditions;
-    (void)object;
+    (void)copy;
     return TV_FAIL(error, UNIMPLEMENTED, "the null store copies nothing");
 }
 
@@ -321,7 +321,7 @@ const struct tvs_driver_ops tvs_null_driver = {
     .head = null_head,
     .list = null_list,
     .delete = null_delete,
-    .copy = null_copy,
+    .copy_begin = null_copy_begin, /* there is never one for the others */
     .block_sums = null_block_sums,
     .put_begin = null_put_begin,
     .put_write = null_put_write,

@@ -197,6 +197,26 @@ trove_status put_object(struct store *store, const char *bucket, const char *key
     return status != TROVE_OK ? status : put_commit_as(store, put, how->etag, how->object, error);
 }
 
+trove_status copy_object(struct store *store, const char *from_bucket, const char *from_key, const char *to_bucket,
+                         const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                         trove_error *error) {
+    struct tvs_copy *copy;
+    trove_status status =
+        store->ops->copy_begin(store->driver, from_bucket, from_key, to_bucket, to_key, conditions, &copy, error);
+    if (status != TROVE_OK)
+        return status;
+    for (bool finished = false; status == TROVE_OK && !finished;)
+        status = store->ops->copy_step(copy, &finished, error);
+    if (status != TROVE_OK) {
+        store->ops->copy_abort(copy);
+        return status;
+    }
+    struct tvs_waiter waiter;
+    tvs_waiter_init(&waiter, object, error);
+    store->ops->copy_commit(copy, tvs_waiter_done, &waiter);
+    return tvs_waiter_wait(&waiter);
+}
+
 /* ---- getting --------------------------------------------------------------------------------------------------------- */
 
 trove_status get_rest(struct store *store, struct tvs_get *get, uint64_t offset, uint64_t end, char *to, trove_error *error) {

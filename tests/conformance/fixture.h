@@ -59,6 +59,11 @@ trove_status put_commit_wait(struct store *store, struct tvs_put *put_move, stru
 trove_status put_commit_as(struct store *store, struct tvs_put *put_move, const char *etag, struct tvs_object *object,
                            trove_error *error);
 
+/* Waits until it is durable. *object: the caller's to finish. */
+trove_status copy_object(struct store *store, const char *from_bucket, const char *from_key, const char *to_bucket,
+                         const char *to_key, const struct tvs_conditions *conditions, struct tvs_object *object,
+                         trove_error *error);
+
 /* Reads from `offset` (a block's) to the end. *bytes: free() them. */
 trove_status get_object(struct store *store, const char *bucket, const char *key, uint64_t offset, char **bytes, size_t *size,
                         trove_error *error);

@@ -158,8 +158,8 @@ static void test_damage_is_named(void **state) {
         must_fail(get_object(store, "bucket", "damaged", 0, &got, &size, &error), TROVE_DATA_LOSS, &error, "bucket/damaged");
         assert_non_null(strstr(error.message, damages[i].word));
         struct tvs_object object;
-        must_fail(store->ops->copy(store->driver, "bucket", "damaged", "bucket", "copy", NULL, &object, &error), TROVE_DATA_LOSS,
-                  &error, "bucket/damaged");
+        must_fail(copy_object(store, "bucket", "damaged", "bucket", "copy", NULL, &object, &error), TROVE_DATA_LOSS, &error,
+                  "bucket/damaged");
         flip_byte(path, damages[i].offset);
     }
     /* A range that isn't touched is still good. */
@@ -452,7 +452,7 @@ static void test_gaps_are_holes(void **state) {
     must(put_object(store, "bucket", "object", bytes, 50400000, &how, &error), &error);
     assert_int_equal(count_files(store, path), 1);
     assert_true(disk_bytes(path) < 1000000);
-    must(store->ops->copy(store->driver, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
+    must(copy_object(store, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
     assert_int_equal(object.gap_bytes, gap.length);
     tvs_object_fini(&object);
     must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
@@ -476,7 +476,7 @@ static void test_copy_by_clone(void **state) {
     fault_plan_set((struct fault_plan){.clone = true});
     trove_error error = {0};
     struct tvs_object object;
-    must(store->ops->copy(store->driver, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
+    must(copy_object(store, "bucket", "object", "bucket", "copy", NULL, &object, &error), &error);
     assert_int_equal(object.gap_count, 1);
     assert_memory_equal(object.gaps, &gap, sizeof gap);
     tvs_object_fini(&object);

@@ -229,7 +229,7 @@ static void test_more_than_are_listed(void **state) {
             if (round == 0)
                 must(store->ops->head(store->driver, "bucket", "many", &object, &error), &error);
             else if (round == 1)
-                must(store->ops->copy(store->driver, "bucket", "many", "bucket", "copy", NULL, &object, &error), &error);
+                must(copy_object(store, "bucket", "many", "bucket", "copy", NULL, &object, &error), &error);
         }
         tvs_object_fini(&plain);
         free(bytes);
@@ -273,7 +273,7 @@ static void test_huge_gaps(void **state) {
     store->ops->get_end(get);
     tvs_object_fini(&object);
     /* A copy is no dearer. */
-    must(store->ops->copy(store->driver, "bucket", "huge", "bucket", "copy", NULL, &object, &error), &error);
+    must(copy_object(store, "bucket", "huge", "bucket", "copy", NULL, &object, &error), &error);
     assert_int_equal(object.gap_bytes, huge);
     tvs_object_fini(&object);
     free(area);
@@ -291,7 +291,7 @@ static void test_copies_have_the_gaps(void **state) {
         trove_error error = {0};
         struct tvs_object put = {0}, copied = {0};
         put_row(store, &rows[i], bytes, (struct put_how){0}, &put);
-        must(store->ops->copy(store->driver, "bucket", "lossy", "bucket", "copy", NULL, &copied, &error), &error);
+        must(copy_object(store, "bucket", "lossy", "bucket", "copy", NULL, &copied, &error), &error);
         must_tell(&copied, listed, count);
         assert_string_equal(copied.etag, put.etag);
         must(store->ops->delete (store->driver, "bucket", "lossy", NULL, &error), &error);
@@ -404,7 +404,7 @@ static void test_mem_gives_all_back(void **state) {
             continue;
         }
         must(put_commit_wait(store, put, NULL, &error), &error);
-        must(store->ops->copy(store->driver, "bucket", "mem", "bucket", "copy", NULL, &object, &error), &error);
+        must(copy_object(store, "bucket", "mem", "bucket", "copy", NULL, &object, &error), &error);
         tvs_object_fini(&object);
         must(store->ops->delete (store->driver, "bucket", "copy", NULL, &error), &error);
     }

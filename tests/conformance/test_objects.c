@@ -293,8 +293,7 @@ static void test_what_is_missing_is_named(void **state) {
               "bucket nowhere");
     must_fail(store->ops->delete (store->driver, "nowhere", "k", NULL, &error), TROVE_NOT_FOUND, &error, "bucket nowhere");
     must_fail(store->ops->delete (store->driver, "bucket", "k", NULL, &error), TROVE_NOT_FOUND, &error, "bucket/k");
-    must_fail(store->ops->copy(store->driver, "bucket", "k", "bucket", "l", NULL, &object, &error), TROVE_NOT_FOUND, &error,
-              "bucket/k");
+    must_fail(copy_object(store, "bucket", "k", "bucket", "l", NULL, &object, &error), TROVE_NOT_FOUND, &error, "bucket/k");
     must_fail(store->ops->block_sums(store->driver, "bucket", "k", 0, 1, &sum, &count, &object, &error), TROVE_NOT_FOUND, &error,
               "bucket/k");
     must_fail(store->ops->list(store->driver, "nowhere", &query, NULL, NULL, &more, &error), TROVE_NOT_FOUND, &error,
@@ -395,10 +394,10 @@ static void test_other_conditions(void **state) {
               "bucket/c");
     must(store->ops->get_begin(store->driver, "bucket", "c", &good, &get, &got, &error), &error);
     store->ops->get_end(get);
-    must(store->ops->copy(store->driver, "bucket", "c", "bucket", "d", &none, &copied, &error), &error);
+    must(copy_object(store, "bucket", "c", "bucket", "d", &none, &copied, &error), &error);
     tvs_object_fini(&copied);
-    must_fail(store->ops->copy(store->driver, "bucket", "c", "bucket", "d", &none, &copied, &error), TROVE_FAILED_PRECONDITION,
-              &error, "bucket/d");
+    must_fail(copy_object(store, "bucket", "c", "bucket", "d", &none, &copied, &error), TROVE_FAILED_PRECONDITION, &error,
+              "bucket/d");
     must_fail(store->ops->delete (store->driver, "bucket", "c", &bad, &error), TROVE_FAILED_PRECONDITION, &error, "bucket/c");
     must(store->ops->delete (store->driver, "bucket", "c", &good, &error), &error);
     tvs_object_fini(&got);
@@ -475,7 +474,7 @@ static void test_copy(void **state) {
         struct put_how how = {.object = &object,
                               .options = {.content_type = "image/png", .metadata = &pair, .metadata_count = 1}};
         must(put_object(store, "bucket", "source", bytes, sizes[i], &how, &error), &error);
-        must(store->ops->copy(store->driver, "bucket", "source", "target", "copy", NULL, &copied, &error), &error);
+        must(copy_object(store, "bucket", "source", "target", "copy", NULL, &copied, &error), &error);
         assert_string_equal(copied.key, "copy");
         assert_string_equal(copied.etag, object.etag);
         assert_string_equal(copied.content_type, "image/png");
@@ -488,13 +487,13 @@ static void test_copy(void **state) {
         tvs_object_fini(&object);
         tvs_object_fini(&copied);
         /* Onto itself: a new generation of the same bytes. */
-        must(store->ops->copy(store->driver, "target", "copy", "target", "copy", NULL, &copied, &error), &error);
+        must(copy_object(store, "target", "copy", "target", "copy", NULL, &copied, &error), &error);
         must_hold(store, "target", "copy", bytes, sizes[i]);
         tvs_object_fini(&copied);
         free(bytes);
     }
-    must_fail(store->ops->copy(store->driver, "target", "copy", "nowhere", "k", NULL, &(struct tvs_object){0}, &error),
-              TROVE_NOT_FOUND, &error, "bucket nowhere");
+    must_fail(copy_object(store, "target", "copy", "nowhere", "k", NULL, &(struct tvs_object){0}, &error), TROVE_NOT_FOUND,
+              &error, "bucket nowhere");
 }
 
 static void test_counters(void **state) {

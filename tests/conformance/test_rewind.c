@@ -253,7 +253,7 @@ static void test_a_list_that_is_full(void **state) {
             assert_non_null(tv_gaps_find(object.gaps, object.gaps_listed, gaps[g].offset, 100));
         tvs_object_fini(&object);
         /* A copy doesn't take for lost what only may be. */
-        must(store->ops->copy(store->driver, "bucket", "object", "bucket", "plain", NULL, &object, &error), &error);
+        must(copy_object(store, "bucket", "object", "bucket", "plain", NULL, &object, &error), &error);
         must_hold(store, "bucket", "plain", bytes, to);
         tvs_object_fini(&object);
     }
