@@ -44,7 +44,7 @@ struct number {
 #define HOURS(count)   SECONDS((count)*3600)
 
 static const struct number numbers[] = {
-    {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, 1024 * TV_GIB, false},
+    {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, TVS_POOL_MEMORY_BYTES_MAX, false},
     {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB, false},
     {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, TV_WORKERS_MAX, false},
     {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000, false},
@@ -61,7 +61,7 @@ static const struct number pool_numbers[] = {
     {IN_POOL(chunk_size, chunk_bytes), KIND_BYTES, 4 * TV_KIB, TV_CHUNK_BYTES_MAX, false},
     {IN_POOL(channel_size, channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX, false},
     {IN_POOL(buffers, buffers_max), KIND_COUNT, TVS_POOL_BUFFERS_MIN, 1000000, true},
-    {IN_POOL(memory, memory_bytes), KIND_BYTES, TVS_POOL_MEMORY_BYTES_MIN, 1024 * TV_GIB, true},
+    {IN_POOL(memory, memory_bytes), KIND_BYTES, TVS_POOL_MEMORY_BYTES_MIN, TVS_POOL_MEMORY_BYTES_MAX, true},
     {IN_POOL(bandwidth, bandwidth), KIND_BYTES, 1 * TV_KIB, 1024 * TV_GIB, true},
     {IN_POOL(stream_timeout, stream_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
     {IN_POOL(idle_timeout, idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24), false},
@@ -91,8 +91,8 @@ void tvs_config_clear_listen(struct tvs_config *config) {
 }
 
 trove_status tvs_config_add_listen(struct tvs_config *config, const char *url, trove_error *error) {
-    if (config->listen_count == TVS_CONFIG_LISTEN_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s: more than %d URLs to listen on", url, TVS_CONFIG_LISTEN_MAX);
+    if (config->listen_count == TVS_LISTEN_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s: more than %d URLs to listen on", url, TVS_LISTEN_MAX);
     char *copy = strdup(url);
     if (copy == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the config");

@@ -8,11 +8,9 @@
 #include "log.h"
 #include "server.h"
 
-#define TVS_CONFIG_LISTEN_MAX 16
-
 struct tvs_config {
     /* Strings are the config's own. None, and NULL, mean "the default place" (places.h). */
-    char *listen[TVS_CONFIG_LISTEN_MAX];
+    char *listen[TVS_LISTEN_MAX];
     unsigned listen_count;
     char *store;
     bool insecure; /* tcp:// and ws:// are allowed, without authentication */

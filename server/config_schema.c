@@ -85,7 +85,7 @@ static const cyaml_schema_field_t log_keys[] = {
 };
 
 static const cyaml_schema_field_t keys[] = {
-    CYAML_FIELD_SEQUENCE("listen", KEY_FLAGS, struct tvs_config_raw, listen, &listen_url, 1, TVS_CONFIG_LISTEN_MAX),
+    CYAML_FIELD_SEQUENCE("listen", KEY_FLAGS, struct tvs_config_raw, listen, &listen_url, 1, TVS_LISTEN_MAX),
     WORD("insecure", insecure, booleans),
     TEXT("store", store),
     TEXT("store_memory", store_memory),
@@ -103,6 +103,9 @@ static const cyaml_schema_field_t keys[] = {
 static const cyaml_schema_value_t whole = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct tvs_config_raw, keys)};
 
 /* ---- what libcyaml says ---- */
+
+/* What sscanf reads below is as wide as the variables that it goes to. */
+_Static_assert(TVS_CONFIG_PATH_BYTES_MAX == 95 + 1, "the patterns say %95[");
 
 struct report {
     char reason[256];

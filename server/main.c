@@ -67,7 +67,7 @@ static const char doc[] =
 /* What the command line says; it is put over the config file's settings once that is read. Strings are argv's. */
 struct command_line {
     const char *config;
-    const char *listen[TVS_CONFIG_LISTEN_MAX];
+    const char *listen[TVS_LISTEN_MAX];
     unsigned listen_count;
     const char *store;
     bool insecure;
@@ -85,8 +85,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state) {
         line->config = argument;
         return 0;
     case OPTION_LISTEN:
-        if (line->listen_count == TVS_CONFIG_LISTEN_MAX)
-            argp_error(state, "--listen is given more than %d times", TVS_CONFIG_LISTEN_MAX);
+        if (line->listen_count == TVS_LISTEN_MAX)
+            argp_error(state, "--listen is given more than %d times", TVS_LISTEN_MAX);
         line->listen[line->listen_count++] = argument;
         return 0;
     case OPTION_STORE:

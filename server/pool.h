@@ -24,7 +24,7 @@
 #include <stdatomic.h>
 
 /* Streams that may wait for a place in one pool. Each costs its memory, but none of the budget. */
-#define TVS_ACQUIRES_WAITING_MAX 16384
+#define TVS_ACQUIRES_WAITING_MAX TV_STREAMS_PER_CONN_MAX
 
 /* Embedded in a stream; zeroed but for `done`. */
 struct tvs_acquire {

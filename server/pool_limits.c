@@ -1,14 +1,13 @@
 /* pool_limits.c - see pool_limits.h. Pure. */
 #include "pool_limits.h"
 
-#include "bounds.h"
 #include "units.h"
 
 #include <string.h>
 
 void tvs_pool_limits_init(struct tvs_pool_limits *limits) {
     *limits = (struct tvs_pool_limits){
-        .streams_max = 16384,
+        .streams_max = TV_STREAMS_PER_CONN_MAX,
         .chunk_bytes = TV_CHUNK_BYTES_DEFAULT,
         .channel_chunks = TV_CHANNEL_CHUNKS_DEFAULT,
         .idle_timeout_ms = 300000,

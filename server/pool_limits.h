@@ -2,6 +2,7 @@
 #ifndef TVS_POOL_LIMITS_H
 #define TVS_POOL_LIMITS_H
 
+#include "bounds.h"
 #include "status.h"
 
 #include <stdint.h>
@@ -11,8 +12,8 @@
 /* Pools that a config may have, the default one included. */
 #define TVS_POOLS_MAX 32
 /* A pool with memory of its own has at least so much: a few of the segments that memory comes in. */
-#define TVS_POOL_MEMORY_BYTES_MIN UINT64_C(1048576)
-#define TVS_POOL_MEMORY_BYTES_MAX (UINT64_C(1) << 40)
+#define TVS_POOL_MEMORY_BYTES_MIN (4 * TV_SEGMENT_BYTES)
+#define TVS_POOL_MEMORY_BYTES_MAX (1024 * TV_GIB)
 /* With fewer chunk buffers one chunk would be more than a quarter of the pool's memory. */
 #define TVS_POOL_BUFFERS_MIN 4
 

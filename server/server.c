@@ -219,9 +219,9 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
 }
 
 trove_status tvs_server_listen(struct tvs_server *server, const char *url, const char **bound, trove_error *error) {
-    size_t most = sizeof server->listeners / sizeof server->listeners[0];
-    if (server->listener_count == most)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s is one address too many; a server listens on at most %zu", url, most);
+    if (server->listener_count == TVS_LISTEN_MAX)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s is one address too many; a server listens on at most %d", url,
+                       TVS_LISTEN_MAX);
     struct tv_listener *listener = NULL;
     trove_status status = tv_listener_create(url, tvs_session_accept, server, &listener, error);
     if (status != TROVE_OK)

@@ -11,6 +11,9 @@
 
 struct tvs_server;
 
+/* Addresses that a server may listen on. */
+#define TVS_LISTEN_MAX 16
+
 struct tvs_server_options {
     const char *store;           /* DSN: local:///DIR, mem://, null:// */
     uint64_t store_memory_bytes; /* the driver's own: caches of local, objects of mem; 0: the driver's default */

@@ -43,43 +43,40 @@ struct tvs_server {
     struct tvs_pools *pools;
     uint64_t started_ns;
 
+    /* each with a lock of its own, or atomic in itself */
+    struct tvs_stream_list streams;
+    struct tvs_feeds feeds;
+    struct tvs_copies copies;
+    struct tvs_quota calls;       /* under way */
+    struct tvs_quota inline_puts; /* small objects on their way into the store: the memory that holds them */
+    struct tvs_relief relief;
+
     pthread_mutex_t lock;
     /* under the lock */
     struct tvs_session *sessions;
     uint32_t session_count;
-    struct tv_listener *listeners[16];
-    size_t listener_count;
     bool draining;
     pthread_cond_t calmed; /* a session, a stream or a call has ended */
 
-    /* with locks of their own */
-    struct tvs_stream_list streams;
-    struct tvs_feeds feeds;
+    /* main's: who creates, drains and destroys it */
+    struct tv_listener *listeners[TVS_LISTEN_MAX];
+    size_t listener_count;
+    struct tvs_workers *closer; /* at the end: one that closes the store */
+    struct tvs_task close_store;
 
     /* atomic */
-
     atomic_bool waiting;     /* for `calmed` */
     atomic_ullong frames_in; /* of connections that have ended */
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
-
-    atomic_uint histograms; /* of streams */
-
-    struct tvs_copies copies; /* has a lock of its own */
-
-    struct tvs_quota calls;       /* under way; quotas are atomic in themselves */
-    struct tvs_quota inline_puts; /* small objects on their way into the store: the memory that holds them */
-
+    atomic_uint histograms;                    /* of streams */
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
+
+    /* the workers' and the timers', once submitted or armed */
     struct tvs_task flush;
-
-    struct tvs_workers *closer; /* at the end: one that closes the store */
-    struct tvs_task close_store;
-
     struct tv_timer tick;
     struct tv_timer reap;
-    struct tv_timer relieve; /* while somebody waits for memory */
-    struct tvs_relief relief;
+    struct tv_timer relieve; /* while somebody waits for memory; see `relief` */
 };
 
 struct tvs_session {
@@ -93,7 +90,6 @@ struct tvs_session {
     struct tvs_session *next;
 
     /* the receiving thread's alone */
-    atomic_bool welcomed; /* read by the timer, too */
     uint64_t features;
     struct tvs_fragment *landing; /* the chunk fragment whose payload is coming in */
     struct tvs_stream *landing_stream;
@@ -113,10 +109,12 @@ struct tvs_session {
     bool closed; /* the connection has ended */
 
     /* atomic */
+    atomic_bool welcomed; /* written by the receiving thread alone */
     atomic_uint references;
     struct tvs_quota inline_puts; /* under way: their payload */
     atomic_bool flush_marked;
-    struct tvs_session *flush_next; /* of who marked it, then the flush's */
+
+    struct tvs_session *flush_next; /* of who has set flush_marked, then the flush's */
 };
 
 /* server.c */

@@ -21,12 +21,14 @@ struct tvs_committer {
     void *log_context;
     pthread_t thread;
     pthread_t writer;
+
     /* atomic */
     atomic_ullong batches; /* synced writes of the index; only grows */
     atomic_ullong commits; /* requests that took effect; only grows */
     atomic_bool written;   /* `writing` is in the index, or had nothing to go there */
-    /* under `lock` */
+
     pthread_mutex_t lock;
+    /* under the lock */
     pthread_cond_t work;    /* for the committer */
     pthread_cond_t handing; /* for the writing thread */
     pthread_cond_t room;    /* for those who wait to queue */
@@ -39,6 +41,7 @@ struct tvs_committer {
     bool stopping;
     bool ending;                    /* the writing thread */
     const struct tvs_batch *handed; /* to be written */
+
     /* the committer thread's */
     struct tvs_commit *backlog; /* taken off the queue, not judged yet */
     struct tvs_batch pair[2];   /* they take turns */

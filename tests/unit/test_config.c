@@ -407,7 +407,7 @@ static void the_command_line_replaces(void **state) {
     trove_error error;
     assert_int_equal(parse("listen: [ipc:///a]\nstore: mem://\n", &config, &error), TROVE_OK);
     tvs_config_clear_listen(&config);
-    for (int i = 0; i < TVS_CONFIG_LISTEN_MAX; i++)
+    for (int i = 0; i < TVS_LISTEN_MAX; i++)
         assert_int_equal(tvs_config_add_listen(&config, "ipc:///b", &error), TROVE_OK);
     assert_int_equal(tvs_config_add_listen(&config, "ipc:///c", &error), TROVE_INVALID_ARGUMENT);
     assert_int_equal(tvs_config_set_store(&config, "null://", &error), TROVE_OK);
