@@ -114,8 +114,16 @@ uint64_t tvs_budget_bytes(const struct tvs_budget *budget) {
     return budget->bytes;
 }
 
-atomic_ullong *tvs_budget_read_ahead(struct tvs_budget *budget) {
-    return &budget->read_ahead_bytes;
+void tvs_budget_read_ahead_add(struct tvs_budget *budget, uint64_t bytes) {
+    atomic_fetch_add_explicit(&budget->read_ahead_bytes, bytes, memory_order_relaxed);
+}
+
+void tvs_budget_read_ahead_sub(struct tvs_budget *budget, uint64_t bytes) {
+    atomic_fetch_sub_explicit(&budget->read_ahead_bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t tvs_budget_read_ahead_bytes(const struct tvs_budget *budget) {
+    return atomic_load_explicit(&budget->read_ahead_bytes, memory_order_relaxed);
 }
 
 bool tvs_budget_contended(struct tvs_budget *budget) {

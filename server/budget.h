@@ -36,8 +36,10 @@ void tvs_budget_release(struct tvs_budget *budget);
 /* Where the segments come from; claimed blocks are taken from and given back to it directly. */
 struct tv_block_pool *tvs_budget_pool(struct tvs_budget *budget);
 uint64_t tvs_budget_bytes(const struct tvs_budget *budget);
-/* For downloads to count what of it is in their hands. */
-atomic_ullong *tvs_budget_read_ahead(struct tvs_budget *budget);
+/* What of it is in the hands of downloads; they count it themselves. */
+void tvs_budget_read_ahead_add(struct tvs_budget *budget, uint64_t bytes);
+void tvs_budget_read_ahead_sub(struct tvs_budget *budget, uint64_t bytes);
+uint64_t tvs_budget_read_ahead_bytes(const struct tvs_budget *budget);
 
 /* Reserves now or not at all. */
 bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes);

@@ -152,7 +152,7 @@ void tvs_download_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64
  * they come to that, the less is read at a time. */
 uint64_t tvs_download_share_blocks(struct tvs_budget *budget) {
     uint64_t most = tvs_budget_bytes(budget) / 2;
-    uint64_t charged = atomic_load_explicit(tvs_budget_read_ahead(budget), memory_order_relaxed);
+    uint64_t charged = tvs_budget_read_ahead_bytes(budget);
     return charged < most ? (most - charged) / 4 / TV_BLOCK_BYTES : 0;
 }
 
@@ -472,7 +472,7 @@ void tvs_download_step(struct tvs_stream *stream) {
 }
 
 void tvs_download_init(struct tvs_stream *stream) {
-    tvs_read_ahead_init(&stream->ahead, stream->budget, tvs_budget_read_ahead(stream->budget));
+    tvs_read_ahead_init(&stream->ahead, stream->budget);
 }
 
 void tvs_download_fini(struct tvs_stream *stream) {

@@ -1,8 +1,8 @@
 /* read_ahead.c - see read_ahead.h. */
 #include "read_ahead.h"
 
-void tvs_read_ahead_init(struct tvs_read_ahead *ahead, struct tvs_budget *budget, atomic_ullong *charged_bytes) {
-    *ahead = (struct tvs_read_ahead){.budget = budget, .charged_bytes = charged_bytes};
+void tvs_read_ahead_init(struct tvs_read_ahead *ahead, struct tvs_budget *budget) {
+    *ahead = (struct tvs_read_ahead){.budget = budget};
     pthread_mutex_init(&ahead->spare_lock, NULL);
 }
 
@@ -38,7 +38,7 @@ trove_status tvs_run_create(struct tvs_read_ahead *ahead, uint64_t offset, uint3
     }
     *run = (struct tvs_run){.owner = ahead, .reserved_bytes = reserved_bytes, .offset = offset};
     atomic_init(&run->references, 1);
-    atomic_fetch_add_explicit(ahead->charged_bytes, reserved_bytes, memory_order_relaxed);
+    tvs_budget_read_ahead_add(ahead->budget, reserved_bytes);
     while (run->block_count < block_count) {
         void *block = tv_block_pool_get(tvs_budget_pool(ahead->budget));
         if (block == NULL) {
@@ -57,7 +57,7 @@ void tvs_run_release(struct tvs_run *run) {
     struct tvs_read_ahead *ahead = run->owner;
     for (uint32_t i = 0; i < run->block_count; i++)
         tv_block_pool_put(tvs_budget_pool(ahead->budget), run->blocks[i]);
-    atomic_fetch_sub_explicit(ahead->charged_bytes, run->reserved_bytes, memory_order_relaxed);
+    tvs_budget_read_ahead_sub(ahead->budget, run->reserved_bytes);
     tvs_budget_give(ahead->budget, run->reserved_bytes);
     pthread_mutex_lock(&ahead->spare_lock);
     run->next = ahead->spare;

@@ -36,7 +36,6 @@ struct tvs_run {
 struct tvs_read_ahead {
     /* constant after init */
     struct tvs_budget *budget;
-    atomic_ullong *charged_bytes; /* what the runs of all downloads have reserved */
 
     /* under the owner's lock */
     struct tvs_run *first;
@@ -48,7 +47,7 @@ struct tvs_read_ahead {
     struct tvs_run *spare; /* under spare_lock: used ones, for the next reads */
 };
 
-void tvs_read_ahead_init(struct tvs_read_ahead *ahead, struct tvs_budget *budget, atomic_ullong *charged_bytes);
+void tvs_read_ahead_init(struct tvs_read_ahead *ahead, struct tvs_budget *budget);
 /* All runs must have been released. */
 void tvs_read_ahead_fini(struct tvs_read_ahead *ahead);
 
