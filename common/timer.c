@@ -9,8 +9,8 @@
  */
 #include "timer.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include "thread.h"
+
 #include <time.h>
 
 #define NS_PER_S    UINT64_C(1000000000)
@@ -136,19 +136,6 @@ static void *run(void *context) {
     return NULL;
 }
 
-/* Signals are the program's own affair: none is ever delivered here. */
-static int start_thread(struct tv_timers *timers) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&timers->thread, NULL, run, timers);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure == 0)
-        pthread_setname_np(timers->thread, "trove-timer");
-    return failure;
-}
-
 static void free_timers(struct tv_timers *timers) {
     pthread_cond_destroy(&timers->returned);
     pthread_cond_destroy(&timers->wake);
@@ -168,11 +155,10 @@ trove_status tv_timers_create(struct tv_timers **timers, trove_error *error) {
     pthread_cond_init(&made->wake, &monotonic);
     pthread_cond_init(&made->returned, NULL);
     pthread_condattr_destroy(&monotonic);
-    int failure = start_thread(made);
-    if (failure != 0) {
+    trove_status status = tv_thread_start("trove-timer", run, made, &made->thread, error);
+    if (status != TROVE_OK) {
         free_timers(made);
-        return tv_error_set(error, TROVE_RESOURCE_EXHAUSTED, "no thread for timers (error %d); raise the limit of processes",
-                            failure);
+        return status;
     }
     *timers = made;
     return TROVE_OK;

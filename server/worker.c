@@ -1,9 +1,9 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
+#include "thread.h"
+
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 struct tvs_workers {
@@ -46,22 +46,6 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Detached, for one that is stuck in I/O must not be joined. Signals are main's. */
-static int start_thread(struct tvs_workers *workers) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_t thread;
-    int code = pthread_create(&thread, &attributes, work, workers);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
-}
-
 trove_status tvs_workers_create(uint32_t threads, struct tvs_workers **workers_out, trove_error *error) {
     struct tvs_workers *workers = calloc(1, sizeof *workers);
     if (workers == NULL)
@@ -75,12 +59,13 @@ trove_status tvs_workers_create(uint32_t threads, struct tvs_workers **workers_o
     pthread_condattr_destroy(&clock);
     for (uint32_t i = 0; i < threads; i++) {
         pthread_mutex_lock(&workers->lock);
-        int code = start_thread(workers);
-        workers->running += code == 0;
+        /* Nobody joins them: one that is stuck in I/O must not be waited for. */
+        trove_status status = tv_thread_start("trove-worker", work, workers, NULL, error);
+        workers->running += status == TROVE_OK;
         pthread_mutex_unlock(&workers->lock);
-        if (code != 0) {
+        if (status != TROVE_OK) {
             tvs_workers_destroy(workers, 1000);
-            return tv_error_errno(error, code, "starting worker %u of %u", i + 1, threads);
+            return status;
         }
     }
     *workers_out = workers;

@@ -29,9 +29,9 @@
  */
 #include "local_committer.h"
 
-#include "local_thread.h"
 #include "local_waiter.h"
 #include "store_io.h"
+#include "thread.h"
 
 #include <string.h>
 
@@ -293,12 +293,12 @@ trove_status tvs_committer_start(struct tvs_committer *committer, const struct t
     if (!tvs_batch_init(&committer->pair[0]) || !tvs_batch_init(&committer->pair[1]))
         status = tvs_fail_no_memory("the committer", error);
     if (status == TROVE_OK)
-        status = tvs_local_thread_start(&committer->writer, "trove-sync", writer_run, committer, error);
+        status = tv_thread_start("trove-sync", writer_run, committer, &committer->writer, error);
     if (status != TROVE_OK) {
         fini(committer);
         return status;
     }
-    status = tvs_local_thread_start(&committer->thread, "trove-commit", committer_run, committer, error);
+    status = tv_thread_start("trove-commit", committer_run, committer, &committer->thread, error);
     if (status != TROVE_OK) {
         end_writer(committer);
         fini(committer);

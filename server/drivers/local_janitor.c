@@ -1,7 +1,7 @@
 /* local_janitor.c - see local_janitor.h. */
 #include "local_janitor.h"
 
-#include "local_thread.h"
+#include "thread.h"
 
 #include <string.h>
 
@@ -37,7 +37,7 @@ trove_status tvs_janitor_start(struct tvs_janitor *janitor, struct tvs_file_stor
     janitor->log_context = config->log_context;
     pthread_mutex_init(&janitor->lock, NULL);
     pthread_cond_init(&janitor->changed, NULL);
-    trove_status status = tvs_local_thread_start(&janitor->thread, "trove-janitor", janitor_run, janitor, error);
+    trove_status status = tv_thread_start("trove-janitor", janitor_run, janitor, &janitor->thread, error);
     if (status != TROVE_OK) {
         pthread_cond_destroy(&janitor->changed);
         pthread_mutex_destroy(&janitor->lock);
