@@ -68,12 +68,31 @@ struct tvs_conditions {
     uint64_t if_generation; /* the object must exist with this generation; 0: any */
 };
 
+/* The numbers are those of the wire, and stand in stores. */
+enum tvs_digest_kind {
+    TVS_DIGEST_NONE = 0,
+    TVS_DIGEST_SHA256 = 1,
+    TVS_DIGEST_BLAKE2B = 2, /* 64 bytes, unkeyed */
+};
+
+#define TVS_SHA256_BYTES     32
+#define TVS_BLAKE2B_BYTES    64
+#define TVS_DIGEST_BYTES_MAX TVS_BLAKE2B_BYTES
+
+/* What the whole object's digest must be. */
+struct tvs_declared_digest {
+    enum tvs_digest_kind kind;
+    bool has_value; /* false: put_expect will say it */
+    uint8_t value[TVS_DIGEST_BYTES_MAX];
+};
+
 struct tvs_put_options {
     const char *content_type; /* never NULL */
     const trove_metadata *metadata;
     size_t metadata_count;
     uint64_t size_hint; /* TROVE_SIZE_UNKNOWN where the size isn't known beforehand */
     struct tvs_conditions conditions;
+    const struct tvs_declared_digest *digest; /* NULL: none, which costs nothing. Contradicts put_gap */
 };
 
 struct tvs_driver; /* opaque here; begins with `const struct tvs_driver_ops *ops` */
@@ -154,7 +173,8 @@ struct tvs_driver_ops {
     /* Blocks. Forgets everything from `offset` on, bytes and gaps (one that reaches across is shortened): the next put_write or
      * put_gap goes on there. `offset` is at most what was written so far, and may lie inside a block, whose beginning is then read
      * back and verified. Not while a put_read is under way. After an error the put can only be aborted.
-     * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block: it has no bytes to go back to). */
+     * Where a digest is declared, everything before `offset` is read and hashed once more.
+     * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block or with a digest: it has no bytes to go back to). */
     trove_status (*put_rewind)(struct tvs_put *put, uint64_t offset, trove_error *error);
     /* Blocks. Reads what was written so far, gaps as zeros: as get_read does, but data->bytes may end inside a block wherever a
      * put_write or put_gap did. Fills piece_sums and piece_count over exactly these bytes; whole blocks are verified against the
@@ -164,9 +184,12 @@ struct tvs_driver_ops {
      * has returned before this call begins (the caller's locks or atomics order them), and the put isn't rewound, committed or
      * aborted until this returns. */
     trove_status (*put_read)(struct tvs_put *put, struct tv_data *data, trove_error *error);
+    /* Says, at any time before the commit, what the digest must be: of the kind that the put was begun with. Never blocks.
+     * Errors: INVALID_ARGUMENT (another kind; not the value that was declared at the beginning): the put can go on. */
+    trove_status (*put_expect)(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
      * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
-     * are DATA_LOSS and aren't published. */
+     * are DATA_LOSS and aren't published; the same goes for those with another digest than the declared one. */
     void (*put_commit)(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
     /* Removes all traces. NULL is allowed. May block. */
     void (*put_abort)(struct tvs_put *put_move);

@@ -201,6 +201,7 @@ const struct tvs_driver_ops tvs_local_driver = {
     .put_gap = tvs_local_put_gap,
     .put_rewind = tvs_local_put_rewind,
     .put_read = tvs_local_put_read,
+    .put_expect = tvs_local_put_expect,
     .put_commit = tvs_local_put_commit,
     .put_abort = tvs_local_put_abort,
     .put_small = tvs_local_put_small,

@@ -2,6 +2,7 @@
  * local_committer.c for what makes them durable.
  */
 #include "block_sums.h"
+#include "digest.h"
 #include "local.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@
 /* A gap costs its sender nothing, and here eight bytes a block until the put is finished: so much for all of a store's, 2 TiB of
  * gaps. */
 #define GAP_SUMS_BYTES_MAX (64 * TV_MIB)
+#define DIGEST_STEP_BYTES  TV_PAYLOAD_BYTES_MAX
 
 struct tvs_put {
     struct tvs_local *local;
@@ -16,7 +18,8 @@ struct tvs_put {
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
     struct tv_gaps gaps;
-    uint64_t gap_sums_bytes; /* of the store's */
+    uint64_t gap_sums_bytes;   /* of the store's */
+    struct tvs_digest *digest; /* NULL: none declared */
     struct tvs_file_writer writer;
     size_t metadata_count;
     size_t strings_bytes;
@@ -69,6 +72,8 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
     tvs_block_sums_init(&made->sums);
     tvs_file_writer_init(&made->writer, &local->files);
     status = check_conditions_early(local, in, key, &made->conditions, error);
+    if (status == TROVE_OK)
+        status = tvs_digest_create(options->digest, &made->digest, error);
     if (status != TROVE_OK) {
         tvs_local_put_abort(made);
         return status;
@@ -90,8 +95,11 @@ trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data
     trove_status status = tvs_block_sums_append(&put->sums, data, error);
     if (status == TROVE_OK)
         status = tvs_file_writer_append(&put->writer, data, error);
-    if (status == TROVE_OK)
+    if (status == TROVE_OK) {
         tvs_file_writer_show(&put->writer);
+        if (put->digest != NULL)
+            tvs_digest_add(put->digest, data);
+    }
     return name_object(put, "storing", status, error);
 }
 
@@ -117,7 +125,7 @@ static trove_status charge_gap(struct tvs_put *put, uint64_t length, trove_error
 }
 
 trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
-    TV_ASSERT(offset == put->sums.bytes);
+    TV_ASSERT(offset == put->sums.bytes && put->digest == NULL);
     trove_status status = charge_gap(put, length, error);
     if (status == TROVE_OK)
         status = tvs_local_put_zeros(put, length, error);
@@ -136,6 +144,14 @@ static trove_status read_block(struct tvs_put *put, uint64_t offset, void **bloc
     return tvs_file_writer_read(&put->writer, &data, error);
 }
 
+static trove_status read_verified(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+    trove_status status = tvs_file_writer_read(&put->writer, data, error);
+    if (status != TROVE_OK)
+        return status;
+    tv_data_hash(data);
+    return tvs_block_sums_verify(&put->sums, data, error);
+}
+
 /* Gaps aren't charged for one by one: a put needs no more than it has checksums. */
 static void give_back_gap_sums(struct tvs_put *put) {
     uint64_t needed = put->sums.count * sizeof(uint64_t);
@@ -143,6 +159,26 @@ static void give_back_gap_sums(struct tvs_put *put) {
         return;
     atomic_fetch_sub_explicit(&put->local->gap_sums_bytes, put->gap_sums_bytes - needed, memory_order_relaxed);
     put->gap_sums_bytes = needed;
+}
+
+/* Everything that was written, once more: read, checked and hashed. */
+static trove_status restart_digest(struct tvs_put *put, trove_error *error) {
+    uint8_t *buffer = aligned_alloc(4096, DIGEST_STEP_BYTES);
+    if (buffer == NULL)
+        return tvs_fail_no_memory("reading an object's beginning", error);
+    tvs_digest_restart(put->digest);
+    trove_status status = TROVE_OK;
+    for (uint64_t offset = 0; offset < put->sums.bytes && status == TROVE_OK;) {
+        uint64_t left = put->sums.bytes - offset;
+        struct tv_data data = {.offset = offset, .bytes = left < DIGEST_STEP_BYTES ? left : DIGEST_STEP_BYTES, .iov_count = 1};
+        data.iov[0] = (struct iovec){buffer, (size_t)data.bytes};
+        status = read_verified(put, &data, error);
+        if (status == TROVE_OK)
+            tvs_digest_add(put->digest, &data);
+        offset += data.bytes;
+    }
+    free(buffer);
+    return status;
 }
 
 trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
@@ -160,17 +196,18 @@ trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_er
         tvs_file_writer_show(&put->writer);
         tv_gaps_truncate(&put->gaps, offset);
         give_back_gap_sums(put);
+        if (put->digest != NULL)
+            status = restart_digest(put, error);
     }
     return name_object(put, "going back in", status, error);
 }
 
 trove_status tvs_local_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
-    trove_status status = tvs_file_writer_read(&put->writer, data, error);
-    if (status == TROVE_OK) {
-        tv_data_hash(data);
-        status = tvs_block_sums_verify(&put->sums, data, error);
-    }
-    return name_object(put, "reading what was put so far of", status, error);
+    return name_object(put, "reading what was put so far of", read_verified(put, data, error), error);
+}
+
+trove_status tvs_local_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error) {
+    return name_object(put, "storing", tvs_digest_expect(put->digest, digest, error), error);
 }
 
 trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_object *source, trove_error *error) {
@@ -201,6 +238,7 @@ void tvs_local_put_abort(struct tvs_put *put_move) {
     tvs_file_writer_fini(&put_move->writer);
     tvs_block_sums_fini(&put_move->sums);
     tv_gaps_fini(&put_move->gaps);
+    tvs_digest_destroy(put_move->digest);
     atomic_fetch_sub_explicit(&put_move->local->gap_sums_bytes, put_move->gap_sums_bytes, memory_order_relaxed);
     tvs_local_bucket_release(put_move->bucket);
     free(put_move);
@@ -245,6 +283,8 @@ static trove_status finish(struct tvs_put *put, const char *expected, struct tvs
     struct tv_packed_gaps gaps;
     trove_status status = tvs_block_sums_finish(&put->sums, expected, etag, error);
     if (status == TROVE_OK)
+        status = tvs_digest_check(put->digest, error);
+    if (status == TROVE_OK)
         status = tvs_gaps_keep(&put->gaps, &packed, &gaps, error);
     if (status == TROVE_OK)
         status = make_commit(put, etag, &gaps, commit, error);
@@ -274,6 +314,8 @@ void tvs_local_put_small(struct tvs_driver *driver, const char *bucket, const ch
     error.status = TROVE_OK;
     error.message[0] = '\0';
     trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, &error);
+    if (status == TROVE_OK && options->digest != NULL)
+        status = tvs_digest_check_data(options->digest, data, &error);
     if (status == TROVE_OK) {
         struct tvs_conditions_copy conditions;
         tvs_conditions_keep(&options->conditions, &conditions);

@@ -274,6 +274,7 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .put_gap = tvs_mem_put_gap,
     .put_rewind = tvs_mem_put_rewind,
     .put_read = tvs_mem_put_read,
+    .put_expect = tvs_mem_put_expect,
     .put_commit = tvs_mem_put_commit,
     .put_abort = tvs_mem_put_abort,
     .put_small = tvs_mem_put_small,

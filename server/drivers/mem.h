@@ -80,6 +80,7 @@ trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, 
 trove_status tvs_mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
 trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error);
 trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error);
+trove_status tvs_mem_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error);
 void tvs_mem_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context);
 void tvs_mem_put_abort(struct tvs_put *put_move);
 void tvs_mem_put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,

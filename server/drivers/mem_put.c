@@ -1,5 +1,6 @@
 /* mem_put.c - puts into the mem driver: an object that one thread builds, block by block, each charged before it is taken. */
 #include "block_sums.h"
+#include "digest.h"
 #include "mem.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ struct tvs_put {
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
     struct tv_gaps gaps;
+    struct tvs_digest *digest;     /* NULL: none declared */
     struct tvs_mem_object *object; /* being built */
     size_t block_capacity;         /* of its table of blocks */
     size_t last_capacity;          /* of its last block, in bytes */
@@ -25,6 +27,7 @@ void tvs_mem_put_abort(struct tvs_put *put_move) {
     tvs_mem_object_release(put_move->object);
     tvs_block_sums_fini(&put_move->sums);
     tv_gaps_fini(&put_move->gaps);
+    tvs_digest_destroy(put_move->digest);
     pthread_mutex_destroy(&put_move->lock);
     free(put_move);
 }
@@ -52,6 +55,8 @@ trove_status tvs_mem_put_begin(struct tvs_driver *driver, const char *bucket, co
                                       found == NULL ? 0 : found->generation, bucket, key, error);
     }
     pthread_mutex_unlock(&mem->lock);
+    if (status == TROVE_OK)
+        status = tvs_digest_create(options->digest, &made->digest, error);
     if (status == TROVE_OK)
         status = tvs_mem_object_create(mem, key, tvs_strings_bytes(options), options->metadata_count, &made->object, error);
     if (status != TROVE_OK) {
@@ -136,6 +141,8 @@ trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, 
             left -= here;
         }
     }
+    if (put->digest != NULL)
+        tvs_digest_add(put->digest, data);
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
@@ -155,7 +162,7 @@ static uint64_t holes_in(uint64_t offset, uint64_t length) {
 
 trove_status tvs_mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
     struct tvs_mem_object *object = put->object;
-    TV_ASSERT(offset == object->size);
+    TV_ASSERT(offset == object->size && put->digest == NULL);
     uint64_t tables = holes_in(offset, length) * TVS_MEM_HOLE_BYTES;
     trove_status status = tvs_mem_charge(put->mem, tables, error);
     if (status != TROVE_OK)
@@ -202,6 +209,18 @@ static trove_status rewind_blocks(struct tvs_put *put, uint64_t offset, trove_er
     return is_hole ? write_zeros(put, 0, kept, error) : TROVE_OK;
 }
 
+/* What is left is hashed once more. */
+static void restart_digest(struct tvs_put *put) {
+    const struct tvs_mem_object *object = put->object;
+    tvs_digest_restart(put->digest);
+    for (uint64_t offset = 0; offset < object->size; offset += TV_BLOCK_BYTES) {
+        uint64_t left = object->size - offset;
+        struct tv_data data = {.offset = offset, .bytes = left < TV_BLOCK_BYTES ? left : TV_BLOCK_BYTES, .iov_count = 1};
+        data.iov[0] = (struct iovec){object->blocks[offset / TV_BLOCK_BYTES], (size_t)data.bytes};
+        tvs_digest_add(put->digest, &data);
+    }
+}
+
 trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     TV_ASSERT(offset <= object->size);
@@ -215,7 +234,10 @@ trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_erro
                             inner.message);
     }
     tv_gaps_truncate(&put->gaps, offset);
-    return rewind_blocks(put, offset, error);
+    status = rewind_blocks(put, offset, error);
+    if (status == TROVE_OK && put->digest != NULL)
+        restart_digest(put);
+    return status;
 }
 
 trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
@@ -242,6 +264,10 @@ trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_e
                         tvs_object_name(put->bucket, put->object->key, name), inner.message);
 }
 
+trove_status tvs_mem_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error) {
+    return tvs_digest_expect(put->digest, digest, error);
+}
+
 static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     size_t bytes = tv_gaps_packed_bytes(&put->gaps);
@@ -255,6 +281,8 @@ static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
 static trove_status put_finish(struct tvs_put *put, const char *expected, struct tvs_object *described, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     trove_status status = tvs_block_sums_finish(&put->sums, expected, object->etag, error);
+    if (status == TROVE_OK)
+        status = tvs_digest_check(put->digest, error);
     if (status == TROVE_OK)
         status = keep_gaps(put, error);
     if (status != TROVE_OK)

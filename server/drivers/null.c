@@ -3,7 +3,7 @@
  * The rule: every bucket exists and is empty to a listing; a key that ends in "-" and a decimal number, such as
  * "zeros-1073741824", reads as an object of that many zero bytes (at most 64 GiB); no other key exists. A put is checksummed as
  * everywhere, so that it is answered with a true etag, and then forgotten: what is read of it while it is being written is zeros,
- * too, and going back inside a block, whose beginning would have to be hashed once more, can't be.
+ * too, and going back inside a block, whose beginning would have to be hashed once more, can't be, nor with a declared digest.
  *
  * What a read costs: the segments that are handed in are reused and hold bytes of other objects, so they are really cleared: one
  * pass over the memory. In exchange no hash is computed: all whole blocks share one known checksum. One pass is also what a
@@ -13,6 +13,7 @@
  * Any thread; nothing here waits, there is no state but constants.
  */
 #include "block_sums.h"
+#include "digest.h"
 #include "object.h"
 
 #include <string.h>
@@ -22,6 +23,7 @@
 struct tvs_put {
     struct tvs_block_sums sums;
     struct tv_gaps gaps;
+    struct tvs_digest *digest; /* NULL: none declared */
     size_t key_bytes;
     size_t strings_bytes;
     size_t metadata_count;
@@ -170,6 +172,15 @@ static trove_status null_copy_begin(struct tvs_driver *driver, const char *from_
     return TV_FAIL(error, UNIMPLEMENTED, "the null store copies nothing");
 }
 
+static void null_put_abort(struct tvs_put *put_move) {
+    if (put_move == NULL)
+        return;
+    tvs_block_sums_fini(&put_move->sums);
+    tv_gaps_fini(&put_move->gaps);
+    tvs_digest_destroy(put_move->digest);
+    free(put_move);
+}
+
 static trove_status null_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                                    const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
     (void)driver;
@@ -183,11 +194,18 @@ static trove_status null_put_begin(struct tvs_driver *driver, const char *bucket
     tvs_block_sums_init(&made->sums);
     memcpy(made->text, key, key_bytes);
     tvs_strings_write(options, made->text + key_bytes);
+    trove_status status = tvs_digest_create(options->digest, &made->digest, error);
+    if (status != TROVE_OK) {
+        null_put_abort(made);
+        return status;
+    }
     *put = made;
     return TROVE_OK;
 }
 
 static trove_status null_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+    if (put->digest != NULL)
+        tvs_digest_add(put->digest, data);
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
@@ -202,10 +220,15 @@ static trove_status null_put_gap(struct tvs_put *put, uint64_t offset, uint64_t 
 }
 
 static trove_status null_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
-    if (offset != put->sums.bytes && offset % TV_BLOCK_BYTES != 0)
-        return TV_FAIL(error, UNIMPLEMENTED,
-                       "the null store keeps no bytes: a put can go back to a multiple of %llu, not to %llu",
-                       (unsigned long long)TV_BLOCK_BYTES, (unsigned long long)offset);
+    if (offset == put->sums.bytes)
+        return TROVE_OK;
+    if (offset % TV_BLOCK_BYTES != 0 || (put->digest != NULL && offset > 0))
+        return TV_FAIL(
+            error, UNIMPLEMENTED,
+            "the null store keeps no bytes: a put can go back to a multiple of %llu, or to 0 with a digest, not to %llu",
+            (unsigned long long)TV_BLOCK_BYTES, (unsigned long long)offset);
+    if (put->digest != NULL)
+        tvs_digest_restart(put->digest);
     tv_gaps_truncate(&put->gaps, offset);
     return tvs_block_sums_rewind(&put->sums, offset, NULL, error);
 }
@@ -225,12 +248,8 @@ static trove_status null_put_read(struct tvs_put *put, struct tv_data *data, tro
     return TROVE_OK;
 }
 
-static void null_put_abort(struct tvs_put *put_move) {
-    if (put_move == NULL)
-        return;
-    tvs_block_sums_fini(&put_move->sums);
-    tv_gaps_fini(&put_move->gaps);
-    free(put_move);
+static trove_status null_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error) {
+    return tvs_digest_expect(put->digest, digest, error);
 }
 
 static void null_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context) {
@@ -240,6 +259,8 @@ static void null_put_commit(struct tvs_put *put_move, const char *expected, tvs_
     uint8_t *packed = NULL;
     struct tv_packed_gaps gaps = {0};
     trove_status status = tvs_block_sums_finish(&put_move->sums, expected, etag, &error);
+    if (status == TROVE_OK)
+        status = tvs_digest_check(put_move->digest, &error);
     if (status == TROVE_OK)
         status = tvs_gaps_keep(&put_move->gaps, &packed, &gaps, &error);
     if (status == TROVE_OK) {
@@ -328,6 +349,7 @@ const struct tvs_driver_ops tvs_null_driver = {
     .put_gap = null_put_gap,
     .put_rewind = null_put_rewind,
     .put_read = null_put_read,
+    .put_expect = null_put_expect,
     .put_commit = null_put_commit,
     .put_abort = null_put_abort,
     .put_small = null_put_small,
