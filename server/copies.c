@@ -2,6 +2,7 @@
 #include "copies.h"
 
 #include "rpc.h"
+#include "wire.h"
 
 #include <string.h>
 
