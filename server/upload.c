@@ -244,6 +244,13 @@ trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__G
     enum tv_receive verdict = tv_receiver_gap(&stream->receiver, &in, error);
     if (verdict != TV_RECEIVE_TAKE)
         return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
+    struct tvs_fragment *last = stream->fragment_last;
+    if (last != NULL && last->lost_chunks > 0 && last->generation == gap->generation) {
+        /* What was to come next after one loss was lost as well: that may go on without an end, and be no more than one. */
+        last->lost_chunks += gap->count;
+        last->data.bytes += gap->length;
+        return TROVE_OK;
+    }
     bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->grant.window_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment == NULL)
