@@ -75,6 +75,9 @@ static void answer_wait(trove_stream *stream, const Trove__V1__State *state) {
  * lock. */
 static void follow(trove_stream *stream, const Trove__V1__State *state) {
     trove_error why = cancelled_by_server;
+    bool refusal = state->serial != 0 && state->status != NULL;
+    if (refusal && tv_stream_state_terminal((trove_stream_state)state->state))
+        return; /* it came too late for a stream that has ended: why that was is what the stream's own status says */
     switch (state->state) {
     case TROVE__V1__STREAM_STATE__ACTIVE:
         if (stream->state == TROVE_STREAM_IDLE)
