@@ -368,9 +368,11 @@ static bool fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
 bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
     pthread_mutex_lock(&stream->client->lock);
-    bool over = tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED;
+    bool completed = stream->state == TROVE_STREAM_COMPLETED;
+    bool over = tv_stream_state_terminal(stream->state) && !completed;
     over |= download->completed_told; /* what is given back after that is of no interest */
-    over |= stream->seek.serial != 0; /* what is acknowledged now would be of an older generation when it is heard */
+    /* What is acknowledged now would be of an older generation when it is heard. (A seek that was unanswered at the end is refused.) */
+    over |= stream->seek.serial != 0 && !completed;
     bool filled = !over;
     pulled->frame.call_id = stream->entry.node.id;
     if (over || fill_ack(stream, pulled)) {
