@@ -36,6 +36,16 @@ static trove_status check_sent(const trove_stream *stream, uint64_t size, uint64
                    (unsigned long long)download->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
 }
 
+/* There is no room for a chunk: the program still has some of before a seek, or they are smaller than they may be and so more than there
+ * is room for. It comes again; not at once and again and again, though: all credit is taken back until a chunk is. Under the lock. */
+static void decline(struct tvc_download *download, const struct tv_fragment_in *fragment) {
+    tv_receiver_decline(&download->receiver, fragment);
+    uint64_t expired = tv_receiver_expire(&download->receiver);
+    download->expired_due += expired;
+    download->credit_due += expired;
+    download->starved = true;
+}
+
 /* Judges a fragment when its header has come; memory is found for the first one of a chunk. Under the lock. */
 static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes, trove_error *error) {
     struct tvc_download *download = &stream->download;
@@ -62,8 +72,8 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
         return verdict;
     download->incoming = tvc_chunks_get(download->half.chunks, stream);
-    if (download->incoming == NULL) { /* more and smaller chunks than were agreed on: they come again */
-        tv_receiver_decline(&download->receiver, &fragment);
+    if (download->incoming == NULL) {
+        decline(download, &fragment);
         return TV_RECEIVE_DRAIN;
     }
     struct tvc_chunk *incoming = download->incoming;
@@ -301,6 +311,7 @@ void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generatio
     tvc_stream_abandon(stream);
     drop_unread(download);
     download->out = (struct tvc_sum){0}; /* what the program has isn't counted any more when it comes back */
+    download->starved = false;
     uint64_t granted = tv_receiver_seek(&download->receiver, offset, generation);
     TV_ASSERT(granted <= download->credit_due); /* given back by the program, and the server hadn't been told */
     tv_receiver_grant(&download->receiver, granted);
@@ -321,6 +332,8 @@ void tvc_download_end(trove_stream *stream) {
 /* Grants the credit that is due, as far as the limits of bandwidth allow. Under the lock. */
 static uint64_t grant(trove_stream *stream) {
     struct tvc_download *download = &stream->download;
+    if (download->starved)
+        return 0;
     uint64_t bytes = download->credit_due > 0 ? tvc_stream_limit_grant(stream, download->credit_due) : 0;
     tv_receiver_grant(&download->receiver, bytes);
     download->credit_due -= bytes;
@@ -364,6 +377,19 @@ static bool fill_credit(trove_stream *stream, struct tv_pulled *pulled) {
     return true;
 }
 
+/* What was taken back: before the answer that a chunk wasn't taken, or it would come again at once. Under the lock. */
+static bool fill_expired(struct tvc_download *download, struct tv_pulled *pulled) {
+    if (download->expired_due == 0)
+        return false;
+    Trove__V1__Credit *body = &pulled->scratch.credit;
+    trove__v1__credit__init(body);
+    body->expired = download->expired_due;
+    download->expired_due = 0;
+    pulled->frame.body_case = TV_BODY(CREDIT);
+    pulled->frame.credit = body;
+    return true;
+}
+
 /* Acknowledgements, then the word that all is here. */
 bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_download *download = &stream->download;
@@ -375,7 +401,7 @@ bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     over |= stream->seek.serial != 0 && !completed;
     bool filled = !over;
     pulled->frame.call_id = stream->entry.node.id;
-    if (over || fill_ack(stream, pulled)) {
+    if (over || fill_expired(download, pulled) || fill_ack(stream, pulled)) {
         /* done */
     } else if (download->completed_due) {
         download->completed_due = false;

@@ -47,6 +47,8 @@ struct tvc_download {
     uint64_t lost_bytes;
     uint64_t verified_bytes;
     uint64_t credit_due;  /* to be given with the next acknowledgement */
+    uint64_t expired_due; /* taken back, to be told before it */
+    bool starved;         /* a chunk found no room: nothing is granted until one comes back */
     size_t untold_chunks; /* taken since the last one */
     uint64_t told_ns;     /* when one was last asked for */
     bool complete_seen;   /* the server has sent all, */

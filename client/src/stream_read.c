@@ -217,6 +217,8 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     }
     /* Before anybody can acknowledge it, or the server's next chunk would find none free and be sent again. */
     tv_chunk_release(&chunk->wire);
+    wake |= download->starved; /* one is free now */
+    download->starved = false;
     pthread_mutex_unlock(&stream->client->lock);
     if (wake)
         tvc_client_wake(stream->client, &stream->flow, TV_WANTS_CONTROL);

@@ -3,7 +3,7 @@ if(NOT TARGET trove_test_support)
     add_subdirectory(${CMAKE_CURRENT_LIST_DIR}/../support ${CMAKE_CURRENT_BINARY_DIR}/support)
 endif()
 
-foreach(test objects files streams two_way follow lossy buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
+foreach(test objects files streams two_way follow lossy seek buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
         failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c)
