@@ -8,16 +8,19 @@
 #include "transfer_options.h"
 
 enum {
-    KEY_ALLOW_GAPS = 0x1000 + 0x100
+    KEY_ALLOW_GAPS = 0x1000 + 0x100,
+    KEY_FOLLOW,
 };
 
 struct values {
     struct cli_transfer_values transfer;
     bool allow_gaps;
+    bool follow;
 };
 
 static const struct argp_option options[] = {
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
+    {"follow", KEY_FOLLOW, NULL, 0, "What `put --follow' is writing now, from its beginning on, until it is done", 0},
     CLI_BWLIMIT_OPTION,
     CLI_POOL_OPTIONS,
     {NULL, 0, NULL, 0, NULL, 0},
@@ -28,6 +31,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     switch (key) {
     case KEY_ALLOW_GAPS:
         values->allow_gaps = true;
+        return 0;
+    case KEY_FOLLOW:
+        values->follow = true;
         return 0;
     case CLI_KEY_POOL:
     case CLI_KEY_ACQUIRE_TIMEOUT:
@@ -58,6 +64,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         struct cli_fetch fetch = {.context = context, .action = "cat", .bucket = names[i].bucket, .key = names[i].key};
         fetch.options = cli_transfer_stream_options(&values.transfer, context);
         fetch.options.allow_gaps = values.allow_gaps;
+        fetch.options.follow = values.follow;
         struct cli_target target = cli_target_stdout();
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);

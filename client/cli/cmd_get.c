@@ -24,6 +24,7 @@
 
 struct values {
     struct cli_transfer_values transfer;
+    bool follow;
     bool allow_gaps;
     bool ranged;
     uint64_t range_offset;
@@ -33,6 +34,7 @@ struct values {
 enum {
     KEY_RANGE = 0x1000 + 0x100,
     KEY_ALLOW_GAPS,
+    KEY_FOLLOW,
 };
 
 static const struct argp_option options[] = {
@@ -43,6 +45,7 @@ static const struct argp_option options[] = {
      "too",
      0},
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
+    {"follow", KEY_FOLLOW, NULL, 0, "What `put --follow' is writing now, from its beginning on, until it is done", 0},
     CLI_TRANSFER_OPTIONS,
     {NULL, 0, NULL, 0, NULL, 0},
 };
@@ -50,7 +53,8 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *argument, struct argp_state *state, void *input) {
     struct values *values = input;
     values->allow_gaps = values->allow_gaps || key == KEY_ALLOW_GAPS;
-    if (key == KEY_ALLOW_GAPS)
+    values->follow = values->follow || key == KEY_FOLLOW;
+    if (key == KEY_ALLOW_GAPS || key == KEY_FOLLOW)
         return 0;
     if (key != KEY_RANGE)
         return cli_transfer_parse(key, argument, state, &values->transfer);
@@ -63,6 +67,7 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
 static trove_stream_options stream_options(const struct values *values, const struct cli_context *context) {
     trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, context);
     stream_options.allow_gaps = values->allow_gaps;
+    stream_options.follow = values->follow;
     if (values->ranged) {
         stream_options.range_offset = values->range_offset;
         stream_options.range_length = values->range_length;
@@ -264,7 +269,9 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
                "in that. A file appears (or is replaced) when it is whole, or not at all. With --recursive PREFIX is a "
                "folder of keys, and the rest of each key the path below FOLDER, which is made if need be; keys that "
                "would lead out of it or that would be file and folder at once are refused, each with a message, and "
-               "symbolic links below it are not followed.",
+               "symbolic links below it are not followed. With --follow bytes are written as they come, and the FILE "
+               "appears when the object is published; a writer that is silent is waited for as long as it takes, unless "
+               "--timeout says otherwise.",
         .options = options,
         .parse = parse,
         .operands_min = 1,
@@ -282,6 +289,10 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
                         operands.texts[0]);
     if (recursive && (path == NULL || *path == 0 || strcmp(path, "-") == 0))
         cli_usage_error("get", "--recursive needs a folder to write to, such as '.'");
+    if (values.follow)
+        cli_transfer_check_follow("get", &values.transfer);
+    if (values.follow && values.ranged)
+        cli_usage_error("get", "--follow reads all from the beginning on, not a --range");
     if (recursive && (values.ranged || cli_conditions_are_for_one(&values.transfer.conditions)))
         cli_usage_error("get", "--range, --if-match and --if-generation are for one object, not with --recursive");
 

@@ -1,5 +1,6 @@
 /* cmd_put.c - trove put: files, folders or standard input become objects. */
 #include "commands.h"
+#include "follow.h"
 #include "human.h"
 #include "losses.h"
 #include "object_output.h"
@@ -19,6 +20,7 @@
 
 struct values {
     struct cli_transfer_values transfer;
+    bool follow; /* lets others follow */
     bool follow_links;
     const char *content_type;
     trove_metadata *metadata;
@@ -28,13 +30,16 @@ struct values {
 
 enum {
     KEY_FOLLOW = 0x1000 + 0x100,
+    KEY_FOLLOW_LINKS,
     KEY_CONTENT_TYPE,
     KEY_META,
 };
 
 static const struct argp_option options[] = {
     {"recursive", 'r', NULL, 0, "Take folders, too, with all that is below them", 0},
-    {"follow", KEY_FOLLOW, NULL, 0, "Follow symbolic links found in folders instead of leaving them out", 0},
+    {"follow", KEY_FOLLOW, NULL, 0,
+     "Let others read the object while it is written: `get --follow' and `cat --follow' are sent what comes as it comes", 0},
+    {"follow-links", KEY_FOLLOW_LINKS, NULL, 0, "Follow symbolic links found in folders instead of leaving them out", 0},
     {"content-type", KEY_CONTENT_TYPE, "TYPE", 0, "The objects' content type, such as image/png", 0},
     {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
     CLI_TRANSFER_OPTIONS,
@@ -55,6 +60,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     struct values *values = input;
     switch (key) {
     case KEY_FOLLOW:
+        values->follow = true;
+        return 0;
+    case KEY_FOLLOW_LINKS:
         values->follow_links = true;
         return 0;
     case KEY_CONTENT_TYPE:
@@ -127,6 +135,14 @@ static enum cli_exit say_failed(const struct put *put, const struct cli_put_file
     return cli_fail_call(put->context, "put", source_text(file), object, &about, error);
 }
 
+static trove_status store(const struct put *put, const struct cli_put_file *file, int fd,
+                          const trove_stream_options *stream_options, trove_object_info **info, trove_error *error) {
+    trove_client *client = put->context->client;
+    if (put->values->follow)
+        return cli_follow_put_fd(client, put->bucket, file->key, fd, stream_options, info, error);
+    return trove_put_fd(client, put->bucket, file->key, fd, stream_options, info, error);
+}
+
 static enum cli_exit put_file(void *input, size_t index) {
     struct put *put = input;
     const struct cli_put_file *file = &put->list->files[index];
@@ -149,7 +165,7 @@ static enum cli_exit put_file(void *input, size_t index) {
         stream_options.metadata = put->values->metadata;
         stream_options.metadata_count = put->values->metadata_count;
         stream_options.metrics = &metrics;
-        if (trove_put_fd(put->context->client, put->bucket, file->key, fd, &stream_options, &info, &error) == TROVE_OK)
+        if (store(put, file, fd, &stream_options, &info, &error) == TROVE_OK)
             say_stored(&put->context->output, source, object, info, &metrics);
         else
             code = say_failed(put, file, object, &error);
@@ -179,6 +195,10 @@ static enum cli_exit put_list(struct cli_context *context, const struct values *
 static void check_operands(const struct cli_operands *operands, const struct values *values, const struct cli_object_name *to) {
     bool many = operands->count > 2 || values->transfer.recursive;
     cli_conditions_check("put", &values->transfer.conditions);
+    if (values->follow)
+        cli_transfer_check_follow("put", &values->transfer);
+    if (values->follow && many)
+        cli_usage_error("put", "--follow writes one object, not many");
     if (many && cli_conditions_are_for_one(&values->transfer.conditions))
         cli_usage_error("put", "--if-match and --if-generation are for one object, not for many files");
     struct stat found;
@@ -202,7 +222,8 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
                "A KEY that is missing or ends in '/' gets the file's name behind it. With many files or --recursive "
                "PREFIX is a folder and a '/' is put behind it; a folder's files become PREFIX/ and their path below "
                "the folder (among several arguments: below the folder's own name first). An object is replaced at once "
-               "and whole, or not at all. A file that fails doesn't keep the others back; the exit code is that of the "
+               "and whole, or not at all. With --follow others see what was written of it before; only one can write an object "
+               "like that at a time. A file that fails doesn't keep the others back; the exit code is that of the "
                "gravest failure.",
         .options = options,
         .parse = parse,

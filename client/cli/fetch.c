@@ -1,6 +1,7 @@
 /* fetch.c - see fetch.h. */
 #include "fetch.h"
 
+#include "follow.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -41,11 +42,18 @@ enum cli_exit cli_fetch_fail_local(const struct cli_fetch *fetch, const trove_er
     return code;
 }
 
+static trove_status get(const struct cli_fetch *fetch, int fd, trove_object_info **info, trove_error *error) {
+    const struct cli_context *context = fetch->context;
+    uint32_t silence_ms = context->timeout_ms > 0 ? context->timeout_ms : TROVE_NO_TIMEOUT;
+    if (fetch->options.follow)
+        return cli_follow_get_fd(context->client, fetch->bucket, fetch->key, fd, silence_ms, &fetch->options, info, error);
+    return trove_get_fd(context->client, fetch->bucket, fetch->key, fd, &fetch->options, info, error);
+}
+
 enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *target, trove_object_info **info) {
     trove_error error = {0};
     trove_object_info *fetched = NULL;
-    if (trove_get_fd(fetch->context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, &fetched, &error) !=
-        TROVE_OK) {
+    if (get(fetch, target->fd, &fetched, &error) != TROVE_OK) {
         bool silent = error.status == TROVE_INTERNAL && reader_is_gone(target->fd);
         bool waits_for_pipe = target->folder_fd < 0 && !is_file(target->fd);
         enum cli_hint_way way = target->folder_fd < 0 ? CLI_HINT_TO_OUTPUT : CLI_HINT_TO_FILE;

@@ -11,8 +11,8 @@ struct cli_fetch {
     const char *action; /* "get" or "cat", for messages */
     const char *bucket;
     const char *key;
-    const char *to_text; /* where it goes, for messages; NULL where that says nothing */
-    trove_stream_options options;
+    const char *to_text;          /* where it goes, for messages; NULL where that says nothing */
+    trove_stream_options options; /* `follow`: from who writes it now, as it is written */
 };
 
 /* Fetches into the target and closes it: published whole, or discarded. Says what went wrong; a reader of a pipe that went away is

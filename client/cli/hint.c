@@ -80,7 +80,11 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
     static const struct cli_hint_about nothing = {.way = CLI_HINT_CALL};
     const struct cli_hint_about *about = about_or_null != NULL ? about_or_null : &nothing;
     const char *text;
-    if (is_about(error, "pool"))
+    if (is_about(error, "nobody writes"))
+        text = "'trove put --follow' writes it; without --follow, what was published is read";
+    else if (is_about(error, "another stream writes") && about->object != NULL)
+        return cli_format("'trove cat --follow %s' shows what it writes", about->object);
+    else if (is_about(error, "pool"))
         text = pool_hint(error->status);
     else if (is_about(error, "stream"))
         text = stream_hint(error->status);

@@ -19,7 +19,7 @@ enum cli_hint_way {
 struct cli_hint_about {
     enum cli_hint_way way;
     const char *bucket;                 /* NULL: of no object */
-    const char *object;                 /* BUCKET/KEY; needed with conditions alone */
+    const char *object;                 /* BUCKET/KEY; needed with conditions, and for what is stored */
     const trove_conditions *conditions; /* NULL: none */
     bool waits_for_pipe;                /* one's own input or output may be what has kept it waiting */
 };

@@ -1,6 +1,7 @@
 /* transfer_options.c - see transfer_options.h. */
 #include "transfer_options.h"
 
+#include "options.h"
 #include "parallel.h"
 #include "parse.h"
 
@@ -75,6 +76,16 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
         options.acquire_timeout_ms = values->acquire_timeout_ms;
     options.io_timeout_ms = context->io_timeout_ms;
     return options;
+}
+
+void cli_transfer_check_follow(const char *verb, const struct cli_transfer_values *values) {
+    const trove_conditions *conditions = &values->conditions;
+    if (values->recursive)
+        cli_usage_error(verb, "--follow is for one object, not with --recursive");
+    if (conditions->if_none_match || cli_conditions_are_for_one(conditions))
+        cli_usage_error(verb, "--follow can't be had with conditions (--if-match and the like)");
+    if (values->backpressure == TROVE_BACKPRESSURE_DROP)
+        cli_usage_error(verb, "--follow can't be had with --backpressure drop: who follows reads all");
 }
 
 size_t cli_transfer_threads(const struct cli_transfer_values *values) {

@@ -53,6 +53,9 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
 /* The library's options with what was given. */
 trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, const struct cli_context *context);
 
+/* Ends with a usage error where an option contradicts --follow. */
+void cli_transfer_check_follow(const char *verb, const struct cli_transfer_values *values);
+
 /* Threads for so many files. */
 size_t cli_transfer_threads(const struct cli_transfer_values *values);
 

@@ -238,7 +238,7 @@ class PathTest(ServerTest):
         self.assertEqual(noted.errors.count("symbolic link"), 4, noted.errors)
         (tree / "to-folder").unlink()
         (tree / "loop").symlink_to(tree)
-        followed = self.trove("put", "--recursive", "--follow", tree, self.name("followed"), expect=CONFLICT)
+        followed = self.trove("put", "--recursive", "--follow-links", tree, self.name("followed"), expect=CONFLICT)
         self.assertIn("points to nothing", followed.errors)
         self.assertIn("leads back", followed.errors)
         keys = [key for key in self.keys(self.bucket) if key.startswith("followed")]

@@ -96,6 +96,16 @@ static const struct {
      "'trove stat media/film' shows what is there now"},
     {{.way = CLI_HINT_CALL, OBJECT, .conditions = &none}, TROVE_FAILED_PRECONDITION, "it is no regular file any more", NULL},
     {{.way = CLI_HINT_CALL, OBJECT}, TROVE_FAILED_PRECONDITION, "bucket media isn't empty", NULL},
+    /* Who writes what is followed. */
+    {{.way = CLI_HINT_TO_OUTPUT, OBJECT},
+     TROVE_NOT_FOUND,
+     "nobody writes media/film now",
+     "'trove put --follow' writes it; without --follow, what was published is read"},
+    {{.way = CLI_HINT_STORE, OBJECT},
+     TROVE_FAILED_PRECONDITION,
+     "another stream writes media/film now",
+     "'trove cat --follow media/film' shows what it writes"},
+    {{.way = CLI_HINT_CALL}, TROVE_FAILED_PRECONDITION, "another stream writes media/film now", NULL},
     /* What became of the bytes. */
     {{.way = CLI_HINT_STORE, OBJECT}, TROVE_DATA_LOSS, "a checksum differs", "nothing of it was stored"},
     {{.way = CLI_HINT_TO_FILE, OBJECT}, TROVE_DATA_LOSS, "block 3 is damaged", "no file was made or changed"},
