@@ -23,7 +23,8 @@ add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
 set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
 
 find_program(BASH bash REQUIRED)
-set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download> $<TARGET_FILE:example_pool>)
+set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download> $<TARGET_FILE:example_pool>
+    $<TARGET_FILE:example_two_way>)
 if(TARGET example_roundtrip)
     list(APPEND examples $<TARGET_FILE:example_roundtrip>)
 endif()

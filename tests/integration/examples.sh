@@ -1,13 +1,14 @@
 #!/bin/bash
 # Runs the examples of client/examples against a real troved: what goes up with one comes down with the other.
 #
-#   examples.sh TROVED UPLOAD DOWNLOAD POOL [ROUNDTRIP]
+#   examples.sh TROVED UPLOAD DOWNLOAD POOL TWO_WAY [ROUNDTRIP]
 set -euo pipefail
 troved=$1
 upload=$2
 download=$3
 pool=$4
-roundtrip=${5:-}
+two_way=$5
+roundtrip=${6:-}
 work=$(mktemp -d)
 trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
@@ -53,6 +54,17 @@ fi
 [[ $(grep -c "can't be read" "$work/errors") == 1 ]]
 if "$download" "$url" pooled/folder >"$work/out" 2>"$work/said"; then
     echo "what a file that can't be read gave was stored" >&2
+    exit 1
+fi
+
+head -c 6000000 /dev/urandom | base64 >"$work/text"
+"$upload" "$url" "$work/text" texts/poem >/dev/null
+"$two_way" "$url" texts/poem >"$work/said"
+grep -q '^rewritten: poem, [0-9]* bytes' "$work/said"
+"$download" "$url" texts/poem >"$work/out" 2>/dev/null
+LC_ALL=C tr '[:lower:]' '[:upper:]' <"$work/text" | cmp - "$work/out"
+if "$two_way" "$url" texts/missing >/dev/null 2>"$work/said"; then
+    echo "a missing object was rewritten" >&2
     exit 1
 fi
 
