@@ -200,9 +200,6 @@ static bool upload_frame(trove_stream *stream, const tv_frame *frame) {
 /* Likewise about the way down. */
 static bool download_frame(trove_stream *stream, const tv_frame *frame) {
     switch (frame->body_case) {
-    case TV_BODY(CHUNK_ABORT):
-        tvc_download_on_abort(stream, frame->chunk_abort);
-        return true;
     case TV_BODY(GAP):
         tvc_download_on_gap(stream, frame->gap);
         return true;

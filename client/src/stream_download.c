@@ -71,6 +71,7 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
     enum tv_receive verdict = tv_receiver_fragment(&download->receiver, &fragment, error);
     if (verdict != TV_RECEIVE_TAKE || download->incoming != NULL)
         return verdict;
+    TV_ASSERT(chunk->fragment_offset == 0); /* a chunk that is coming in is in `incoming` until it is whole */
     download->incoming = tvc_chunks_get(download->half.chunks, stream);
     if (download->incoming == NULL) {
         decline(download, &fragment);
@@ -117,6 +118,9 @@ static trove_status take_gap(trove_stream *stream, const Trove__V1__Gap *gap, tr
                        stream->key);
     if (check_open(stream, "a gap", error) != TROVE_OK)
         return error->status;
+    if (!in_range(download, gap->offset, gap->length))
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server lost more than the %llu bytes of the range", stream->bucket,
+                       stream->key, (unsigned long long)download->size);
     enum tv_receive verdict = tv_receiver_gap(&download->receiver, &in, error);
     if (verdict != TV_RECEIVE_TAKE)
         return verdict == TV_RECEIVE_FAIL ? error->status : TROVE_OK;
@@ -192,9 +196,8 @@ void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t p
         download->verdict = judge(stream, frame->chunk, 0, &error);
     download->landing = false;
     bool over = tv_stream_state_terminal(stream->state);
-    bool sought = frame->chunk->generation != download->receiver.generation;
     bool declined = download->verdict == TV_RECEIVE_DRAIN && !over;
-    if (over || sought)
+    if (over) /* no seek takes place between a header and its payload: all of it is of this thread */
         drop_incoming(download);
     else if (download->verdict == TV_RECEIVE_TAKE)
         (void)take_fragment(stream, frame->chunk, payload_bytes, &error);
@@ -211,19 +214,6 @@ void tvc_download_unland(trove_stream *stream) {
     if (tv_stream_state_terminal(stream->state))
         drop_incoming(&stream->download);
     pthread_mutex_unlock(&stream->client->lock);
-}
-
-void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort) {
-    trove_error error;
-    trove_status status = TROVE_OK;
-    pthread_mutex_lock(&stream->client->lock);
-    if (!tv_stream_state_terminal(stream->state)) {
-        status = tv_receiver_abort(&stream->download.receiver, abort->index, &error);
-        drop_incoming(&stream->download);
-    }
-    pthread_mutex_unlock(&stream->client->lock);
-    if (status != TROVE_OK)
-        tvc_stream_break(stream, &error);
 }
 
 /* ---- the end ---- */

@@ -74,7 +74,6 @@ void tvc_download_land(trove_stream *stream, const tv_frame *frame, uint64_t pay
 void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes);
 /* The connection has ended while a payload was coming in. */
 void tvc_download_unland(trove_stream *stream);
-void tvc_download_on_abort(trove_stream *stream, const Trove__V1__ChunkAbort *abort);
 void tvc_download_on_gap(trove_stream *stream, const Trove__V1__Gap *gap);
 void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *complete);
 

@@ -110,12 +110,12 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     struct scripted_server *server = context;
     (void)payload;
     (void)error;
+    if (frame->body_case == TV_BODY(OPEN))
+        answer_open(server, frame); /* first, so that nothing that the test sends for the stream can come before it */
     if (frame->body_case == TV_BODY(HELLO))
         greet(server);
     else if (frame->body_case != TROVE__V1__FRAME__BODY__NOT_SET)
         keep(server, frame, payload_bytes);
-    if (frame->body_case == TV_BODY(OPEN))
-        answer_open(server, frame);
     return TROVE_OK;
 }
 

@@ -1,10 +1,7 @@
 /* test_two_way.c - streams that go both ways, at libtrove's end: the order of what is said at half-closes, what is told of which way,
  * and a server that doesn't keep to it. With a real troved: tests/integration/test_client_two_way.c.
  */
-#include "unit.h"
-
-#include "scripted_server.h"
-#include "trove.h"
+#include "unit_client.h"
 
 #define CHUNK   ((uint64_t)4096)
 #define CHANNEL 4
@@ -21,23 +18,12 @@ struct fixture {
     unsigned acks_down;
 };
 
-static void ok(trove_status status, const trove_error *error) {
-    if (status != TROVE_OK)
-        fail_msg("%s: %s", trove_status_name(status), error->message);
-}
-
-static void fails(trove_status status, trove_status expected, const char *text, const trove_error *error) {
-    if (status != expected || strstr(error->message, text) == NULL)
-        fail_msg("expected %s \"%s\", got %s \"%s\"", trove_status_name(expected), text, trove_status_name(status),
-                 status != TROVE_OK ? error->message : "");
-}
-
 static int begin(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     trove_error error;
     assert_non_null(fixture);
     fixture->server = scripted_server_start(TV_FEATURE_BIDI | TV_FEATURE_LOSSY);
-    ok(trove_connect(scripted_server_url(fixture->server), NULL, &fixture->client, &error), &error);
+    unit_ok(trove_connect(scripted_server_url(fixture->server), NULL, &fixture->client, &error), &error);
     *state = fixture;
     return 0;
 }
@@ -92,29 +78,30 @@ static void open_stream(struct fixture *fixture, uint64_t size) {
         .credit = CHANNEL * CHUNK, .has_object = size != TROVE_SIZE_UNKNOWN, .object_size = size};
     trove_error error;
     scripted_answer_opens(fixture->server, &opened);
-    ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error), &error);
+    unit_ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error),
+            &error);
     struct scripted_frame open = scripted_expect_open(fixture->server);
     assert_int_equal(open.open.direction, TROVE__V1__DIRECTION__BIDI);
     assert_int_equal(open.open.credit, CHANNEL * CHUNK);
     assert_int_equal(open.open.demand, CHANNEL * CHUNK);
     fixture->id = open.call_id;
-    ok(trove_stream_start(fixture->stream, &error), &error);
+    unit_ok(trove_stream_start(fixture->stream, &error), &error);
 }
 
 static void write_chunk(struct fixture *fixture, size_t bytes, bool final) {
     trove_chunk *chunk = NULL;
     trove_error error;
-    ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
     memset(chunk->data, 1, bytes);
     chunk->size = bytes;
     chunk->final = final;
-    ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
+    unit_ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
 }
 
 static void read_chunk(struct fixture *fixture, size_t bytes) {
     trove_chunk *chunk = NULL;
     trove_error error;
-    ok(trove_stream_read(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_read(fixture->stream, 0, &chunk, &error), &error);
     assert_non_null(chunk);
     assert_int_equal(chunk->size, bytes);
     trove_stream_chunk_put(fixture->stream, chunk);
@@ -123,25 +110,8 @@ static void read_chunk(struct fixture *fixture, size_t bytes) {
 static void read_end(struct fixture *fixture) {
     trove_chunk *chunk = NULL;
     trove_error error;
-    ok(trove_stream_read(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_read(fixture->stream, 0, &chunk, &error), &error);
     assert_null(chunk);
-}
-
-/* It will come, on the receiving thread. */
-static void wait_for_state(const trove_stream *stream, trove_stream_state state) {
-    const struct timespec pause = {.tv_nsec = 1000000};
-    for (unsigned i = 0; i < 30000 && trove_stream_state_get(stream) != state; i++)
-        nanosleep(&pause, NULL);
-    assert_int_equal(trove_stream_state_get(stream), state);
-}
-
-static void check_sums(const trove_stream *stream) {
-    trove_stream_metrics m;
-    trove_stream_metrics_get(stream, &m);
-    assert_int_equal(m.bytes_accepted,
-                     m.bytes_acknowledged + m.bytes_dropped + m.bytes_queued + m.bytes_in_flight + m.bytes_abandoned);
-    assert_int_equal(m.chunks_accepted,
-                     m.chunks_acknowledged + m.chunks_dropped + m.chunks_queued + m.chunks_in_flight + m.chunks_abandoned);
 }
 
 /* ---- half-close ---- */
@@ -164,9 +134,9 @@ static void test_up_ends_first(void **state) {
     assert_int_equal(strlen(complete.etag), TROVE_ETAG_BYTES - 1);
     assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_ACTIVE);
     trove_chunk *chunk = NULL;
-    ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
     chunk->size = 1;
-    fails(trove_stream_write(fixture->stream, &chunk, 0, &error), TROVE_FAILED_PRECONDITION, "last one", &error);
+    unit_fails(trove_stream_write(fixture->stream, &chunk, 0, &error), TROVE_FAILED_PRECONDITION, "last one", &error);
     trove_stream_chunk_put(fixture->stream, chunk);
 
     scripted_send_chunk(fixture->server, fixture->id, 0, 0, CHUNK, true);
@@ -176,12 +146,12 @@ static void test_up_ends_first(void **state) {
     read_end(fixture);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
     assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_COMPLETING);
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
     scripted_send_completed(fixture->server, fixture->id, CHUNK + 10);
-    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
     assert_int_equal(trove_stream_object(fixture->stream)->size, CHUNK + 10);
     assert_int_equal(trove_stream_object(fixture->stream)->generation, 2);
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
     trove_stream_release(fixture->stream);
     fixture->stream = NULL;
     assert_int_equal(fixture->acks_up, 2);
@@ -211,13 +181,13 @@ static void test_down_ends_first(void **state) {
     assert_int_equal(trove_stream_offset(fixture->stream), 2 * CHANNEL * CHUNK);
     assert_int_equal(trove_stream_object(fixture->stream)->generation, 1); /* still what was read */
     read_end(fixture);
-    fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way up", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way up", &error);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK)); /* the library's own last one */
     scripted_send_ack(fixture->server, fixture->id, 2 * CHANNEL, 1, 0);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
     assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_COMPLETING);
     scripted_send_completed(fixture->server, fixture->id, 2 * CHANNEL * CHUNK);
-    ok(trove_stream_complete(fixture->stream, 0, &info, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, &info, &error), &error);
     assert_int_equal(info->generation, 2);
     trove_object_info_free(info);
 }
@@ -233,13 +203,13 @@ static void test_complete_without_reading(void **state) {
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK));
     scripted_send_ack(fixture->server, fixture->id, 0, 1, 0);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
-    fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
     assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(COMPLETED)));
     read_chunk(fixture, CHUNK);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
-    fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way up", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 50, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way up", &error);
     scripted_send_completed(fixture->server, fixture->id, 5);
-    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
 }
 
 /* What the program still holds when it completes isn't acknowledged after the server was told that all is here. */
@@ -250,19 +220,19 @@ static void test_chunk_kept_beyond_the_end(void **state) {
     open_stream(fixture, CHUNK);
     scripted_send_chunk(fixture->server, fixture->id, 0, 0, CHUNK, true);
     scripted_send_complete(fixture->server, fixture->id, CHUNK, 1);
-    ok(trove_stream_read(fixture->stream, 0, &kept, &error), &error);
+    unit_ok(trove_stream_read(fixture->stream, 0, &kept, &error), &error);
     read_end(fixture);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
     trove_stream_chunk_put(fixture->stream, kept);
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
     write_chunk(fixture, 5, true);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK)); /* what was put back would have been told before it */
     assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(ACK)));
     scripted_send_ack(fixture->server, fixture->id, 0, 1, 0);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
     scripted_send_completed(fixture->server, fixture->id, 5);
-    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
 }
 
 static void test_object_absent(void **state) {
@@ -278,7 +248,7 @@ static void test_object_absent(void **state) {
     scripted_send_ack(fixture->server, fixture->id, 0, 1, 0);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
     scripted_send_completed(fixture->server, fixture->id, 7);
-    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
     assert_int_equal(trove_stream_object(fixture->stream)->size, 7);
 }
 
@@ -292,7 +262,7 @@ static void test_fail_before_confirming(void **state) {
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
     scripted_send_chunk(fixture->server, fixture->id, 0, 0, CHUNK, true);
     scripted_send_complete(fixture->server, fixture->id, CHUNK, 1);
-    wait_for_state(fixture->stream, TROVE_STREAM_COMPLETING);
+    unit_wait_for_state(fixture->stream, TROVE_STREAM_COMPLETING);
     trove_stream_fail(fixture->stream, TROVE_ABORTED, "enough");
     assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_FAILED);
     struct scripted_frame control;
@@ -319,14 +289,14 @@ static void test_resent_behind_complete(void **state) {
     assert_int_equal(ack.range.first, CHANNEL);
     for (unsigned i = 0; i < CHANNEL; i++)
         read_chunk(fixture, 100);
-    fails(trove_stream_complete(fixture->stream, 20, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 20, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
     for (unsigned i = CHANNEL; i < CHANNEL + 2; i++) {
         scripted_send_chunk(fixture->server, fixture->id, i, i * 100, 100, i == CHANNEL + 1);
         read_chunk(fixture, 100);
     }
     read_end(fixture);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
 }
 
 /* ---- each for itself ---- */
@@ -341,18 +311,19 @@ static void test_hoarded_chunks(void **state) {
     trove_chunk_stats stats;
     open_stream(fixture, 2 * CHANNEL * CHUNK);
     for (unsigned i = 0; i < CHANNEL + 2; i++)
-        ok(trove_stream_chunk_get(fixture->stream, 0, &up[i], &error), &error);
-    fails(trove_stream_chunk_get(fixture->stream, 20, &none, &error), TROVE_DEADLINE_EXCEEDED, "in use", &error);
+        unit_ok(trove_stream_chunk_get(fixture->stream, 0, &up[i], &error), &error);
+    unit_fails(trove_stream_chunk_get(fixture->stream, 20, &none, &error), TROVE_DEADLINE_EXCEEDED, "in use", &error);
     for (unsigned i = 0; i < CHANNEL; i++) {
         scripted_send_chunk(fixture->server, fixture->id, i, i * CHUNK, CHUNK, false);
-        ok(trove_stream_read(fixture->stream, 0, &down[i], &error), &error);
+        unit_ok(trove_stream_read(fixture->stream, 0, &down[i], &error), &error);
     }
     trove_stream_chunk_stats(fixture->stream, &stats);
     assert_int_equal(stats.chunks, 2 * CHANNEL + 2);
     assert_int_equal(stats.in_use, 2 * CHANNEL + 2);
     assert_int_equal(stats.chunk_bytes, CHUNK);
     down[0]->size = 1;
-    fails(trove_stream_write(fixture->stream, &down[0], 0, &error), TROVE_INVALID_ARGUMENT, "trove_stream_chunk_get", &error);
+    unit_fails(trove_stream_write(fixture->stream, &down[0], 0, &error), TROVE_INVALID_ARGUMENT, "trove_stream_chunk_get",
+               &error);
     assert_non_null(down[0]);
     down[0]->size = CHUNK;
     for (unsigned i = 0; i < CHANNEL; i++)
@@ -361,7 +332,7 @@ static void test_hoarded_chunks(void **state) {
         trove_stream_chunk_put(fixture->stream, up[i]);
     struct scripted_frame ack = scripted_expect(fixture->server, fixture->id, TV_BODY(ACK)); /* of the way down alone */
     assert_int_equal(ack.range.first, 0);
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
 }
 
 /* A write that the server doesn't take waits, and reading goes on meanwhile; and the other way round. */
@@ -372,22 +343,24 @@ static void test_late_messages_name_the_way(void **state) {
     open_stream(fixture, 2 * CHUNK);
     for (unsigned i = 0; i < CHANNEL; i++)
         write_chunk(fixture, CHUNK, false);
-    ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
     chunk->size = 1;
-    fails(trove_stream_write(fixture->stream, &chunk, 20, &error), TROVE_DEADLINE_EXCEEDED, "media/film, the way up", &error);
+    unit_fails(trove_stream_write(fixture->stream, &chunk, 20, &error), TROVE_DEADLINE_EXCEEDED, "media/film, the way up",
+               &error);
     trove_stream_chunk_put(fixture->stream, chunk);
-    fails(trove_stream_read(fixture->stream, 20, &chunk, &error), TROVE_DEADLINE_EXCEEDED, "media/film, the way down", &error);
+    unit_fails(trove_stream_read(fixture->stream, 20, &chunk, &error), TROVE_DEADLINE_EXCEEDED, "media/film, the way down",
+               &error);
     scripted_send_chunk(fixture->server, fixture->id, 0, 0, CHUNK, false);
     read_chunk(fixture, CHUNK);
-    check_sums(fixture->stream);
+    unit_check_sums(fixture->stream);
 }
 
 static void test_seek(void **state) {
     struct fixture *fixture = *state;
     trove_error error;
     open_stream(fixture, CHUNK);
-    fails(trove_stream_control(fixture->stream, TROVE_CONTROL_SEEK, 0, 0, NULL, &error), TROVE_FAILED_PRECONDITION,
-          "two-way stream can't seek", &error);
+    unit_fails(trove_stream_control(fixture->stream, TROVE_CONTROL_SEEK, 0, 0, NULL, &error), TROVE_FAILED_PRECONDITION,
+               "two-way stream can't seek", &error);
 }
 
 static void test_declared_size(void **state) {
@@ -398,14 +371,15 @@ static void test_declared_size(void **state) {
     trove_chunk *chunk = NULL;
     scripted_answer_opens(fixture->server, &opened);
     options.size = 100;
-    ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error), &error);
-    ok(trove_stream_start(fixture->stream, &error), &error);
-    ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
+    unit_ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error),
+            &error);
+    unit_ok(trove_stream_start(fixture->stream, &error), &error);
+    unit_ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
     chunk->size = 99;
     chunk->final = true;
-    fails(trove_stream_write(fixture->stream, &chunk, 0, &error), TROVE_FAILED_PRECONDITION, "99 bytes", &error);
+    unit_fails(trove_stream_write(fixture->stream, &chunk, 0, &error), TROVE_FAILED_PRECONDITION, "99 bytes", &error);
     chunk->size = 100;
-    ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
+    unit_ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
 }
 
 /* ---- follow mode ---- */
@@ -417,11 +391,12 @@ static void open_to_follow(struct fixture *fixture, bool writer) {
     options.follow = true;
     options.backpressure = TROVE_BACKPRESSURE_BUFFER;
     scripted_answer_opens(fixture->server, &opened);
-    ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error), &error);
+    unit_ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_BIDI, &options, &fixture->stream, &error),
+            &error);
     struct scripted_frame open = scripted_expect_open(fixture->server);
     assert_true(open.open.follow);
     fixture->id = open.call_id;
-    ok(trove_stream_start(fixture->stream, &error), &error);
+    unit_ok(trove_stream_start(fixture->stream, &error), &error);
     assert_int_equal(trove_stream_is_writer(fixture->stream), writer);
     assert_null(trove_stream_object(fixture->stream));
 }
@@ -434,23 +409,23 @@ static void test_follower(void **state) {
     trove_chunk_stats stats;
     trove_object_info *info = NULL;
     open_to_follow(fixture, false);
-    fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), TROVE_FAILED_PRECONDITION,
-          "another stream writes media/film; this one follows it", &error);
+    unit_fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), TROVE_FAILED_PRECONDITION,
+               "another stream writes media/film; this one follows it", &error);
     trove_stream_chunk_stats(fixture->stream, &stats);
     assert_int_equal(stats.chunks, CHANNEL);
     for (unsigned i = 0; i < 3 * CHANNEL; i++) {
         scripted_send_chunk(fixture->server, fixture->id, i, i * CHUNK, CHUNK, false);
         read_chunk(fixture, CHUNK);
-        check_sums(fixture->stream);
+        unit_check_sums(fixture->stream);
     }
-    fails(trove_stream_complete(fixture->stream, 20, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 20, NULL, &error), TROVE_DEADLINE_EXCEEDED, "the way down", &error);
     scripted_send_chunk(fixture->server, fixture->id, 3 * CHANNEL, 3 * CHANNEL * CHUNK, 0, true);
     scripted_send_complete(fixture->server, fixture->id, 3 * CHANNEL * CHUNK, 3 * CHANNEL + 1);
     read_end(fixture);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
     assert_int_equal(trove_stream_state_get(fixture->stream), TROVE_STREAM_COMPLETING);
     scripted_send_completed(fixture->server, fixture->id, 3 * CHANNEL * CHUNK);
-    ok(trove_stream_complete(fixture->stream, 0, &info, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, &info, &error), &error);
     assert_int_equal(info->generation, 2);
     trove_object_info_free(info);
     assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(COMPLETE)));
@@ -473,7 +448,7 @@ static void test_writer(void **state) {
     scripted_send_ack(fixture->server, fixture->id, 0, 1, 0);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETE));
     scripted_send_completed(fixture->server, fixture->id, CHUNK);
-    ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
+    unit_ok(trove_stream_complete(fixture->stream, 0, NULL, &error), &error);
 }
 
 static void test_follower_fails(void **state) {
@@ -487,8 +462,8 @@ static void test_follower_fails(void **state) {
     status.code = TROVE__V1__CODE__ABORTED;
     status.message = (char *)"the writer was cancelled";
     scripted_send(fixture->server, fixture->id, TV_BODY(STATUS), &status, NULL, 0);
-    fails(trove_stream_read(fixture->stream, 0, &chunk, &error), TROVE_ABORTED, "the writer was cancelled", &error);
-    check_sums(fixture->stream);
+    unit_fails(trove_stream_read(fixture->stream, 0, &chunk, &error), TROVE_ABORTED, "the writer was cancelled", &error);
+    unit_check_sums(fixture->stream);
 }
 
 static void test_follow_options(void **state) {
@@ -504,8 +479,8 @@ static void test_follow_options(void **state) {
         options.conditions.if_none_match = i == 3;
         options.conditions.if_generation = i == 4 ? 1 : 0;
         trove_direction direction = i == 5 ? TROVE_DIRECTION_DOWNLOAD : TROVE_DIRECTION_BIDI;
-        fails(trove_stream_open(fixture->client, "media", "film", direction, &options, &stream, &error), TROVE_INVALID_ARGUMENT,
-              "follow", &error);
+        unit_fails(trove_stream_open(fixture->client, "media", "film", direction, &options, &stream, &error),
+                   TROVE_INVALID_ARGUMENT, "follow", &error);
     }
 }
 
@@ -517,14 +492,14 @@ static void test_no_feature(void **state) {
     trove_stream *stream = NULL;
     (void)state;
     struct scripted_server *server = scripted_server_start(0);
-    ok(trove_connect(scripted_server_url(server), NULL, &client, &error), &error);
-    fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_BIDI, NULL, &stream, &error), TROVE_UNIMPLEMENTED, "two-way",
-          &error);
+    unit_ok(trove_connect(scripted_server_url(server), NULL, &client, &error), &error);
+    unit_fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_BIDI, NULL, &stream, &error), TROVE_UNIMPLEMENTED,
+               "two-way", &error);
     trove_stream_options options;
     trove_stream_options_init(&options);
     options.lossy = true;
-    fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), TROVE_UNIMPLEMENTED,
-          "lossy", &error);
+    unit_fails(trove_stream_open(client, "media", "film", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), TROVE_UNIMPLEMENTED,
+               "lossy", &error);
     assert_false(scripted_has(server, 1, TV_BODY(OPEN)));
     trove_close(client);
     scripted_server_stop(server);
@@ -630,8 +605,8 @@ static void check_follow_misbehaviour(struct fixture *fixture, bool writer, bool
         scripted_send_chunk(fixture->server, fixture->id, 0, 0, 0, true);
     else
         scripted_send_ack(fixture->server, fixture->id, 0, 1, CHUNK);
-    wait_for_state(fixture->stream, TROVE_STREAM_FAILED);
-    fails(trove_stream_read(fixture->stream, 0, &none, &error), status, text, &error);
+    unit_wait_for_state(fixture->stream, TROVE_STREAM_FAILED);
+    unit_fails(trove_stream_read(fixture->stream, 0, &none, &error), status, text, &error);
     trove_stream_release(fixture->stream);
     fixture->stream = NULL;
 }
@@ -656,9 +631,9 @@ static void test_misbehaviour(void **state) {
             control = scripted_expect(fixture->server, fixture->id, TV_BODY(CONTROL));
         while (control.control.type != TROVE__V1__CONTROL_TYPE__FAIL);
         assert_int_equal(control.reason, rows[i].status);
-        fails(trove_stream_read(fixture->stream, 0, &chunk, &error), rows[i].status, rows[i].text, &error);
-        fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), rows[i].status, rows[i].text, &error);
-        check_sums(fixture->stream);
+        unit_fails(trove_stream_read(fixture->stream, 0, &chunk, &error), rows[i].status, rows[i].text, &error);
+        unit_fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), rows[i].status, rows[i].text, &error);
+        unit_check_sums(fixture->stream);
         trove_stream_release(fixture->stream);
         fixture->stream = NULL;
         assert_int_equal(fixture->errors, 1);
@@ -675,10 +650,10 @@ static void test_cut(void **state) {
     read_chunk(fixture, CHUNK);
     write_chunk(fixture, CHUNK, false);
     scripted_cut(fixture->server);
-    fails(trove_stream_read(fixture->stream, 0, &chunk, &error), TROVE_UNAVAILABLE, "lost", &error);
-    fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), TROVE_UNAVAILABLE, "lost", &error);
-    fails(trove_stream_complete(fixture->stream, 0, NULL, &error), TROVE_UNAVAILABLE, "lost", &error);
-    check_sums(fixture->stream);
+    unit_fails(trove_stream_read(fixture->stream, 0, &chunk, &error), TROVE_UNAVAILABLE, "lost", &error);
+    unit_fails(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), TROVE_UNAVAILABLE, "lost", &error);
+    unit_fails(trove_stream_complete(fixture->stream, 0, NULL, &error), TROVE_UNAVAILABLE, "lost", &error);
+    unit_check_sums(fixture->stream);
     trove_stream_release(fixture->stream);
     fixture->stream = NULL;
     assert_int_equal(fixture->errors, 1);
