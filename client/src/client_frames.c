@@ -269,7 +269,7 @@ static unsigned withdraw_idle(struct trove_client *client, uint64_t now_ns) {
     }
     pthread_mutex_unlock(&client->lock);
     for (unsigned i = 0; i < count; i++) {
-        tvc_upload_send_demand(idle[i], 0);
+        tvc_client_wake(client, &idle[i]->flow, TV_WANTS_CONTROL);
         tvc_stream_release(idle[i]);
     }
     return count;

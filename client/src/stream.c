@@ -129,10 +129,11 @@ static trove_stream *stream_of_flow(struct tv_flow *flow) {
     return (trove_stream *)((char *)flow - offsetof(trove_stream, flow));
 }
 
-/* Of the way down: controls, and demand of the way up, are sent at once; there is nothing to be merged. */
+/* Controls aren't among these: they are sent at once, for there is nothing to be merged. */
 static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
     trove_stream *stream = stream_of_flow(flow);
-    return tvc_stream_receives(stream) && tvc_download_pull(stream, pulled);
+    return (tvc_stream_sends(stream) && tvc_upload_pull_control(stream, pulled)) ||
+           (tvc_stream_receives(stream) && tvc_download_pull(stream, pulled));
 }
 
 static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {

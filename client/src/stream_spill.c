@@ -195,17 +195,17 @@ static trove_status pop(trove_stream *stream, struct tvc_chunk *chunk, uint64_t 
 }
 
 /* Puts what was taken out into the window. Under the lock. */
-static void enter_window(trove_stream *stream, struct tvc_chunk *chunk, bool *demand) {
+static void enter_window(trove_stream *stream, struct tvc_chunk *chunk, unsigned *wants) {
     struct tvc_spill *spill = &stream->upload.spill;
     spill->waiting.chunks--;
     spill->waiting.bytes -= chunk->wire.bytes;
     spill->moved_chunks++;
-    *demand = tvc_upload_push(stream, &chunk->wire) || *demand;
+    *wants |= tvc_upload_push(stream, &chunk->wire);
     pthread_cond_broadcast(&stream->changed);
 }
 
 /* Under the lock, which is let go of meanwhile. False: there is nothing more to be done for now. */
-static bool move_oldest(trove_stream *stream, bool *demand) {
+static bool move_oldest(trove_stream *stream, unsigned *wants) {
     struct tvc_spill *spill = &stream->upload.spill;
     pthread_mutex_t *lock = &stream->client->lock;
     struct tvc_chunk *chunk = get_chunk(stream);
@@ -222,7 +222,7 @@ static bool move_oldest(trove_stream *stream, bool *demand) {
     bool wanted = spill->moving; /* else it was given up meanwhile */
     spill->moving = false;
     if (status == TROVE_OK && wanted)
-        enter_window(stream, chunk, demand);
+        enter_window(stream, chunk, wants);
     else
         tv_chunk_release(&chunk->wire);
     return status == TROVE_OK;
@@ -241,17 +241,17 @@ static void forget_stale(trove_stream *stream) {
 
 static void run(struct tvc_job *job) {
     trove_stream *stream = (trove_stream *)((char *)job - offsetof(trove_stream, upload.spill.job));
-    bool demand = false;
+    unsigned wants = 0; /* rings to be woken */
     bool go_on = true;
     pthread_mutex_lock(&stream->client->lock);
     if (stream->upload.spill.stale_chunks > 0)
         forget_stale(stream);
     for (unsigned moved = 0; moved < BATCH && go_on && has_room_for_oldest(stream); moved++)
-        go_on = move_oldest(stream, &demand);
+        go_on = move_oldest(stream, &wants);
     if (go_on && has_work(stream))
         post(stream);
     pthread_mutex_unlock(&stream->client->lock);
-    tvc_upload_pushed(stream, demand);
+    tvc_client_wake(stream->client, &stream->flow, wants);
     tvc_stream_release(stream);
 }
 

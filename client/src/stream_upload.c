@@ -126,22 +126,16 @@ static void lose_oldest(trove_stream *stream, trove_drop *lost) {
     tv_chunk_release(chunk);
 }
 
-bool tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
+unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
     struct tvc_upload *upload = &stream->upload;
     uint64_t now_ns = tv_now_ns();
     if (tv_sender_settled(&upload->sender) && now_ns > upload->busy_ns + STILL_NS)
         tvc_upload_interrupted(stream);
     tv_sender_push(&upload->sender, wire);
     upload->busy_ns = now_ns;
-    bool demand = upload->demand_bytes == 0;
+    upload->demand_due |= upload->demand_bytes == 0;
     upload->demand_bytes = tvc_upload_window(stream);
-    return demand;
-}
-
-void tvc_upload_pushed(trove_stream *stream, bool demand) {
-    if (demand)
-        tvc_upload_send_demand(stream, tvc_upload_window(stream));
-    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+    return upload->demand_due ? TV_WANTS_DATA | TV_WANTS_CONTROL : TV_WANTS_DATA;
 }
 
 /* The last chunk was written: the server is told when all is acknowledged. By the writing thread. */
@@ -165,7 +159,7 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     wire->offset = upload->next_offset;
     wire->written_ns = tv_now_ns();
     tv_chunk_hash(wire);
-    bool demand = false;
+    unsigned wants = 0;
     pthread_mutex_lock(&stream->client->lock);
     trove_status status = wait_for_room(stream, chunk, deadline_ns, error);
     if (status == TROVE_OK && lost != NULL)
@@ -176,14 +170,14 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
         if (tv_sender_full(&upload->sender))
             lose_oldest(stream, lost);
         tv_chunk_acquire(wire); /* for the sums below: the server may have acknowledged it by then */
-        demand = tvc_upload_push(stream, wire);
+        wants = tvc_upload_push(stream, wire);
     }
     if (status == TROVE_OK)
         upload->next_offset += wire->bytes;
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK)
         return status;
-    tvc_upload_pushed(stream, demand);
+    tvc_client_wake(stream->client, &stream->flow, wants);
     tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, wire->bytes, wire->piece_sums);
     tv_chunk_release(wire);
     if (final && tvc_stream_receives(stream)) /* a mere upload is completed by the program alone */
@@ -347,14 +341,22 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
     return chunk || complete || lost;
 }
 
-void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes) {
-    tv_frame frame = TROVE__V1__FRAME__INIT;
-    Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
-    demand.bytes = bytes;
-    frame.call_id = stream->entry.node.id;
-    frame.body_case = TV_BODY(DEMAND);
-    frame.demand = &demand;
-    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL);
+/* What is told is what holds when it goes out, whoever has decided it: no older word can come after a newer one. */
+bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled) {
+    struct tvc_upload *upload = &stream->upload;
+    pthread_mutex_lock(&stream->client->lock);
+    bool due = upload->demand_due && !tv_stream_state_terminal(stream->state);
+    if (due) {
+        Trove__V1__Demand *body = &pulled->scratch.demand;
+        trove__v1__demand__init(body);
+        body->bytes = upload->demand_bytes;
+        pulled->frame.call_id = stream->entry.node.id;
+        pulled->frame.body_case = TV_BODY(DEMAND);
+        pulled->frame.demand = body;
+    }
+    upload->demand_due = false;
+    pthread_mutex_unlock(&stream->client->lock);
+    return due;
 }
 
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
@@ -364,6 +366,7 @@ bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
     if (!running || upload->demand_bytes == 0 || !settled || now_ns < upload->busy_ns + IDLE_NS)
         return false;
     upload->demand_bytes = 0;
+    upload->demand_due = true;
     return true;
 }
 

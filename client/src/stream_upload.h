@@ -27,8 +27,9 @@ struct tvc_upload {
     bool complete_sent;          /* and the server knows that it has all */
     bool sought;                 /* then `sums` are not those of the object */
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
-    uint64_t demand_bytes;       /* as the server was told */
-    uint64_t busy_ns;            /* last write or acknowledgement */
+    uint64_t demand_bytes;       /* as the server knows it, or is about to be told: */
+    bool demand_due;
+    uint64_t busy_ns; /* last write or acknowledgement */
     uint64_t received_offset;
     uint64_t durable_offset;
     uint64_t bytes_sent;
@@ -39,8 +40,9 @@ struct tvc_upload {
     struct tvc_spill spill; /* its own rules */
 };
 
-/* The next data frame. On whatever thread pumps, without the lock. */
+/* The next data frame, the next control frame. On whatever thread pumps, without the lock. */
 bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv_pulled *pulled);
+bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled);
 
 /* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
  * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
@@ -51,11 +53,9 @@ trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove
 /* Then waits for the server's word. Without the lock. */
 trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
 
-/* Puts a hashed chunk into the window, which has room, and takes the caller's reference. True: tvc_upload_pushed is to announce demand.
- * Under the lock. */
-bool tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
-/* Then lets it be sent. Without the lock. */
-void tvc_upload_pushed(trove_stream *stream, bool demand);
+/* Puts a hashed chunk into the window, which has room, and takes the caller's reference. Under the lock. Returns which rings of the
+ * flow are to be woken afterwards: TV_WANTS_... */
+unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
 
 /* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
@@ -74,10 +74,9 @@ void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack);
 void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit);
 void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed);
 
-/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller tells the server so.
- * Under the lock. */
+/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller wakes the control ring. Under
+ * the lock. */
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns);
-void tvc_upload_send_demand(trove_stream *stream, uint64_t bytes);
 
 /* The stream has ended: lets go of the window. Under the lock. */
 void tvc_upload_end(trove_stream *stream);

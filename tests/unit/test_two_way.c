@@ -3,6 +3,8 @@
  */
 #include "unit_client.h"
 
+#include "stream.h"
+
 #define CHUNK   ((uint64_t)4096)
 #define CHANNEL 4
 
@@ -297,6 +299,27 @@ static void test_resent_behind_complete(void **state) {
     read_end(fixture);
     (void)scripted_expect(fixture->server, fixture->id, TV_BODY(COMPLETED));
     unit_check_sums(fixture->stream);
+}
+
+/* ---- demand ---- */
+
+/* The timer has found the way up idle and is about to say so when the next chunk is written: what the server hears last is that there is
+ * demand. */
+static void test_demand_crosses_idleness(void **state) {
+    struct fixture *fixture = *state;
+    trove_stream *stream = NULL;
+    open_stream(fixture, 0);
+    stream = fixture->stream;
+    pthread_mutex_lock(&stream->client->lock);
+    assert_true(tvc_upload_idle(stream, tv_now_ns() + UINT64_C(2000000000)));
+    pthread_mutex_unlock(&stream->client->lock);
+    write_chunk(fixture, CHUNK, false);
+    tvc_client_wake(stream->client, &stream->flow, TV_WANTS_CONTROL); /* by the timer */
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK));
+    write_chunk(fixture, CHUNK, false); /* a demand that came after the first chunk would be here before the second */
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CHUNK));
+    assert_int_equal(scripted_expect(fixture->server, fixture->id, TV_BODY(DEMAND)).demand.bytes, CHANNEL * CHUNK);
+    assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(DEMAND)));
 }
 
 /* ---- each for itself ---- */
@@ -669,6 +692,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_object_absent, begin, end),
         cmocka_unit_test_setup_teardown(test_fail_before_confirming, begin, end),
         cmocka_unit_test_setup_teardown(test_resent_behind_complete, begin, end),
+        cmocka_unit_test_setup_teardown(test_demand_crosses_idleness, begin, end),
         cmocka_unit_test_setup_teardown(test_hoarded_chunks, begin, end),
         cmocka_unit_test_setup_teardown(test_late_messages_name_the_way, begin, end),
         cmocka_unit_test_setup_teardown(test_seek, begin, end),
