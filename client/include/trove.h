@@ -318,7 +318,7 @@ typedef struct trove_chunk {
 } trove_chunk;
 
 typedef struct trove_progress {
-    uint64_t bytes;          /* acknowledged (upload) or received (download) so far; two-way: both together */
+    uint64_t bytes;          /* how far it has got: acknowledged (upload), received (download), lost; two-way: both together */
     uint64_t total_bytes;    /* likewise; TROVE_SIZE_UNKNOWN for a pipe */
     double percent;          /* 0 to 100; -1 where the total is unknown */
     double bytes_per_second; /* rolling average */

@@ -248,9 +248,18 @@ static uint64_t bytes_to_move(const trove_stream *stream) {
     return up == TROVE_SIZE_UNKNOWN || down == TROVE_SIZE_UNKNOWN ? TROVE_SIZE_UNKNOWN : up + down;
 }
 
+/* How far both ways have got, what was lost on the way included. A seek moves it, so it isn't a count of what has moved. */
+static uint64_t bytes_reached(const trove_stream *stream) {
+    uint64_t up = stream->upload.acked_offset;
+    uint64_t down = stream->opened && tvc_stream_receives(stream)
+                        ? stream->download.receiver.expected_offset - stream->download.range_offset
+                        : 0;
+    return up + down;
+}
+
 static void fill_progress(trove_stream *stream, trove_progress *progress) {
-    uint64_t bytes = tvc_stream_bytes_done(stream);
-    tv_rate_add(&stream->rate, stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns(), bytes);
+    uint64_t bytes = bytes_reached(stream);
+    tv_rate_add(&stream->rate, stream->ended_ns != 0 ? stream->ended_ns : tv_now_ns(), tvc_stream_bytes_done(stream));
     uint64_t total = bytes_to_move(stream);
     if (total == TROVE_SIZE_UNKNOWN && stream->state == TROVE_STREAM_COMPLETED)
         total = bytes;

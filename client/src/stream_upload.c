@@ -390,6 +390,7 @@ static void chunk_acked(void *context, const struct tv_chunk *chunk) {
         .latency_ns = acked->now_ns - chunk->written_ns,
         .direction = TROVE_DIRECTION_UPLOAD,
     };
+    upload->acked_offset = chunk->offset + chunk->bytes;
     if (upload->adaptive != NULL)
         tv_adaptive_acknowledged(upload->adaptive, chunk->bytes, chunk->bytes, ack.latency_ns, acked->now_ns);
     if (chunk->bytes > 0 || tvc_chunk_of_wire(chunk)->handle.final) /* not the library's own, which only ends the stream */
@@ -467,7 +468,7 @@ void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation)
     struct tvc_upload *upload = &stream->upload;
     tv_sender_seek(&upload->sender, offset, generation);
     upload->next_offset = offset;
-    upload->received_offset = offset;
+    upload->acked_offset = upload->received_offset = offset;
     upload->sought = true;
     tvc_spill_abandon(stream);
     tvc_upload_interrupted(stream);

@@ -29,7 +29,8 @@ struct tvc_upload {
     char etag[TROVE_ETAG_BYTES]; /* "": not known */
     uint64_t demand_bytes;       /* as the server knows it, or is about to be told: */
     bool demand_due;
-    uint64_t busy_ns; /* last write or acknowledgement */
+    uint64_t busy_ns;      /* last write or acknowledgement */
+    uint64_t acked_offset; /* of the object: all below it is acknowledged, or was lost */
     uint64_t received_offset;
     uint64_t durable_offset;
     uint64_t bytes_sent;

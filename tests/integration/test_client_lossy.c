@@ -198,8 +198,34 @@ static void read_to(trove_stream *stream, const uint8_t *bytes, uint64_t from, u
     }
 }
 
+/* What progress said: never more than all, and all at the end, however often it was gone over. */
+struct reports {
+    unsigned count;
+    double percent;
+    double most;
+    double seconds_left_most;
+};
+
+static void on_progress(void *context, const trove_progress *progress) {
+    struct reports *reports = context;
+    reports->count++;
+    reports->percent = progress->percent;
+    if (progress->percent > reports->most)
+        reports->most = progress->percent;
+    if (progress->seconds_left > reports->seconds_left_most)
+        reports->seconds_left_most = progress->seconds_left;
+}
+
+static void check_reports(const struct reports *reports) {
+    assert_true(reports->count > 0);
+    assert_true(reports->percent == 100.0);
+    assert_true(reports->most <= 100.0);
+    assert_true(reports->seconds_left_most < 1e6);
+}
+
 static void test_download_seeks(void **state) {
     const struct client_test *test = *state;
+    struct reports reports = {0};
     trove_stream_options options;
     trove_error error;
     const size_t size = 8 * MIB + 77;
@@ -207,6 +233,7 @@ static void test_download_seeks(void **state) {
     trove_stream_options_init(&options);
     options.chunk_bytes = 256 * KIB;
     options.channel_chunks = 4;
+    options.hooks = (trove_stream_hooks){.context = &reports, .on_progress = on_progress};
     trove_stream *stream = open_stream(test, "seek", TROVE_DIRECTION_DOWNLOAD, &options);
     read_to(stream, test->bytes, 0, MIB);
     trove_chunk *kept = NULL; /* by the program, over the seek */
@@ -233,6 +260,7 @@ static void test_download_seeks(void **state) {
     CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, 0, NULL, &error), FAILED_PRECONDITION, "completed", &error);
     check_account(stream);
     trove_stream_release(stream);
+    check_reports(&reports);
 }
 
 static void test_download_seeks_to_its_end(void **state) {
@@ -253,11 +281,14 @@ static void test_download_seeks_to_its_end(void **state) {
 
 static void test_upload_seeks(void **state) {
     const struct client_test *test = *state;
+    struct reports reports = {0};
     trove_stream_options options;
     trove_error error;
     trove_stream_options_init(&options);
     options.chunk_bytes = 100 * KIB;
     options.channel_chunks = 4;
+    options.size = 3 * MIB + 5;
+    options.hooks = (trove_stream_hooks){.context = &reports, .on_progress = on_progress};
     trove_stream *stream = open_stream(test, "rewound", TROVE_DIRECTION_UPLOAD, &options);
     CHECK_OK(write_bytes(stream, test->bytes + 5 * MIB, 2 * MIB, 0, &error), &error); /* not what it is to be */
     CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 9 * MIB, 0, NULL, &error), FAILED_PRECONDITION, "rewound",
@@ -282,6 +313,7 @@ static void test_upload_seeks(void **state) {
     CHECK_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
     check_account(stream);
     trove_stream_release(stream);
+    check_reports(&reports);
     check_object(test, "rewound", test->bytes, 3 * MIB + 5);
 }
 
