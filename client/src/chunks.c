@@ -1,10 +1,13 @@
 /* chunks.c - see chunks.h. */
 #include "chunks.h"
 
+#include "conn.h"
 #include "stream.h"
 #include "wait.h"
 
 #include <string.h>
+
+_Static_assert(TVC_FRAGMENT_BYTES_MIN <= TV_STAGED_PAYLOAD_BYTES, "troved sends no smaller ones");
 
 static void chunk_released(struct tv_chunk *wire);
 
@@ -158,8 +161,10 @@ bool tvc_chunks_wait_idle(struct tvc_chunks *chunks, uint64_t deadline_ns) {
 trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fragment *fragment, trove_error *error) {
     if (chunk->fragment_count == chunk->fragment_capacity) {
         uint32_t capacity = chunk->fragment_capacity == 0 ? 4 : chunk->fragment_capacity * 2;
+        if (chunk->fragment_capacity == TVC_FRAGMENTS_MAX)
+            return TV_FAIL(error, RESOURCE_EXHAUSTED, "a chunk came in more than %u frames", TVC_FRAGMENTS_MAX);
         if (capacity > TVC_FRAGMENTS_MAX)
-            return TV_FAIL(error, RESOURCE_EXHAUSTED, "a chunk came in more than %d frames", TVC_FRAGMENTS_MAX);
+            capacity = TVC_FRAGMENTS_MAX;
         struct tvc_fragment *larger = realloc(chunk->fragments, capacity * sizeof *larger);
         if (larger == NULL)
             return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a chunk's fragments");

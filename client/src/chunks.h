@@ -10,6 +10,7 @@
 #define TVC_CHUNKS_H
 
 #include "block_pool.h"
+#include "bounds.h"
 #include "chunk.h"
 
 #include <pthread.h>
@@ -48,8 +49,10 @@ struct tvc_fragment {
     bool has_checksum;
 };
 
-/* Above this many fragments a chunk is refused: 64 MiB in frames of 8 KiB. */
-#define TVC_FRAGMENTS_MAX 8192
+/* Above this many fragments a chunk is refused: the largest one in frames of the size that troved goes down to where its memory is
+ * short. Frames end where a block does, so a chunk that begins inside one has one more. */
+#define TVC_FRAGMENT_BYTES_MIN (4 * TV_KIB)
+#define TVC_FRAGMENTS_MAX      ((uint32_t)(TV_CHUNK_BYTES_MAX / TVC_FRAGMENT_BYTES_MIN) + 1)
 
 struct tvc_chunk {
     trove_chunk handle; /* what the program sees; comes first */
