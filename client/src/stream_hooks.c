@@ -54,18 +54,19 @@ static uint32_t chunks_open(const trove_stream *stream) {
 
 trove_status tvc_stream_hooks_size(trove_stream *stream, trove_error *error) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
-    uint32_t capacity = 2 * (chunks_open(stream) + 1);
+    uint32_t half = chunks_open(stream) + 1;
+    uint32_t capacity = 2 * half + TROVE_HOOKS_MAX;
     if (hooks->wants_chunks && hooks->acks == NULL) {
         hooks->acks = calloc(capacity, sizeof *hooks->acks);
         if (hooks->acks == NULL)
             return no_memory(error);
-        hooks->ack_ring.capacity = capacity;
+        hooks->ack_ring = (struct tvc_ring){.capacity = capacity, .half = half};
     }
     if (hooks->wants_drops && hooks->drops == NULL) {
         hooks->drops = calloc(capacity, sizeof *hooks->drops);
         if (hooks->drops == NULL)
             return no_memory(error);
-        hooks->drop_ring.capacity = capacity;
+        hooks->drop_ring = (struct tvc_ring){.capacity = capacity, .half = half};
     }
     return TROVE_OK;
 }
@@ -200,7 +201,7 @@ void tvc_stream_hooks_ended(trove_stream *stream) {
 }
 
 static bool half_full(const struct tvc_ring *ring) {
-    return ring->count > ring->capacity / 2;
+    return ring->count > ring->half;
 }
 
 bool tvc_stream_hooks_keep_up(const trove_stream *stream) {

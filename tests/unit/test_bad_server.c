@@ -130,6 +130,39 @@ static void test_misbehaviour(void **state) {
     }
 }
 
+/* ---- more chunks than were agreed on ---- */
+
+/* Of a pool that a stream with a larger window has left, the next stream takes what it asked for: a server that cuts its credit into many
+ * small chunks has them come back, one after the other. */
+static void test_window_of_one_chunk(void **state) {
+    struct fixture *fixture = *state;
+    const struct scripted_opened opened = {.has_object = true, .object_size = SIZE};
+    trove_stream_options options;
+    trove_error error;
+    trove_chunk *chunk = NULL;
+    trove_chunk_stats stats;
+    open_download(fixture, false);
+    release(fixture);
+    trove_stream_options_init(&options);
+    options.chunk_bytes = CHUNK;
+    options.channel_chunks = 1;
+    scripted_answer_opens(fixture->server, &opened);
+    unit_ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_DOWNLOAD, &options, &fixture->stream, &error),
+            &error);
+    fixture->id = scripted_expect_open(fixture->server).call_id;
+    unit_ok(trove_stream_start(fixture->stream, &error), &error);
+    trove_stream_chunk_stats(fixture->stream, &stats);
+    assert_int_equal(stats.chunks, 1);
+    scripted_send_chunk(fixture->server, fixture->id, 0, 0, 10, false);
+    scripted_send_chunk(fixture->server, fixture->id, 1, 10, 10, false);
+    struct scripted_frame ack = scripted_expect(fixture->server, fixture->id, TV_BODY(ACK));
+    assert_true(ack.ack.not_taken);
+    assert_int_equal(ack.range.first, 1);
+    unit_ok(trove_stream_read(fixture->stream, 0, &chunk, &error), &error);
+    trove_stream_chunk_put(fixture->stream, chunk);
+    unit_check_sums(fixture->stream);
+}
+
 /* ---- the program's memory ---- */
 
 struct getter {
@@ -174,6 +207,7 @@ static void test_memory_of_the_program(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_misbehaviour, begin, end),
+        cmocka_unit_test_setup_teardown(test_window_of_one_chunk, begin, end),
         cmocka_unit_test_setup_teardown(test_memory_of_the_program, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
