@@ -5,6 +5,7 @@
  */
 #include "conn_internal.h"
 
+#include "iov.h"
 #include "timer.h"
 
 #include <endian.h>
@@ -69,20 +70,6 @@ void tv_reader_submit(struct tv_conn *conn) {
     tv_conn_maybe_closed(conn);
 }
 
-/* Moves on in the sink by `bytes` that were put there. */
-static void sink_advance(struct tv_reader *reader, size_t bytes) {
-    reader->payload_left -= bytes;
-    while (bytes > 0) {
-        struct iovec *at = &reader->sink.iov[reader->sink_at];
-        size_t step = bytes < at->iov_len ? bytes : at->iov_len;
-        at->iov_base = (char *)at->iov_base + step;
-        at->iov_len -= step;
-        bytes -= step;
-        if (at->iov_len == 0)
-            reader->sink_at++;
-    }
-}
-
 /* Shares out what a receive brought: first what was missing of a payload, the rest is in staging. */
 static void account(struct tv_reader *reader, size_t bytes) {
     size_t direct = 0;
@@ -96,7 +83,8 @@ static void account(struct tv_reader *reader, size_t bytes) {
         reader->payload_left -= direct;
     } else if (reader->state == TV_READ_PAYLOAD && reader->sink.kind == TV_SINK_MEMORY) {
         direct = bytes < reader->payload_left ? bytes : reader->payload_left;
-        sink_advance(reader, direct);
+        reader->payload_left -= direct;
+        tv_iov_advance(reader->sink.iov, reader->sink.iov_count, &reader->sink_at, direct);
     }
     reader->end += bytes - direct;
 }
@@ -180,6 +168,8 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
         conn->handler->payload(conn->context, reader->frame, reader->payload_left, &reader->sink);
         if (reader->sink.kind == TV_SINK_MESSAGE && reader->payload_left > TV_MESSAGE_BYTES_MAX)
             reader->sink.kind = TV_SINK_DISCARD;
+        TV_ASSERT(reader->sink.kind != TV_SINK_MEMORY ||
+                  tv_iov_bytes(reader->sink.iov, reader->sink.iov_count) == reader->payload_left);
     }
     bool large = reader->payload_left >= LARGE_PAYLOAD_BYTES && reader->sink.kind != TV_SINK_DISCARD;
     reader->staging_limit = large ? TV_READ_AHEAD_BYTES : TV_STAGING_BYTES;
@@ -249,14 +239,8 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
 static void copy_to_sink(struct tv_conn *conn, const uint8_t *from, size_t bytes) {
     struct tv_reader *reader = &conn->reader;
     TV_COUNT(conn, payload_copied, bytes);
-    while (bytes > 0) {
-        struct iovec *at = &reader->sink.iov[reader->sink_at];
-        size_t step = bytes < at->iov_len ? bytes : at->iov_len;
-        memcpy(at->iov_base, from, step);
-        sink_advance(reader, step);
-        from += step;
-        bytes -= step;
-    }
+    (void)tv_iov_put(reader->sink.iov, reader->sink.iov_count, &reader->sink_at, from, bytes);
+    reader->payload_left -= bytes;
 }
 
 /* A MESSAGE payload that lies in staging whole is used where it is; otherwise it is collected. */

@@ -7,6 +7,7 @@
  */
 #include "conn_internal.h"
 
+#include "iov.h"
 #include "timer.h"
 
 #include <endian.h>
@@ -309,16 +310,13 @@ static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_
     struct tv_writer *writer = &conn->writer;
     uint8_t *at = writer->pulled + writer->pulled_bytes;
     size_t packed = pack(conn, &pulled->frame, pulled->payload_bytes, at, TV_STAGING_BYTES - writer->pulled_bytes);
-    TV_ASSERT(packed > 0);
+    TV_ASSERT(packed > 0 && pulled->iov_count <= TV_DATA_PIECES_MAX + 1);
+    TV_ASSERT(tv_iov_bytes(pulled->iov, pulled->iov_count) == pulled->payload_bytes);
     writer->pulled_bytes += packed;
     writer->operation_frames++;
     if (pulled->payload_bytes <= TV_STAGED_PAYLOAD_BYTES) {
-        for (unsigned i = 0; i < pulled->iov_count; i++) {
-            memcpy(writer->pulled + writer->pulled_bytes, pulled->iov[i].iov_base, pulled->iov[i].iov_len);
-            writer->pulled_bytes += pulled->iov[i].iov_len;
-            packed += pulled->iov[i].iov_len;
-        }
-        append(writer, at, packed);
+        writer->pulled_bytes += tv_iov_get(pulled->iov, pulled->iov_count, 0, at + packed, pulled->payload_bytes);
+        append(writer, at, packed + pulled->payload_bytes);
         TV_COUNT(conn, payload_staged, pulled->payload_bytes);
         if (pulled->cookie != NULL)
             flow->ops->sent(flow, pulled->cookie);
@@ -501,20 +499,6 @@ void tv_writer_kick(struct tv_conn *conn) {
         pump(conn);
 }
 
-/* Moves on in the operation by what the transport has taken; true if nothing is left. */
-static bool advance(struct tv_writer *writer, size_t bytes) {
-    while (writer->iov_first < writer->iov_count && bytes >= writer->iov[writer->iov_first].iov_len) {
-        bytes -= writer->iov[writer->iov_first].iov_len;
-        writer->iov_first++;
-    }
-    if (writer->iov_first == writer->iov_count)
-        return true;
-    struct iovec *partly = &writer->iov[writer->iov_first];
-    partly->iov_base = (char *)partly->iov_base + bytes;
-    partly->iov_len -= bytes;
-    return false;
-}
-
 /* Smooths over some eight operations; small ones say more about scheduling than about the link. */
 static void measure(struct tv_writer *writer) {
     uint64_t took_ns = tv_now_ns() - writer->submitted_ns;
@@ -535,7 +519,8 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
         return;
     }
     TV_COUNT(conn, bytes_sent, bytes);
-    if (!advance(writer, bytes)) {
+    tv_iov_advance(writer->iov, writer->iov_count, &writer->iov_first, bytes);
+    if (writer->iov_first < writer->iov_count) {
         pthread_mutex_lock(&conn->lock);
         conn->sent_since_ns = tv_now_ns(); /* progress */
         pthread_mutex_unlock(&conn->lock);

@@ -4,6 +4,7 @@
  * completes (so the connection above never does that); aios must not be freed in their own callbacks; in ws's message mode a
  * received nng_msg stays on the aio until it is taken off.
  */
+#include "iov.h"
 #include "transport_nng.h"
 #include "url.h"
 
@@ -26,7 +27,8 @@ struct nng_transport {
     size_t incoming_at;
     struct iovec wanted[TV_IOV_MAX];
     unsigned wanted_count;
-    size_t handed_out; /* by the receive that is completing */
+    unsigned wanted_at; /* the first one that has room */
+    size_t handed_out;  /* by the receive that is completing */
     /* ws; sending side: bytes of the caller's that the message under way stands for */
     size_t sending_bytes;
 };
@@ -54,17 +56,8 @@ trove_status tv_nng_error(trove_error *error, int code, const char *what, const 
 
 /* ---- ws: messages as a byte stream ---- */
 
-static size_t copy_to_iov(struct nng_transport *self, const void *from, size_t bytes) {
-    size_t copied = 0;
-    for (unsigned i = 0; i < self->wanted_count && copied < bytes; i++) {
-        struct iovec *to = &self->wanted[i];
-        size_t step = to->iov_len < bytes - copied ? to->iov_len : bytes - copied;
-        memcpy(to->iov_base, (const char *)from + copied, step);
-        to->iov_base = (char *)to->iov_base + step;
-        to->iov_len -= step;
-        copied += step;
-    }
-    return copied;
+static size_t copy_to_wanted(struct nng_transport *self, const void *from, size_t bytes) {
+    return tv_iov_put(self->wanted, self->wanted_count, &self->wanted_at, from, bytes);
 }
 
 /* Hands out as much of the incoming message as fits, its length first. */
@@ -73,11 +66,11 @@ static size_t hand_out(struct nng_transport *self) {
     size_t body_bytes = nng_msg_len(self->incoming);
     if (self->incoming_at < LENGTH_BYTES) {
         uint64_t length = htobe64(body_bytes);
-        self->incoming_at += copy_to_iov(self, (char *)&length + self->incoming_at, LENGTH_BYTES - self->incoming_at);
+        self->incoming_at += copy_to_wanted(self, (char *)&length + self->incoming_at, LENGTH_BYTES - self->incoming_at);
     }
     if (self->incoming_at >= LENGTH_BYTES) {
         size_t at = self->incoming_at - LENGTH_BYTES;
-        self->incoming_at += copy_to_iov(self, (char *)nng_msg_body(self->incoming) + at, body_bytes - at);
+        self->incoming_at += copy_to_wanted(self, (char *)nng_msg_body(self->incoming) + at, body_bytes - at);
     }
     size_t handed_out = self->incoming_at - before;
     if (self->incoming_at == LENGTH_BYTES + body_bytes) {
@@ -90,6 +83,7 @@ static size_t hand_out(struct nng_transport *self) {
 static void receive_message(struct nng_transport *self, const struct iovec *iov, unsigned iov_count) {
     memcpy(self->wanted, iov, iov_count * sizeof *iov);
     self->wanted_count = iov_count;
+    self->wanted_at = 0;
     self->handed_out = 0;
     if (self->incoming == NULL) {
         nng_stream_recv(self->stream, self->receive_aio);
@@ -101,27 +95,10 @@ static void receive_message(struct nng_transport *self, const struct iovec *iov,
         nng_aio_finish(self->receive_aio, 0);
 }
 
-static size_t gather(const struct iovec *iov, unsigned iov_count, size_t skip, void *to, size_t bytes) {
-    size_t copied = 0;
-    for (unsigned i = 0; i < iov_count && copied < bytes; i++) {
-        if (skip >= iov[i].iov_len) {
-            skip -= iov[i].iov_len;
-            continue;
-        }
-        size_t step = iov[i].iov_len - skip;
-        if (step > bytes - copied)
-            step = bytes - copied;
-        memcpy((char *)to + copied, (const char *)iov[i].iov_base + skip, step);
-        copied += step;
-        skip = 0;
-    }
-    return copied;
-}
-
 /* The first message of what is given; the caller comes back with the rest. */
 static void send_message(struct nng_transport *self, const struct iovec *iov, unsigned iov_count) {
     uint64_t length = 0;
-    size_t have = gather(iov, iov_count, 0, &length, sizeof length);
+    size_t have = tv_iov_get(iov, iov_count, 0, &length, sizeof length);
     TV_ASSERT(have == sizeof length);
     length = be64toh(length);
     nng_msg *message = NULL;
@@ -131,7 +108,7 @@ static void send_message(struct nng_transport *self, const struct iovec *iov, un
             nng_aio_finish(self->send_aio, code);
         return;
     }
-    have = gather(iov, iov_count, LENGTH_BYTES, nng_msg_body(message), length);
+    have = tv_iov_get(iov, iov_count, LENGTH_BYTES, nng_msg_body(message), length);
     TV_ASSERT(have == length);
     self->sending_bytes = LENGTH_BYTES + length;
     nng_aio_set_msg(self->send_aio, message);

@@ -3,6 +3,7 @@
  * between any two locks.
  */
 #include "timer.h"
+#include "unit_abort.h"
 #include "unit_transport.h"
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ struct rig {
     struct tv_conn *conn;
     bool checksums;
     unsigned frames; /* handed to the owner */
+    int sink_excess; /* not 0: payloads go to memory of so much more than they have */
     unsigned end_at; /* who ends the connection with this one */
     bool end_by_abort;
     unsigned closed; /* calls */
@@ -37,10 +39,15 @@ static struct rig rig;
 static const trove_error ended = {TROVE_UNAVAILABLE, "ended by the owner"};
 
 static void on_payload(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
-    (void)context;
+    static uint8_t memory[PAYLOAD_MAX];
+    const struct rig *self = context;
     (void)frame;
-    (void)payload_bytes;
     sink->kind = TV_SINK_MESSAGE;
+    if (self->sink_excess == 0)
+        return;
+    sink->kind = TV_SINK_MEMORY;
+    sink->iov_count = 1;
+    sink->iov[0] = (struct iovec){memory, (size_t)((int64_t)payload_bytes + self->sink_excess)};
 }
 
 static trove_status on_frame(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
@@ -322,6 +329,7 @@ static void damage_is_told_from_mistakes(void **state) {
 
 static uint64_t payload_asked; /* of the last pull */
 static unsigned pulls_left;
+static size_t pulled_missing; /* bytes of a payload that the pull doesn't give */
 
 static bool pull_nothing(struct tv_flow *flow, struct tv_pulled *pulled) {
     (void)flow;
@@ -342,7 +350,7 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     pulled->frame.chunk = &pulled->scratch.chunk;
     pulled->payload_bytes = payload_bytes_max;
     pulled->iov_count = 1;
-    pulled->iov[0] = (struct iovec){bytes, payload_bytes_max};
+    pulled->iov[0] = (struct iovec){bytes, payload_bytes_max - pulled_missing};
     return true;
 }
 
@@ -424,6 +432,36 @@ static void nobody_is_asked_before_the_welcome(void **state) {
         assert_int_equal(rig.transport.closed, welcomed); /* the owner has a deadline of his own for the welcome */
         rig_close();
     }
+}
+
+/* ---- mistakes of the owner's ---- */
+
+static void give_a_sink_that_is_too_small(void) {
+    rig_open(false);
+    rig.sink_excess = -1;
+    feed(call_bytes, pack_call(false));
+}
+
+static void give_a_sink_that_is_too_large(void) {
+    rig_open(false);
+    rig.sink_excess = 1;
+    feed(call_bytes, pack_call(false));
+}
+
+static void pull_less_than_announced(void) {
+    struct tv_flow flow = {.ops = &flow_ops};
+    rig_open(false);
+    pulls_left = 1;
+    pulled_missing = 1;
+    tv_conn_wake(rig.conn, &flow, TV_WANTS_DATA);
+}
+
+/* They would write beyond the memory given, or take the wire apart. */
+static void payloads_must_have_the_bytes_they_say(void **state) {
+    (void)state;
+    unit_expect_abort(give_a_sink_that_is_too_small);
+    unit_expect_abort(give_a_sink_that_is_too_large);
+    unit_expect_abort(pull_less_than_announced);
 }
 
 /* ---- the end ---- */
@@ -539,6 +577,7 @@ int main(void) {
         cmocka_unit_test(payloads_are_as_large_as_was_agreed),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(nobody_is_asked_before_the_welcome),
+        cmocka_unit_test(payloads_must_have_the_bytes_they_say),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
         cmocka_unit_test(it_lingers_for_some_bytes),
         cmocka_unit_test(it_lingers_for_some_time),
