@@ -153,8 +153,6 @@ bool tv_conn_crowded(struct tv_conn *conn);
 
 /* The flow has control frames or data (TV_WANTS_...) to be pulled. */
 void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
-/* Takes the flow out of the rings (a pull of it may still be running). */
-void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow);
 
 /* Ends the connection: what is queued by tv_conn_send goes out first. With a reason other than OK a go-away that tells it follows,
  * and incoming bytes are discarded until the peer closes, for TV_LINGER_MS and TV_LINGER_BYTES_MAX at most; with OK the connection is closed. */

@@ -227,40 +227,6 @@ void tv_writer_drop_flows(struct tv_conn *conn) {
     }
 }
 
-static void unlink_flow(struct tv_flow **first, struct tv_flow **last, struct tv_flow *flow, bool control) {
-    struct tv_flow *previous = NULL;
-    for (struct tv_flow *at = *first; at != NULL; at = control ? at->next_control : at->next_data) {
-        if (at != flow) {
-            previous = at;
-            continue;
-        }
-        struct tv_flow *next = control ? flow->next_control : flow->next_data;
-        if (previous == NULL)
-            *first = next;
-        else if (control)
-            previous->next_control = next;
-        else
-            previous->next_data = next;
-        if (*last == flow)
-            *last = previous;
-        return;
-    }
-}
-
-void tv_conn_forget(struct tv_conn *conn, struct tv_flow *flow) {
-    struct tv_writer *writer = &conn->writer;
-    pthread_mutex_lock(&conn->lock);
-    unsigned wants = flow->wants;
-    if (wants & TV_WANTS_CONTROL)
-        unlink_flow(&writer->control_first, &writer->control_last, flow, true);
-    if (wants & TV_WANTS_DATA)
-        unlink_flow(&writer->data_first, &writer->data_last, flow, false);
-    flow->wants = 0;
-    pthread_mutex_unlock(&conn->lock);
-    if (wants != 0)
-        flow->ops->release(flow);
-}
-
 /* ---- an operation; the pump's alone ---- */
 
 static void append(struct tv_writer *writer, void *bytes, size_t count) {

@@ -47,22 +47,15 @@ static const char *const state_names[TV_STREAM_STATE_COUNT] = {
     [TROVE_STREAM_CANCELLED] = "cancelled",
 };
 
-static const struct {
-    const char *name;
-    const char *done; /* as in "can't be ..." */
-} events[TV_EVENT_COUNT] = {
-    [TV_EVENT_START] = {"start", "started"},           [TV_EVENT_PAUSE] = {"pause", "paused"},
-    [TV_EVENT_RESUME] = {"resume", "resumed"},         [TV_EVENT_COMPLETE] = {"complete", "completed"},
-    [TV_EVENT_COMPLETED] = {"completed", "completed"}, [TV_EVENT_FAIL] = {"fail", "failed"},
-    [TV_EVENT_CANCEL] = {"cancel", "cancelled"},
+/* As in "can't be ...". */
+static const char *const done[TV_EVENT_COUNT] = {
+    [TV_EVENT_START] = "started",      [TV_EVENT_PAUSE] = "paused",        [TV_EVENT_RESUME] = "resumed",
+    [TV_EVENT_COMPLETE] = "completed", [TV_EVENT_COMPLETED] = "completed", [TV_EVENT_FAIL] = "failed",
+    [TV_EVENT_CANCEL] = "cancelled",
 };
 
 const char *trove_stream_state_name(trove_stream_state state) {
     return (unsigned)state < TV_STREAM_STATE_COUNT ? state_names[state] : "unknown";
-}
-
-const char *tv_stream_event_name(enum tv_stream_event event) {
-    return (unsigned)event < TV_EVENT_COUNT ? events[event].name : "unknown";
 }
 
 bool tv_stream_state_terminal(trove_stream_state state) {
@@ -75,7 +68,7 @@ trove_status tv_stream_state_apply(trove_stream_state *state, enum tv_stream_eve
     if (to == 0) {
         const char *name = state_names[*state];
         bool vowel = *state == TROVE_STREAM_IDLE || *state == TROVE_STREAM_ACTIVE;
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s %s stream can't be %s", vowel ? "an" : "a", name, events[event].done);
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s %s stream can't be %s", vowel ? "an" : "a", name, done[event]);
     }
     *state = (trove_stream_state)(to - 1);
     return TROVE_OK;

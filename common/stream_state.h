@@ -29,6 +29,5 @@ enum tv_stream_event {
 TROVE_WARN_UNUSED trove_status tv_stream_state_apply(trove_stream_state *state, enum tv_stream_event event, trove_error *error);
 
 bool tv_stream_state_terminal(trove_stream_state state);
-const char *tv_stream_event_name(enum tv_stream_event event);
 
 #endif

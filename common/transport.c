@@ -222,7 +222,6 @@ static void describe_tcp_peer(struct nng_transport *self) {
 static void describe_ipc_peer(struct nng_transport *self) {
     struct tv_transport *base = &self->base;
     base->has_credentials = nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_UID, &base->peer_uid) == 0 &&
-                            nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_GID, &base->peer_gid) == 0 &&
                             nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_PID, &base->peer_pid) == 0;
     if (base->has_credentials)
         snprintf(base->peer, sizeof base->peer, "pid %llu uid %llu", (unsigned long long)base->peer_pid,

@@ -42,7 +42,6 @@ struct tv_transport {
     /* ipc: the peer's credentials; otherwise has_credentials is false */
     bool has_credentials;
     uint64_t peer_uid;
-    uint64_t peer_gid;
     uint64_t peer_pid;
 };
 

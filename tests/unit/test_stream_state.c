@@ -26,8 +26,7 @@ static void every_event_in_every_state(void **context) {
     for (int from = 0; from < TV_STREAM_STATE_COUNT; from++)
         for (int event = 0; event < TV_EVENT_COUNT; event++) {
             const char *state_name = trove_stream_state_name((trove_stream_state)from);
-            const char *event_name = tv_stream_event_name((enum tv_stream_event)event);
-            print_message("    %s, %s\n", state_name, event_name);
+            print_message("    %s, event %d\n", state_name, event);
             trove_stream_state state = (trove_stream_state)from;
             trove_error error = {TROVE_OK, ""};
             trove_status status = tv_stream_state_apply(&state, (enum tv_stream_event)event, &error);
@@ -79,11 +78,7 @@ static void names_are_distinct(void **context) {
         for (int j = 0; j < i; j++)
             assert_string_not_equal(trove_stream_state_name((trove_stream_state)i),
                                     trove_stream_state_name((trove_stream_state)j));
-    for (int i = 0; i < TV_EVENT_COUNT; i++)
-        for (int j = 0; j < i; j++)
-            assert_string_not_equal(tv_stream_event_name((enum tv_stream_event)i), tv_stream_event_name((enum tv_stream_event)j));
     assert_string_equal(trove_stream_state_name((trove_stream_state)7), "unknown");
-    assert_string_equal(tv_stream_event_name(TV_EVENT_COUNT), "unknown");
 }
 
 static void apply_to_no_state(void) {
