@@ -52,19 +52,25 @@ struct tv_conn_handler {
     void (*drained)(void *context);
 };
 
+/* What streams have to send waits in two rings; the first goes before the second. */
+enum tv_ring {
+    TV_RING_CONTROL,
+    TV_RING_DATA,
+    TV_RING_COUNT
+};
+
+#define TV_WANTS_CONTROL (1u << TV_RING_CONTROL)
+#define TV_WANTS_DATA    (1u << TV_RING_DATA)
+
 /* What a stream embeds to send. The connection links it into its rings. */
 struct tv_flow {
     const struct tv_flow_ops *ops;
-    struct tv_flow *next_control;
-    struct tv_flow *next_data;
-    unsigned char wants; /* which rings it is in; under the connection's lock */
+    struct tv_flow *next[TV_RING_COUNT]; /* under the connection's lock, as the next one */
+    unsigned wants;                      /* TV_WANTS_..: which rings it is in */
 };
 
 /* Payloads up to this are packed into staging instead of being a buffer of their own. */
 #define TV_STAGED_PAYLOAD_BYTES (4 * TV_KIB)
-
-#define TV_WANTS_CONTROL 1
-#define TV_WANTS_DATA    2
 
 /* One frame to be filled in by a pull. `frame` is set up with TROVE__V1__FRAME__INIT; submessages must live in `scratch` or outlive
  * the pull; everything is packed right after the pull returns. */

@@ -86,10 +86,10 @@ struct tv_writer {
     uint64_t unsent_bytes;         /* of memory, in all of them */
     struct tv_unsent *spare[TV_SPARE_BLOCKS];
     unsigned spare_count;
-    struct tv_flow *control_first;
-    struct tv_flow *control_last;
-    struct tv_flow *data_first;
-    struct tv_flow *data_last;
+    struct {
+        struct tv_flow *first;
+        struct tv_flow *last;
+    } rings[TV_RING_COUNT];
     bool checksums;
 
     /* the pump's alone */

@@ -154,71 +154,49 @@ void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count) {
 
 /* ---- the rings; under the lock ---- */
 
-static void ring_add(struct tv_conn *conn, struct tv_flow *flow, unsigned want) {
+static void ring_add(struct tv_conn *conn, struct tv_flow *flow, enum tv_ring ring) {
     struct tv_writer *writer = &conn->writer;
-    if (flow->wants & want)
+    if (flow->wants & 1u << ring)
         return;
     if (flow->wants == 0)
         flow->ops->acquire(flow);
-    flow->wants |= (unsigned char)want;
-    if (want == TV_WANTS_CONTROL) {
-        flow->next_control = NULL;
-        if (writer->control_last != NULL)
-            writer->control_last->next_control = flow;
-        else
-            writer->control_first = flow;
-        writer->control_last = flow;
-    } else {
-        flow->next_data = NULL;
-        if (writer->data_last != NULL)
-            writer->data_last->next_data = flow;
-        else
-            writer->data_first = flow;
-        writer->data_last = flow;
-    }
+    flow->wants |= 1u << ring;
+    flow->next[ring] = NULL;
+    if (writer->rings[ring].last != NULL)
+        writer->rings[ring].last->next[ring] = flow;
+    else
+        writer->rings[ring].first = flow;
+    writer->rings[ring].last = flow;
 }
 
 void tv_writer_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants) {
     pthread_mutex_lock(&conn->lock);
-    if (conn->phase == TV_CONN_OPEN) {
-        if (wants & TV_WANTS_CONTROL)
-            ring_add(conn, flow, TV_WANTS_CONTROL);
-        if (wants & TV_WANTS_DATA)
-            ring_add(conn, flow, TV_WANTS_DATA);
-    }
+    for (enum tv_ring ring = 0; ring < TV_RING_COUNT && conn->phase == TV_CONN_OPEN; ring++)
+        if (wants & 1u << ring)
+            ring_add(conn, flow, ring);
     pthread_mutex_unlock(&conn->lock);
 }
 
 /* Takes the first flow out of a ring; the caller gets a reference. */
-static struct tv_flow *ring_pop(struct tv_conn *conn, unsigned want) {
+static struct tv_flow *ring_pop(struct tv_conn *conn, enum tv_ring ring) {
     struct tv_writer *writer = &conn->writer;
-    struct tv_flow *flow;
-    if (want == TV_WANTS_CONTROL) {
-        flow = writer->control_first;
-        if (flow == NULL)
-            return NULL;
-        writer->control_first = flow->next_control;
-        if (writer->control_first == NULL)
-            writer->control_last = NULL;
-    } else {
-        flow = writer->data_first;
-        if (flow == NULL)
-            return NULL;
-        writer->data_first = flow->next_data;
-        if (writer->data_first == NULL)
-            writer->data_last = NULL;
-    }
-    flow->wants &= (unsigned char)~want;
+    struct tv_flow *flow = writer->rings[ring].first;
+    if (flow == NULL)
+        return NULL;
+    writer->rings[ring].first = flow->next[ring];
+    if (writer->rings[ring].first == NULL)
+        writer->rings[ring].last = NULL;
+    flow->wants &= ~(1u << ring);
     if (flow->wants != 0) /* the other ring keeps its reference */
         flow->ops->acquire(flow);
     return flow;
 }
 
 void tv_writer_drop_flows(struct tv_conn *conn) {
-    for (unsigned want = TV_WANTS_CONTROL; want <= TV_WANTS_DATA; want++) {
+    for (enum tv_ring ring = 0; ring < TV_RING_COUNT; ring++) {
         for (;;) {
             pthread_mutex_lock(&conn->lock);
-            struct tv_flow *flow = ring_pop(conn, want);
+            struct tv_flow *flow = ring_pop(conn, ring);
             pthread_mutex_unlock(&conn->lock);
             if (flow == NULL)
                 break;
@@ -308,24 +286,24 @@ static uint64_t frame_payload_max(const struct tv_conn *conn) {
 }
 
 /* What streams have to say still goes out before the connection is closed, their data doesn't. Under the lock. */
-static bool may_pull(const struct tv_conn *conn, unsigned want) {
-    return conn->phase == TV_CONN_OPEN || (conn->phase == TV_CONN_FLUSHING && want == TV_WANTS_CONTROL);
+static bool may_pull(const struct tv_conn *conn, enum tv_ring ring) {
+    return conn->phase == TV_CONN_OPEN || (conn->phase == TV_CONN_FLUSHING && ring == TV_RING_CONTROL);
 }
 
 /* Whether there is anything to send. Under the lock. */
 static bool has_work(const struct tv_conn *conn) {
     const struct tv_writer *writer = &conn->writer;
     return (conn->phase <= TV_CONN_FLUSHING && writer->unsent_first != NULL) ||
-           (writer->control_first != NULL && may_pull(conn, TV_WANTS_CONTROL)) ||
-           (writer->data_first != NULL && may_pull(conn, TV_WANTS_DATA));
+           (writer->rings[TV_RING_CONTROL].first != NULL && may_pull(conn, TV_RING_CONTROL)) ||
+           (writer->rings[TV_RING_DATA].first != NULL && may_pull(conn, TV_RING_DATA));
 }
 
 /* Asks the next flow of a ring for a frame. False: the ring is empty, or something goes before it. */
-static bool pull_one(struct tv_conn *conn, unsigned want) {
+static bool pull_one(struct tv_conn *conn, enum tv_ring ring) {
     pthread_mutex_lock(&conn->lock);
     /* What was queued meanwhile goes first, in the next operation: a welcome isn't overtaken by what it leads to. */
     bool queued = conn->writer.unsent_first != NULL;
-    struct tv_flow *flow = !queued && may_pull(conn, want) ? ring_pop(conn, want) : NULL;
+    struct tv_flow *flow = !queued && may_pull(conn, ring) ? ring_pop(conn, ring) : NULL;
     uint64_t payload_bytes_max = frame_payload_max(conn);
     pthread_mutex_unlock(&conn->lock);
     if (flow == NULL)
@@ -335,13 +313,13 @@ static bool pull_one(struct tv_conn *conn, unsigned want) {
     pulled.payload_bytes = 0;
     pulled.iov_count = 0;
     pulled.cookie = NULL;
-    bool filled = want == TV_WANTS_CONTROL ? flow->ops->pull_control(flow, &pulled)
-                                           : flow->ops->pull_data(flow, payload_bytes_max, &pulled);
+    bool filled =
+        ring == TV_RING_CONTROL ? flow->ops->pull_control(flow, &pulled) : flow->ops->pull_data(flow, payload_bytes_max, &pulled);
     if (filled) {
         append_pulled(conn, flow, &pulled);
         pthread_mutex_lock(&conn->lock);
-        if (may_pull(conn, want))
-            ring_add(conn, flow, want);
+        if (may_pull(conn, ring))
+            ring_add(conn, flow, ring);
         pthread_mutex_unlock(&conn->lock);
     }
     flow->ops->release(flow);
@@ -364,7 +342,7 @@ static void build_operation(struct tv_conn *conn) {
     take_pushed(conn);
     pthread_mutex_unlock(&conn->lock);
     free_blocks(excess);
-    while (has_room(writer) && (pull_one(conn, TV_WANTS_CONTROL) || pull_one(conn, TV_WANTS_DATA)))
+    while (has_room(writer) && (pull_one(conn, TV_RING_CONTROL) || pull_one(conn, TV_RING_DATA)))
         continue;
 }
 
