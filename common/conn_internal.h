@@ -50,9 +50,9 @@ struct tv_unsent {
 
 #define TV_SPARE_BLOCKS 2
 
-/* A pulled frame whose payload the transport reads. */
+/* The pulled frame whose payload the transport reads. */
 struct tv_in_flight {
-    struct tv_flow *flow;
+    struct tv_flow *flow; /* NULL: there is none */
     void *cookie;
 };
 
@@ -101,8 +101,7 @@ struct tv_writer {
     uint64_t operation_bytes;
     uint64_t operation_frames;
     uint64_t submitted_ns;
-    struct tv_in_flight in_flight[TV_IOV_MAX];
-    unsigned in_flight_count;
+    struct tv_in_flight in_flight;
     struct tv_unsent *sending; /* part of the operation, or of the one before that is done */
     uint64_t rate;             /* bytes a second, smoothed; 0: not known */
 };

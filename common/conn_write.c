@@ -1,7 +1,8 @@
 /* conn_write.c - the write half of a connection: staging, pulls, operations. See conn.h and conn_internal.h.
  *
  * An operation is what one call into the transport sends: first the frames that tv_conn_send packed, then control frames of
- * streams, then data, up to about a megabyte or eight buffers. Pushed frames are packed into blocks, one filling while others are
+ * streams, then data. It has about a megabyte at most: blocks of packed frames, small pulled frames packed behind each other, and as
+ * the last one a payload that the transport reads where it lies. Pushed frames are packed into blocks, one filling while others are
  * sent; as long as the peer keeps up two take turns and nothing is allocated. (Rejected: a buffer for each frame that doesn't fit, of
  * which an operation takes eight: a connection that has fallen behind once sends thousands of answers eight at a time.)
  */
@@ -22,7 +23,8 @@
 #define FRAME_BYTES_MIN (16 * TV_KIB)
 #define HEADER_ROOM     (TV_PREFIX_BYTES_MAX + TV_HEADER_BYTES_MAX + TV_FRAME_TAIL_BYTES_MAX)
 
-_Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one pushed buffer and one data frame fit an operation");
+_Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one block and one data frame fit an operation");
+_Static_assert(2 + FRAME_IOV_MAX > TV_IOV_MAX, "behind a payload of its own memory nothing more is pulled: one is in flight");
 _Static_assert(HEADER_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
 
 static struct tv_unsent *new_block(size_t capacity) {
@@ -270,8 +272,9 @@ static void append_pulled(struct tv_conn *conn, struct tv_flow *flow, struct tv_
     for (unsigned i = 0; i < pulled->iov_count; i++)
         append(writer, pulled->iov[i].iov_base, pulled->iov[i].iov_len);
     if (pulled->cookie != NULL) {
+        TV_ASSERT(writer->in_flight.flow == NULL);
         flow->ops->acquire(flow);
-        writer->in_flight[writer->in_flight_count++] = (struct tv_in_flight){flow, pulled->cookie};
+        writer->in_flight = (struct tv_in_flight){flow, pulled->cookie};
     }
 }
 
@@ -298,11 +301,13 @@ static bool has_work(const struct tv_conn *conn) {
            (writer->rings[TV_RING_DATA].first != NULL && may_pull(conn, TV_RING_DATA));
 }
 
-/* Asks the next flow of a ring for a frame. False: the ring is empty, or something goes before it. */
-static bool pull_one(struct tv_conn *conn, enum tv_ring ring) {
+/* Asks the next flow for a frame, those with control frames first. False: there is none, or something goes before it. */
+static bool pull_one(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
     /* What was queued meanwhile goes first, in the next operation: a welcome isn't overtaken by what it leads to. */
     bool queued = conn->writer.unsent_first != NULL;
+    bool control = conn->writer.rings[TV_RING_CONTROL].first != NULL;
+    enum tv_ring ring = control ? TV_RING_CONTROL : TV_RING_DATA;
     struct tv_flow *flow = !queued && may_pull(conn, ring) ? ring_pop(conn, ring) : NULL;
     uint64_t payload_bytes_max = frame_payload_max(conn);
     pthread_mutex_unlock(&conn->lock);
@@ -313,8 +318,7 @@ static bool pull_one(struct tv_conn *conn, enum tv_ring ring) {
     pulled.payload_bytes = 0;
     pulled.iov_count = 0;
     pulled.cookie = NULL;
-    bool filled =
-        ring == TV_RING_CONTROL ? flow->ops->pull_control(flow, &pulled) : flow->ops->pull_data(flow, payload_bytes_max, &pulled);
+    bool filled = control ? flow->ops->pull_control(flow, &pulled) : flow->ops->pull_data(flow, payload_bytes_max, &pulled);
     if (filled) {
         append_pulled(conn, flow, &pulled);
         pthread_mutex_lock(&conn->lock);
@@ -342,18 +346,17 @@ static void build_operation(struct tv_conn *conn) {
     take_pushed(conn);
     pthread_mutex_unlock(&conn->lock);
     free_blocks(excess);
-    while (has_room(writer) && (pull_one(conn, TV_RING_CONTROL) || pull_one(conn, TV_RING_DATA)))
+    while (has_room(writer) && pull_one(conn))
         continue;
 }
 
 static void finish_operation(struct tv_conn *conn) {
-    struct tv_writer *writer = &conn->writer;
-    for (unsigned i = 0; i < writer->in_flight_count; i++) {
-        struct tv_in_flight *done = &writer->in_flight[i];
-        done->flow->ops->sent(done->flow, done->cookie);
-        done->flow->ops->release(done->flow);
-    }
-    writer->in_flight_count = 0;
+    struct tv_in_flight done = conn->writer.in_flight;
+    if (done.flow == NULL)
+        return;
+    conn->writer.in_flight.flow = NULL;
+    done.flow->ops->sent(done.flow, done.cookie);
+    done.flow->ops->release(done.flow);
 }
 
 /* ---- the pump ---- */
@@ -388,25 +391,22 @@ static bool rest(struct tv_conn *conn) {
     return !stays;
 }
 
-/* The receive loop may go on when the peer has taken enough of what was answered. */
-static bool unpark(struct tv_conn *conn) {
+/* The receive loop and the owner may go on when the peer has taken enough of what was answered. */
+static void tell_of_room(struct tv_conn *conn) {
     pthread_mutex_lock(&conn->lock);
-    bool go = conn->parked && conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
-    if (go) {
+    bool room = conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
+    bool unpark = room && conn->parked;
+    bool uncrowd = room && conn->crowded;
+    if (unpark) {
         conn->parked = false;
         atomic_store_explicit(&conn->heard_ns, tv_now_ns(), memory_order_relaxed); /* it has read all the while */
     }
+    conn->crowded &= !room;
     pthread_mutex_unlock(&conn->lock);
-    return go;
-}
-
-/* Likewise for the owner. */
-static bool uncrowd(struct tv_conn *conn) {
-    pthread_mutex_lock(&conn->lock);
-    bool go = conn->crowded && conn->writer.unsent_bytes < TV_UNSENT_BYTES_MAX / 2;
-    conn->crowded &= !go;
-    pthread_mutex_unlock(&conn->lock);
-    return go;
+    if (unpark)
+        tv_reader_submit(conn);
+    if (uncrowd)
+        conn->handler->drained(conn->context);
 }
 
 /* Has the role. */
@@ -475,9 +475,6 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
         measure(writer);
     }
     finish_operation(conn);
-    if (unpark(conn))
-        tv_reader_submit(conn);
-    if (uncrowd(conn))
-        conn->handler->drained(conn->context);
+    tell_of_room(conn);
     pump(conn);
 }
