@@ -1,4 +1,4 @@
-/* listener.c - listening over nng_stream_listener. See transport.h.
+/* listener.c - listening over nng_stream_listener. See listener.h.
  *
  * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
  * aio sleeps before it accepts again.
@@ -6,6 +6,8 @@
  * does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's thread that makes
  * a folder meanwhile would make one that nobody can enter.)
  */
+#include "listener.h"
+
 #include "folder.h"
 #include "transport_nng.h"
 #include "url.h"
@@ -53,13 +55,9 @@ static int set_options(nng_stream_listener *listener, const char *url) {
     int code = nng_stream_listener_set_bool(listener, NNG_OPT_TCP_NODELAY, true);
     if (strncmp(url, "ws://", 5) != 0)
         return code;
-    code = nng_stream_listener_set_bool(listener, TV_WS_MESSAGE_MODE, true);
-    if (code == 0)
-        code = nng_stream_listener_set_string(listener, NNG_OPT_WS_PROTOCOL, TV_WS_PROTOCOL);
-    if (code == 0)
-        code = nng_stream_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, TV_WS_MESSAGE_BYTES_MAX);
-    if (code == 0)
-        code = nng_stream_listener_set_size(listener, NNG_OPT_RECVMAXSZ, TV_WS_MESSAGE_BYTES_MAX);
+#define SET(kind, name, value) code = code == 0 ? nng_stream_listener_set_##kind(listener, name, value) : code;
+    TV_WS_OPTIONS(SET)
+#undef SET
     return code;
 }
 

@@ -261,13 +261,9 @@ static int set_dialer_options(nng_stream_dialer *dialer, const char *url) {
     int code = nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
     if (strncmp(url, "ws://", 5) != 0)
         return code;
-    code = nng_stream_dialer_set_bool(dialer, TV_WS_MESSAGE_MODE, true);
-    if (code == 0)
-        code = nng_stream_dialer_set_string(dialer, NNG_OPT_WS_PROTOCOL, TV_WS_PROTOCOL);
-    if (code == 0)
-        code = nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, TV_WS_MESSAGE_BYTES_MAX);
-    if (code == 0)
-        code = nng_stream_dialer_set_size(dialer, NNG_OPT_RECVMAXSZ, TV_WS_MESSAGE_BYTES_MAX);
+#define SET(kind, name, value) code = code == 0 ? nng_stream_dialer_set_##kind(dialer, name, value) : code;
+    TV_WS_OPTIONS(SET)
+#undef SET
     return code;
 }
 

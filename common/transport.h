@@ -1,4 +1,4 @@
-/* transport.h - byte streams: dialling, listening, reading, writing. The only module that includes nng.
+/* transport.h - byte streams: dialling, reading, writing; listening is in listener.h. The only modules that include nng.
  *
  * A transport is a full-duplex byte stream with one receive and one send under way at most. For ws, whose messages are frames of
  * their own, it makes itself look like tcp: each message reads as its 8-byte length and its bytes, and what is written is cut into
@@ -48,24 +48,5 @@ struct tv_transport {
 /* Dials tcp://, ipc://, ws://. Blocks up to timeout_ms. Errors: INVALID_ARGUMENT (URL), UNAVAILABLE, DEADLINE_EXCEEDED. */
 TROVE_WARN_UNUSED trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport,
                                                  trove_error *error);
-
-struct tv_listener;
-
-/* Whether a listener could be made: the URL's form, and the place of a unix socket. Touches nothing; whether the address is taken
- * shows only when it is. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, PERMISSION_DENIED. */
-TROVE_WARN_UNUSED trove_status tv_listener_check(const char *url, trove_error *error);
-
-/* A new peer; the transport is the callee's. On nng's thread; must not block. */
-typedef void (*tv_accepted)(void *context, struct tv_transport *transport_move);
-
-/* Listens on tcp://HOST:PORT (0 for any), ipc:///PATH, ws://HOST:PORT/PATH and begins to accept. An ipc path that is anything but a
- * socket is refused, one that a live server holds too. The socket is 0600, and before nng has changed its mode what the umask leaves,
- * which should be 077; its directory is made 0700 if it doesn't exist. Running out of file descriptors is waited out with a timer. */
-TROVE_WARN_UNUSED trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context,
-                                                  struct tv_listener **listener, trove_error *error);
-/* The URL with the real port. */
-const char *tv_listener_url(const struct tv_listener *listener);
-/* No more `accepted` after it returns. Not from a completion. NULL is allowed. */
-void tv_listener_destroy(struct tv_listener *listener);
 
 #endif

@@ -8,8 +8,8 @@
  */
 #include "config.h"
 #include "drivers/driver.h"
+#include "listener.h"
 #include "places.h"
-#include "transport.h"
 #include "url.h"
 
 #include <argp.h>

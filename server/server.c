@@ -5,6 +5,7 @@
  */
 #include "session.h"
 
+#include "listener.h"
 #include "stream.h"
 
 #include <errno.h>

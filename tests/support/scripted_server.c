@@ -2,8 +2,8 @@
 #include "scripted_server.h"
 
 #include "conn.h"
+#include "listener.h"
 #include "timer.h"
-#include "transport.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "conn.h"
+#include "listener.h"
 #include "timer.h"
 
 #include <pthread.h>
