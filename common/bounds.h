@@ -45,6 +45,9 @@
 #define TV_ARENA_BYTES_MAX       (128 * TV_KIB) /* unpacking one header; more is an attack (see arena.h) */
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
+/* Objects are smaller; so no sum of an offset and a size overflows. */
+#define TV_OFFSET_MAX ((uint64_t)INT64_MAX)
+
 /* Chunks and streams. */
 #define TV_CHUNK_BYTES_MIN        1
 #define TV_CHUNK_BYTES_MAX        (64 * TV_MIB)

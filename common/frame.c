@@ -9,10 +9,10 @@
  */
 #include "frame.h"
 
+#include "bytes.h"
 #include "data.h"
 #include "utf8.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -92,12 +92,6 @@ static enum step read_field(const uint8_t *bytes, uint64_t have, uint64_t at, st
     }
 }
 
-static uint64_t read_le64(const uint8_t *bytes) {
-    uint64_t value;
-    memcpy(&value, bytes, sizeof value);
-    return le64toh(value);
-}
-
 static trove_status malformed(trove_error *error, uint64_t at) {
     return TV_FAIL(error, INVALID_ARGUMENT, "malformed frame: no valid protobuf field at byte %" PRIu64, at);
 }
@@ -150,7 +144,7 @@ enum tv_scan tv_frame_scan(const uint8_t *bytes, size_t have, uint64_t message_b
             if (end > have)
                 return TV_SCAN_MORE;
             found.has_checksum = true;
-            found.checksum = read_le64(bytes + field.value_at);
+            found.checksum = tv_read_le64(bytes + field.value_at);
             found.header_bytes = at;
         } else if (end > TV_HEADER_BYTES_MAX) {
             header_too_large(error);
@@ -373,8 +367,8 @@ size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksu
         protobuf_c_message_pack(body, out + start_bytes);
     if (checksummed) {
         uint64_t message_bytes = header_bytes + tail_bytes + payload_bytes;
-        uint64_t checksum = htole64(tv_frame_checksum(out, header_bytes, message_bytes));
-        memcpy(tail + put_tag(tail, TV_TAG_HEADER_CHECKSUM, WIRE_64BIT), &checksum, sizeof checksum);
+        size_t tag_bytes = put_tag(tail, TV_TAG_HEADER_CHECKSUM, WIRE_64BIT);
+        tv_write_le64(tail + tag_bytes, tv_frame_checksum(out, header_bytes, message_bytes));
     }
     memcpy(out + header_bytes, tail, tail_bytes);
     return header_bytes + tail_bytes;

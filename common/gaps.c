@@ -1,6 +1,8 @@
 /* gaps.c - see gaps.h. */
 #include "gaps.h"
 
+#include "bytes.h"
+
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,15 +138,8 @@ const trove_gap *tv_gaps_find(const trove_gap *list, size_t listed, uint64_t off
 
 /* ---- as bytes ---- */
 
-static uint64_t read_u64(const uint8_t *from) {
-    uint64_t value;
-    memcpy(&value, from, sizeof value);
-    return le64toh(value);
-}
-
-static uint8_t *write_u64(uint8_t *to, uint64_t value) {
-    value = htole64(value);
-    memcpy(to, &value, sizeof value);
+static uint8_t *put_le64(uint8_t *to, uint64_t value) {
+    tv_write_le64(to, value);
     return to + sizeof value;
 }
 
@@ -159,20 +154,20 @@ struct tv_packed_gaps tv_gaps_pack(const struct tv_gaps *gaps, uint8_t *to) {
         return packed;
     packed.packed = to;
     uint32_t listed_le = htole32(gaps->listed);
-    to = write_u64(to, gaps->count);
-    to = write_u64(to, gaps->bytes);
+    to = put_le64(to, gaps->count);
+    to = put_le64(to, gaps->bytes);
     memcpy(to, &listed_le, sizeof listed_le);
     to += sizeof listed_le;
     for (uint32_t i = 0; i < gaps->listed; i++) {
-        to = write_u64(to, gaps->list[i].offset);
-        to = write_u64(to, gaps->list[i].length);
+        to = put_le64(to, gaps->list[i].offset);
+        to = put_le64(to, gaps->list[i].length);
     }
     return packed;
 }
 
 static trove_gap entry_at(const uint8_t *packed, uint32_t index) {
     const uint8_t *from = packed + TV_GAPS_HEADER_BYTES + (size_t)index * TV_GAPS_ENTRY_BYTES;
-    return (trove_gap){.offset = read_u64(from), .length = read_u64(from + 8)};
+    return (trove_gap){.offset = tv_read_le64(from), .length = tv_read_le64(from + 8)};
 }
 
 /* Whether the entries are in order, apart from each other and inside the object. *covered_bytes: what all of them cover;
@@ -197,7 +192,7 @@ trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object
                           trove_error *error) {
     if (available < TV_GAPS_HEADER_BYTES)
         return TV_FAIL(error, DATA_LOSS, "a list of gaps is cut short: %zu bytes", available);
-    struct tv_packed_gaps read = {.packed = from, .count = read_u64(from), .bytes = read_u64(from + 8)};
+    struct tv_packed_gaps read = {.packed = from, .count = tv_read_le64(from), .bytes = tv_read_le64(from + 8)};
     uint32_t listed_le;
     memcpy(&listed_le, from + 16, sizeof listed_le);
     read.listed = le32toh(listed_le);

@@ -14,11 +14,9 @@
 #include "receiver.h"
 
 #include "bounds.h"
+#include "checked.h"
 
 #include <inttypes.h>
-
-/* As in sender.c: no sum of an offset and a size overflows. */
-#define OFFSET_MAX ((uint64_t)INT64_MAX)
 
 void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint64_t chunk_bytes_max, uint64_t payload_bytes_max) {
     *receiver = (struct tv_receiver){
@@ -27,11 +25,6 @@ void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint6
         .chunk_bytes_max = chunk_bytes_max,
         .payload_bytes_max = payload_bytes_max,
     };
-}
-
-static uint64_t add_capped(uint64_t a, uint64_t b) {
-    uint64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
 /* ---- what comes in --------------------------------------------------------------------------------------------------------- */
@@ -55,7 +48,7 @@ static trove_status check_sizes(const struct tv_receiver *receiver, const struct
     if (f->payload_bytes == 0 && !(f->chunk_bytes == 0 && f->final))
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 ": a fragment without bytes; only the last chunk may be empty",
                        f->index);
-    if (f->offset > OFFSET_MAX || f->chunk_bytes > OFFSET_MAX - f->offset)
+    if (f->offset > TV_OFFSET_MAX || f->chunk_bytes > TV_OFFSET_MAX - f->offset)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunk %" PRIu64 ": offset %" PRIu64 " is beyond any object's end", f->index,
                        f->offset);
     return TROVE_OK;
@@ -123,7 +116,7 @@ static enum tv_receive begin_chunk(struct tv_receiver *receiver, const struct tv
     if (f->index != receiver->expected_index || f->offset != receiver->expected_offset || f->fragment_offset != 0)
         return out_of_order(f, receiver->expected_index, receiver->expected_offset, 0, error);
     if (f->chunk_bytes > receiver->outstanding_bytes) {
-        if (f->chunk_bytes > add_capped(receiver->outstanding_bytes, receiver->expired_bytes))
+        if (f->chunk_bytes > tv_add_capped(receiver->outstanding_bytes, receiver->expired_bytes))
             return credit_ignored(receiver, f, error);
         begin_resend(receiver, f);
         return drain(receiver, f);
@@ -158,7 +151,7 @@ static enum tv_receive late_copy(struct tv_receiver *receiver, const struct tv_f
     if (f->index != index || f->fragment_offset != fragment_offset || !fits)
         return out_of_order(f, index, f->offset, fragment_offset, error);
     if (!receiver->in_chunk) {
-        uint64_t allowed = add_capped(receiver->outstanding_bytes, receiver->expired_bytes);
+        uint64_t allowed = tv_add_capped(receiver->outstanding_bytes, receiver->expired_bytes);
         if (f->chunk_bytes > allowed || receiver->drained_bytes > allowed - f->chunk_bytes)
             return credit_ignored(receiver, f, error);
         receiver->drained_bytes += f->chunk_bytes;
@@ -202,7 +195,7 @@ static trove_status check_gap(const struct tv_receiver *receiver, const struct t
     if (__builtin_mul_overflow(gap->count, receiver->chunk_bytes_max, &longest))
         longest = UINT64_MAX;
     if (gap->count == 0 || gap->count > UINT64_MAX - gap->first_index || gap->length < gap->count || gap->length > longest ||
-        __builtin_add_overflow(gap->offset, gap->length, &end) || end > OFFSET_MAX)
+        __builtin_add_overflow(gap->offset, gap->length, &end) || end > TV_OFFSET_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "a gap of %" PRIu64 " chunks from %" PRIu64 " on, %" PRIu64 " bytes at offset %" PRIu64 ", can't be",
                        gap->count, gap->first_index, gap->length, gap->offset);
@@ -297,17 +290,17 @@ void tv_receiver_gap_taken(struct tv_receiver *receiver, uint64_t count, uint64_
 
 /* Takes `bytes` of what is unused back. */
 static void expire(struct tv_receiver *receiver, uint64_t bytes) {
-    uint64_t begun_at_most = add_capped(receiver->begun_bytes, receiver->outstanding_bytes);
+    uint64_t begun_at_most = tv_add_capped(receiver->begun_bytes, receiver->outstanding_bytes);
     if (bytes == 0)
         return;
     if (begun_at_most > receiver->expired_until_bytes)
         receiver->expired_until_bytes = begun_at_most;
-    receiver->expired_bytes = add_capped(receiver->expired_bytes, bytes);
+    receiver->expired_bytes = tv_add_capped(receiver->expired_bytes, bytes);
     receiver->outstanding_bytes -= bytes;
 }
 
 uint64_t tv_receiver_seek(struct tv_receiver *receiver, uint64_t offset, uint64_t generation) {
-    TV_ASSERT(offset <= OFFSET_MAX && generation > receiver->generation);
+    TV_ASSERT(offset <= TV_OFFSET_MAX && generation > receiver->generation);
     uint64_t taken_bytes = receiver->taken_bytes - receiver->acked_bytes;
     receiver->outstanding_bytes += receiver->begun_bytes - receiver->acked_bytes;
     receiver->begun_bytes = receiver->taken_bytes = receiver->whole_bytes = receiver->acked_bytes;

@@ -15,10 +15,9 @@
  */
 #include "sender.h"
 
-#include <inttypes.h>
+#include "checked.h"
 
-/* Objects are smaller; so no sum of an offset and a size overflows. */
-#define OFFSET_MAX ((uint64_t)INT64_MAX)
+#include <inttypes.h>
 
 /* ---- rings ----------------------------------------------------------------------------------------------------------------- */
 
@@ -61,7 +60,7 @@ static struct tv_chunk *pop_back(const struct tv_sender *sender, struct tv_chunk
 
 trove_status tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error) {
     TV_ASSERT(channel_chunks > 0);
-    if (first_offset > OFFSET_MAX)
+    if (first_offset > TV_OFFSET_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "offset %" PRIu64 " is beyond any object's end", first_offset);
     struct tv_chunk **slots = calloc(2 * (size_t)channel_chunks, sizeof(struct tv_chunk *));
     if (slots == NULL)
@@ -107,7 +106,7 @@ bool tv_sender_full(const struct tv_sender *sender) {
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk) {
     TV_ASSERT(!tv_sender_full(sender) && !sender->final_pushed);
     TV_ASSERT(chunk->bytes > 0 || chunk->final);
-    TV_ASSERT(chunk->bytes <= OFFSET_MAX - sender->next_offset);
+    TV_ASSERT(chunk->bytes <= TV_OFFSET_MAX - sender->next_offset);
     chunk->index = sender->next++;
     chunk->offset = sender->next_offset;
     chunk->generation = sender->generation;
@@ -229,23 +228,17 @@ bool tv_sender_settled(const struct tv_sender *sender) {
 
 /* ---- what comes back ------------------------------------------------------------------------------------------------------- */
 
-/* Sums of what a peer says: they stop at the largest number instead of wrapping. */
-static uint64_t add_capped(uint64_t a, uint64_t b) {
-    uint64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 static void add_credit(struct tv_sender *sender, uint64_t bytes) {
     uint64_t paid = bytes < sender->owed_bytes ? bytes : sender->owed_bytes;
     sender->owed_bytes -= paid;
-    sender->credit_bytes = add_capped(sender->credit_bytes, bytes - paid);
+    sender->credit_bytes = tv_add_capped(sender->credit_bytes, bytes - paid);
 }
 
 void tv_sender_credit(struct tv_sender *sender, uint64_t granted_bytes, uint64_t expired_bytes) {
     add_credit(sender, granted_bytes);
     uint64_t unused = expired_bytes < sender->credit_bytes ? expired_bytes : sender->credit_bytes;
     sender->credit_bytes -= unused;
-    sender->owed_bytes = add_capped(sender->owed_bytes, expired_bytes - unused);
+    sender->owed_bytes = tv_add_capped(sender->owed_bytes, expired_bytes - unused);
 }
 
 trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked, void *context,
@@ -304,7 +297,7 @@ trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint6
 }
 
 void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generation) {
-    TV_ASSERT(offset <= OFFSET_MAX);
+    TV_ASSERT(offset <= TV_OFFSET_MAX);
     for (uint32_t i = 0; i < sender->flight.count; i++)
         add_credit(sender, ring_at(sender, &sender->flight, i)->bytes);
     abandon_window(sender);

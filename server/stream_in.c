@@ -3,6 +3,7 @@
  * Each handler changes the stream under its session's lock and says what is to be done after unlocking: run the strand, wake
  * rings.
  */
+#include "checked.h"
 #include "download.h"
 #include "follow.h"
 #include "stream_control.h"
@@ -83,17 +84,12 @@ static void on_ack(struct tvs_stream *stream, const Trove__V1__Ack *ack, struct 
     after->wake |= TV_WANTS_DATA;
 }
 
-static uint64_t add_capped(uint64_t a, uint64_t b) {
-    uint64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 static void on_credit(struct tvs_stream *stream, const Trove__V1__Credit *credit, struct after *after) {
     if (stream->sender_ready) {
         tv_sender_credit(&stream->sender, credit->bytes, credit->expired);
     } else {
-        stream->early_credit = add_capped(stream->early_credit, credit->bytes);
-        stream->early_expired = add_capped(stream->early_expired, credit->expired);
+        stream->early_credit = tv_add_capped(stream->early_credit, credit->bytes);
+        stream->early_expired = tv_add_capped(stream->early_expired, credit->expired);
     }
     after->wake |= TV_WANTS_DATA;
 }
