@@ -27,17 +27,11 @@ static void describe(const struct tv_chunk *chunk, uint64_t at, struct tv_data *
     }
 }
 
-/* The end of the piece that begins at the object's `offset`, in a run that ends at `run_end`. */
-static uint64_t piece_end(uint64_t offset, uint64_t run_end) {
-    uint64_t block_end = offset - offset % TV_BLOCK_BYTES + TV_BLOCK_BYTES;
-    return block_end < run_end ? block_end : run_end;
-}
-
 void tv_chunk_hash(struct tv_chunk *chunk) {
     uint64_t end = chunk->offset + chunk->bytes;
     chunk->piece_count = 0;
     for (uint64_t offset = chunk->offset; offset < end;) {
-        struct tv_data piece = {.offset = offset, .bytes = piece_end(offset, end) - offset};
+        struct tv_data piece = {.offset = offset, .bytes = tv_piece_end(offset, end) - offset};
         describe(chunk, offset - chunk->offset, &piece);
         tv_data_hash(&piece);
         chunk->piece_sums[chunk->piece_count++] = piece.piece_sums[0];
@@ -54,9 +48,9 @@ void tv_chunk_slice(const struct tv_chunk *chunk, uint64_t at, uint64_t bytes, s
     data->piece_count = 0;
     describe(chunk, at, data);
     for (uint64_t offset = data->offset; offset < end;) {
-        struct tv_data piece = {.offset = offset, .bytes = piece_end(offset, end) - offset};
+        struct tv_data piece = {.offset = offset, .bytes = tv_piece_end(offset, end) - offset};
         bool begins = offset == chunk->offset || offset % TV_BLOCK_BYTES == 0;
-        if (begins && offset + piece.bytes == piece_end(offset, chunk_end)) {
+        if (begins && offset + piece.bytes == tv_piece_end(offset, chunk_end)) {
             uint64_t number = offset / TV_BLOCK_BYTES - chunk->offset / TV_BLOCK_BYTES;
             piece.piece_sums[0] = chunk->piece_sums[number];
         } else {

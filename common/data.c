@@ -55,18 +55,13 @@ static uint64_t hash_next(struct cursor *at, uint64_t bytes) {
 }
 
 void tv_data_hash(struct tv_data *data) {
-    uint64_t offset = data->offset;
-    uint64_t left = data->bytes;
+    uint64_t end = data->offset + data->bytes;
     struct cursor at = {.iov = data->iov};
     data->piece_count = 0;
-    while (left > 0) {
-        uint64_t piece = TV_BLOCK_BYTES - offset % TV_BLOCK_BYTES;
-        if (piece > left)
-            piece = left;
+    for (uint64_t offset = data->offset, next; offset < end; offset = next) {
+        next = tv_piece_end(offset, end);
         TV_ASSERT(data->piece_count < TV_DATA_PIECES_MAX);
-        data->piece_sums[data->piece_count++] = hash_next(&at, piece);
-        offset += piece;
-        left -= piece;
+        data->piece_sums[data->piece_count++] = hash_next(&at, next - offset);
     }
 }
 

@@ -31,6 +31,12 @@ static inline uint64_t tv_block_count(uint64_t bytes) {
     return bytes / TV_BLOCK_BYTES + (bytes % TV_BLOCK_BYTES != 0);
 }
 
+/* The end of the piece that begins at the object's `offset`, in a run that ends at `run_end`. */
+static inline uint64_t tv_piece_end(uint64_t offset, uint64_t run_end) {
+    uint64_t block_end = offset - offset % TV_BLOCK_BYTES + TV_BLOCK_BYTES;
+    return block_end < run_end ? block_end : run_end;
+}
+
 /* The number of pieces that a run of `bytes` at `offset` has. */
 uint32_t tv_data_piece_count(uint64_t offset, uint64_t bytes);
 
