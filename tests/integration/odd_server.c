@@ -24,8 +24,9 @@ void odd_init_welcome(Trove__V1__Welcome *welcome) {
 
 void odd_listen(struct odd_server *server) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *base = getenv("TMPDIR");
     *server = (struct odd_server){.peer.fd = -1};
-    snprintf(server->folder, sizeof server->folder, "/tmp/trove-odd-XXXXXX");
+    snprintf(server->folder, sizeof server->folder, "%s/trove-odd-XXXXXX", base != NULL && *base != 0 ? base : "/tmp");
     assert_non_null(mkdtemp(server->folder));
     snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", server->folder);
     snprintf(server->url, sizeof server->url, "ipc://%s", address.sun_path);

@@ -10,7 +10,7 @@
 #include "raw_client.h"
 
 struct odd_server {
-    char folder[64];
+    char folder[96];
     char url[128];
     int listener;
     struct raw_client peer; /* the connection that was taken last */
