@@ -105,7 +105,8 @@ _Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on b
 _Static_assert(TV_CHUNK_BYTES_MAX % TV_PAYLOAD_BYTES_MAX == 0, "full chunks are whole frames");
 _Static_assert(TV_MESSAGE_BYTES_MAX <= TV_PAYLOAD_BYTES_DEFAULT && TV_INLINE_BYTES_MAX <= TV_MESSAGE_BYTES_MAX,
                "who takes a unary answer's payload takes all that aren't cut into fragments");
-_Static_assert(TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUESTS_PER_CONN_BYTES_MAX, "calls in bulk have room");
+_Static_assert((uint64_t)TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUESTS_PER_CONN_BYTES_MAX,
+               "calls in bulk have room");
 _Static_assert(TV_CALLS_MAX * 512 <= TV_CALLS_BYTES_MAX, "as many calls as may be fit, if their requests are small");
 _Static_assert(2 * TV_REQUESTS_PER_CONN_BYTES_MAX <= TV_CALLS_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");

@@ -172,9 +172,9 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
         cli_progress_item_end(&item, code == CLI_EXIT_OK);
         cli_progress_stop(&progress);
     }
-    if (code == CLI_EXIT_OK)
+    if (info != NULL)
         say_lost(&context->output, info, &metrics, !to_stdout);
-    if (code == CLI_EXIT_OK && !to_stdout)
+    if (info != NULL && !to_stdout)
         say_fetched(&context->output, shown, info, &fetch.options);
     trove_object_info_free(info);
     free(shown);
@@ -218,7 +218,7 @@ static enum cli_exit get_file(void *input, size_t index) {
         code = cli_fetch_run(&fetch, &target, &info);
     else
         code = cli_fetch_fail_local(&fetch, &error);
-    if (code == CLI_EXIT_OK) {
+    if (info != NULL) {
         say_lost(&get->context->output, info, &metrics, true);
         say_fetched(&get->context->output, file, info, &fetch.options);
     }

@@ -49,8 +49,10 @@ static const struct argp_option options[] = {
 
 static void add_metadata(struct values *values, char *argument, const struct argp_state *state) {
     char *equals = strchr(argument, '=');
-    if (equals == NULL || equals == argument)
+    if (equals == NULL || equals == argument) {
         argp_error(state, "--meta takes NAME=VALUE, not '%s'", argument);
+        return;
+    }
     *equals = 0;
     values->metadata = cli_grow(values->metadata, &values->metadata_room, values->metadata_count + 1, sizeof *values->metadata);
     values->metadata[values->metadata_count++] = (trove_metadata){.key = argument, .value = equals + 1};

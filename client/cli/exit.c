@@ -36,13 +36,17 @@ enum cli_exit cli_exit_from_status(trove_status status) {
 }
 
 static int severity(enum cli_exit code) {
-    switch (code) {
-#define CLI_EXIT_SEVERITY(name, number, severity, meaning)                                                                       \
-    case CLI_EXIT_##name:                                                                                                        \
-        return severity;
-        CLI_EXIT_LIST(CLI_EXIT_SEVERITY)
-#undef CLI_EXIT_SEVERITY
-    }
+    static const struct {
+        enum cli_exit code;
+        int severity;
+    } rows[] = {
+#define CLI_EXIT_ROW(name, number, severity, meaning) {CLI_EXIT_##name, severity},
+        CLI_EXIT_LIST(CLI_EXIT_ROW)
+#undef CLI_EXIT_ROW
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].code == code)
+            return rows[i].severity;
     return 0;
 }
 

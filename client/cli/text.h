@@ -13,7 +13,7 @@ char *cli_copy(const char *text);
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The next UTF-8 sequence's length, 0 at an invalid byte or the end. *code_point is set when the length isn't 0. */
-size_t cli_text_next(const char *at, unsigned *code_point);
+size_t cli_text_next(const char *text, unsigned *code_point);
 
 /* What a terminal may be shown: control characters (C0, DEL, C1), characters that turn the writing direction, and bytes that
  * aren't UTF-8 become \xHH or \u{HHHH}, so that a name can't move the cursor, recolour or rename the window. The result is the
