@@ -3,11 +3,14 @@
 
 #include "parse.h"
 
+/* As the server's pools have it. With less the waiting for a first chunk is longer than anybody waits. */
+#define RATE_MIN 1024
+
 error_t cli_bandwidth_parse(int key, const char *argument, const struct argp_state *state, struct cli_bandwidth *bandwidth) {
     if (key != CLI_KEY_BWLIMIT)
         return ARGP_ERR_UNKNOWN;
-    if (!cli_parse_size(argument, &bandwidth->bytes_per_second) || bandwidth->bytes_per_second == 0)
-        argp_error(state, "--bwlimit takes bytes a second, such as 500K or 10MB, not '%s'", argument);
+    if (!cli_parse_size(argument, &bandwidth->bytes_per_second) || bandwidth->bytes_per_second < RATE_MIN)
+        argp_error(state, "--bwlimit takes bytes a second, from 1K on, such as 500K or 10MB, not '%s'", argument);
     return 0;
 }
 

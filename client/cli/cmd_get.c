@@ -287,6 +287,8 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
     if (!recursive && *name.key == 0)
         cli_usage_error("get", "'%s' has no key; objects are BUCKET/KEY, and --recursive takes a whole bucket",
                         operands.texts[0]);
+    if (!recursive && path != NULL && *path == 0)
+        cli_usage_error("get", "the FILE's name is empty");
     if (recursive && (path == NULL || *path == 0 || strcmp(path, "-") == 0))
         cli_usage_error("get", "--recursive needs a folder to write to, such as '.'");
     if (values.follow)

@@ -7,6 +7,8 @@
 error_t cli_conditions_parse(int key, char *argument, const struct argp_state *state, trove_conditions *conditions) {
     switch (key) {
     case CLI_KEY_IF_MATCH:
+        if (!cli_parse_etag(argument))
+            argp_error(state, "--if-match takes an etag, 32 digits as `trove stat' shows them, not '%s'", argument);
         conditions->if_match = argument;
         return 0;
     case CLI_KEY_IF_GENERATION:

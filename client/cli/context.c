@@ -35,7 +35,8 @@ static const char *connect_hint(const char *server, trove_status status) {
         return "only the user that troved runs as may use its socket";
     if (status != TROVE_UNAVAILABLE && status != TROVE_DEADLINE_EXCEEDED)
         return NULL;
-    return network ? "see that host and port are right and that troved listens there (its --listen), or name another server with "
+    return network ? "see that host and port (of ws, the path as well) are right and that troved listens there, or name another "
+                     "one with "
                      "--server URL or TROVE_SERVER"
                    : "start a server with 'troved', or name another one with --server URL or TROVE_SERVER";
 }

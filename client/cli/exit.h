@@ -20,7 +20,7 @@
     X(UNAVAILABLE, 7, 8, "no server answers")                                                                                    \
     X(DEADLINE, 8, 7, "deadline exceeded")                                                                                       \
     X(DATA_LOSS, 9, 11, "data damaged or lost")                                                                                  \
-    X(INVALID, 10, 3, "the server refused an argument as invalid")                                                               \
+    X(INVALID, 10, 3, "an argument was refused as invalid")                                                                      \
     X(CANCELLED, 11, 5, "cancelled by somebody else (`trove streams cancel') or by the server")                                  \
     X(HANGUP, 129, 13, "ended by SIGHUP")                                                                                        \
     X(INTERRUPTED, 130, 13, "ended by SIGINT (Ctrl-C)")                                                                          \

@@ -1,6 +1,8 @@
 /* parse.c - see parse.h. */
 #include "parse.h"
 
+#include "trove.h"
+
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -105,4 +107,8 @@ bool cli_parse_seconds(const char *text, uint32_t *milliseconds) {
         return false;
     *milliseconds = (uint32_t)total;
     return true;
+}
+
+bool cli_parse_etag(const char *text) {
+    return strlen(text) == TROVE_ETAG_BYTES - 1 && strspn(text, "0123456789abcdef") == TROVE_ETAG_BYTES - 1;
 }

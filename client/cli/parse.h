@@ -16,6 +16,9 @@ bool cli_parse_range(const char *text, uint64_t *offset, uint64_t *length);
 /* Seconds with up to three decimals, such as 30 or 0.25, from 1 ms to 1,000,000 s. */
 bool cli_parse_seconds(const char *text, uint32_t *milliseconds);
 
+/* Whether it is an etag, as the server tells them: 32 hexadecimal digits in lower case. */
+bool cli_parse_etag(const char *text);
+
 /* Decimal digits, min <= value <= max. */
 bool cli_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 

@@ -106,8 +106,6 @@ trove_status cli_target_open(struct cli_target *target, struct cli_context *cont
         *target = cli_target_stdout();
         return TROVE_OK;
     }
-    if (*path == 0)
-        return cli_error_set(error, TROVE_INVALID_ARGUMENT, "the file's name is empty");
     struct stat existing;
     bool exists = stat(path, &existing) == 0;
     bool is_folder = exists && S_ISDIR(existing.st_mode);

@@ -171,7 +171,7 @@ const char *tvs_object_name(const char *bucket, const char *key, char name[TVS_N
 }
 
 trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error) {
-    return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist; make it first", bucket);
+    return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", bucket);
 }
 
 trove_status tvs_fail_too_many_buckets(trove_error *error) {

@@ -60,7 +60,7 @@ class AddressTest(TroveTest):
         with socket.socket() as taken:  # bound and not listening: nobody else can be there
             taken.bind(("127.0.0.1", 0))
             errors = self.trove("ls", server=f"tcp://127.0.0.1:{taken.getsockname()[1]}", expect=UNAVAILABLE).errors
-            self.assertIn("host and port are right", errors)
+            self.assertIn("see that host and port", errors)
         errors = self.trove("ls", server=f"ipc://{self.folder}/none.sock", expect=UNAVAILABLE).errors
         self.assertIn("start a server with 'troved'", errors)
 
@@ -403,6 +403,9 @@ class CommandLineTest(TroveTest):
             (["cat", "--pool=", "bucket/key"], "--pool takes the name of a pool"),
             (["streams", "--pool", ""], "--pool takes the name of a pool"),
             (["put", "--acquire-timeout", "soon", file, "bucket/key"], "--acquire-timeout takes seconds"),
+            (["put", "--bwlimit", "1023", file, "bucket/key"], "from 1K on"),
+            (["put", "--if-match", "abc", file, "bucket/key"], "--if-match takes an etag"),
+            (["get", "bucket/key", ""], "name is empty"),
             (["--timeout", "never", "ls"], "--timeout takes seconds"),
         ):
             with self.subTest(arguments=arguments):

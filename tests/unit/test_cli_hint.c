@@ -17,15 +17,9 @@ static const struct {
     const char *hint; /* NULL: none */
 } rows[] = {
     /* What is missing. */
-    {{.way = CLI_HINT_STORE, OBJECT},
-     TROVE_NOT_FOUND,
-     "bucket media doesn't exist; make it first",
-     "make it with 'trove mb media'"},
-    {{.way = CLI_HINT_TO_FILE, OBJECT},
-     TROVE_NOT_FOUND,
-     "bucket media doesn't exist; make it first",
-     "'trove ls' lists the buckets"},
-    {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "bucket media doesn't exist; make it first", "'trove ls' lists the buckets"},
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_NOT_FOUND, "bucket media doesn't exist", "make it with 'trove mb media'"},
+    {{.way = CLI_HINT_TO_FILE, OBJECT}, TROVE_NOT_FOUND, "bucket media doesn't exist", "'trove ls' lists the buckets"},
+    {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "bucket media doesn't exist", "'trove ls' lists the buckets"},
     {{.way = CLI_HINT_CALL, OBJECT},
      TROVE_NOT_FOUND,
      "object media/film doesn't exist (its bucket does)",

@@ -131,12 +131,28 @@ static void counts(void **state) {
     }
 }
 
+static void etags(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+    } rows[] = {
+        {"0123456789abcdef0123456789abcdef", true},
+        {"0123456789abcdef0123456789abcde", false},
+        {"0123456789abcdef0123456789abcdef0", false},
+        {"0123456789ABCDEF0123456789ABCDEF", false},
+        {"0123456789abcdeg0123456789abcdef", false},
+        {"\"0123456789abcdef0123456789abcdef\"", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(cli_parse_etag(rows[i].text), rows[i].ok);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),
-        cmocka_unit_test(ranges),
-        cmocka_unit_test(seconds),
-        cmocka_unit_test(counts),
+        cmocka_unit_test(sizes),  cmocka_unit_test(ranges), cmocka_unit_test(seconds),
+        cmocka_unit_test(counts), cmocka_unit_test(etags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
