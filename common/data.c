@@ -5,6 +5,7 @@
 #include "xxh3.h"
 
 #include <endian.h>
+#include <sodium.h>
 #include <string.h>
 
 uint64_t tv_hash(const void *memory, size_t bytes) {
@@ -92,12 +93,7 @@ void tv_etag_add(struct tv_etag_hash *hash, const uint64_t *block_sums, size_t c
 void tv_etag_end(struct tv_etag_hash *hash, char etag[33]) {
     XXH128_canonical_t digest;
     XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state_of(hash)));
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < sizeof digest.digest; i++) {
-        etag[2 * i] = digits[digest.digest[i] >> 4];
-        etag[2 * i + 1] = digits[digest.digest[i] & 15];
-    }
-    etag[32] = '\0';
+    sodium_bin2hex(etag, 33, digest.digest, sizeof digest.digest);
 }
 
 void tv_etag(uint64_t object_bytes, const uint64_t *block_sums, size_t block_count, char etag[33]) {

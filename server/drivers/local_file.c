@@ -6,6 +6,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -24,26 +25,17 @@ static unsigned shard_of(const struct tvs_file_id *id) {
 }
 
 void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]) {
-    static const char digits[] = "0123456789abcdef";
-    unsigned shard = shard_of(id);
-    path[0] = digits[shard >> 4];
-    path[1] = digits[shard & 15];
+    uint8_t shard = (uint8_t)shard_of(id);
+    sodium_bin2hex(path, 3, &shard, 1);
     path[2] = '/';
-    for (size_t i = 0; i < TVS_FILE_ID_BYTES; i++) {
-        path[3 + 2 * i] = digits[id->bytes[i] >> 4];
-        path[4 + 2 * i] = digits[id->bytes[i] & 15];
-    }
-    path[TVS_FILE_PATH_BYTES - 1] = '\0';
+    sodium_bin2hex(path + 3, TVS_FILE_PATH_BYTES - 3, id->bytes, TVS_FILE_ID_BYTES);
 }
 
 bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id) {
     if (strlen(name) != 2 * TVS_FILE_ID_BYTES || strspn(name, "0123456789abcdef") != 2 * TVS_FILE_ID_BYTES)
         return false;
-    for (size_t i = 0; i < TVS_FILE_ID_BYTES; i++) {
-        char high = name[2 * i], low = name[2 * i + 1];
-        id->bytes[i] = (uint8_t)((high <= '9' ? high - '0' : high - 'a' + 10) << 4 | (low <= '9' ? low - '0' : low - 'a' + 10));
-    }
-    return shard_of(id) == shard;
+    return sodium_hex2bin(id->bytes, TVS_FILE_ID_BYTES, name, 2 * TVS_FILE_ID_BYTES, NULL, NULL, NULL) == 0 &&
+           shard_of(id) == shard;
 }
 
 /* ---- the store ------------------------------------------------------------------------------------------------------- */
@@ -95,10 +87,6 @@ void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id)
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t block_count(uint64_t size) {
-    return (size + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
-}
-
 trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t size,
                                   struct tvs_file_reader *reader, trove_error *error) {
     char path[TVS_FILE_PATH_BYTES];
@@ -107,7 +95,7 @@ trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open objects/%s", path);
     struct stat info;
-    uint64_t expected = size + block_count(size) * sizeof(uint64_t);
+    uint64_t expected = size + tv_block_count(size) * sizeof(uint64_t);
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size != expected) {
         tvs_store_io->close(fd);
         return TV_FAIL(error, DATA_LOSS, "the file objects/%s has %lld bytes instead of %llu", path, (long long)info.st_size,

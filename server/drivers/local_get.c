@@ -161,17 +161,16 @@ trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove
     char name[TVS_NAME_BYTES];
     uint64_t size = get->record.size;
     TV_ASSERT(data->offset % TV_BLOCK_BYTES == 0);
-    if (data->offset > size || data->bytes > size - data->offset)
-        return TV_FAIL(error, OUT_OF_RANGE, "bytes from %llu to %llu of %s, which has %llu", (unsigned long long)data->offset,
-                       (unsigned long long)(data->offset + data->bytes), tvs_object_name(get->bucket, get->key, name),
-                       (unsigned long long)size);
+    trove_status status = tvs_range_check(data, size, get->bucket, get->key, error);
+    if (status != TROVE_OK)
+        return status;
     uint64_t sums[TV_DATA_PIECES_MAX];
     data->piece_count = tv_data_piece_count(data->offset, data->bytes);
     TV_ASSERT(data->piece_count <= TV_DATA_PIECES_MAX);
     if (data->piece_count == 0)
         return TROVE_OK;
     trove_error inner = {0};
-    trove_status status = read_bytes(get, data, sums, &inner);
+    status = read_bytes(get, data, sums, &inner);
     if (status != TROVE_OK)
         return tv_error_set(error, status, "reading %s from byte %llu: %s", tvs_object_name(get->bucket, get->key, name),
                             (unsigned long long)data->offset, inner.message);

@@ -2,6 +2,7 @@
 #include "local_record.h"
 
 #include <endian.h>
+#include <sodium.h>
 #include <string.h>
 
 #define VERSION           1
@@ -118,22 +119,13 @@ trove_status tvs_record_decode(const void *bytes, size_t count, struct tvs_recor
     return TROVE_OK;
 }
 
-static uint8_t hex_value(char digit) {
-    return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
 void tvs_etag_to_raw(const char etag[TROVE_ETAG_BYTES], uint8_t raw[TVS_ETAG_RAW_BYTES]) {
-    for (size_t i = 0; i < TVS_ETAG_RAW_BYTES; i++)
-        raw[i] = (uint8_t)(hex_value(etag[2 * i]) << 4 | hex_value(etag[2 * i + 1]));
+    int failed = sodium_hex2bin(raw, TVS_ETAG_RAW_BYTES, etag, TROVE_ETAG_BYTES - 1, NULL, NULL, NULL);
+    TV_ASSERT(failed == 0); /* it is one of ours */
 }
 
 void tvs_etag_from_raw(const uint8_t raw[TVS_ETAG_RAW_BYTES], char etag[TROVE_ETAG_BYTES]) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < TVS_ETAG_RAW_BYTES; i++) {
-        etag[2 * i] = digits[raw[i] >> 4];
-        etag[2 * i + 1] = digits[raw[i] & 15];
-    }
-    etag[TROVE_ETAG_BYTES - 1] = '\0';
+    sodium_bin2hex(etag, TROVE_ETAG_BYTES, raw, TVS_ETAG_RAW_BYTES);
 }
 
 void tvs_bucket_record_encode(const struct tvs_bucket_record *record, uint8_t to[TVS_BUCKET_RECORD_BYTES]) {

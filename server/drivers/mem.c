@@ -153,10 +153,9 @@ void tvs_mem_copy_piece(const struct iovec *to, const void *block) {
 static trove_status mem_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error) {
     const struct tvs_mem_object *object = get->object;
     char name[TVS_NAME_BYTES];
-    if (data->offset > object->size || data->bytes > object->size - data->offset)
-        return TV_FAIL(error, OUT_OF_RANGE, "bytes from %llu to %llu of %s, which has %llu", (unsigned long long)data->offset,
-                       (unsigned long long)(data->offset + data->bytes), tvs_object_name(get->bucket, object->key, name),
-                       (unsigned long long)object->size);
+    trove_status status = tvs_range_check(data, object->size, get->bucket, object->key, error);
+    if (status != TROVE_OK)
+        return status;
     size_t first = (size_t)(data->offset / TV_BLOCK_BYTES);
     for (uint32_t i = 0; i < data->iov_count; i++)
         tvs_mem_copy_piece(&data->iov[i], object->blocks[first + i]);

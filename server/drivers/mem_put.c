@@ -198,7 +198,7 @@ static void drop_last_block(struct tvs_put *put) {
 static trove_status rewind_blocks(struct tvs_put *put, uint64_t offset, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     size_t kept = (size_t)(offset % TV_BLOCK_BYTES);
-    while (object->block_count > (offset + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES)
+    while (object->block_count > tv_block_count(offset))
         drop_last_block(put);
     object->size = offset;
     bool is_hole = kept > 0 && object->blocks[object->block_count - 1] == NULL;

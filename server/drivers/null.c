@@ -320,11 +320,10 @@ static trove_status null_get_begin(struct tvs_driver *driver, const char *bucket
 }
 
 static trove_status null_get_read(struct tvs_get *get, struct tv_data *data, trove_error *error) {
-    if (data->offset > get->size || data->bytes > get->size - data->offset)
-        return TV_FAIL(error, OUT_OF_RANGE, "bytes %llu to %llu of a null object of %llu", (unsigned long long)data->offset,
-                       (unsigned long long)(data->offset + data->bytes), (unsigned long long)get->size);
-    make_zeros(data);
-    return TROVE_OK;
+    trove_status status = tvs_range_check(data, get->size, "null", "object", error);
+    if (status == TROVE_OK)
+        make_zeros(data);
+    return status;
 }
 
 static void null_get_end(struct tvs_get *get_move) {

@@ -170,6 +170,15 @@ const char *tvs_object_name(const char *bucket, const char *key, char name[TVS_N
     return name;
 }
 
+trove_status tvs_range_check(const struct tv_data *data, uint64_t size, const char *bucket, const char *key, trove_error *error) {
+    if (data->offset <= size && data->bytes <= size - data->offset)
+        return TROVE_OK;
+    char name[TVS_NAME_BYTES];
+    return TV_FAIL(error, OUT_OF_RANGE, "bytes from %llu to %llu of %s, which has %llu", (unsigned long long)data->offset,
+                   (unsigned long long)(data->offset + data->bytes), tvs_object_name(bucket, key, name),
+                   (unsigned long long)size);
+}
+
 trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error) {
     return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", bucket);
 }

@@ -63,6 +63,9 @@ trove_status tvs_conditions_check(const struct tvs_conditions_copy *conditions, 
 #define TVS_NAME_BYTES 224
 const char *tvs_object_name(const char *bucket, const char *key, char name[TVS_NAME_BYTES]);
 
+/* That what is to be read lies in this object of `size` bytes. Errors: OUT_OF_RANGE. */
+trove_status tvs_range_check(const struct tv_data *data, uint64_t size, const char *bucket, const char *key, trove_error *error);
+
 trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error);
 trove_status tvs_fail_too_many_buckets(trove_error *error);
 trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error);
