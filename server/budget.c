@@ -2,6 +2,7 @@
 #include "budget.h"
 
 #include "bounds.h"
+#include "container.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -55,7 +56,7 @@ static void unlink_claim(struct tvs_budget *budget, struct tvs_claim *claim) {
 
 /* In order: a large claim at the front isn't overtaken by small ones, or it would wait for ever. */
 static void serve(struct tvs_task *task) {
-    struct tvs_budget *budget = (struct tvs_budget *)((char *)task - offsetof(struct tvs_budget, task));
+    struct tvs_budget *budget = TV_CONTAINER_OF(task, struct tvs_budget, task);
     for (;;) {
         pthread_mutex_lock(&budget->lock);
         struct tvs_claim *claim = budget->first;

@@ -9,6 +9,8 @@
 
 #include "rpc.h"
 
+#include "container.h"
+
 #include <string.h>
 
 struct tvs_call {
@@ -126,7 +128,7 @@ void tvs_rpc_end(struct tvs_rpc *rpc) {
 }
 
 static void run(struct tvs_task *task) {
-    struct tvs_call *call = (struct tvs_call *)((char *)task - offsetof(struct tvs_call, task));
+    struct tvs_call *call = TV_CONTAINER_OF(task, struct tvs_call, task);
     struct tvs_session *session = call->session;
     struct tvs_rpc rpc = {.server = session->server, .session = session, .call = call};
     bool wanted = tvs_rpc_wanted(&rpc);
@@ -144,7 +146,7 @@ static void run(struct tvs_task *task) {
 }
 
 static void on_deadline(struct tv_timer *timer) {
-    struct tvs_call *call = (struct tvs_call *)((char *)timer - offsetof(struct tvs_call, timer));
+    struct tvs_call *call = TV_CONTAINER_OF(timer, struct tvs_call, timer);
     trove_error late;
     TV_FAIL(&late, DEADLINE_EXCEEDED, "%s took longer than its deadline of %u ms", call->method.descriptor->name,
             call->deadline_ms);
@@ -241,7 +243,7 @@ static struct tvs_call *take(struct tvs_session *session, uint64_t call_id) {
     struct tv_id_node *node = tv_id_table_find(&session->calls, call_id);
     if (node == NULL)
         return NULL;
-    struct tvs_call *call = (struct tvs_call *)((char *)node - offsetof(struct tvs_call, node));
+    struct tvs_call *call = TV_CONTAINER_OF(node, struct tvs_call, node);
     call->listed = false;
     tv_id_table_remove(&session->calls, node);
     return call;

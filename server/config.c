@@ -348,12 +348,8 @@ trove_status tvs_config_check(const struct tvs_config *config, trove_error *erro
                 "(insecure: true in the config) where the network is closed to others",
                 url);
     }
-    for (uint32_t i = 0; i < config->server.pools.count; i++) {
-        const struct tvs_pool_config *pool = &config->server.pools.pools[i];
-        trove_error why;
-        trove_status status = tvs_pool_limits_check(&pool->limits, config->server.memory_bytes, &why);
-        if (status != TROVE_OK)
-            return tv_error_set(error, status, "pool \"%s\": %s", pool->name, why.message);
-    }
-    return TROVE_OK;
+    trove_status status = TROVE_OK;
+    for (uint32_t i = 0; i < config->server.pools.count && status == TROVE_OK; i++)
+        status = tvs_pool_config_check(&config->server.pools.pools[i], config->server.memory_bytes, error);
+    return status;
 }

@@ -1,6 +1,7 @@
 /* copies.c - see copies.h. */
 #include "copies.h"
 
+#include "container.h"
 #include "rpc.h"
 #include "wire.h"
 
@@ -104,7 +105,7 @@ static trove_status go_on(struct tvs_copy_job *job, bool *finished, trove_error 
 }
 
 static void run(struct tvs_task *task) {
-    struct tvs_copy_job *job = (struct tvs_copy_job *)((char *)task - offsetof(struct tvs_copy_job, task));
+    struct tvs_copy_job *job = TV_CONTAINER_OF(task, struct tvs_copy_job, task);
     const struct tvs_server *server = job->rpc.server;
     bool finished = false;
     if (go_on(job, &finished, &job->rpc.error) != TROVE_OK) {

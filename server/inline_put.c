@@ -7,6 +7,7 @@
 #include "inline_put.h"
 
 #include "chunk.h"
+#include "container.h"
 #include "names.h"
 #include "wire.h"
 
@@ -95,7 +96,7 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
 }
 
 static void run(struct tvs_task *task) {
-    struct inline_put *put = (struct inline_put *)((char *)task - offsetof(struct inline_put, task));
+    struct inline_put *put = TV_CONTAINER_OF(task, struct inline_put, task);
     const struct tvs_server *server = put->session->server;
     server->ops->put_small(server->driver, put->bucket, put->key, &put->options, &put->data, on_committed, put);
 }

@@ -5,6 +5,8 @@
  */
 #include "pool.h"
 
+#include "container.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -29,7 +31,7 @@ static bool must_serve(struct tvs_pool *pool) {
 }
 
 static void serve(struct tvs_task *task) {
-    struct tvs_pool *pool = (struct tvs_pool *)((char *)task - offsetof(struct tvs_pool, serve));
+    struct tvs_pool *pool = TV_CONTAINER_OF(task, struct tvs_pool, serve);
     for (;;) {
         pthread_mutex_lock(&pool->lock);
         struct tvs_waiter *waiter = tvs_acquire_queue_next(&pool->acquires, pool->limits.streams_max);
@@ -74,7 +76,7 @@ static void expire(struct tvs_pool *pool, uint64_t now_ns) {
 }
 
 static void on_deadline(struct tv_timer *timer) {
-    expire((struct tvs_pool *)((char *)timer - offsetof(struct tvs_pool, deadline)), tv_now_ns());
+    expire(TV_CONTAINER_OF(timer, struct tvs_pool, deadline), tv_now_ns());
 }
 
 trove_status tvs_pool_acquire(struct tvs_pool *pool, struct tvs_acquire *acquire, uint32_t wait_ms, bool *queued,
@@ -143,7 +145,7 @@ static void give_turns(struct tvs_pool *pool) {
 }
 
 static void on_turns(struct tv_timer *timer) {
-    give_turns((struct tvs_pool *)((char *)timer - offsetof(struct tvs_pool, turns)));
+    give_turns(TV_CONTAINER_OF(timer, struct tvs_pool, turns));
 }
 
 bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes) {

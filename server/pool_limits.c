@@ -31,17 +31,20 @@ uint64_t tvs_pool_own_bytes(const struct tvs_pool_limits *limits) {
     return bytes == 0 || bytes > TVS_POOL_MEMORY_BYTES_MIN ? bytes : TVS_POOL_MEMORY_BYTES_MIN;
 }
 
-trove_status tvs_pool_limits_check(const struct tvs_pool_limits *limits, uint64_t server_bytes, trove_error *error) {
+trove_status tvs_pool_config_check(const struct tvs_pool_config *pool, uint64_t server_bytes, trove_error *error) {
+    const struct tvs_pool_limits *limits = &pool->limits;
     uint64_t own_bytes = tvs_pool_own_bytes(limits);
     uint64_t bytes = own_bytes > 0 ? own_bytes : server_bytes;
     if (own_bytes > TVS_POOL_MEMORY_BYTES_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "its buffers (%u) would be more than 1024GiB of memory", limits->buffers_max);
+        return TV_FAIL(error, INVALID_ARGUMENT, "pool \"%s\": its buffers (%u) would be more than 1024GiB of memory", pool->name,
+                       limits->buffers_max);
     if (limits->chunk_bytes <= bytes / 4)
         return TROVE_OK;
     char chunk[32];
     char memory[32];
     tvs_format_bytes(limits->chunk_bytes, chunk);
     tvs_format_bytes(bytes, memory);
-    return TV_FAIL(error, INVALID_ARGUMENT, "its chunk_size is %s and doesn't fit into a quarter of %s, %s; raise the latter",
+    return TV_FAIL(error, INVALID_ARGUMENT,
+                   "pool \"%s\": its chunk_size is %s and doesn't fit into a quarter of %s, %s; raise the latter", pool->name,
                    chunk, own_bytes > 0 ? "its own memory" : "`memory`", memory);
 }

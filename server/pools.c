@@ -140,10 +140,9 @@ static trove_status plan_budget(struct tvs_pools *pools, const struct tvs_pool_c
 
 static trove_status plan_one(struct tvs_pools *pools, const struct tvs_pool_config *config, struct planned *planned,
                              trove_error *error) {
-    trove_error why;
-    trove_status status = tvs_pool_limits_check(&config->limits, tvs_budget_bytes(pools->parts.budget), &why);
+    trove_status status = tvs_pool_config_check(config, tvs_budget_bytes(pools->parts.budget), error);
     if (status != TROVE_OK)
-        return tv_error_set(error, status, "pool \"%s\": %s", config->name, why.message);
+        return status;
     planned->existing = find(pools, config->name);
     status = plan_budget(pools, config, planned->existing, &planned->budget, error);
     if (status == TROVE_OK && planned->existing == NULL)

@@ -22,6 +22,9 @@ struct tvs_rpc {
     size_t response_bytes;
 };
 
+/* A page of a listing ends when its entries take so much: the rest of the answer still fits a message. */
+#define TVS_PAGE_BYTES_MAX (TV_MESSAGE_BYTES_MAX - 32 * TV_KIB)
+
 struct tvs_method {
     ProtobufCService *service;
     unsigned index;

@@ -5,6 +5,7 @@
  */
 #include "session.h"
 
+#include "container.h"
 #include "listener.h"
 #include "stream.h"
 
@@ -74,7 +75,7 @@ _Static_assert(TV_CALLS_MAX + 2 * TVS_POOLS_HELD_MAX + 3 < TV_TIMERS_MAX,
                "every call, every pool and the server have their timers");
 
 static void on_tick(struct tv_timer *timer) {
-    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, tick));
+    struct tvs_server *server = TV_CONTAINER_OF(timer, struct tvs_server, tick);
     uint64_t now_ns = tv_now_ns();
     walk_sessions(server, tvs_session_tick, now_ns);
     tvs_pools_tick(server->pools, now_ns, cancel_streams, server);
@@ -84,7 +85,7 @@ static void on_tick(struct tv_timer *timer) {
 
 /* As long as somebody waits for memory, those who don't use theirs are asked for it. */
 static void on_relieve(struct tv_timer *timer) {
-    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, relieve));
+    struct tvs_server *server = TV_CONTAINER_OF(timer, struct tvs_server, relieve);
     uint64_t begun_ns = tv_now_ns();
     tvs_relief_begin(&server->relief);
     walk_sessions(server, tvs_session_relieve, begun_ns);
@@ -118,7 +119,7 @@ static struct tvs_session *unlink_ended(struct tvs_server *server) {
 }
 
 static void on_reap(struct tv_timer *timer) {
-    struct tvs_server *server = (struct tvs_server *)((char *)timer - offsetof(struct tvs_server, reap));
+    struct tvs_server *server = TV_CONTAINER_OF(timer, struct tvs_server, reap);
     for (struct tvs_session *session = unlink_ended(server); session != NULL;) {
         struct tvs_session *next = session->next;
         tvs_session_destroy(session);
@@ -341,7 +342,7 @@ static bool end_sessions(struct tvs_server *server) {
 }
 
 static void run_close(struct tvs_task *task) {
-    struct tvs_server *server = (struct tvs_server *)((char *)task - offsetof(struct tvs_server, close_store));
+    struct tvs_server *server = TV_CONTAINER_OF(task, struct tvs_server, close_store);
     server->ops->close(server->driver);
 }
 

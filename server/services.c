@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#define PAGE_BYTES_MAX (TV_MESSAGE_BYTES_MAX - 32 * TV_KIB)
 /* What an entry takes on the wire besides its key: tags, lengths, numbers, etag. */
 #define ENTRY_BYTES 96
 
@@ -124,7 +123,7 @@ static char *keep(struct tv_arena *arena, const char *text) {
 static bool add_entry(void *context, const struct tvs_list_entry *entry) {
     struct page *page = context;
     size_t bytes = strlen(entry->key) + ENTRY_BYTES;
-    if (page->bytes + bytes > PAGE_BYTES_MAX)
+    if (page->bytes + bytes > TVS_PAGE_BYTES_MAX)
         return false;
     Trove__V1__ObjectListEntry *wire = &page->entries[page->count];
     trove__v1__object_list_entry__init(wire);

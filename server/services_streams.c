@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define PAGE_BYTES_MAX (TV_MESSAGE_BYTES_MAX - 32 * TV_KIB)
 /* What a stream takes on the wire besides its names: tags, lengths, numbers. */
 #define ENTRY_BYTES 224
 #define AT_ONCE     256
@@ -141,7 +140,7 @@ static void respond_streams(struct tvs_stream **streams, size_t count, size_t li
             Trove__V1__StreamInfo *info = &infos[response.n_streams];
             tvs_stream_info(streams[response.n_streams], info);
             bytes += wire_bytes(info);
-            if (bytes > PAGE_BYTES_MAX)
+            if (bytes > TVS_PAGE_BYTES_MAX)
                 break;
             list[response.n_streams++] = info;
         }

@@ -5,6 +5,7 @@
 #include "session.h"
 
 #include "call.h"
+#include "container.h"
 #include "inline_put.h"
 #include "stream.h"
 #include "upload.h"
@@ -332,7 +333,7 @@ void tvs_session_flush_later(struct tvs_session *session) {
 }
 
 void tvs_session_flush_all(struct tvs_task *task) {
-    struct tvs_server *server = (struct tvs_server *)((char *)task - offsetof(struct tvs_server, flush));
+    struct tvs_server *server = TV_CONTAINER_OF(task, struct tvs_server, flush);
     struct tvs_session *session = atomic_exchange_explicit(&server->flush_first, NULL, memory_order_acq_rel);
     while (session != NULL) {
         struct tvs_session *next = session->flush_next;

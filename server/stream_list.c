@@ -5,6 +5,7 @@
  */
 #include "stream_list.h"
 
+#include "container.h"
 #include "data.h"
 #include "stream.h"
 
@@ -14,7 +15,7 @@
 #define LOOK_AT_ONCE 512
 
 static struct tvs_stream *stream_of(struct tvs_listing *listing) {
-    return (struct tvs_stream *)((char *)listing - offsetof(struct tvs_stream, listing));
+    return TV_CONTAINER_OF(listing, struct tvs_stream, listing);
 }
 
 void tvs_stream_list_init(struct tvs_stream_list *list) {
