@@ -1,4 +1,4 @@
-/* stream_control.c - pause, resume, cancel, fail: from the program, and from the server. See stream.h.
+/* stream_control.c - start, pause, resume, seek, cancel, fail: from the program, and from the server. See stream.h.
  *
  * Who pauses or resumes waits for the server's word, and the state moves when it comes: so both ends order crossing controls
  * alike.
@@ -195,24 +195,46 @@ static enum tv_stream_event event_of(trove_control control) {
     }
 }
 
-/* Whether the state lets the control happen. */
-static trove_status judge(const trove_stream *stream, trove_control control, trove_error *error) {
+/* Whether a stream that can seek can go there. More than this the server alone knows. */
+static trove_status judge_offset(const trove_stream *stream, uint64_t offset, trove_error *error) {
+    const struct tvc_download *download = &stream->download;
+    if (tvc_stream_sends(stream) && offset > stream->upload.next_offset)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: an upload of which %llu bytes were written can't go on at %llu",
+                       stream->bucket, stream->key, (unsigned long long)stream->upload.next_offset, (unsigned long long)offset);
+    bool in_range = offset >= download->range_offset && offset - download->range_offset <= download->size;
+    if (tvc_stream_receives(stream) && !in_range)
+        return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
+                       stream->key, (unsigned long long)download->range_offset,
+                       (unsigned long long)(download->range_offset + download->size), (unsigned long long)offset);
+    return TROVE_OK;
+}
+
+static trove_status judge_seek(const trove_stream *stream, uint64_t offset, trove_error *error) {
     trove_stream_state state = stream->state;
-    if (control != TROVE_CONTROL_SEEK)
-        return tv_stream_state_apply(&state, event_of(control), error);
     if (state != TROVE_STREAM_ACTIVE && state != TROVE_STREAM_PAUSED)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a stream that is %s can't seek", stream->bucket, stream->key,
                        trove_stream_state_name(state));
     if (stream->direction == TROVE_DIRECTION_BIDI)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a two-way stream can't seek: which way would it be?",
                        stream->bucket, stream->key);
-    if (stream->own_bytes || stream->upload.finishing)
+    if (stream->own_bytes)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the bytes are the caller's, so the stream can't seek",
+                       stream->bucket, stream->key);
+    if (stream->upload.finishing)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is being completed and can't seek", stream->bucket,
                        stream->key);
     if (stream->seek.serial != 0)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the server has not answered the seek before this one",
                        stream->bucket, stream->key);
-    return TROVE_OK;
+    return judge_offset(stream, offset, error);
+}
+
+/* Whether the state lets the control happen. */
+static trove_status judge(const trove_stream *stream, trove_control control, uint64_t offset, trove_error *error) {
+    trove_stream_state state = stream->state;
+    if (control == TROVE_CONTROL_SEEK)
+        return judge_seek(stream, offset, error);
+    return tv_stream_state_apply(&state, event_of(control), error);
 }
 
 static void remove_wait(trove_stream *stream, struct tvc_control_wait *wait) {
@@ -227,7 +249,7 @@ static trove_status judge_end(const trove_stream *stream, trove_control control,
     wait->state = stream->state;
     if (control == TROVE_CONTROL_CANCEL && stream->state == TROVE_STREAM_CANCELLED)
         return TROVE_OK;
-    return judge(stream, control, &wait->error);
+    return judge(stream, control, 0, &wait->error); /* it doesn't get as far as the offset */
 }
 
 static trove_status wait_for_answer(trove_stream *stream, trove_control control, struct tvc_control_wait *wait,
@@ -250,7 +272,7 @@ static trove_status wait_for_answer(trove_stream *stream, trove_control control,
 static trove_status begin_control(trove_stream *stream, trove_control control, uint64_t offset, struct tvc_control_wait *wait,
                                   trove_error *error) {
     if (tv_stream_state_terminal(stream->state) || control == TROVE_CONTROL_SEEK) {
-        trove_status status = judge(stream, control, error);
+        trove_status status = judge(stream, control, offset, error);
         if (status != TROVE_OK)
             return status;
     }

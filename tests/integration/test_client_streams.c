@@ -307,7 +307,7 @@ static void test_misuse(void **state) {
     CHECK_FAILS(trove_stream_write(stream, &chunk, 0, &error), INVALID_ARGUMENT, "1048577", &error);
     trove_stream_chunk_put(stream, chunk);
     CHECK_FAILS(trove_stream_read(stream, 0, &chunk, &error), FAILED_PRECONDITION, "upload", &error);
-    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 1, 0, NULL, &error), FAILED_PRECONDITION, "received 0 bytes",
+    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 1, 0, NULL, &error), FAILED_PRECONDITION, "of which 0 bytes",
                 &error);
     trove_stream_release(stream);
 

@@ -570,6 +570,39 @@ static void test_controls(void **state) {
     bad_check_server(0);
 }
 
+/* Asks for a place that isn't the stream's. */
+static void expect_no_seek(struct raw_client *client, uint64_t id, uint64_t offset, Trove__V1__Code code, const char *word) {
+    Trove__V1__Control seek = TROVE__V1__CONTROL__INIT;
+    seek.type = TROVE__V1__CONTROL_TYPE__SEEK;
+    seek.serial = offset;
+    seek.offset = offset;
+    seek.generation = 1;
+    raw_send_body(client, id, RAW_BODY(CONTROL), &seek.base);
+    expect_refusal(client, id, offset, code, word);
+}
+
+/* libtrove doesn't ask for them. */
+static void test_seeks(void **state) {
+    (void)state;
+    struct raw_client *client = bad_connect(BAD_WELCOMED);
+    Trove__V1__Open open;
+    Trove__V1__ByteRange range = TROVE__V1__BYTE_RANGE__INIT;
+    range.offset = 10;
+    range.length_given_case = TROVE__V1__BYTE_RANGE__LENGTH_GIVEN_LENGTH;
+    range.length = 20;
+    expect_no_seek(client, raw_upload(client), 1, CODE(FAILED_PRECONDITION), "it has received 0 bytes");
+    raw_init_open(&open, "bad", "kept", false);
+    open.credit = 0;
+    open.range = &range;
+    uint64_t id = raw_opened_stream(client, &open);
+    expect_no_seek(client, id, 9, CODE(OUT_OF_RANGE), "bytes 10 to 30");
+    expect_no_seek(client, id, 31, CODE(OUT_OF_RANGE), "bytes 10 to 30");
+    expect_no_seek(client, id, UINT64_MAX, CODE(OUT_OF_RANGE), "bytes 10 to 30");
+    raw_echo(client);
+    raw_expect_end(client);
+    bad_check_server(0);
+}
+
 /* More controls than answers may be due: at some point the stream fails, and the connection stays. */
 static void test_control_flood(void **state) {
     (void)state;
@@ -711,6 +744,7 @@ const struct CMUnitTest bad_peer_tests[] = {
     cmocka_unit_test(test_deadline),
     cmocka_unit_test(test_cancel_of_nothing),
     cmocka_unit_test(test_controls),
+    cmocka_unit_test(test_seeks),
     cmocka_unit_test(test_control_flood),
     cmocka_unit_test(test_abandoned_streams),
     cmocka_unit_test(test_spoilt),

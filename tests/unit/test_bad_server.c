@@ -130,6 +130,39 @@ static void test_misbehaviour(void **state) {
     }
 }
 
+/* ---- seeks ---- */
+
+/* A server might agree to any place: it isn't asked about those that the stream doesn't have. */
+static void test_seeks_out_of_reach(void **state) {
+    struct fixture *fixture = *state;
+    const struct scripted_opened opened = {
+        .chunk_bytes = CHUNK, .channel_chunks = CHANNEL, .has_object = true, .object_size = 3 * SIZE};
+    static const uint64_t places[] = {0, CHUNK - 1, CHUNK + SIZE + 1, UINT64_C(1) << 63, UINT64_MAX};
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.range_offset = CHUNK;
+    options.range_length = SIZE;
+    for (int upload = 0; upload <= 1; upload++) {
+        trove_direction direction = upload ? TROVE_DIRECTION_UPLOAD : TROVE_DIRECTION_DOWNLOAD;
+        trove_status status = upload ? TROVE_FAILED_PRECONDITION : TROVE_OUT_OF_RANGE;
+        unit_row(upload ? "upload" : "download");
+        scripted_answer_opens(fixture->server, &opened);
+        unit_ok(
+            trove_stream_open(fixture->client, "media", "film", direction, upload ? NULL : &options, &fixture->stream, &error),
+            &error);
+        fixture->id = scripted_expect_open(fixture->server).call_id;
+        unit_ok(trove_stream_start(fixture->stream, &error), &error);
+        struct scripted_frame control = scripted_expect(fixture->server, fixture->id, TV_BODY(CONTROL));
+        assert_int_equal(control.control.type, TROVE__V1__CONTROL_TYPE__START);
+        for (size_t i = (size_t)upload; i < sizeof places / sizeof places[0]; i++)
+            unit_fails(trove_stream_control(fixture->stream, TROVE_CONTROL_SEEK, places[i], 0, NULL, &error), status,
+                       "can't go on at", &error);
+        assert_false(scripted_has(fixture->server, fixture->id, TV_BODY(CONTROL)));
+        release(fixture);
+    }
+}
+
 /* ---- more chunks than were agreed on ---- */
 
 /* Of a pool that a stream with a larger window has left, the next stream takes what it asked for: a server that cuts its credit into many
@@ -207,6 +240,7 @@ static void test_memory_of_the_program(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_misbehaviour, begin, end),
+        cmocka_unit_test_setup_teardown(test_seeks_out_of_reach, begin, end),
         cmocka_unit_test_setup_teardown(test_window_of_one_chunk, begin, end),
         cmocka_unit_test_setup_teardown(test_memory_of_the_program, begin, end),
     };
