@@ -38,15 +38,17 @@ static trove_status no_address_space(size_t block_bytes, size_t blocks_max, trov
                    blocks_max, block_bytes);
 }
 
+size_t tv_block_rounded(size_t block_bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t missing = (page - block_bytes % page) % page;
+    return block_bytes <= SIZE_MAX - missing ? block_bytes + missing : SIZE_MAX;
+}
+
 trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool, trove_error *error) {
     TV_ASSERT(block_bytes > 0 && blocks_max > 0);
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t rounded;
+    size_t rounded = tv_block_rounded(block_bytes);
     size_t bytes;
-    if (__builtin_add_overflow(block_bytes, page - 1, &rounded))
-        return no_address_space(block_bytes, blocks_max, error);
-    rounded -= rounded % page;
-    if (blocks_max > UINT32_MAX || __builtin_mul_overflow(rounded, blocks_max, &bytes))
+    if (rounded == SIZE_MAX || blocks_max > UINT32_MAX || __builtin_mul_overflow(rounded, blocks_max, &bytes))
         return no_address_space(rounded, blocks_max, error);
     struct tv_block_pool *made = calloc(1, sizeof *made);
     if (made == NULL)

@@ -29,6 +29,8 @@ struct tv_block_stats {
 /* block_bytes is rounded up to whole pages. Errors: RESOURCE_EXHAUSTED (address space). */
 TROVE_WARN_UNUSED trove_status tv_block_pool_create(size_t block_bytes, size_t blocks_max, struct tv_block_pool **pool,
                                                     trove_error *error);
+/* What a block of so many bytes takes. */
+size_t tv_block_rounded(size_t block_bytes);
 /* All blocks must have been given back. NULL is allowed. */
 void tv_block_pool_destroy(struct tv_block_pool *pool);
 

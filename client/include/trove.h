@@ -95,8 +95,9 @@ typedef struct trove_client_options {
     uint32_t connect_timeout_ms; /* for dialling, the greeting and the welcome; default 5,000 */
     uint32_t call_timeout_ms;    /* for every call that is given 0; default 30,000 */
     uint32_t keepalive_ms;       /* a silent peer is asked after this, given up after twice it; at least 1,000, default 15,000 */
-    uint64_t memory_bytes;       /* ceiling of all chunk buffers of this client's streams; at least 1 MiB, default 256 MiB */
-    const char *name;            /* tells the server's log who this is; default "libtrove" */
+    uint64_t
+        memory_bytes; /* ceiling of all chunk buffers (whole pages) of this client's streams; at least 1 MiB, default 256 MiB */
+    const char *name; /* tells the server's log who this is; default "libtrove" */
 } trove_client_options;
 
 TROVE_API void trove_client_options_init(trove_client_options *options);

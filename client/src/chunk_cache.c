@@ -5,7 +5,7 @@ static void take_out(struct tvc_chunk_cache *cache, struct tvc_chunks **at) {
     struct tvc_chunks *chunks = *at;
     *at = chunks->next;
     chunks->next = NULL;
-    cache->bytes -= tvc_chunks_bytes(chunks);
+    cache->bytes -= tvc_chunks_cost(chunks);
 }
 
 struct tvc_chunks *tvc_chunk_cache_take(struct tvc_chunk_cache *cache, uint64_t chunk_bytes, size_t count) {
@@ -21,7 +21,7 @@ struct tvc_chunks *tvc_chunk_cache_take(struct tvc_chunk_cache *cache, uint64_t 
 }
 
 bool tvc_chunk_cache_give(struct tvc_chunk_cache *cache, struct tvc_chunks *chunks, uint64_t memory_bytes, uint64_t now_ns) {
-    uint64_t bytes = tvc_chunks_bytes(chunks);
+    uint64_t bytes = tvc_chunks_cost(chunks);
     if (chunks->blocks == NULL || cache->bytes + bytes > memory_bytes / 4)
         return false;
     chunks->idle_since_ns = now_ns;
@@ -41,7 +41,7 @@ struct tvc_chunks *tvc_chunk_cache_evict(struct tvc_chunk_cache *cache, uint64_t
             continue;
         }
         take_out(cache, at);
-        *bytes += tvc_chunks_bytes(chunks);
+        *bytes += tvc_chunks_cost(chunks);
         chunks->next = evicted;
         evicted = chunks;
     }

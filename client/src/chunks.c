@@ -185,6 +185,14 @@ void tvc_chunks_reset(struct tvc_chunks *chunks, size_t limit) {
     pthread_mutex_unlock(&chunks->lock);
 }
 
+uint64_t tvc_chunk_cost(uint64_t chunk_bytes) {
+    return tv_block_rounded(chunk_bytes);
+}
+
+uint64_t tvc_chunks_cost(const struct tvc_chunks *chunks) {
+    return chunks->count * tvc_chunk_cost(chunks->chunk_bytes);
+}
+
 uint64_t tvc_chunks_created(const struct tvc_chunks *chunks) {
     struct tv_block_stats stats = {0};
     if (chunks->blocks != NULL)

@@ -98,9 +98,10 @@ trove_status tvc_chunk_add_fragment(struct tvc_chunk *chunk, const struct tvc_fr
 /* For a next stream, which needs `limit` of them; no chunk may be out. */
 void tvc_chunks_reset(struct tvc_chunks *chunks, size_t limit);
 
-static inline uint64_t tvc_chunks_bytes(const struct tvc_chunks *chunks) {
-    return chunks->count * chunks->chunk_bytes;
-}
+/* Memory that a chunk's bytes take: whole pages. What describes chunks isn't counted. */
+uint64_t tvc_chunk_cost(uint64_t chunk_bytes);
+/* All chunks' cost. */
+uint64_t tvc_chunks_cost(const struct tvc_chunks *chunks);
 /* Blocks that were ever touched. */
 uint64_t tvc_chunks_created(const struct tvc_chunks *chunks);
 /* All of it since the stream has the pool, but for the buffers. */

@@ -34,20 +34,21 @@ static bool take_left_chunks(struct tvc_half *half, uint64_t chunk_bytes, size_t
     half->chunks = chunks;
     pthread_mutex_unlock(&client->lock);
     if (chunks != NULL)
-        half->memory_claimed = tvc_chunks_bytes(chunks);
+        half->memory_claimed = tvc_chunks_cost(chunks);
     return chunks != NULL;
 }
 
 trove_status tvc_half_claim(struct tvc_half *half, uint64_t chunk_bytes, uint64_t channel_chunks, trove_error *error) {
     uint64_t count = channel_chunks + half->spare_chunks;
+    uint64_t cost = tvc_chunk_cost(chunk_bytes);
     if (half->stream->own_bytes || take_left_chunks(half, chunk_bytes, count))
         return TROVE_OK;
-    half->memory_claimed = tvc_client_memory_claim(half->stream->client, count * chunk_bytes, chunks_least(half) * chunk_bytes);
+    half->memory_claimed = tvc_client_memory_claim(half->stream->client, count * cost, chunks_least(half) * cost);
     return half->memory_claimed > 0 ? TROVE_OK : no_memory(half, chunk_bytes, error);
 }
 
 uint64_t tvc_half_fitting(const struct tvc_half *half, uint64_t chunk_bytes, uint64_t channel_chunks) {
-    uint64_t fitting = half->stream->own_bytes ? channel_chunks : half->memory_claimed / chunk_bytes;
+    uint64_t fitting = half->stream->own_bytes ? channel_chunks : half->memory_claimed / tvc_chunk_cost(chunk_bytes);
     return fitting < channel_chunks ? fitting : channel_chunks;
 }
 
@@ -80,17 +81,18 @@ static trove_status settle_memory(struct tvc_half *half, size_t *count, trove_er
     *count = wanted;
     if (stream->own_bytes)
         return TROVE_OK;
-    uint64_t bytes = wanted * stream->chunk_bytes;
+    uint64_t cost = tvc_chunk_cost(stream->chunk_bytes);
+    uint64_t bytes = wanted * cost;
     uint64_t have = half->memory_claimed;
-    uint64_t least = chunks_least(half) * stream->chunk_bytes;
+    uint64_t least = chunks_least(half) * cost;
     if (have < bytes)
         half->memory_claimed += tvc_client_memory_claim(stream->client, bytes - have, have < least ? least - have : 0);
     if (half->memory_claimed < least)
         return no_memory(half, stream->chunk_bytes, error);
-    uint64_t fitting = half->memory_claimed / stream->chunk_bytes;
+    uint64_t fitting = half->memory_claimed / cost;
     if (fitting < wanted)
         *count = (size_t)fitting;
-    uint64_t surplus = half->memory_claimed - *count * stream->chunk_bytes;
+    uint64_t surplus = half->memory_claimed - *count * cost;
     half->memory_claimed -= surplus;
     tvc_client_memory_return(stream->client, surplus);
     return TROVE_OK;
@@ -128,7 +130,7 @@ struct tvc_chunks *tvc_half_give_back(struct tvc_half *half) {
     half->chunks = NULL;
     if (chunks != NULL && client->phase != TVC_LOST &&
         tvc_chunk_cache_give(&client->cache, chunks, client->memory_bytes, tv_now_ns())) {
-        half->memory_claimed -= tvc_chunks_bytes(chunks);
+        half->memory_claimed -= tvc_chunks_cost(chunks);
         chunks = NULL;
     } else if (chunks != NULL) {
         client->buffers_gone += tvc_chunks_created(chunks);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The demand is withdrawn after a second without anything to send, and announced again. */
 static void test_idle_upload(void **state) {
@@ -112,6 +113,35 @@ static void test_memory_bound(void **state) {
     trove_close(client);
 }
 
+/* A small chunk takes a page, and is counted as one. */
+static void test_memory_bound_of_small_chunks(void **state) {
+    const struct client_test *test = *state;
+    trove_client_options options;
+    trove_stream_options stream_options;
+    trove_client *client = NULL;
+    trove_stream *streams[32] = {NULL};
+    trove_error error = {TROVE_OK, ""};
+    trove_client_options_init(&options);
+    trove_stream_options_init(&stream_options);
+    options.memory_bytes = 1 * MIB;
+    stream_options.chunk_bytes = 64;
+    stream_options.channel_chunks = 1024;
+    CHECK_OK(trove_connect(test->url, &options, &client, &error), &error);
+    int opened = 0;
+    uint64_t chunks = 0;
+    while (opened < 32 && trove_stream_open(client, BUCKET, "bound", TROVE_DIRECTION_UPLOAD, &stream_options, &streams[opened],
+                                            &error) == TROVE_OK) {
+        trove_chunk_stats stats;
+        trove_stream_chunk_stats(streams[opened++], &stats);
+        chunks += stats.chunks;
+    }
+    CHECK_FAILS(error.status, RESOURCE_EXHAUSTED, "memory_bytes", &error);
+    assert_in_range(chunks, 1, 1 * MIB / (uint64_t)sysconf(_SC_PAGESIZE));
+    for (int i = 0; i < opened; i++)
+        trove_stream_release(streams[i]);
+    trove_close(client);
+}
+
 struct counter {
     atomic_int done;
     atomic_int failed;
@@ -169,8 +199,12 @@ static void test_tight_server(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_idle_upload),  cmocka_unit_test(test_steady_state), cmocka_unit_test(test_left_memory),
-        cmocka_unit_test(test_memory_bound), cmocka_unit_test(test_tight_server),
+        cmocka_unit_test(test_idle_upload),
+        cmocka_unit_test(test_steady_state),
+        cmocka_unit_test(test_left_memory),
+        cmocka_unit_test(test_memory_bound),
+        cmocka_unit_test(test_memory_bound_of_small_chunks),
+        cmocka_unit_test(test_tight_server),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
