@@ -28,7 +28,9 @@ struct tvc_download {
     uint64_t window_bytes; /* credit given at the opening */
     uint64_t tell_bytes;   /* so much, or so many chunks, taken is worth telling the server */
     size_t tell_chunks;
-    bool check_etag; /* the whole object is read, and it has an etag */
+
+    /* The whole object is read, and it has an etag. Gone with the first loss or seek: then the receiving thread clears it. */
+    atomic_bool check_etag;
 
     /* the reading thread's alone */
     struct tvc_block_sums sums;
