@@ -7,6 +7,7 @@
 #ifndef TV_BOUNDS_H
 #define TV_BOUNDS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define TV_KIB ((uint64_t)1024)
@@ -29,11 +30,13 @@
 #define TV_DELIMITER_BYTES_MAX    64
 #define TV_LIST_LIMIT_MAX         1000
 #define TV_GAPS_MAX               1000  /* gaps of one object that are listed one by one */
+#define TV_GAPS_TOLD_MAX          500   /* of them in a frame, which they share with names and metadata; 24 bytes each at most */
 #define TV_BLOCK_SUMS_LIMIT_MAX   16384 /* checksums in one answer */
 
 /* Addresses. */
 #define TV_URL_BYTES_MAX      255
 #define TV_IPC_PATH_BYTES_MAX 107 /* sun_path of struct sockaddr_un, less a NUL */
+#define TV_AGENT_BYTES_MAX    128 /* what a client calls itself */
 
 /* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
@@ -42,7 +45,9 @@
 #define TV_HEADER_BYTES_GREETING (4 * TV_KIB)  /* before the welcome */
 #define TV_STAGING_BYTES         (64 * TV_KIB) /* a connection has four: for reading, for what it pulls, two for what is pushed */
 #define TV_READ_AHEAD_BYTES      (4 * TV_KIB)  /* read into staging behind a large payload: the next header, little payload */
+#define TV_STAGED_PAYLOAD_BYTES  (4 * TV_KIB)  /* payloads up to this are packed behind their header, not a buffer of their own */
 #define TV_ARENA_BYTES_MAX       (128 * TV_KIB) /* unpacking one header; more is an attack (see arena.h) */
+#define TV_NESTING_MAX           8              /* messages within messages; none of ours nests deeper */
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
 /* Objects are smaller; so no sum of an offset and a size overflows. */
@@ -88,6 +93,12 @@
 #define TV_LINGER_MS        2000
 #define TV_LINGER_BYTES_MAX (64 * TV_MIB)
 
+/* Timers that may be armed at once: several for each stream and connection of a full server. */
+#define TV_TIMERS_MAX ((size_t)1 << 20)
+
+/* Of an overflow: no sum of two of them overflows, and an off_t holds it. */
+#define TV_OVERFLOW_BYTES_MAX ((uint64_t)1 << 62)
+
 /* A run of data holds one frame's payload: it may begin and end inside a block. */
 #define TV_DATA_PIECES_MAX (TV_PAYLOAD_BYTES_MAX / TV_BLOCK_BYTES + 1)
 /* One operation of nng takes at most eight buffers. */
@@ -101,6 +112,9 @@ _Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES,
                "a header and the payload's tag fit the staging area");
 _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,
                "an open with the largest metadata fits a header");
+_Static_assert(TV_GAPS_TOLD_MAX * 24 + TV_METADATA_BYTES_MAX + 64 * 8 + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX + TV_KIB <
+                   TV_HEADER_BYTES_MAX,
+               "an opened or completed with the largest metadata and all its gaps fits a header");
 _Static_assert(TV_PAYLOAD_BYTES_MAX % TV_BLOCK_BYTES == 0, "full frames end on block boundaries");
 _Static_assert(TV_CHUNK_BYTES_MAX % TV_PAYLOAD_BYTES_MAX == 0, "full chunks are whole frames");
 _Static_assert(TV_MESSAGE_BYTES_MAX <= TV_PAYLOAD_BYTES_DEFAULT && TV_INLINE_BYTES_MAX <= TV_MESSAGE_BYTES_MAX,
@@ -110,6 +124,7 @@ _Static_assert((uint64_t)TV_CALLS_PER_CONN_MAX * 3 * TV_KEY_BYTES_MAX < TV_REQUE
 _Static_assert(TV_CALLS_MAX * 512 <= TV_CALLS_BYTES_MAX, "as many calls as may be fit, if their requests are small");
 _Static_assert(2 * TV_REQUESTS_PER_CONN_BYTES_MAX <= TV_CALLS_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert(TV_INLINE_BYTES_MAX <= TV_BLOCK_BYTES, "a small object is one block");
+_Static_assert(TV_INLINE_BYTES_MAX <= TV_EARLY_DATA_BYTES, "and fits what may be unanswered");
 _Static_assert(4 * 2 * TV_EARLY_DATA_BYTES <= TV_INLINE_ALL_BYTES_MAX, "one connection doesn't use up what all have");
 _Static_assert((TV_UNSENT_BYTES_MAX + TV_WORKERS_MAX * (TV_MESSAGE_BYTES_MAX + TV_KIB) +
                 TV_EARLY_DATA_PUTS_MAX * (TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_KIB) + TV_STAGING_BYTES * 600 / 16) *

@@ -69,9 +69,6 @@ struct tv_flow {
     unsigned wants;                      /* TV_WANTS_..: which rings it is in */
 };
 
-/* Payloads up to this are packed into staging instead of being a buffer of their own. */
-#define TV_STAGED_PAYLOAD_BYTES (4 * TV_KIB)
-
 /* One frame to be filled in by a pull. `frame` is set up with TROVE__V1__FRAME__INIT; submessages must live in `scratch` or outlive
  * the pull; everything is packed right after the pull returns. */
 struct tv_pulled {

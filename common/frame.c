@@ -204,9 +204,6 @@ trove_status tv_frame_compact(uint8_t *bytes, size_t message_bytes, struct tv_fr
 
 /* ---- unpacking ------------------------------------------------------------------------------------------------------------ */
 
-/* No message of ours nests deeper; protobuf-c's own recursion follows the same path and is bounded with it. */
-#define NESTING_MAX 8
-
 /* Whether a message can have text in it; if not, its bytes needn't be looked at. */
 static bool may_hold_text(const ProtobufCMessageDescriptor *type) {
     for (unsigned i = 0; i < type->n_fields; i++)
@@ -217,7 +214,7 @@ static bool may_hold_text(const ProtobufCMessageDescriptor *type) {
 
 static trove_status check_text(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, uint64_t count, unsigned depth,
                                trove_error *error) {
-    if (depth > NESTING_MAX)
+    if (depth > TV_NESTING_MAX) /* protobuf-c's own recursion follows the same path and is bounded with it */
         return TV_FAIL(error, INVALID_ARGUMENT, "malformed message: %s is nested too deeply", type->name);
     struct field field;
     for (uint64_t at = 0; at < count; at = field.value_at + field.value_bytes) {

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BYTES_MAX  ((uint64_t)1 << 62) /* no sum of two overflows, and an off_t holds it */
 #define LIST_FIRST 16
 
 /* Space that is taken at one end and given back at the other. */
@@ -84,7 +83,7 @@ const struct tv_overflow_io tv_overflow_io_system = {
 /* ---- beginning and end -------------------------------------------------------------------------------------------------------- */
 
 trove_status tv_overflow_create(const struct tv_overflow_options *options, struct tv_overflow **overflow, trove_error *error) {
-    if (options->bytes_max > BYTES_MAX || options->chunks_max == 0)
+    if (options->bytes_max > TV_OVERFLOW_BYTES_MAX || options->chunks_max == 0)
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "an overflow of %" PRIu64 " bytes in %" PRIu32 " chunks; at most 2^62 bytes, at least one chunk",
                        options->bytes_max, options->chunks_max);

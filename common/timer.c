@@ -9,6 +9,8 @@
  */
 #include "timer.h"
 
+#include "bounds.h"
+
 #include "thread.h"
 
 #include <time.h>

@@ -17,9 +17,6 @@ uint64_t tv_wall_ns(void);
 
 struct tv_timers;
 
-/* Timers that may be armed at once: several for each stream and connection of a full server. */
-#define TV_TIMERS_MAX ((size_t)1 << 20)
-
 /* Embedded in what waits; zero it before the first use. */
 struct tv_timer {
     uint64_t due_ns;

@@ -10,6 +10,8 @@
 #include "stream.h"
 #include "upload.h"
 
+#include <string.h>
+
 #define PROTOCOL_VERSION 1
 #define FEATURES         (TV_FEATURE_HEADER_CHECKSUM | TV_FEATURE_LOSSY | TV_FEATURE_BIDI)
 #define KEEPALIVE_MS_MIN 1000
@@ -69,6 +71,9 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     if (hello->version < PROTOCOL_VERSION)
         return TV_FAIL(error, FAILED_PRECONDITION, "the client speaks version %u of the protocol; this server needs %u",
                        hello->version, PROTOCOL_VERSION);
+    if (strlen(hello->agent) > TV_AGENT_BYTES_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "the agent's name has %zu bytes; at most %d are allowed", strlen(hello->agent),
+                       TV_AGENT_BYTES_MAX);
     uint64_t payload_bytes_max = hello->payload_bytes_max != 0 ? hello->payload_bytes_max : TV_PAYLOAD_BYTES_DEFAULT;
     if (payload_bytes_max > TV_PAYLOAD_BYTES_MAX)
         payload_bytes_max = TV_PAYLOAD_BYTES_MAX;

@@ -5,13 +5,6 @@
  */
 #include "download.h"
 
-/* They share a header with the object's names and metadata: 24 bytes each at most. */
-#define GAPS_TOLD_MAX 500
-
-_Static_assert(GAPS_TOLD_MAX * 24 + TV_METADATA_BYTES_MAX + 64 * 8 + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX + TV_KIB <
-                   TV_HEADER_BYTES_MAX,
-               "an opened or completed with the largest metadata and all its gaps fits a header");
-
 static void start(struct tvs_stream *stream, struct tv_pulled *pulled, Trove__V1__Frame__BodyCase body) {
     pulled->frame.call_id = stream->node.id;
     pulled->frame.body_case = body;
@@ -31,7 +24,7 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
         tvs_wire_object(stream->bucket, &stream->object, wire);
         opened->object = &wire->info;
         opened->gaps = stream->gaps.list;
-        opened->n_gaps = stream->gaps.count < GAPS_TOLD_MAX ? stream->gaps.count : GAPS_TOLD_MAX;
+        opened->n_gaps = stream->gaps.count < TV_GAPS_TOLD_MAX ? stream->gaps.count : TV_GAPS_TOLD_MAX;
     }
     pulled->frame.opened = opened;
     stream->opened_sent = true;
@@ -117,8 +110,8 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
     trove__v1__completed__init(completed);
     tvs_wire_object(stream->bucket, stream->follower ? &stream->object : &stream->published, wire);
     tvs_wire_completed(wire, &stream->published_gaps, completed);
-    if (completed->n_gaps > GAPS_TOLD_MAX)
-        completed->n_gaps = GAPS_TOLD_MAX;
+    if (completed->n_gaps > TV_GAPS_TOLD_MAX)
+        completed->n_gaps = TV_GAPS_TOLD_MAX;
     completed->dropped_chunks = stream->receiver.lost_chunks;
     completed->dropped_bytes = stream->receiver.lost_bytes;
     pulled->frame.completed = completed;

@@ -6,6 +6,7 @@
 #include "client.h"
 #include "options.h"
 #include "stream.h"
+#include "utf8.h"
 #include "wait.h"
 
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #define PROTOCOL_VERSION 1
-#define AGENT_BYTES_MAX  128
 #define RETRY_FIRST_MS   10
 #define RETRY_MAX_MS     250
 
@@ -36,7 +36,9 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     client->alarm.fire = tvc_alarm_fire;
     client->alarm_due_ns = UINT64_MAX;
     client->url = strdup(url);
-    client->agent = strndup(options->name, AGENT_BYTES_MAX);
+    client->agent = strndup(options->name, TV_AGENT_BYTES_MAX);
+    if (client->agent != NULL)
+        tv_utf8_trim(client->agent);
     trove_status status = TROVE_OK;
     if (client->url == NULL || client->agent == NULL)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");

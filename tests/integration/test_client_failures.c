@@ -246,6 +246,15 @@ static void test_messages_are_text(void **state) {
     CHECK_FAILS(trove_stream_complete(stream, 0, NULL, &error), ABORTED, "Gr??e", &error);
     trove_stream_release(stream);
     CHECK_OK(trove_ping(test->client, 0, NULL, &error), &error);
+    trove_client *named = NULL;
+    trove_client_options options;
+    trove_client_options_init(&options);
+    char name[130] = "";
+    memset(name, 'n', 127);
+    strcat(name, "\xC3\xA4"); /* the 128 bytes that are told of it end within a character */
+    options.name = name;
+    CHECK_OK(trove_connect(test->url, &options, &named, &error), &error);
+    trove_close(named);
 }
 
 static void test_connect(void **state) {

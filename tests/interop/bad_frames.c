@@ -72,6 +72,19 @@ static uint64_t send_ping(struct raw_client *client, uint64_t call_id, size_t pa
     return 0;
 }
 
+static uint64_t send_long_agent(struct raw_client *client) {
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
+    char agent[130] = "";
+    memset(agent, 'a', sizeof agent - 1);
+    hello.version = 1;
+    hello.agent = agent;
+    frame.body_case = RAW_BODY(HELLO);
+    frame.hello = &hello;
+    raw_send(client, &frame);
+    return 0;
+}
+
 static uint64_t send_ping_first(struct raw_client *client) {
     return send_ping(client, 0, 0);
 }
@@ -400,6 +413,7 @@ const struct bad_case bad_frame_cases[] = {
     {"oversize length first", BAD_GREETED, send_oversize, CODE(RESOURCE_EXHAUSTED), "at most 4096"},
     {"a little oversize first", BAD_GREETED, send_4097, CODE(RESOURCE_EXHAUSTED), "4097"},
     {"first frame not hello", BAD_GREETED, send_call_first, CODE(FAILED_PRECONDITION), "hello"},
+    {"agent of 129 bytes", BAD_GREETED, send_long_agent, CODE(INVALID_ARGUMENT), "129"},
     {"ping before hello", BAD_GREETED, send_ping_first, CODE(FAILED_PRECONDITION), "hello"},
     {"ping for a call", BAD_WELCOMED, send_ping_with_id, CODE(INVALID_ARGUMENT), "ping"},
     {"ping with a payload", BAD_WELCOMED, send_ping_with_payload, CODE(INVALID_ARGUMENT), "ping"},

@@ -1,6 +1,7 @@
 /* test_timer.c - the heap's order, and what cancelling promises. Waits are for callbacks, never for a time to pass. */
 #include "timer.h"
 
+#include "bounds.h"
 #include "unit.h"
 
 #include <pthread.h>
