@@ -2,12 +2,12 @@
 #ifndef CLI_BANDWIDTH_H
 #define CLI_BANDWIDTH_H
 
-#include "context.h"
+#include "options.h"
 
 #include <argp.h>
 
 enum {
-    CLI_KEY_BWLIMIT = 0x4000,
+    CLI_KEY_BWLIMIT = CLI_KEYS_OF_BANDWIDTH,
 };
 
 #define CLI_BWLIMIT_OPTION                                                                                                       \

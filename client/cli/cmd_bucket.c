@@ -7,12 +7,11 @@
 #include <string.h>
 
 /* "bucket" and "bucket/" are the same to a person; "bucket/key" is a mistake. */
-static const char *bucket_operand(const char *verb, char *text) {
+static void cut_operand(const char *verb, char *text) {
     size_t bytes = strcspn(text, "/");
     if (bytes == 0 || (text[bytes] == '/' && text[bytes + 1] != 0))
         cli_usage_error(verb, "'%s' is no bucket", text);
     text[bytes] = 0;
-    return text;
 }
 
 static void say_done(struct cli_context *context, const char *action, const char *bucket) {
@@ -32,12 +31,13 @@ enum cli_exit cmd_mb(struct cli_context *context, int argc, char **argv) {
         .doc = "Makes buckets.\vA name has 3 to 63 characters of a-z, 0-9, '-' and '.', with a letter or digit at both "
                "ends.",
         .operands_min = 1,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
     for (int i = 0; i < operands.count; i++)
-        bucket_operand("mb", operands.texts[i]);
+        cut_operand("mb", operands.texts[i]);
     enum cli_exit worst = cli_connect(context, 0);
-    for (int i = 0; i < operands.count && worst != CLI_EXIT_UNAVAILABLE && context->client != NULL; i++) {
+    for (int i = 0; i < operands.count && cli_context_usable(context, worst); i++) {
         const char *bucket = operands.texts[i];
         trove_error error = {0};
         if (trove_bucket_create(context->client, bucket, 0, &error) == TROVE_OK)
@@ -62,12 +62,13 @@ enum cli_exit cmd_rb(struct cli_context *context, int argc, char **argv) {
         .operands = "BUCKET...",
         .doc = "Removes buckets, which must be empty.\v`trove rm --recursive BUCKET' empties one.",
         .operands_min = 1,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
     for (int i = 0; i < operands.count; i++)
-        bucket_operand("rb", operands.texts[i]);
+        cut_operand("rb", operands.texts[i]);
     enum cli_exit worst = cli_connect(context, 0);
-    for (int i = 0; i < operands.count && worst != CLI_EXIT_UNAVAILABLE && context->client != NULL; i++) {
+    for (int i = 0; i < operands.count && cli_context_usable(context, worst); i++) {
         const char *bucket = operands.texts[i];
         trove_error error = {0};
         trove_status status = trove_bucket_delete(context->client, bucket, 0, &error);

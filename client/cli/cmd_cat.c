@@ -8,7 +8,7 @@
 #include "transfer_options.h"
 
 enum {
-    KEY_ALLOW_GAPS = 0x1000 + 0x100,
+    KEY_ALLOW_GAPS = CLI_KEYS_OF_VERB,
     KEY_FOLLOW,
 };
 
@@ -53,6 +53,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         .options = options,
         .parse = parse,
         .operands_min = 1,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct values values = {0};
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);

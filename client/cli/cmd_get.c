@@ -1,6 +1,7 @@
 /* cmd_get.c - trove get: objects become files. */
 #include "commands.h"
 #include "fetch.h"
+#include "folder.h"
 #include "get_list.h"
 #include "human.h"
 #include "local_path.h"
@@ -32,7 +33,7 @@ struct values {
 };
 
 enum {
-    KEY_RANGE = 0x1000 + 0x100,
+    KEY_RANGE = CLI_KEYS_OF_VERB,
     KEY_ALLOW_GAPS,
     KEY_FOLLOW,
 };

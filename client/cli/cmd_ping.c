@@ -89,16 +89,13 @@ static trove_status measure(struct cli_context *context, const trove_server_info
 enum cli_exit cmd_ping(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "",
-        .doc = "Asks the server for an answer and tells how long it took.\v"
+        .doc = "Asks the server (see --server) for an answer and tells how long it took.\v"
                "`trove ping --quiet --wait 10' waits for a server that is just starting, without a word.",
         .options = options,
         .parse = parse,
-        .operands_max = 0,
     };
     struct values values = {.count = 1};
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
-    if (operands.count > 0)
-        cli_usage_error("ping", "'%s' is one argument too many; the server is named with --server", operands.texts[0]);
+    cli_options_parse_verb(context, &usage, argc, argv, &values);
     enum cli_exit code = cli_connect(context, values.wait_ms);
     if (code != CLI_EXIT_OK)
         return code;

@@ -3,17 +3,13 @@
 #include "options.h"
 #include "server_output.h"
 
-#include <stdlib.h>
-
 enum cli_exit cmd_pools(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "",
         .doc = "Lists the server's stream pools: streams open and allowed, those that wait for a place, bytes a second and their "
                "limit, the 99th percentile of the chunks' latency, bytes in all, failed streams.\vWith --json there is more.",
     };
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
-    if (operands.count > 0)
-        cli_usage_error("pools", "'%s' is one argument too many", operands.texts[0]);
+    cli_options_parse_verb(context, &usage, argc, argv, NULL);
     enum cli_exit code = cli_connect(context, 0);
     if (code != CLI_EXIT_OK)
         return code;
@@ -22,18 +18,13 @@ enum cli_exit cmd_pools(struct cli_context *context, int argc, char **argv) {
     size_t count = 0;
     if (trove_server_pool_list(context->client, 0, &pools, &count, &error) != TROVE_OK)
         return cli_fail_call(context, "pools", NULL, NULL, NULL, &error);
-    char *head = cli_pool_head();
     if (!context->output.json)
-        cli_output_line(&context->output, "%s", head);
-    free(head);
+        cli_output_text(&context->output, cli_pool_head());
     for (size_t i = 0; i < count; i++) {
-        if (context->output.json) {
+        if (context->output.json)
             cli_output_json(&context->output, cli_pool_json(&pools[i]));
-            continue;
-        }
-        char *row = cli_pool_row(&pools[i]);
-        cli_output_line(&context->output, "%s", row);
-        free(row);
+        else
+            cli_output_text(&context->output, cli_pool_row(&pools[i]));
     }
     trove_server_pool_list_free(pools);
     return CLI_EXIT_OK;

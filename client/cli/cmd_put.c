@@ -29,7 +29,7 @@ struct values {
 };
 
 enum {
-    KEY_FOLLOW = 0x1000 + 0x100,
+    KEY_FOLLOW = CLI_KEYS_OF_VERB,
     KEY_FOLLOW_LINKS,
     KEY_CONTENT_TYPE,
     KEY_META,
@@ -230,6 +230,7 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
         .options = options,
         .parse = parse,
         .operands_min = 2,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct values values = {0};
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);

@@ -105,6 +105,7 @@ enum cli_exit cmd_rm(struct cli_context *context, int argc, char **argv) {
         .options = options,
         .parse = parse,
         .operands_min = 1,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct values values = {0};
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
@@ -114,7 +115,7 @@ enum cli_exit cmd_rm(struct cli_context *context, int argc, char **argv) {
     /* Nothing is deleted before all arguments are known to make sense. */
     struct cli_object_name *names = cli_operands_objects("rm", &operands, !recursive);
     enum cli_exit worst = cli_connect(context, 0);
-    for (int i = 0; i < operands.count && context->client != NULL && worst != CLI_EXIT_UNAVAILABLE; i++) {
+    for (int i = 0; i < operands.count && cli_context_usable(context, worst); i++) {
         enum cli_exit code = recursive ? delete_folder(context, &names[i])
                                        : delete_object(context, names[i].bucket, names[i].key, &values.conditions);
         worst = cli_exit_worst(worst, code);

@@ -63,11 +63,12 @@ enum cli_exit cmd_stat(struct cli_context *context, int argc, char **argv) {
                "there. "
                "With --json up to 1000 gaps are told; of more, the last one covers the rest and what lies between them.",
         .operands_min = 1,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, NULL);
     struct cli_object_name *names = cli_operands_objects("stat", &operands, true);
     enum cli_exit worst = cli_connect(context, 0);
-    for (int i = 0; i < operands.count && context->client != NULL && worst != CLI_EXIT_UNAVAILABLE; i++)
+    for (int i = 0; i < operands.count && cli_context_usable(context, worst); i++)
         worst = cli_exit_worst(worst, stat_object(context, &names[i]));
     cli_object_names_free(names, operands.count);
     return worst;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    KEY_POOL = 0x3000,
+    KEY_POOL = CLI_KEYS_OF_VERB,
 };
 
 static const struct argp_option options[] = {
@@ -30,11 +30,6 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
 
 /* ---- lists ---- */
 
-static void print_line(struct cli_output *output, char *line_move) {
-    cli_output_line(output, "%s", line_move);
-    free(line_move);
-}
-
 struct listing {
     struct cli_output *output;
     bool begun;
@@ -44,13 +39,13 @@ static bool show_page(void *context, const trove_server_stream_page *page) {
     struct listing *listing = context;
     struct cli_output *output = listing->output;
     if (!output->json && !listing->begun)
-        print_line(output, cli_stream_head());
+        cli_output_text(output, cli_stream_head());
     listing->begun = true;
     for (size_t i = 0; i < page->count; i++) {
         if (output->json)
             cli_output_json(output, cli_stream_json(&page->streams[i]));
         else
-            print_line(output, cli_stream_row(&page->streams[i]));
+            cli_output_text(output, cli_stream_row(&page->streams[i]));
     }
     return cli_output_works(output);
 }
@@ -108,6 +103,7 @@ enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv) {
                "paused stream holds its place; its client is told, and so it is of a cancel.",
         .options = options,
         .parse = parse,
+        .operands_max = CLI_OPERANDS_ANY,
     };
     const char *pool = NULL;
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &pool);
@@ -121,7 +117,7 @@ enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv) {
     enum cli_exit worst = cli_connect(context, 0);
     if (worst == CLI_EXIT_OK && operands.count == 0)
         return list(context, pool);
-    for (int i = 1; i < operands.count && context->client != NULL && worst != CLI_EXIT_UNAVAILABLE; i++)
+    for (int i = 1; i < operands.count && cli_context_usable(context, worst); i++)
         worst = cli_exit_worst(worst, control_one(context, operands.texts[0], control, operands.texts[i]));
     return worst;
 }

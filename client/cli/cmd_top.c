@@ -21,7 +21,7 @@
 #define PAGES_MAX 10
 
 enum {
-    KEY_ONCE = 0x3100,
+    KEY_ONCE = CLI_KEYS_OF_VERB,
 };
 
 static const struct argp_option options[] = {
@@ -137,22 +137,13 @@ static void draw(const struct cli_context *context, const struct view *view) {
 }
 
 static void print_all(struct cli_output *output, const struct view *view) {
-    char *line = cli_pool_head();
-    cli_output_line(output, "%s", line);
-    free(line);
-    for (size_t i = 0; i < view->pool_count; i++) {
-        line = cli_pool_row(&view->pools[i]);
-        cli_output_line(output, "%s", line);
-        free(line);
-    }
-    line = cli_stream_head();
-    cli_output_line(output, "\n%s", line);
-    free(line);
-    for (size_t i = 0; i < view->stream_count; i++) {
-        line = cli_stream_row(view->streams[i]);
-        cli_output_line(output, "%s", line);
-        free(line);
-    }
+    cli_output_text(output, cli_pool_head());
+    for (size_t i = 0; i < view->pool_count; i++)
+        cli_output_text(output, cli_pool_row(&view->pools[i]));
+    cli_output_line(output, "%s", "");
+    cli_output_text(output, cli_stream_head());
+    for (size_t i = 0; i < view->stream_count; i++)
+        cli_output_text(output, cli_stream_row(view->streams[i]));
 }
 
 /* ---- the keyboard ---- */
@@ -210,9 +201,7 @@ enum cli_exit cmd_top(struct cli_context *context, int argc, char **argv) {
         .parse = parse,
     };
     bool once = false;
-    struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &once);
-    if (operands.count > 0)
-        cli_usage_error("top", "'%s' is one argument too many", operands.texts[0]);
+    cli_options_parse_verb(context, &usage, argc, argv, &once);
     enum cli_exit code = cli_connect(context, 0);
     if (code != CLI_EXIT_OK)
         return code;

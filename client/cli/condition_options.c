@@ -1,7 +1,6 @@
 /* condition_options.c - see condition_options.h. */
 #include "condition_options.h"
 
-#include "options.h"
 #include "parse.h"
 
 error_t cli_conditions_parse(int key, char *argument, const struct argp_state *state, trove_conditions *conditions) {

@@ -2,12 +2,12 @@
 #ifndef CLI_CONDITION_OPTIONS_H
 #define CLI_CONDITION_OPTIONS_H
 
-#include "trove.h"
+#include "options.h"
 
 #include <argp.h>
 
 enum {
-    CLI_KEY_IF_MATCH = 0x3000,
+    CLI_KEY_IF_MATCH = CLI_KEYS_OF_CONDITIONS,
     CLI_KEY_IF_GENERATION,
     CLI_KEY_IF_NONE_MATCH,
 };

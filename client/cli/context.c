@@ -29,6 +29,10 @@ void cli_context_fini(struct cli_context *context) {
     free(context->server);
 }
 
+bool cli_context_usable(const struct cli_context *context, enum cli_exit worst) {
+    return context->client != NULL && worst != CLI_EXIT_UNAVAILABLE;
+}
+
 static const char *connect_hint(const char *server, trove_status status) {
     bool network = strncmp(server, "ipc://", 6) != 0;
     if (status == TROVE_PERMISSION_DENIED)

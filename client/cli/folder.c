@@ -2,9 +2,12 @@
 #include "folder.h"
 
 #include "failure.h"
+#include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -64,4 +67,21 @@ void cli_folder_walk(const char *folder, bool follow_links, const struct cli_fol
         visitor->on_error(visitor->context, folder, &error);
     }
     fts_close(walk);
+}
+
+trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error) {
+    char *partial = cli_copy(path);
+    for (char *slash = *partial != 0 ? strchr(partial + 1, '/') : NULL; slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(partial, 0777);
+        *slash = '/';
+    }
+    mkdir(partial, 0777);
+    free(partial);
+    /* What went wrong on the way shows here. */
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return cli_error_errno(error, errno, "folder %s can't be made or entered", path);
+    *folder_fd = fd;
+    return TROVE_OK;
 }

@@ -1,4 +1,4 @@
-/* folder.h - the files below a local folder. */
+/* folder.h - local folders: the files below one, and making one. */
 #ifndef CLI_FOLDER_H
 #define CLI_FOLDER_H
 
@@ -19,5 +19,8 @@ struct cli_folder_visitor {
 /* Visits all regular files in order of their names. The folder itself may be a link; links below it are followed only if
  * `follow_links` (a link that leads back above itself is reported, not walked for ever). */
 void cli_folder_walk(const char *folder, bool follow_links, const struct cli_folder_visitor *visitor);
+
+/* Makes the folder and those above it where they are missing, and opens it. *folder_fd is the caller's to close. */
+trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error);
 
 #endif

@@ -12,7 +12,7 @@
 enum {
     KEY_SERVER = 's',
     KEY_QUIET = 'q',
-    KEY_JSON = 0x1000,
+    KEY_JSON = CLI_KEYS_OF_ALL,
     KEY_TIMEOUT,
 };
 
@@ -147,7 +147,7 @@ static error_t parse_inner(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_END:
         if (inner->operands.count < usage->operands_min)
             argp_error(state, "%s is missing", inner->operands.count == 0 ? "an argument" : "another argument");
-        if (usage->operands_max > 0 && inner->operands.count > usage->operands_max)
+        if (usage->operands_max != CLI_OPERANDS_ANY && inner->operands.count > usage->operands_max)
             argp_error(state, "'%s' is one argument too many", inner->operands.texts[usage->operands_max]);
         return 0;
     default:

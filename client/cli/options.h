@@ -11,6 +11,17 @@
 
 #include <argp.h>
 
+/* Where the keys of options without a letter begin: those that may meet in one verb must differ. */
+enum {
+    CLI_KEYS_OF_ALL = 0x1000,
+    CLI_KEYS_OF_VERB = 0x2000,
+    CLI_KEYS_OF_TRANSFERS = 0x3000,
+    CLI_KEYS_OF_CONDITIONS = 0x4000,
+    CLI_KEYS_OF_BANDWIDTH = 0x5000,
+};
+
+#define CLI_OPERANDS_ANY (-1)
+
 /* A verb's command line. */
 struct cli_usage {
     const char *operands; /* for the help, such as "BUCKET..." */
@@ -19,7 +30,7 @@ struct cli_usage {
     /* Takes one option into `values`; ARGP_ERR_UNKNOWN for what isn't one of the verb's own. NULL where it has none. */
     error_t (*parse)(int key, char *argument, struct argp_state *state, void *values);
     int operands_min;
-    int operands_max; /* 0: any number */
+    int operands_max; /* or CLI_OPERANDS_ANY */
 };
 
 struct cli_operands {

@@ -71,6 +71,11 @@ void cli_output_line(struct cli_output *output, const char *format, ...) {
     free(text);
 }
 
+void cli_output_text(struct cli_output *output, char *line_move) {
+    print(output, stdout, line_move);
+    free(line_move);
+}
+
 void cli_output_done(struct cli_output *output, const char *format, ...) {
     if (output->quiet)
         return;
@@ -88,7 +93,7 @@ static void print_json(struct cli_output *output, FILE *stream, json_t *value) {
     char *text = json_dumps(value, JSON_COMPACT | (terminal ? JSON_ENSURE_ASCII : 0u));
     json_decref(value);
     if (text == NULL)
-        return;
+        cli_out_of_memory();
     print(output, stream, text);
     free(text);
 }

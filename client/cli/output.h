@@ -31,6 +31,9 @@ void cli_output_fini(struct cli_output *output);
 /* A result line. */
 void cli_output_line(struct cli_output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for a line that was made before, which is freed. */
+void cli_output_text(struct cli_output *output, char *line_move);
+
 /* The same for what a verb has done, where that is no answer anyone asked for: nothing when quiet. */
 void cli_output_done(struct cli_output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

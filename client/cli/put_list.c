@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void add(struct cli_put_list *list, const char *path, char *key_move, uint64_t size, bool follow_links) {
     list->files = cli_grow(list->files, &list->room, list->count + 1, sizeof *list->files);
@@ -47,7 +48,7 @@ void cli_put_list_one(struct cli_put_list *list, struct cli_context *context, co
     struct stat found;
     trove_error error;
     if (strcmp(path, "-") == 0) {
-        uint64_t size = fstat(0, &found) == 0 ? size_of(&found) : TROVE_SIZE_UNKNOWN;
+        uint64_t size = fstat(STDIN_FILENO, &found) == 0 ? size_of(&found) : TROVE_SIZE_UNKNOWN;
         add(list, path, cli_copy(to->key), size, true);
         return;
     }

@@ -203,20 +203,3 @@ void cli_target_discard(struct cli_target *target) {
         cli_interrupt_drop(target->interrupt, &target->unfinished);
     close_target(target);
 }
-
-trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error) {
-    char *partial = cli_copy(path);
-    for (char *slash = strchr(partial + 1, '/'); *partial != 0 && slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(partial, 0777);
-        *slash = '/';
-    }
-    mkdir(partial, 0777);
-    free(partial);
-    /* What went wrong on the way shows here. */
-    int fd = open(path, FOLDER_FLAGS);
-    if (fd < 0)
-        return cli_error_errno(error, errno, "folder %s can't be made or entered", path);
-    *folder_fd = fd;
-    return TROVE_OK;
-}

@@ -38,7 +38,4 @@ trove_status cli_target_publish(struct cli_target *target, trove_error *error);
 /* Closes the target and leaves nothing behind. */
 void cli_target_discard(struct cli_target *target);
 
-/* Makes the folder and those above it where they are missing, and opens it. *folder_fd is the caller's to close. */
-trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error);
-
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Noreturn void out_of_memory(void) {
+void cli_out_of_memory(void) {
     fputs("trove: out of memory\n", stderr);
     exit(CLI_EXIT_FAILURE);
 }
@@ -16,7 +16,7 @@ static _Noreturn void out_of_memory(void) {
 void *cli_alloc(size_t bytes) {
     void *memory = calloc(1, bytes > 0 ? bytes : 1);
     if (memory == NULL)
-        out_of_memory();
+        cli_out_of_memory();
     return memory;
 }
 
@@ -28,7 +28,7 @@ void *cli_grow(void *array, size_t *room, size_t count, size_t element_bytes) {
         wanted = count;
     void *moved = reallocarray(array, wanted, element_bytes);
     if (moved == NULL)
-        out_of_memory();
+        cli_out_of_memory();
     *room = wanted;
     return moved;
 }
@@ -36,7 +36,7 @@ void *cli_grow(void *array, size_t *room, size_t count, size_t element_bytes) {
 char *cli_copy(const char *text) {
     char *copy = strdup(text);
     if (copy == NULL)
-        out_of_memory();
+        cli_out_of_memory();
     return copy;
 }
 
@@ -45,7 +45,7 @@ char *cli_format(const char *format, ...) {
     va_start(arguments, format);
     char *text = NULL;
     if (vasprintf(&text, format, arguments) < 0)
-        out_of_memory();
+        cli_out_of_memory();
     va_end(arguments);
     return text;
 }

@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* These never return NULL: a command that is out of memory says so and ends with CLI_EXIT_FAILURE. */
+/* Says so, and ends with CLI_EXIT_FAILURE. */
+_Noreturn void cli_out_of_memory(void);
+
+/* These never return NULL: they end that way. */
 void *cli_alloc(size_t bytes);
 /* Room for `count` elements where `*room` counts what there is; doubles. Returns the (moved) array. */
 void *cli_grow(void *array, size_t *room, size_t count, size_t element_bytes);

@@ -19,7 +19,7 @@ struct cli_transfer_values {
 };
 
 enum {
-    CLI_KEY_CHUNK_SIZE = 0x2000,
+    CLI_KEY_CHUNK_SIZE = CLI_KEYS_OF_TRANSFERS,
     CLI_KEY_POOL,
     CLI_KEY_ACQUIRE_TIMEOUT,
     CLI_KEY_BACKPRESSURE,

@@ -27,12 +27,21 @@ static trove_status check_stream(const trove_stream *stream, trove_error *error)
     return status;
 }
 
+struct name {
+    char text[32];
+};
+
+static struct name name_of(int fd) {
+    struct name name;
+    snprintf(name.text, sizeof name.text, "descriptor %d", fd);
+    if (fd == STDIN_FILENO)
+        return (struct name){"standard input"};
+    return fd == STDOUT_FILENO ? (struct name){"standard output"} : name;
+}
+
 static trove_status too_late(const struct tvc_transfer *transfer, int fd, short events, uint32_t timeout_ms, trove_error *error) {
-    static const char *const standard[] = {"standard input", "standard output", "standard error"};
-    char name[32];
-    snprintf(name, sizeof name, "descriptor %d", fd);
     return TV_FAIL(error, DEADLINE_EXCEEDED, "%s/%.200s: %s has %s nothing for %g s", transfer->bucket, transfer->key,
-                   fd <= STDERR_FILENO ? standard[fd] : name, events == POLLIN ? "given" : "taken", timeout_ms / 1000.0);
+                   name_of(fd).text, events == POLLIN ? "given" : "taken", timeout_ms / 1000.0);
 }
 
 static trove_status wait_for(const struct tvc_transfer *transfer, const trove_stream *stream, int fd, short events,
@@ -46,7 +55,7 @@ static trove_status wait_for(const struct tvc_transfer *transfer, const trove_st
         struct pollfd polled = {.fd = fd, .events = events};
         int ready = poll(&polled, 1, left_ms < POLL_STEP_MS ? (int)left_ms : POLL_STEP_MS);
         if (ready < 0 && errno != EINTR)
-            return tv_error_errno(error, errno, "waiting for descriptor %d", fd);
+            return tv_error_errno(error, errno, "waiting for %s", name_of(fd).text);
         if (ready > 0)
             return TROVE_OK;
         trove_status status = check_stream(stream, error);
@@ -71,7 +80,7 @@ trove_status tvc_fd_read(const struct tvc_transfer *transfer, const trove_stream
         if (step > 0)
             *got += (size_t)step;
         else if (errno != EINTR && errno != EAGAIN)
-            return tv_error_errno(error, errno, "%s/%.200s: reading descriptor %d", transfer->bucket, transfer->key, fd);
+            return tv_error_errno(error, errno, "%s/%.200s: reading %s", transfer->bucket, transfer->key, name_of(fd).text);
     }
     return TROVE_OK;
 }
@@ -91,7 +100,7 @@ trove_status tvc_fd_write(const struct tvc_transfer *transfer, const trove_strea
             if (status != TROVE_OK)
                 return status;
         } else if (errno != EINTR) {
-            return tv_error_errno(error, errno, "%s/%.200s: writing to descriptor %d", transfer->bucket, transfer->key, fd);
+            return tv_error_errno(error, errno, "%s/%.200s: writing to %s", transfer->bucket, transfer->key, name_of(fd).text);
         }
     }
     return TROVE_OK;
