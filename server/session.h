@@ -47,8 +47,9 @@ struct tvs_server {
     struct tvs_stream_list streams;
     struct tvs_feeds feeds;
     struct tvs_copies copies;
-    struct tvs_quota calls;       /* under way */
-    struct tvs_quota inline_puts; /* small objects on their way into the store: the memory that holds them */
+    struct tvs_quota calls;         /* under way */
+    struct tvs_quota inline_puts;   /* small objects on their way into the store: the memory that holds them */
+    struct tvs_quota stream_memory; /* streams, with their names and metadata */
     struct tvs_relief relief;
 
     pthread_mutex_t lock;
@@ -105,6 +106,7 @@ struct tvs_session {
     struct tvs_call *waiting_last;
     uint64_t highest_id;
     struct tvs_fragment *free_fragments; /* used ones, for the next chunks */
+    uint32_t free_fragment_count;
     bool draining;
     bool closed; /* the connection has ended */
 

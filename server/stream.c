@@ -38,6 +38,7 @@ void tvs_stream_release(struct tvs_stream *stream) {
     tvs_wire_gaps_fini(&stream->gaps);
     tvs_budget_release(stream->budget);
     tvs_pool_release_reference(stream->pool);
+    tvs_quota_give(&session->server->stream_memory, stream->charged_bytes);
     free(stream->memory);
     free(stream);
     tvs_session_release(session);

@@ -23,9 +23,9 @@
 #include "stream_state.h"
 #include "wire.h"
 
-/* A fragment costs memory of its own besides its bytes, which the window doesn't bound: so many may wait for the store. Two a
- * chunk (one may begin and end inside blocks), and what the smallest frames of a window are, four times over. */
-#define TVS_FRAGMENTS_MAX(channel_chunks, window_bytes) (2 * (channel_chunks) + (uint32_t)((window_bytes) / (4 * TV_KIB)))
+/* A fragment costs memory of its own besides its bytes: so many may wait for the store, by what is reserved for their bytes. Those of 2
+ * KiB and more always fit; of smaller ones what doesn't is sent again. */
+#define TVS_FRAGMENTS_MAX(reserved_bytes) (64 + (uint32_t)((reserved_bytes) / (2 * TV_KIB)))
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
 #define TVS_CONTROL_ANSWERS_MAX 16
 /* Controls from outside that the peer may have to be told of, besides. */
@@ -109,6 +109,7 @@ struct tvs_stream {
     bool follow;                        /* two-way: it writes for others to follow it, or follows (follow.c) */
     struct tvs_put_options put_options; /* strings belong to `memory` */
     void *memory;
+    uint64_t charged_bytes; /* to the server's stream_memory: the stream itself and `memory` */
 
     atomic_uint references;
 

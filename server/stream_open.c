@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+/* What a place in the window of a way down costs in its tables, and how many of them the smallest chunks have. */
+#define WINDOW_SLOT_BYTES (sizeof(struct tv_chunk) + 3 * sizeof(void *))
+#define WINDOW_SLOTS_MIN  16
+
 /* ---- its place in the pool ---- */
 
 /* Its turn: the store may be asked from now on, and its clocks run. Under the lock; returns as schedule does. */
@@ -111,9 +115,11 @@ static trove_status copy_names(struct tvs_stream *stream, const Trove__V1__Open 
     bytes += conditions->if_match != NULL ? strlen(conditions->if_match) + 1 : 0;
     for (size_t i = 0; i < open->n_metadata; i++)
         bytes += strlen(list[i].key) + strlen(list[i].value) + 2;
-    stream->memory = malloc(open->n_metadata * sizeof(trove_metadata) + bytes);
+    bytes += open->n_metadata * sizeof(trove_metadata);
+    stream->memory = malloc(bytes);
     if (stream->memory == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    stream->charged_bytes = sizeof *stream + bytes;
     trove_metadata *metadata = stream->memory;
     char *at = (char *)(metadata + open->n_metadata);
     stream->bucket = take_text(&at, open->bucket);
@@ -174,6 +180,11 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
     if (stream->channel_chunks > fits)
         stream->channel_chunks = fits > 0 ? (uint32_t)fits : 1;
+    /* Nor are the tables of a window to cost more than an eighth of what its chunks may. */
+    uint64_t slots = stream->chunk_bytes * stream->channel_chunks / 8 / WINDOW_SLOT_BYTES;
+    slots = slots > WINDOW_SLOTS_MIN ? slots : WINDOW_SLOTS_MIN;
+    if (stream->down.open && stream->channel_chunks > slots)
+        stream->channel_chunks = (uint32_t)slots;
     stream->grant.chunk_bytes = stream->chunk_bytes;
     stream->grant.window_bytes = stream->chunk_bytes * stream->channel_chunks;
     bool sized = open->size_given_case == TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
@@ -217,6 +228,15 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
         tvs_download_init(stream);
 }
 
+/* Streams cost memory before they have a place in a pool. */
+static trove_status charge(const struct tvs_stream *stream, trove_error *error) {
+    struct tvs_quota *quota = &stream->session->server->stream_memory;
+    if (tvs_quota_take(quota, stream->charged_bytes, TV_STREAMS_BYTES_MAX, UINT32_MAX))
+        return TROVE_OK;
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "the server has %u streams open or waiting, and no memory for more; try again later", tvs_quota_count(quota));
+}
+
 static trove_status create(struct tvs_session *session, const tv_frame *frame, struct tvs_stream **stream_out,
                            trove_error *error) {
     const Trove__V1__Open *open = frame->open;
@@ -230,10 +250,13 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     status = choose_pool(stream, open, error);
     if (status == TROVE_OK)
         status = copy_names(stream, open, error);
+    if (status == TROVE_OK)
+        status = charge(stream, error);
     if (status != TROVE_OK) {
         tvs_budget_release(stream->budget);
         if (stream->pool != NULL)
             tvs_pool_release_reference(stream->pool);
+        free(stream->memory);
         free(stream);
         return status;
     }

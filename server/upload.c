@@ -9,14 +9,19 @@
 
 #include <string.h>
 
+/* Used ones that a connection keeps, for its streams' next chunks: as many as come in while the store takes what came before. */
+#define FREE_FRAGMENTS_MAX 256
+
 /* ---- fragments; under the session's lock ---- */
 
 static struct tvs_fragment *take_fragment(struct tvs_session *session) {
     struct tvs_fragment *fragment = session->free_fragments;
-    if (fragment != NULL)
+    if (fragment != NULL) {
         session->free_fragments = fragment->next;
-    else
+        session->free_fragment_count--;
+    } else {
         fragment = malloc(sizeof *fragment);
+    }
     if (fragment == NULL)
         return NULL;
     fragment->next = NULL;
@@ -33,8 +38,13 @@ void tvs_upload_give_locked(struct tvs_stream *stream, struct tvs_fragment *frag
     struct tv_block_pool *pool = tvs_budget_pool(stream->budget);
     for (uint32_t i = 0; i < fragment->segment_count; i++)
         tv_block_pool_put(pool, fragment->segments[i]);
+    if (session->free_fragment_count == FREE_FRAGMENTS_MAX) {
+        free(fragment);
+        return;
+    }
     fragment->next = session->free_fragments;
     session->free_fragments = fragment;
+    session->free_fragment_count++;
 }
 
 /* Lays `bytes` end to end behind what the stream has. False: the pool is empty, and nothing is held. */
@@ -104,7 +114,7 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
         tvs_stream_count_retries_locked(stream, 1);
     if (verdict != TV_RECEIVE_TAKE)
         return NULL;
-    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->grant.window_bytes);
+    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->grant.reserved_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment != NULL && place(stream, fragment, payload_bytes)) {
         stream->fragment_count++;
@@ -251,7 +261,8 @@ trove_status tvs_upload_gap_locked(struct tvs_stream *stream, const Trove__V1__G
         last->data.bytes += gap->length;
         return TROVE_OK;
     }
-    bool room = stream->fragment_count < TVS_FRAGMENTS_MAX(stream->channel_chunks, stream->grant.window_bytes);
+    /* One between each two of chunks, at most. */
+    bool room = stream->fragment_count <= 2 * TVS_FRAGMENTS_MAX(stream->grant.reserved_bytes);
     struct tvs_fragment *fragment = room ? take_fragment(stream->session) : NULL;
     if (fragment == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a gap in %s/%s", stream->bucket, stream->key);
