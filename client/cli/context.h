@@ -23,8 +23,8 @@ void cli_context_fini(struct cli_context *context);
 /* Whether a next call makes sense, `worst` being what came of those before it. */
 bool cli_context_usable(const struct cli_context *context, enum cli_exit worst);
 
-/* Connects, trying for `wait_ms` where that isn't 0. Says by itself what went wrong; an address that is none is wrong usage, and ends
- * the process. */
+/* Connects, trying for `wait_ms` where that isn't 0. Says by itself what went wrong; an address that is none is wrong usage, and
+ * ends the process. */
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms);
 
 /* Says that `action` on `from` (to `to`) failed, and what to do about it; NULL where there is nothing to say. */

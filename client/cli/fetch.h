@@ -15,8 +15,8 @@ struct cli_fetch {
     trove_stream_options options; /* `follow`: from who writes it now, as it is written */
 };
 
-/* Fetches into the target and closes it: published whole, or discarded. Says what went wrong; a reader of a pipe that went away is
- * CLI_EXIT_PIPE without a word. On success *info is the caller's. */
+/* Fetches into the target and closes it: published whole, or discarded. Says what went wrong; a reader of a pipe that went away
+ * is CLI_EXIT_PIPE without a word. On success *info is the caller's. */
 enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *target, trove_object_info **info);
 
 /* Says that the target can't be opened: advice about what is on the server would be wrong then. */

@@ -21,8 +21,8 @@ struct cli_get_list {
     enum cli_exit worst; /* of what was said while the list was made */
 };
 
-/* All objects in the folder of keys ("" is the whole bucket). Keys that can't be paths below one folder are refused, each with its
- * reason, and left out. */
+/* All objects in the folder of keys ("" is the whole bucket). Keys that can't be paths below one folder are refused, each with
+ * its reason, and left out. */
 enum cli_exit cli_get_list_make(struct cli_get_list *list, struct cli_context *context, const char *bucket, const char *folder);
 void cli_get_list_fini(struct cli_get_list *list);
 

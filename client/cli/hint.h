@@ -1,7 +1,7 @@
 /* hint.h - what to do about a call that failed: advice that is true, or none. Pure.
  *
- * A status alone doesn't tell which of several things is missing or full. What the server says begins with the kind of thing it is
- * about ("bucket media doesn't exist"); a message that begins otherwise gets what is true of all.
+ * A status alone doesn't tell which of several things is missing or full. What the server says begins with the kind of thing it
+ * is about ("bucket media doesn't exist"); a message that begins otherwise gets what is true of all.
  */
 #ifndef CLI_HINT_H
 #define CLI_HINT_H

@@ -37,8 +37,8 @@ struct cli_interrupt {
     struct termios terminal; /* as it was before the command changed it */
 };
 
-/* To be called before any other thread exists: they inherit the blocked signals. One that was ignored from the start (nohup) stays
- * ignored. Ignores SIGPIPE for good, so that a closed pipe is an error like others. */
+/* To be called before any other thread exists: they inherit the blocked signals. One that was ignored from the start (nohup)
+ * stays ignored. Ignores SIGPIPE for good, so that a closed pipe is an error like others. */
 void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output);
 void cli_interrupt_fini(struct cli_interrupt *interrupt);
 

@@ -1,7 +1,7 @@
 /* put_list.c - see put_list.h.
  *
- * The keys of a folder's files are the prefix and the path below the folder. Where several things are put at once each folder goes
- * under its own name, as with cp -r: two folders with a file of the same name would collide otherwise.
+ * The keys of a folder's files are the prefix and the path below the folder. Where several things are put at once each folder
+ * goes under its own name, as with cp -r: two folders with a file of the same name would collide otherwise.
  */
 #include "put_list.h"
 

@@ -1,4 +1,5 @@
-/* server_output.h - how the server's pools and streams are shown, the same by `streams`, `pools` and `top`; and fetching them all. */
+/* server_output.h - how the server's pools and streams are shown, the same by `streams`, `pools` and `top`; and fetching them
+ * all. */
 #ifndef CLI_SERVER_OUTPUT_H
 #define CLI_SERVER_OUTPUT_H
 

@@ -82,8 +82,8 @@ static trove_status open_special(struct cli_target *target, const char *path, bo
     return TROVE_OK;
 }
 
-/* Opened anew, for whether it blocks belongs to what others share with us: the shell, and whoever else writes to the same pipe. Where
- * that can't be done (no /proc, another user's pipe) it blocks. */
+/* Opened anew, for whether it blocks belongs to what others share with us: the shell, and whoever else writes to the same pipe.
+ * Where that can't be done (no /proc, another user's pipe) it blocks. */
 static void unblock_stdout(void) {
     struct stat found;
     if (fstat(STDOUT_FILENO, &found) != 0 || !S_ISFIFO(found.st_mode))

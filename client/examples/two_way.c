@@ -34,7 +34,8 @@ static trove_status send_capitals(trove_stream *stream, const trove_chunk *from,
     return TROVE_OK;
 }
 
-/* One thread does both. Neither way can block the other: while a write waits for the server, the server needs no reader to go on. */
+/* One thread does both. Neither way can block the other: while a write waits for the server, the server needs no reader to go
+ * on. */
 static trove_status rewrite_all(trove_stream *stream, trove_error *error) {
     for (;;) {
         trove_chunk *chunk = NULL;

@@ -6,7 +6,8 @@
  * Errors: every function that can fail returns a `trove_status` and, where `error` is not NULL, fills it in with a message for
  * people: what failed, which object or limit, what to do. On failure no output argument is touched.
  * Threads: a `trove_client` may be used from any number of threads at once. A `trove_stream` may be controlled and observed from
- * any thread, but only one thread at a time may read it and one may write it (a two-way stream: both at once). Nothing is global: clients don't know each other.
+ * any thread, but only one thread at a time may read it and one may write it (a two-way stream: both at once). Nothing is global:
+ * clients don't know each other.
  * Forking: nng's threads don't survive `fork`; a process that forks must do it before its first `trove_connect`.
  * Blocking: every function that waits has a deadline. A `timeout_ms` of 0 means the client's default (`call_timeout_ms`);
  * TROVE_NO_TIMEOUT waits as long as the connection lives, which is bounded by its keep-alive. A function that passes its
@@ -110,7 +111,8 @@ TROVE_API void trove_client_options_init(trove_client_options *options);
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect(const char *url, const trove_client_options *options,
                                                        trove_client **client, trove_error *error);
 
-/* The same, but tries again until the server answers or `wait_ms` have passed; a host's name that isn't known yet is waited for, too. */
+/* The same, but tries again until the server answers or `wait_ms` have passed; a host's name that isn't known yet is waited for,
+ * too. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect_wait(const char *url, const trove_client_options *options,
                                                             uint32_t wait_ms, trove_client **client, trove_error *error);
 
@@ -199,10 +201,10 @@ typedef struct trove_object_info {
     const char *content_type;    /* "" where none was given */
     const trove_metadata *metadata;
     size_t metadata_count;
-    /* What was lost of it. Reading across a gap is DATA_LOSS unless trove_stream_options.allow_gaps has zeros for it. The list is in
-     * order: all of it from trove_object_head, its first 500 at the end of an upload and from a download that allows gaps, none
-     * elsewhere (see gaps_listed). Of more than TROVE_GAPS_MAX gaps the last entry covers the rest and what lies between them, which
-     * reads as it was written. */
+    /* What was lost of it. Reading across a gap is DATA_LOSS unless trove_stream_options.allow_gaps has zeros for it. The list is
+     * in order: all of it from trove_object_head, its first 500 at the end of an upload and from a download that allows gaps,
+     * none elsewhere (see gaps_listed). Of more than TROVE_GAPS_MAX gaps the last entry covers the rest and what lies between
+     * them, which reads as it was written. */
     uint64_t gap_count; /* 0: the object is whole */
     uint64_t gap_bytes;
     const trove_gap *gaps;
@@ -230,8 +232,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_object_delete(trove_client *clien
                                                              trove_error *error);
 
 /* Copies inside the server: content type, metadata and gaps included. `conditions` are those of the target; they and *info may be
- * NULL. The server does a few copies at a time; one whose timeout is over it gives up. Errors as above, and RESOURCE_EXHAUSTED (too
- * many wait already). */
+ * NULL. The server does a few copies at a time; one whose timeout is over it gives up. Errors as above, and RESOURCE_EXHAUSTED
+ * (too many wait already). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_object_copy(trove_client *client, const char *from_bucket, const char *from_key,
                                                            const char *to_bucket, const char *to_key,
                                                            const trove_conditions *conditions, uint32_t timeout_ms,
@@ -293,8 +295,8 @@ typedef enum trove_stream_state {
 typedef enum trove_backpressure {
     TROVE_BACKPRESSURE_BLOCK = 0, /* a write waits until the consumer catches up */
     TROVE_BACKPRESSURE_DROP = 1,  /* the oldest chunk that waits is lost, and told (lossy streams only) */
-    /* Upload: the chunk goes to an overflow, and the write doesn't wait. Download: as block, for what isn't read yet waits in the server's
-     * store, in order and without a bound: that is the overflow. */
+    /* Upload: the chunk goes to an overflow, and the write doesn't wait. Download: as block, for what isn't read yet waits in the
+     * server's store, in order and without a bound: that is the overflow. */
     TROVE_BACKPRESSURE_BUFFER = 2,
     TROVE_BACKPRESSURE_ADAPTIVE = 3, /* as block, and the sender looks for the chunk size that goes best */
     TROVE_BACKPRESSURE_DEFAULT = 4,  /* that of the client's pool (see trove_pool_options); BLOCK without one */
@@ -382,14 +384,14 @@ typedef struct trove_stream_options {
     trove_conditions
         conditions;      /* of the object that is replaced or read; two-way: when it is opened, and again when it is replaced */
     uint32_t timeout_ms; /* for opening, once the pool has a place */
-    /* Upload with TROVE_BACKPRESSURE_BUFFER. The overflow is in memory first, which counts within the client's memory_bytes (what there
-     * is short of is the file's), then in a file without a name. */
+    /* Upload with TROVE_BACKPRESSURE_BUFFER. The overflow is in memory first, which counts within the client's memory_bytes (what
+     * there is short of is the file's), then in a file without a name. */
     uint64_t overflow_memory_bytes; /* default 8 MiB */
     uint64_t overflow_bytes;        /* in all; default 1 GiB. Many small chunks exhaust it sooner: see trove_stream_write */
     const char *overflow_folder;    /* for the file; NULL: the environment's TMPDIR, else /tmp */
     /* At most so many bytes of chunks a second, on average, both ways together; bursts last a sixteenth of a second. 0: no limit.
-     * Chunks are smaller then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed to
-     * send. The ways of a two-way stream take turns; one that stands still leaves it all to the other. */
+     * Chunks are smaller then, if chunk_bytes is 0; large ones come in lumps. A download is limited by what the server is allowed
+     * to send. The ways of a two-way stream take turns; one that stands still leaves it all to the other. */
     uint64_t bytes_per_second;
     trove_pool *client_pool; /* opens the stream as one of this pool's, as trove_pool_acquire does; NULL: of none */
     /* Whole objects: where the metrics of the stream go that moves the bytes, at its end, good or bad; all 0 where there was
@@ -398,8 +400,8 @@ typedef struct trove_stream_options {
     trove_stream_hooks hooks;
     uint32_t acquire_timeout_ms; /* while the pool has all the streams that it may have, wait so long for a place (and then
                                     timeout_ms for the opening); 0: as long as the server has calls wait, within timeout_ms */
-    /* Whole objects from and to a descriptor: longest wait while a pipe, socket or terminal gives or takes nothing; 0: timeout_ms. The
-     * server has a limit of its own for a stream on which nothing moves (its pool's idle_timeout). */
+    /* Whole objects from and to a descriptor: longest wait while a pipe, socket or terminal gives or takes nothing; 0:
+     * timeout_ms. The server has a limit of its own for a stream on which nothing moves (its pool's idle_timeout). */
     uint32_t io_timeout_ms;
     bool follow; /* two-way: see trove_stream_is_writer */
 } trove_stream_options;
@@ -412,15 +414,15 @@ TROVE_API void trove_stream_options_init(trove_stream_options *options);
  *
  * Two-way streams (TROVE_DIRECTION_BIDI). The object as it is at the opening comes down, while what goes up becomes its next
  * version: published in one step at the end, as by an upload. A key without an object is no error: nothing comes down then.
- * - Each way has chunk_bytes and channel_chunks for itself, and so memory, credit, indexes, offsets and backpressure. Neither waits
- *   for the other: however long nobody reads, writing goes on, and the other way round. So a program that first writes all and then
- *   reads all doesn't get stuck, nor does one that keeps the chunks of one way.
+ * - Each way has chunk_bytes and channel_chunks for itself, and so memory, credit, indexes, offsets and backpressure. Neither
+ *   waits for the other: however long nobody reads, writing goes on, and the other way round. So a program that first writes all
+ *   and then reads all doesn't get stuck, nor does one that keeps the chunks of one way.
  * - One thread may do both, or one thread writes (trove_stream_chunk_get, _write, _complete) while another reads. The calls that
- *   wait, wait for their own way alone, but trove_stream_complete, and but for hooks: both ways share them, so a hook that doesn't keep
- *   up holds both.
- * - The way up is closed by a chunk that is marked `final` (it may be empty), or by trove_stream_complete; reading goes on. The way
- *   down is over when trove_stream_read gives NULL; writing goes on. While either is open the stream is active, can be paused and
- *   resumed, both ways at once, and then is completing.
+ *   wait, wait for their own way alone, but trove_stream_complete, and but for hooks: both ways share them, so a hook that
+ *   doesn't keep up holds both.
+ * - The way up is closed by a chunk that is marked `final` (it may be empty), or by trove_stream_complete; reading goes on. The
+ *   way down is over when trove_stream_read gives NULL; writing goes on. While either is open the stream is active, can be paused
+ *   and resumed, both ways at once, and then is completing.
  * - It completes when the way down was read to its end, by whichever thread, and all of the way up is stored. Who waits in
  *   trove_stream_complete and never reads waits in vain.
  * - Whatever ends it early (cancel, fail, a release, an error of either way, the loss of the connection) ends both ways, with one
@@ -433,8 +435,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_open(trove_client *client,
 /* Moves an idle stream to active. Doesn't wait. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_start(trove_stream *stream, trove_error *error);
 
-/* Upload: takes a chunk with room for the stream's chunk size (adaptive: for what trove_stream_chunk_bytes_next says) from its pool.
- * Blocks while all are in use (that is backpressure).
+/* Upload: takes a chunk with room for the stream's chunk size (adaptive: for what trove_stream_chunk_bytes_next says) from its
+ * pool. Blocks while all are in use (that is backpressure).
  * The chunk is the caller's until trove_stream_write takes it or trove_stream_chunk_put gives it back. One that was read can't be
  * written: it belongs to the way down. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
@@ -444,43 +446,44 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
 /* Upload: queues *chunk_move. On OK the library owns it and *chunk_move is NULL; on error it is still the caller's. Blocks
  * while the channel is full, or while on_chunk or on_drop doesn't keep up. Any size from 1 byte to the capacity will do, and 0 in
  * a chunk that is marked `final`; multiples of 256 KiB (but for the last one) are hashed only once.
- * With TROVE_BACKPRESSURE_BUFFER it never waits for the server, nor for a resume, nor for hooks: while the channel is full the chunk's
- * bytes go to the overflow, from where the library sends them on in order, whether the program goes on writing or not.
- * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a time.
+ * With TROVE_BACKPRESSURE_BUFFER it never waits for the server, nor for a resume, nor for hooks: while the channel is full the
+ * chunk's bytes go to the overflow, from where the library sends them on in order, whether the program goes on writing or not.
+ * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a
+ * time.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead; a last chunk before the declared size is reached),
  * INVALID_ARGUMENT (more than the declared size; a chunk of another stream), the stream's own error once it has failed;
- * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes has of
- * full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream, with the same status; a folder that isn't there, or that the
- * program may not write to, with FAILED_PRECONDITION. */
+ * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes
+ * has of full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream,
+ * with the same status; a folder that isn't there, or that the program may not write to, with FAILED_PRECONDITION. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
 
-/* The same for a lossy stream with TROVE_BACKPRESSURE_DROP, and says what this write has lost: *dropped (may be NULL) is the chunk that
- * had to go for this one; its `count` is 0 where none had to. Dropped are the oldest chunks that weren't begun to be sent, never the
- * final one; where there is none, it blocks. A paused stream doesn't make it wait. */
+/* The same for a lossy stream with TROVE_BACKPRESSURE_DROP, and says what this write has lost: *dropped (may be NULL) is the
+ * chunk that had to go for this one; its `count` is 0 where none had to. Dropped are the oldest chunks that weren't begun to be
+ * sent, never the final one; where there is none, it blocks. A paused stream doesn't make it wait. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_move,
                                                                   uint32_t timeout_ms, trove_drop *dropped, trove_error *error);
 
 /* Download: the next chunk in order, its bytes verified, for the caller to give back with trove_stream_chunk_put (that returns
- * the credit). At the end returns OK with *chunk NULL. On a lossy stream a loss is a jump in index and offset. (The end of a two-way
- * stream's way down isn't yet the stream's: see trove_stream_complete.) */
+ * the credit). At the end returns OK with *chunk NULL. On a lossy stream a loss is a jump in index and offset. (The end of a
+ * two-way stream's way down isn't yet the stream's: see trove_stream_complete.) */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                            trove_error *error);
 
-/* Pause, resume, cancel, seek. Waits for the server's word, which tells the state that it led to; *state may be NULL.
- * `offset` is read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any byte
- * up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its range. What
- * was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the program still has
- * is to be given back as ever. One seek at a time, while no other thread writes or reads.
+/* Pause, resume, cancel, seek. Waits for the server's word, which tells the state that it led to; *state may be NULL. `offset` is
+ * read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any byte up to
+ * what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its range. What
+ * was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the program
+ * still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
  * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 
 /* Upload: no more chunks; waits until the object is stored and durable. Download: waits until all was received and read. Two-way:
- * no more chunks; waits until what comes down was received and read, then until what went up is stored and durable; the message of
- * a DEADLINE_EXCEEDED says for which in vain. It counts as writing: not while another thread writes.
- * *info (two-way: what was published) may be NULL; else it is the caller's, to be released by trove_object_info_free. After DEADLINE_EXCEEDED it may be called
- * again. */
+ * no more chunks; waits until what comes down was received and read, then until what went up is stored and durable; the message
+ * of a DEADLINE_EXCEEDED says for which in vain. It counts as writing: not while another thread writes.
+ * *info (two-way: what was published) may be NULL; else it is the caller's, to be released by trove_object_info_free. After
+ * DEADLINE_EXCEEDED it may be called again. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms,
                                                                trove_object_info **info, trove_error *error);
 
@@ -496,11 +499,11 @@ TROVE_API void trove_stream_release(trove_stream *stream);
 
 /* A snapshot. At any moment, and after any end, in bytes and in chunks, for both ways of a two-way stream together:
  *     accepted = acknowledged + dropped + queued + in_flight + abandoned
- * A chunk is accepted when trove_stream_write takes it (upload; what waits in an overflow is queued) or when it was received from the server (download; what the
- * server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by the program (download), in
- * flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put (download). What was queued or in
- * flight when the stream ended is abandoned, unless it has completed. The chunk that the library adds to end an upload counts as
- * one, of 0 bytes. */
+ * A chunk is accepted when trove_stream_write takes it (upload; what waits in an overflow is queued) or when it was received from
+ * the server (download; what the server has dropped counts, too). It is queued until it begins to be sent (upload) or is read by
+ * the program (download), in flight until it is acknowledged: by the server's store (upload), by trove_stream_chunk_put
+ * (download). What was queued or in flight when the stream ended is abandoned, unless it has completed. The chunk that the
+ * library adds to end an upload counts as one, of 0 bytes. */
 typedef struct trove_stream_metrics {
     trove_stream_state state;
     trove_direction direction;
@@ -541,30 +544,32 @@ TROVE_API uint64_t trove_stream_read_offset(const trove_stream *stream);
 TROVE_API trove_stream_state trove_stream_state_get(const trove_stream *stream);
 TROVE_API const char *trove_stream_state_name(trove_stream_state state); /* "idle", ...; static memory */
 TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as agreed with the server */
-/* Upload: the size that the next chunk should have; trove_stream_chunk_get goes by it. With TROVE_BACKPRESSURE_ADAPTIVE it moves while bytes
- * are acknowledged, between 64 KiB and the stream's chunk size: towards the smallest with which they are within 2 % as fast as with
- * the best. Chunks of other sizes are taken as well, and tell it nothing. With another backpressure, and on downloads, where
- * the server chooses: the stream's chunk size. */
+/* Upload: the size that the next chunk should have; trove_stream_chunk_get goes by it. With TROVE_BACKPRESSURE_ADAPTIVE it moves
+ * while bytes are acknowledged, between 64 KiB and the stream's chunk size: towards the smallest with which they are within 2 %
+ * as fast as with the best. Chunks of other sizes are taken as well, and tell it nothing. With another backpressure, and on
+ * downloads, where the server chooses: the stream's chunk size. */
 TROVE_API uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream);
 TROVE_API uint64_t trove_stream_id(const trove_stream *stream); /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
 
 /* Follow mode: one writes, and others read what is written while it is. Among the streams of a key that are opened with
- * trove_stream_options.follow, from any number of clients, the first one is elected to write; those that are opened while it lives
- * follow it. Which one this is, is settled when it is open. False for streams without `follow`.
+ * trove_stream_options.follow, from any number of clients, the first one is elected to write; those that are opened while it
+ * lives follow it. Which one this is, is settled when it is open. False for streams without `follow`.
  * - The writer writes as on any two-way stream; nothing comes down, not even an object that there is.
  * - A follower is sent what the writer has written so far, from byte 0 on, and then what it writes, as it grows: so it sees bytes
- *   before the object is published, which is otherwise never the case. It reads at its own pace, and slows nobody down. Its way up is
- *   closed: trove_stream_chunk_get and _write fail with FAILED_PRECONDITION. How much there will be isn't known before the end.
+ *   before the object is published, which is otherwise never the case. It reads at its own pace, and slows nobody down. Its way
+ *   up is closed: trove_stream_chunk_get and _write fail with FAILED_PRECONDITION. How much there will be isn't known before the
+ *   end.
  * - Completing the writer publishes the object. Its followers are sent the rest of it, and trove_stream_complete tells each the
  *   object as it was published.
- * - A writer that fails or is cancelled leaves nothing, and its followers fail with ABORTED and the reason. The next stream that is
- *   opened with `follow` is elected then.
- * `follow` contradicts lossy, a range and conditions. A store that can't read what isn't complete: UNIMPLEMENTED for followers. */
+ * - A writer that fails or is cancelled leaves nothing, and its followers fail with ABORTED and the reason. The next stream that
+ *   is opened with `follow` is elected then.
+ * `follow` contradicts lossy, a range and conditions. A store that can't read what isn't complete: UNIMPLEMENTED for
+ * followers. */
 TROVE_API bool trove_stream_is_writer(const trove_stream *stream);
 
-/* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. A two-way stream has one for
- * each way; these are the sums of both. */
+/* The stream's chunk pool: chunks that the program, the queue and the transport have taken and given back. A two-way stream has
+ * one for each way; these are the sums of both. */
 typedef struct trove_chunk_stats {
     uint64_t chunk_bytes;
     uint64_t chunks;     /* that there are */
@@ -577,8 +582,9 @@ typedef struct trove_chunk_stats {
 
 TROVE_API void trove_stream_chunk_stats(const trove_stream *stream, trove_chunk_stats *stats);
 
-/* The object's description: on a download from the opening on, else NULL until completed. Two-way: what comes down from the opening on
- * (NULL where there is no object yet), what was published once it has completed. Belongs to the stream; neither goes before it. */
+/* The object's description: on a download from the opening on, else NULL until completed. Two-way: what comes down from the
+ * opening on (NULL where there is no object yet), what was published once it has completed. Belongs to the stream; neither goes
+ * before it. */
 TROVE_API const trove_object_info *trove_stream_object(const trove_stream *stream);
 
 /* ---- hooks ---------------------------------------------------------------------------------------------------------------- */
@@ -686,8 +692,8 @@ TROVE_API void trove_pool_give_back(trove_pool *pool, trove_stream *stream);
 
 /* Closes the pool and gives it back. Acquires that wait, and new ones, fail with UNAVAILABLE. Waits up to `drain_ms` for the
  * streams to end, then cancels those that haven't; returns how many these were. (From a hook it cancels at once: other hooks
- * can't run.) One that is still being opened then is cancelled as soon as it is open, and doesn't count. Who has a stream must still
- * release it: trove_pool_release and trove_pool_give_back of streams are all that may come after.
+ * can't run.) One that is still being opened then is cancelled as soon as it is open, and doesn't count. Who has a stream must
+ * still release it: trove_pool_release and trove_pool_give_back of streams are all that may come after.
  * NULL is allowed. */
 TROVE_API uint32_t trove_pool_close(trove_pool *pool, uint32_t drain_ms);
 
@@ -729,7 +735,8 @@ typedef struct trove_server_pool {
     uint64_t waiting_bytes; /* of chunks that are not acknowledged yet */
 } trove_server_pool;
 
-/* All pools, the default one first. On success *pools is one block, for the caller to release with trove_server_pool_list_free. */
+/* All pools, the default one first. On success *pools is one block, for the caller to release with
+ * trove_server_pool_list_free. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_pool_list(trove_client *client, uint32_t timeout_ms,
                                                                 trove_server_pool **pools, size_t *count, trove_error *error);
 TROVE_API void trove_server_pool_list_free(trove_server_pool *pools);
@@ -775,15 +782,16 @@ typedef struct trove_server_stream_page {
     bool more; /* behind the last one */
 } trove_server_stream_page;
 
-/* One page of the streams that are open, or wait for their pool. `options` may be NULL. Release with trove_server_stream_page_free.
+/* One page of the streams that are open, or wait for their pool. `options` may be NULL. Release with
+ * trove_server_stream_page_free.
  * Errors: NOT_FOUND (pool), INVALID_ARGUMENT. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_list(trove_client *client,
                                                                   const trove_server_stream_options *options,
                                                                   trove_server_stream_page **page, trove_error *error);
 TROVE_API void trove_server_stream_page_free(trove_server_stream_page *page);
 
-/* Pauses, resumes or cancels a stream of the server, whose own client is told. *state is what that led to on the server; it may be
- * NULL. Errors: NOT_FOUND, FAILED_PRECONDITION (naming the state that it is in), INVALID_ARGUMENT (any other control),
+/* Pauses, resumes or cancels a stream of the server, whose own client is told. *state is what that led to on the server; it may
+ * be NULL. Errors: NOT_FOUND, FAILED_PRECONDITION (naming the state that it is in), INVALID_ARGUMENT (any other control),
  * RESOURCE_EXHAUSTED (the other client hasn't read what it was told before). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_client *client, uint64_t stream_id,
                                                                      trove_control control, uint32_t timeout_ms,
@@ -793,14 +801,14 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_clien
 
 /* For put and get: the stream's options; `timeout_ms` bounds each step that makes no progress, not the whole transfer. */
 
-/* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight, of
- * which no progress is told; where another hook is set, under a limit and in a client's pool they go by way of a stream like others. */
+/* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight, of which no
+ * progress is told; where another hook is set, under a limit and in a client's pool they go by way of a stream like others. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, const char *bucket, const char *key,
                                                           const void *data, size_t size, const trove_stream_options *options,
                                                           trove_object_info **info, trove_error *error);
 
-/* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. Errors
- * besides the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for io_timeout_ms). */
+/* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. Errors besides
+ * the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for io_timeout_ms). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
@@ -815,14 +823,15 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_memory(trove_client *client, 
                                                           size_t capacity, const trove_stream_options *options, size_t *size_read,
                                                           trove_object_info **info, trove_error *error);
 
-/* Writes the object to `fd` from its present position on; a pipe will do. For who reads a pipe in non-blocking mode it waits up to
- * io_timeout_ms (DEADLINE_EXCEEDED), in blocking mode like write(2) for ever; it raises SIGPIPE where nobody reads any more. */
+/* Writes the object to `fd` from its present position on; a pipe will do. For who reads a pipe in non-blocking mode it waits up
+ * to io_timeout_ms (DEADLINE_EXCEEDED), in blocking mode like write(2) for ever; it raises SIGPIPE where nobody reads any
+ * more. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);
 
-/* Writes to a file `.trove-XXXXXX.part` (0600) in the folder of `path` and renames it when it is whole; `path` is never half written.
- * The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed. */
+/* Writes to a file `.trove-XXXXXX.part` (0600) in the folder of `path` and renames it when it is whole; `path` is never half
+ * written. The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);
@@ -838,8 +847,8 @@ typedef void (*trove_done_fn)(void *context, const trove_error *error, const voi
  * after the other.
  * Blocks only while the connection's early-data allowance or its calls are used up, at most `timeout_ms`; in a hook or `done` it
  * doesn't wait for calls: RESOURCE_EXHAUSTED (one that was just told of has given its own back).
- * Errors: INVALID_ARGUMENT (also: larger than 64 KiB, or than the server takes in one flight), UNAVAILABLE, DEADLINE_EXCEEDED; then
- * `done` is not called. */
+ * Errors: INVALID_ARGUMENT (also: larger than 64 KiB, or than the server takes in one flight), UNAVAILABLE, DEADLINE_EXCEEDED;
+ * then `done` is not called. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_async(trove_client *client, const char *bucket, const char *key,
                                                          const void *data, size_t size, uint32_t timeout_ms, trove_done_fn done,
                                                          void *context, trove_error *error);

@@ -1,8 +1,8 @@
 /* call_again.c - small objects that the server didn't take in one flight: put once more, as streams. See call.h.
  *
- * Each may wait for the server until its deadline. So a thread of its own does it, started when it is first needed: the hook thread is
- * the program's. One after the other; who has to wait for too long is told so. (Rejected: to begin them all at once; a server that is
- * short of memory has no use for that.)
+ * Each may wait for the server until its deadline. So a thread of its own does it, started when it is first needed: the hook
+ * thread is the program's. One after the other; who has to wait for too long is told so. (Rejected: to begin them all at once; a
+ * server that is short of memory has no use for that.)
  */
 #include "call.h"
 #include "client.h"

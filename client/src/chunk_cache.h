@@ -1,8 +1,8 @@
 /* chunk_cache.h - chunk pools that streams have left behind, for the next ones: their memory is mapped and warm.
  *
- * A stream for each of many small files would otherwise spend a third of its time in page faults. What is kept stays claimed of the
- * client's memory, is at most a quarter of it, makes way for streams that need it, and is freed after TVC_CACHE_IDLE_NS.
- * The client's lock protects it; pools that are taken out to be freed are chained, and freed without the lock.
+ * A stream for each of many small files would otherwise spend a third of its time in page faults. What is kept stays claimed of
+ * the client's memory, is at most a quarter of it, makes way for streams that need it, and is freed after TVC_CACHE_IDLE_NS. The
+ * client's lock protects it; pools that are taken out to be freed are chained, and freed without the lock.
  */
 #ifndef TVC_CHUNK_CACHE_H
 #define TVC_CHUNK_CACHE_H
@@ -16,7 +16,8 @@ struct tvc_chunk_cache {
     uint64_t bytes;
 };
 
-/* A pool of chunks of this size, at least `count` of them; NULL where there is none. Its memory stays claimed, by the caller now. */
+/* A pool of chunks of this size, at least `count` of them; NULL where there is none. Its memory stays claimed, by the caller
+ * now. */
 struct tvc_chunks *tvc_chunk_cache_take(struct tvc_chunk_cache *cache, uint64_t chunk_bytes, size_t count);
 /* Keeps a pool of which no chunk is out, with its claim. False: it is still the caller's. */
 bool tvc_chunk_cache_give(struct tvc_chunk_cache *cache, struct tvc_chunks *chunks, uint64_t memory_bytes, uint64_t now_ns);

@@ -49,8 +49,8 @@ struct tvc_fragment {
     bool has_checksum;
 };
 
-/* Above this many fragments a chunk is refused: the largest one in frames of the size that troved goes down to where its memory is
- * short. Frames end where a block does, so a chunk that begins inside one has one more. */
+/* Above this many fragments a chunk is refused: the largest one in frames of the size that troved goes down to where its memory
+ * is short. Frames end where a block does, so a chunk that begins inside one has one more. */
 #define TVC_FRAGMENT_BYTES_MIN (4 * TV_KIB)
 #define TVC_FRAGMENTS_MAX      ((uint32_t)(TV_CHUNK_BYTES_MAX / TVC_FRAGMENT_BYTES_MIN) + 1)
 

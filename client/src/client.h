@@ -8,7 +8,8 @@
  * outside of them, and with one lock a lost connection reaches everything in one step.)
  *
  * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
- * connection, the timers and the job threads end in trove_close; `conn_users` keeps the connection until whoever calls it has come back.
+ * connection, the timers and the job threads end in trove_close; `conn_users` keeps the connection until whoever calls it has
+ * come back.
  */
 #ifndef TVC_CLIENT_H
 #define TVC_CLIENT_H

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define POLL_STEP_MS 200
-/* One write to a file. A larger one makes the page cache look for large pieces of memory, which costs more than it saves: measured on
- * ext4 with pieces of 1 MiB, twice the time. */
+/* One write to a file. A larger one makes the page cache look for large pieces of memory, which costs more than it saves:
+ * measured on ext4 with pieces of 1 MiB, twice the time. */
 #define WRITE_BYTES_MAX ((size_t)128 * 1024)
 
 /* Whether it makes sense to go on waiting: a stream that has completed may still have bytes to be written. */

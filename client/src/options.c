@@ -52,8 +52,8 @@ void trove_server_stream_options_init(trove_server_stream_options *options) {
     *options = (trove_server_stream_options){.struct_bytes = sizeof *options};
 }
 
-/* Copies what the program's version of a structure has over the defaults. The copy is of this version, whole: struct_bytes, which is
- * the first in each structure, says so. */
+/* Copies what the program's version of a structure has over the defaults. The copy is of this version, whole: struct_bytes, which
+ * is the first in each structure, says so. */
 static trove_status take(const void *from, size_t from_bytes, void *to, size_t to_bytes, const char *what, trove_error *error) {
     if (from == NULL)
         return TROVE_OK;

@@ -1,12 +1,12 @@
 /* stream.h - streams, inside: what the way up (`upload`) and the way down (`download`) share. A stream goes one of them, or both.
  *
  * The table of stream_state.h says what moves the state; tvc_stream_move and tvc_stream_end are all that writes it. The server
- * orders crossing events: the first terminal one wins, and ends the stream once. A way that is closed while the other goes on is a
- * flag of its half (complete_sent, complete_seen) and doesn't move the state: see tvc_stream_closed.
+ * orders crossing events: the first terminal one wins, and ends the stream once. A way that is closed while the other goes on is
+ * a flag of its half (complete_sent, complete_seen) and doesn't move the state: see tvc_stream_closed.
  *
- * References: the program's handle, the client's table, a queued hook job, the connection while it has the flow in its rings, and
- * each chunk that is out (chunks.h). The last one may free only without the client's lock: whoever holds the lock while giving
- * references back has one of its own.
+ * References: the program's handle, the client's table, a queued job of its hooks or of the drainer, the connection while it has
+ * the flow in its rings, each chunk that is out (chunks.h), whoever waits in a call or visits streams without the lock. The last
+ * one may free only without the client's lock: whoever holds the lock while giving references back has one of its own.
  */
 #ifndef TVC_STREAM_H
 #define TVC_STREAM_H
@@ -129,7 +129,8 @@ trove_status tvc_stream_move(trove_stream *stream, enum tv_stream_event event, t
 void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trove_error *why);
 /* The stream fails for a reason found at this end, which the server is told. Without the lock; the caller has a reference. */
 void tvc_stream_break(trove_stream *stream, const trove_error *why);
-/* All has been sent one way: that is the stream's last word if it goes no other way, or has come to the end of it. Under the lock. */
+/* All has been sent one way: that is the stream's last word if it goes no other way, or has come to the end of it. Under the
+ * lock. */
 trove_status tvc_stream_closed(trove_stream *stream, trove_error *error);
 /* Why nothing more can be done with a stream that has ended, or is ending. Under the lock. */
 trove_status tvc_stream_over(const trove_stream *stream, trove_error *error);
@@ -151,13 +152,15 @@ void tvc_stream_frame(trove_stream *stream, const tv_frame *frame);
 
 /* Acknowledged (up) and received (down) so far. Under the lock. */
 uint64_t tvc_stream_bytes_done(const trove_stream *stream);
-/* What is known of the object: as it is read, then as it was published; NULL: nothing. Under the lock, or once it has completed. */
+/* What is known of the object: as it is read, then as it was published; NULL: nothing. Under the lock, or once it has
+ * completed. */
 const trove_object_info *tvc_stream_object(const trove_stream *stream);
 
 /* Waits for a change. False: the deadline has passed. Under the lock. */
 bool tvc_stream_wait(trove_stream *stream, uint64_t deadline_ns);
 
-/* Ends a wait for `what` that took too long; on a stream that goes both ways the message names the way (BIDI: it is about neither). */
+/* Ends a wait for `what` that took too long; on a stream that goes both ways the message names the way (BIDI: it is about
+ * neither). */
 trove_status tvc_stream_late(const trove_stream *stream, trove_direction way, const char *what, trove_error *error);
 
 #endif

@@ -36,8 +36,9 @@ static trove_status check_sent(const trove_stream *stream, uint64_t size, uint64
                    (unsigned long long)download->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
 }
 
-/* There is no room for a chunk: the program still has some of before a seek, or they are smaller than they may be and so more than there
- * is room for. It comes again; not at once and again and again, though: all credit is taken back until a chunk is. Under the lock. */
+/* There is no room for a chunk: the program still has some of before a seek, or they are smaller than they may be and so more
+ * than there is room for. It comes again; not at once and again and again, though: all credit is taken back until a chunk is.
+ * Under the lock. */
 static void decline(struct tvc_download *download, const struct tv_fragment_in *fragment) {
     tv_receiver_decline(&download->receiver, fragment);
     uint64_t expired = tv_receiver_expire(&download->receiver);
@@ -387,7 +388,8 @@ bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     bool completed = stream->state == TROVE_STREAM_COMPLETED;
     bool over = tv_stream_state_terminal(stream->state) && !completed;
     over |= download->completed_told; /* what is given back after that is of no interest */
-    /* What is acknowledged now would be of an older generation when it is heard. (A seek that was unanswered at the end is refused.) */
+    /* What is acknowledged now would be of an older generation when it is heard. (A seek that was unanswered at the end is
+     * refused.) */
     over |= stream->seek.serial != 0 && !completed;
     bool filled = !over;
     pulled->frame.call_id = stream->entry.node.id;

@@ -1,5 +1,5 @@
-/* stream_half.c - see stream_half.h. Opening happens on the program's thread and then on the receiving one, before anyone else may
- * use the stream.
+/* stream_half.c - see stream_half.h. Opening happens on the program's thread and then on the receiving one, before anyone else
+ * may use the stream.
  */
 #include "stream_half.h"
 

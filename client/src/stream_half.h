@@ -31,11 +31,13 @@ void tvc_half_init(struct tvc_half *half, trove_stream *stream, unsigned wants);
 trove_status tvc_half_claim(struct tvc_half *half, uint64_t chunk_bytes, uint64_t channel_chunks, trove_error *error);
 /* How many of them there is memory for. */
 uint64_t tvc_half_fitting(const struct tvc_half *half, uint64_t chunk_bytes, uint64_t channel_chunks);
-/* Now that the stream's chunk size and number are known: makes the chunks, of which there may be fewer than the channel has, or more.
+/* Now that the stream's chunk size and number are known: makes the chunks, of which there may be fewer than the channel has, or
+ * more.
  * Errors: RESOURCE_EXHAUSTED. Without the lock. */
 trove_status tvc_half_make(struct tvc_half *half, trove_error *error);
 
-/* This way is closed from the beginning: gives back what was claimed for it. On the receiving thread, before the stream is open. */
+/* This way is closed from the beginning: gives back what was claimed for it. On the receiving thread, before the stream is
+ * open. */
 void tvc_half_close(struct tvc_half *half);
 
 /* Gives memory back; the next stream may have the chunks. What it doesn't take is returned, for the caller to destroy without the

@@ -6,8 +6,8 @@
  * has room for all chunks that may be unacknowledged and as many again, and a stream one of whose rings is half full takes no
  * more chunks until the hook thread has caught up (tvc_stream_hooks_keep_up). Drops that lie side by side are one entry while
  * they wait, so a write adds at most one; and between two that don't a chunk was taken, so those that come in with a download are
- * as few as its chunks. (A set that is added in between keeps two of them apart, but there are few sets.) Both ways of a stream share
- * the rings. The client's lock protects it all.
+ * as few as its chunks. (A set that is added in between keeps two of them apart, but there are few sets.) Both ways of a stream
+ * share the rings. The client's lock protects it all.
  */
 #ifndef TVC_STREAM_HOOKS_H
 #define TVC_STREAM_HOOKS_H

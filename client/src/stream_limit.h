@@ -1,9 +1,9 @@
 /* stream_limit.h - how limits of bandwidth hold a stream back: its own, and that of its pool.
  *
  * Before it moves bytes a way of a stream asks; what may not be moved yet waits in the limiter's queue, and the stream's flow is
- * woken when it may try again. The way up asks for each frame of a chunk. The way down asks for each grant of credit, so the server
- * is never allowed more than may be moved. Each has turns of its own, so that neither starves the other. The client's lock protects
- * all of it.
+ * woken when it may try again. The way up asks for each frame of a chunk. The way down asks for each grant of credit, so the
+ * server is never allowed more than may be moved. Each has turns of its own, so that neither starves the other. The client's lock
+ * protects all of it.
  */
 #ifndef TVC_STREAM_LIMIT_H
 #define TVC_STREAM_LIMIT_H

@@ -68,7 +68,8 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
 
 /* ---- memory ---- */
 
-/* How many chunks the way up has beyond its window. One that loses chunks, or puts them elsewhere, never waits for one to come back. */
+/* How many chunks the way up has beyond its window. One that loses chunks, or puts them elsewhere, never waits for one to come
+ * back. */
 static void plan_spares(trove_stream *stream) {
     struct tvc_half *half = &stream->upload.half;
     bool buffers = stream->upload.spill.overflow != NULL;
@@ -94,8 +95,8 @@ static trove_status claim_halves(trove_stream *stream, uint64_t chunk_bytes, uin
     return status;
 }
 
-/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, the way down asks for
- * fewer chunks at once; the way up just never fills its window. */
+/* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, the way down
+ * asks for fewer chunks at once; the way up just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
     const struct tvc_limits *limits = &stream->client->limits;
     if (open->chunk_bytes == 0)

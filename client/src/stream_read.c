@@ -188,8 +188,8 @@ static void taken(trove_stream *stream, const struct tvc_chunk *chunk, uint64_t 
         tvc_stream_acked(stream, &ack);
 }
 
-/* Whether to acknowledge now. Each acknowledgement costs both ends as much as a small chunk, so while there is more to read they are
- * gathered up to a quarter of the window. Under the lock. */
+/* Whether to acknowledge now. Each acknowledgement costs both ends as much as a small chunk, so while there is more to read they
+ * are gathered up to a quarter of the window. Under the lock. */
 static bool tell_due(struct tvc_download *download, uint64_t now_ns) {
     if (download->ready_first != NULL && download->credit_due < download->tell_bytes &&
         download->untold_chunks < download->tell_chunks && now_ns < download->told_ns + TELL_AGAIN_NS)

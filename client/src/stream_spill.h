@@ -1,13 +1,13 @@
-/* stream_spill.h - backpressure "buffer" of an upload: what the window has no room for waits in an overflow (overflow.h), and the client's
- * drainer takes it from there as acknowledgements make room.
+/* stream_spill.h - backpressure "buffer" of an upload: what the window has no room for waits in an overflow (overflow.h), and the
+ * client's drainer takes it from there as acknowledgements make room.
  *
  *     write --> window --> server               while nothing waits and there is room
  *         \--> overflow --drainer--> window     else; and everything that is written behind it, so the order stays
  *
- * What waits is on its way as far as the program can tell: it counts as accepted and queued, is hashed for the object's etag when it is
- * written, and as a chunk (whose offset a seek would change) when it enters the window. Copying and the disk happen without the client's
- * lock. A seek, or the stream's end, gives up what waits: it counts as abandoned at once; what lies in the overflow is stale then, and
- * the drainer forgets it before a next chunk is let in.
+ * What waits is on its way as far as the program can tell: it counts as accepted and queued, is hashed for the object's etag when
+ * it is written, and as a chunk (whose offset a seek would change) when it enters the window. Copying and the disk happen without
+ * the client's lock. A seek, or the stream's end, gives up what waits: it counts as abandoned at once; what lies in the overflow
+ * is stale then, and the drainer forgets it before a next chunk is let in.
  * The chunk that the library adds to end an upload never waits here: whoever completes waits himself.
  *
  * Threads: the program's writing thread pushes, the drainer pops; whatever else changes is under the client's lock.
@@ -23,8 +23,8 @@
 
 struct tvc_chunk;
 
-/* Chunks of a buffering stream beyond its window: one that the program fills, one for the drainer, one on its way back. So neither waits
- * for an acknowledgement. */
+/* Chunks of a buffering stream beyond its window: one that the program fills, one for the drainer, one on its way back. So
+ * neither waits for an acknowledgement. */
 #define TVC_SPILL_SPARE_CHUNKS 3
 
 struct tvc_spill {
@@ -60,7 +60,8 @@ static inline bool tvc_spill_busy(const struct tvc_spill *spill) {
 }
 
 /* Copies the chunk to the overflow; the caller keeps it. Under the lock, which is let go of meanwhile.
- * Errors: RESOURCE_EXHAUSTED (past a bound; the stream goes on), the stream's own if it has ended, which errors of the file make it. */
+ * Errors: RESOURCE_EXHAUSTED (past a bound; the stream goes on), the stream's own if it has ended, which errors of the file make
+ * it. */
 trove_status tvc_spill_push(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error);
 
 /* There may be something for the drainer to do. Under the lock; the caller has a reference. */
@@ -71,8 +72,8 @@ void tvc_spill_chunk_free(trove_stream *stream);
 /* What waits is given up. Under the lock. */
 void tvc_spill_abandon(trove_stream *stream);
 
-/* Waits until a chunk has left the overflow, or one that is refused now would be taken. *left tells how many still wait. Errors: DEADLINE_EXCEEDED,
- * and the stream's own if it has ended. Without the lock. */
+/* Waits until a chunk has left the overflow, or one that is refused now would be taken. *left tells how many still wait. Errors:
+ * DEADLINE_EXCEEDED, and the stream's own if it has ended. Without the lock. */
 trove_status tvc_spill_wait(trove_stream *stream, uint64_t deadline_ns, uint64_t *left, trove_error *error);
 
 #endif

@@ -18,7 +18,7 @@ struct tvc_upload {
     /* the writing thread's alone */
     struct tvc_block_sums sums;
 
-    /* written by the writing thread under the client's lock */
+    /* Written under the client's lock by the writing thread, which may read it without it; and by a seek, while nobody writes. */
     uint64_t next_offset;
 
     /* under the client's lock */
@@ -46,7 +46,8 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
 bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled);
 
 /* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
- * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it, count 0: none. Without the lock. */
+ * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it,
+ * count 0: none. Without the lock. */
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error);
 /* No more chunks. Waits for room for the last one. Without the lock. */
@@ -54,15 +55,16 @@ trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove
 /* Then waits for the server's word. Without the lock. */
 trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_error *error);
 
-/* Puts a hashed chunk into the window, which has room, and takes the caller's reference. Under the lock. Returns which rings of the
- * flow are to be woken afterwards: TV_WANTS_... */
+/* Puts a hashed chunk into the window, which has room, and takes the caller's reference. Under the lock. Returns which rings of
+ * the flow are to be woken afterwards: TV_WANTS_... */
 unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
 
 /* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
 
-/* What the next chunk should have: the stream's size, or what its adaptive backpressure says. A change of size is made good for at once, by one
- * chunk that ends on a multiple of it: chunks that begin inside a block would be hashed twice ever after. Without the lock. */
+/* What the next chunk should have: the stream's size, or what its adaptive backpressure says. A change of size is made good for
+ * at once, by one chunk that ends on a multiple of it: chunks that begin inside a block would be hashed twice ever after. Without
+ * the lock. */
 uint64_t tvc_upload_chunk_bytes(const trove_stream *stream);
 /* The stream stands still, or stood, for a reason that isn't the server's speed. Under the lock. */
 void tvc_upload_interrupted(trove_stream *stream);
@@ -75,8 +77,8 @@ void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack);
 void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit);
 void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed);
 
-/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller wakes the control ring. Under
- * the lock. */
+/* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller wakes the control ring.
+ * Under the lock. */
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns);
 
 /* The stream has ended: lets go of the window. Under the lock. */

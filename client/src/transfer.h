@@ -34,8 +34,8 @@ bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t si
 uint64_t tvc_transfer_deadline(const struct tvc_transfer *transfer);
 /* Bytes that have moved so far, in some sense: what is different later was progress. */
 uint64_t tvc_transfer_moved(trove_stream *stream);
-/* Whether a step that ended with `status` is to be tried again: it took too long, but bytes have moved since *seen, which is brought up
- * to date. */
+/* Whether a step that ended with `status` is to be tried again: it took too long, but bytes have moved since *seen, which is
+ * brought up to date. */
 bool tvc_transfer_again(trove_stream *stream, trove_status status, uint64_t *seen);
 /* trove_stream_complete, for as long as bytes move. */
 trove_status tvc_transfer_complete(const struct tvc_transfer *transfer, trove_stream *stream, trove_object_info **info,

@@ -1,4 +1,5 @@
-/* test_client_follow.c - follow mode through libtrove and a real troved: one stream writes an object, others read it meanwhile. */
+/* test_client_follow.c - follow mode through libtrove and a real troved: one stream writes an object, others read it
+ * meanwhile. */
 #include "client_test.h"
 
 #include <pthread.h>

@@ -1,7 +1,8 @@
-/* test_client_two_way.c - streams that go both ways, through libtrove and a real troved: every byte of both ways, each way while the
- * other stands still, and whatever ends them.
+/* test_client_two_way.c - streams that go both ways, through libtrove and a real troved: every byte of both ways, each way while
+ * the other stands still, and whatever ends them.
  *
- * What comes down is `test->bytes`, what goes up the same from another place on, so that the two can't be mistaken for each other.
+ * What comes down is `test->bytes`, what goes up the same from another place on, so that the two can't be mistaken for each
+ * other.
  */
 #include "client_test.h"
 

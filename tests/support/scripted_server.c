@@ -1,4 +1,5 @@
-/* scripted_server.c - see scripted_server.h. Frames come on the connection's receiving thread; the lock is between it and the test. */
+/* scripted_server.c - see scripted_server.h. Frames come on the connection's receiving thread; the lock is between it and the
+ * test. */
 #include "scripted_server.h"
 
 #include "conn.h"

@@ -1,8 +1,9 @@
 /* scripted_server.h - for tests of libtrove: the other end of its connection, which does what the test says and nothing else.
  *
- * It greets by itself, and answers opens as it was told to. Every frame but the hello is kept until the test asks for one of its kind; the test sends whatever
- * it likes, in whatever order: what a real troved does at a moment that can't be hit, and what it never does. One client at a time.
- * Whatever can't be done fails the cmocka test that asked for it; waiting ends after a deadline.
+ * It greets by itself, and answers opens as it was told to. Every frame but the hello is kept until the test asks for one of its
+ * kind; the test sends whatever it likes, in whatever order: what a real troved does at a moment that can't be hit, and what it
+ * never does. One client at a time. Whatever can't be done fails the cmocka test that asked for it; waiting ends after a
+ * deadline.
  */
 #ifndef TROVE_TESTS_SCRIPTED_SERVER_H
 #define TROVE_TESTS_SCRIPTED_SERVER_H

@@ -1,5 +1,5 @@
-/* test_bad_server.c - a server that sends a download what troved never does: the stream fails and says why, and nothing else happens.
- * (On two-way streams: test_two_way.c.)
+/* test_bad_server.c - a server that sends a download what troved never does: the stream fails and says why, and nothing else
+ * happens. (On two-way streams: test_two_way.c.)
  */
 #include "unit_client.h"
 
@@ -165,8 +165,8 @@ static void test_seeks_out_of_reach(void **state) {
 
 /* ---- more chunks than were agreed on ---- */
 
-/* Of a pool that a stream with a larger window has left, the next stream takes what it asked for: a server that cuts its credit into many
- * small chunks has them come back, one after the other. */
+/* Of a pool that a stream with a larger window has left, the next stream takes what it asked for: a server that cuts its credit
+ * into many small chunks has them come back, one after the other. */
 static void test_window_of_one_chunk(void **state) {
     struct fixture *fixture = *state;
     const struct scripted_opened opened = {.has_object = true, .object_size = SIZE};

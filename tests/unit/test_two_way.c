@@ -1,5 +1,5 @@
-/* test_two_way.c - streams that go both ways, at libtrove's end: the order of what is said at half-closes, what is told of which way,
- * and a server that doesn't keep to it. With a real troved: tests/integration/test_client_two_way.c.
+/* test_two_way.c - streams that go both ways, at libtrove's end: the order of what is said at half-closes, what is told of which
+ * way, and a server that doesn't keep to it. With a real troved: tests/integration/test_client_two_way.c.
  */
 #include "unit_client.h"
 
@@ -303,8 +303,8 @@ static void test_resent_behind_complete(void **state) {
 
 /* ---- demand ---- */
 
-/* The timer has found the way up idle and is about to say so when the next chunk is written: what the server hears last is that there is
- * demand. */
+/* The timer has found the way up idle and is about to say so when the next chunk is written: what the server hears last is that
+ * there is demand. */
 static void test_demand_crosses_idleness(void **state) {
     struct fixture *fixture = *state;
     trove_stream *stream = NULL;
