@@ -1,22 +1,23 @@
+/* adaptive.c - see adaptive.h. Pure; under the owner's lock. */
 #include "adaptive.h"
 
 #include "bounds.h"
 #include "status.h"
 
-#define ROUND_NS        UINT64_C(10000000)
+#define ROUND_NS        UINT64_C(10000000) /* a round lasts so long at least, and has so many chunks */
 #define ROUND_CHUNKS    8
-#define ROUNDS_MIN      2
+#define ROUNDS_MIN      2 /* of one measurement */
 #define ROUNDS_MAX      16
-#define PRECISION       0.004
-#define CLEAR           3    /* times the error */
-#define GOOD_ENOUGH     0.98 /* of the best */
-#define STILL_GOOD      0.97 /* for the size that was held before: what lies on the border stays */
-#define GAIN            1.01 /* less isn't worth another step */
-#define LOOK_ROUNDS     32
+#define PRECISION       0.004 /* share of a rate that its error may be */
+#define CLEAR           3     /* times the error */
+#define GOOD_ENOUGH     0.98  /* of the best */
+#define STILL_GOOD      0.97  /* for the size that was held before: what lies on the border stays */
+#define GAIN            1.01  /* times the rate; less isn't worth another step */
+#define LOOK_ROUNDS     32    /* held rounds before it looks around; doubled up to the second number */
 #define LOOK_ROUNDS_MAX 256
-#define DIFFERENT       0.0625
-#define USUAL_FACTOR    4
-#define SMOOTHING       8
+#define DIFFERENT       0.0625 /* share of the usual rate */
+#define USUAL_FACTOR    4      /* times the usual difference */
+#define SMOOTHING       8      /* measurements that an average goes over, more or less */
 
 static uint64_t size_at(const struct tv_adaptive *adaptive, uint32_t index) {
     bool last =

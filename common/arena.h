@@ -1,4 +1,4 @@
-/* arena.h - memory for unpacking one frame's header: a bump allocator with a ceiling.
+/* arena.h - memory for unpacking one message, a frame's header or a request or answer: a bump allocator with a ceiling.
  *
  * protobuf-c asks its allocator once for each submessage, string and array; from an arena that costs nothing and is freed in one
  * step. The ceiling is what makes it safe: 200 KB of cleverly chosen bytes unpack to 15 MB, so beyond it the arena returns NULL

@@ -34,8 +34,9 @@ size_t tv_block_rounded(size_t block_bytes);
 /* All blocks must have been given back. NULL is allowed. */
 void tv_block_pool_destroy(struct tv_block_pool *pool);
 
-/* NULL when blocks_max are in use. */
+/* Claims a block, with one holder; never waits. NULL when blocks_max are in use. */
 void *tv_block_pool_get(struct tv_block_pool *pool);
+/* One holder less; the last one's put gives the block back. */
 void tv_block_pool_put(struct tv_block_pool *pool, void *block);
 
 /* Counts `bytes` against the pool's size; false, and nothing counted, if they don't fit. */

@@ -1,6 +1,6 @@
 /* conn.c - life and death of a connection. See conn.h; reading is in conn_read.c, writing in conn_write.c.
  *
- * One lock; it is never held over a call into the transport, the handler or a flow. Closing the transport must not happen while a
+ * One lock; it is never held over a call into the transport, the handler or a flow, but a flow's `acquire`. Closing the transport must not happen while a
  * submission is running (nng would never complete it), so submissions are counted and the last of them closes.
  */
 #include "conn_internal.h"

@@ -80,6 +80,8 @@ struct tv_reader {
 };
 
 struct tv_writer {
+    bool checksums; /* constant from before anything is pulled: see tv_conn_establish */
+
     /* under the lock: packed by tv_conn_send while an operation is under way */
     struct tv_unsent *unsent_first;
     struct tv_unsent *unsent_last; /* the one that is being filled */
@@ -90,7 +92,6 @@ struct tv_writer {
         struct tv_flow *first;
         struct tv_flow *last;
     } rings[TV_RING_COUNT];
-    bool checksums;
 
     /* the pump's alone */
     uint8_t *pulled; /* headers and small payloads of pulled frames */
@@ -178,7 +179,7 @@ void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count);
 void tv_writer_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
 /* Takes the role if it is free and something is to be sent, and pumps. No lock. */
 void tv_writer_kick(struct tv_conn *conn);
-/* Drops everything that isn't under way. Under no lock; phase must be past OPEN. */
+/* Takes all flows out of the rings. Under no lock; phase must be past OPEN. */
 void tv_writer_drop_flows(struct tv_conn *conn);
 
 #endif

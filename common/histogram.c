@@ -1,3 +1,4 @@
+/* histogram.c - see histogram.h. Pure; under the owner's lock. */
 #include "histogram.h"
 
 #include <stdbool.h>
@@ -30,8 +31,10 @@ static uint64_t middle_of(size_t bin) {
 
 static void halve(struct tv_histogram *histogram) {
     histogram->count = 0;
-    for (size_t i = 0; i < TV_HISTOGRAM_BINS; i++)
-        histogram->count += histogram->bins[i] /= 2;
+    for (size_t i = 0; i < TV_HISTOGRAM_BINS; i++) {
+        histogram->bins[i] /= 2;
+        histogram->count += histogram->bins[i];
+    }
 }
 
 void tv_histogram_add(struct tv_histogram *histogram, uint64_t value) {
@@ -70,7 +73,8 @@ void tv_histogram_merge(struct tv_histogram *into, const struct tv_histogram *fr
     uint64_t count = 0;
     for (size_t i = 0; i < TV_HISTOGRAM_BINS; i++) {
         uint64_t sum = (uint64_t)into->bins[i] + from->bins[i];
-        count += into->bins[i] = (uint32_t)(overflow ? sum / 2 : sum);
+        into->bins[i] = (uint32_t)(overflow ? sum / 2 : sum);
+        count += into->bins[i];
     }
     into->count = count;
 }

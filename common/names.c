@@ -1,4 +1,6 @@
-/* names.c - see names.h. The bucket rules are those of S3's "General purpose bucket naming rules". */
+/* names.c - see names.h. A bucket's length and characters are those of S3's "General purpose bucket naming rules", so that a name
+ * fits there. The prefixes and suffixes that S3 reserves for itself (xn--, sthree-, -s3alias, ...) are a matter of a store at S3.
+ */
 #include "names.h"
 
 #include "bounds.h"
@@ -16,7 +18,8 @@ static bool is_lower_or_digit(char c) {
 trove_status tv_bucket_check(const char *bucket, trove_error *error) {
     size_t bytes = strlen(bucket);
     if (bytes < TV_BUCKET_BYTES_MIN || bytes > TV_BUCKET_BYTES_MAX)
-        return TV_FAIL(error, INVALID_ARGUMENT, "bucket name \"%.64s\" has %zu characters; 3 to 63 are allowed", bucket, bytes);
+        return TV_FAIL(error, INVALID_ARGUMENT, "bucket name \"%.64s\" has %zu bytes; %d to %d are allowed", bucket, bytes,
+                       TV_BUCKET_BYTES_MIN, TV_BUCKET_BYTES_MAX);
     for (size_t i = 0; i < bytes; i++) {
         if (!is_lower_or_digit(bucket[i]) && bucket[i] != '-' && bucket[i] != '.')
             return TV_FAIL(error, INVALID_ARGUMENT,

@@ -102,7 +102,7 @@ trove_status tv_overflow_create(const struct tv_overflow_options *options, struc
         .chunks_max = options->chunks_max,
         .fd = -1,
         .memory_ring.size = memory_bytes,
-        .file_ring.size = options->bytes_max, /* whatever is free in memory, what may come fits here in one run */
+        .file_ring.size = options->bytes_max, /* whatever is free in memory, all that may wait fits here */
     };
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->cut, NULL);
@@ -169,8 +169,8 @@ static trove_status move_file(struct tv_overflow *overflow, bool write, uint64_t
             return tv_error_errno(error, errno, "%s %" PRIu64 " bytes of waiting chunks in %.200s", write ? "writing" : "reading",
                                   here, overflow->folder);
         if (moved == 0)
-            return TV_FAIL(error, DATA_LOSS, "the file of waiting chunks in %.200s ends before byte %" PRIu64, overflow->folder,
-                           at);
+            return TV_FAIL(error, DATA_LOSS, "the file of waiting chunks in %.200s %s byte %" PRIu64, overflow->folder,
+                           write ? "takes nothing at" : "ends before", at);
         memory += moved;
         bytes -= (uint64_t)moved;
         at = (at + (uint64_t)moved) % overflow->file_ring.size;

@@ -20,8 +20,9 @@ trove_status tv_error_set(trove_error *error, trove_status status, const char *f
 /* Copies what `from` says to `to`, which may be NULL, and yields its status. */
 trove_status tv_error_copy(trove_error *to, const trove_error *from);
 
-/* A canonical status for an errno of a system call on storage: ENOSPC, EDQUOT, EMFILE, ENOMEM are RESOURCE_EXHAUSTED, EIO is
- * DATA_LOSS, EACCES and EPERM PERMISSION_DENIED, ENOENT NOT_FOUND; anything else is INTERNAL. */
+/* A canonical status for an errno of a system call on storage: ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE and ENOMEM are
+ * RESOURCE_EXHAUSTED, EIO is DATA_LOSS, EACCES, EPERM and EROFS PERMISSION_DENIED, ENOENT NOT_FOUND, ETIMEDOUT DEADLINE_EXCEEDED;
+ * anything else is INTERNAL. */
 trove_status tv_status_from_errno(int error_number);
 
 /* Fills `error` with "WHAT: strerror (what to do)" for a failed system call. */

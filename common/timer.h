@@ -24,6 +24,7 @@ struct tv_timer {
     void (*fire)(struct tv_timer *timer);
 };
 
+/* Starts the thread. Errors: RESOURCE_EXHAUSTED (memory, threads). */
 TROVE_WARN_UNUSED trove_status tv_timers_create(struct tv_timers **timers, trove_error *error);
 /* Ends the thread; what is armed never fires. Not from a callback. NULL is allowed. */
 void tv_timers_destroy(struct tv_timers *timers);

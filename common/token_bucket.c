@@ -1,3 +1,4 @@
+/* token_bucket.c - see token_bucket.h. Pure; under the owner's lock. */
 #include "token_bucket.h"
 
 #define PER_BYTE ((tv_token_level)1000000000)

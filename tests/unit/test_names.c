@@ -19,8 +19,8 @@ static void judges_buckets(void **state) {
         const char *bucket;
         const char *says; /* NULL: a good name */
     } rows[] = {
-        {"", "0 characters"},
-        {"ab", "2 characters"},
+        {"", "0 bytes"},
+        {"ab", "2 bytes"},
         {"abc", NULL},
         {"a.b", NULL},
         {"my-bucket.2024", NULL},
