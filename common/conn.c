@@ -7,6 +7,7 @@
 
 #include "timer.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* SP greeting: NUL 'S' 'P' version 0, then the protocol number (PAIR version 0 is 16), then two reserved octets. */
@@ -271,9 +272,9 @@ static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t silent
     bool silent = silent_ms >= limit_ms && !conn->parked; /* parked: it is we who don't listen */
     bool stuck = conn->sent_since_ns != 0 && now_ns > conn->sent_since_ns + limit_ms * 1000000;
     if (silent)
-        TV_FAIL(why, UNAVAILABLE, "the peer has been silent for %llu ms", (unsigned long long)silent_ms);
+        TV_FAIL(why, UNAVAILABLE, "the peer has been silent for %" PRIu64 " ms", silent_ms);
     else if (stuck)
-        TV_FAIL(why, UNAVAILABLE, "the peer hasn't read anything for %llu ms", (unsigned long long)limit_ms);
+        TV_FAIL(why, UNAVAILABLE, "the peer hasn't read anything for %" PRIu64 " ms", limit_ms);
     return silent || stuck;
 }
 

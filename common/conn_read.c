@@ -9,6 +9,7 @@
 #include "timer.h"
 
 #include <endian.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* A payload from here on tells that large ones are coming: the next read is kept small. */
@@ -123,8 +124,8 @@ static trove_status read_prefix(struct tv_conn *conn, bool *more, trove_error *e
     if (bytes == 0)
         return TV_FAIL(error, INVALID_ARGUMENT, "an empty message; each must be one Frame");
     if (bytes > bytes_max)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "a message of %llu bytes; at most %llu are taken here",
-                       (unsigned long long)bytes, (unsigned long long)bytes_max);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "a message of %" PRIu64 " bytes; at most %" PRIu64 " are taken here", bytes,
+                       bytes_max);
     reader->begin += conn->prefix_bytes;
     reader->message_bytes = bytes;
     reader->state = TV_READ_HEADER;
@@ -142,8 +143,7 @@ static trove_status check_header(struct tv_reader *reader, const uint8_t *header
 }
 
 static trove_status header_too_large(const struct tv_reader *reader, trove_error *error) {
-    return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %llu bytes",
-                   (unsigned long long)reader->header_bytes_max);
+    return TV_FAIL(error, INVALID_ARGUMENT, "a frame's header has more than %" PRIu64 " bytes", reader->header_bytes_max);
 }
 
 /* Unpacks the header, asks where the payload goes. */
@@ -153,8 +153,8 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
     if (status == TROVE_OK && reader->layout.header_bytes > reader->header_bytes_max)
         status = header_too_large(reader, error);
     if (status == TROVE_OK && reader->layout.payload_bytes > reader->payload_bytes_max)
-        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "a payload of %llu bytes; at most %llu were agreed on",
-                         (unsigned long long)reader->layout.payload_bytes, (unsigned long long)reader->payload_bytes_max);
+        status = TV_FAIL(error, RESOURCE_EXHAUSTED, "a payload of %" PRIu64 " bytes; at most %" PRIu64 " were agreed on",
+                         reader->layout.payload_bytes, reader->payload_bytes_max);
     if (status == TROVE_OK)
         status = tv_frame_unpack(header, reader->layout.header_bytes, &reader->arena, &reader->frame, error);
     if (status != TROVE_OK)
@@ -181,7 +181,7 @@ static trove_status allocate_message(struct tv_conn *conn, uint64_t bytes, trove
     conn->reader.message_have = 0;
     TV_COUNT(conn, allocations, 1);
     if (conn->reader.message == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a message of %llu bytes", (unsigned long long)bytes);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a message of %" PRIu64 " bytes", bytes);
     return TROVE_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "timer.h"
 
 #include <endian.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* An operation is full at this size: larger ones keep acknowledgements waiting behind them. */
@@ -140,8 +141,8 @@ trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const v
         return TROVE_OK;
     struct tv_unsent *block = add_block(conn, capacity_for(frame, payload_bytes));
     if (block == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for another frame, besides %llu bytes that the peer hasn't read",
-                       (unsigned long long)writer->unsent_bytes);
+        return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                       "no memory for another frame, besides %" PRIu64 " bytes that the peer hasn't read", writer->unsent_bytes);
     bool fits = pack_into(conn, block, frame, payload, payload_bytes);
     TV_ASSERT(fits);
     return TROVE_OK;

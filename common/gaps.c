@@ -4,6 +4,7 @@
 #include "bytes.h"
 
 #include <endian.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +41,7 @@ trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t leng
     if (length == 0)
         return TROVE_OK;
     if (length > UINT64_MAX - offset)
-        return TV_FAIL(error, OUT_OF_RANGE, "a gap of %llu bytes at %llu ends above 2^64", (unsigned long long)length,
-                       (unsigned long long)offset);
+        return TV_FAIL(error, OUT_OF_RANGE, "a gap of %" PRIu64 " bytes at %" PRIu64 " ends above 2^64", length, offset);
     bool touches = last != NULL && offset == end_of(last);
     if (touches || gaps->listed == TV_GAPS_MAX) {
         if (!touches && gaps->count == gaps->listed) {
@@ -209,8 +209,9 @@ trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object
     bool lengthened = read.listed == TV_GAPS_MAX && read.count > read.listed && beyond < last && read.bytes < covered &&
                       read.bytes > covered - last + beyond && covered - read.bytes >= beyond;
     if (!exact && !lengthened)
-        return TV_FAIL(error, DATA_LOSS, "a list of %u gaps that cover %llu bytes can't stand for %llu gaps of %llu", read.listed,
-                       (unsigned long long)covered, (unsigned long long)read.count, (unsigned long long)read.bytes);
+        return TV_FAIL(error, DATA_LOSS,
+                       "a list of %u gaps that cover %" PRIu64 " bytes can't stand for %" PRIu64 " gaps of %" PRIu64, read.listed,
+                       covered, read.count, read.bytes);
     *packed = read;
     return TROVE_OK;
 }

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define LENGTH_BYTES 8 /* SP: each message is preceded by its length, 64 bits, big-endian */
@@ -224,8 +225,7 @@ static void describe_ipc_peer(struct nng_transport *self) {
     base->has_credentials = nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_UID, &base->peer_uid) == 0 &&
                             nng_stream_get_uint64(self->stream, NNG_OPT_IPC_PEER_PID, &base->peer_pid) == 0;
     if (base->has_credentials)
-        snprintf(base->peer, sizeof base->peer, "pid %llu uid %llu", (unsigned long long)base->peer_pid,
-                 (unsigned long long)base->peer_uid);
+        snprintf(base->peer, sizeof base->peer, "pid %" PRIu64 " uid %" PRIu64, base->peer_pid, base->peer_uid);
 }
 
 trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
