@@ -181,7 +181,7 @@ class PatienceTest(TroveTest):
 
     def setUp(self) -> None:
         super().setUp()
-        self.start_server(store="mem://", config="pool: {idle_timeout: 1s}\n")
+        self.start_server(store="mem://", config="pool: {idle_timeout: 6s}\n")
         self.trove("mb", "bucket")
 
     def tearDown(self) -> None:
@@ -191,18 +191,18 @@ class PatienceTest(TroveTest):
         fifo = self.folder / "fifo"
         os.mkfifo(fifo)
         for source, named in (("-", "standard input"), (fifo, str(fifo))):
-            process = self.start_trove("--timeout", "0.3", "put", source, "bucket/key", stdin=subprocess.PIPE)
+            process = self.start_trove("--timeout", "2", "put", source, "bucket/key", stdin=subprocess.PIPE)
             process.wait(PATIENCE_S)
             errors = self.finish(process, DEADLINE).errors
             self.assertIn(named, errors)
-            self.assertIn("has given nothing for 0.3 s", errors)
+            self.assertIn("has given nothing for 2 s", errors)
             self.assertIn("--timeout 0", errors)
             self.assertNotIn("trove ping", errors)
 
     def test_an_input_that_is_waited_for_without_a_limit(self) -> None:
         for none in ("0", "none"):
             patient = self.start_trove("--timeout", none, "put", "-", f"bucket/{none}", stdin=subprocess.PIPE)
-            clock = self.start_trove("--timeout", "0.3", "put", "-", "bucket/clock", stdin=subprocess.PIPE)
+            clock = self.start_trove("--timeout", "2", "put", "-", "bucket/clock", stdin=subprocess.PIPE)
             clock.wait(PATIENCE_S)
             self.assertIsNone(patient.poll())
             self.finish(patient, data=b"late")
@@ -211,10 +211,10 @@ class PatienceTest(TroveTest):
     def test_an_output_that_nobody_reads(self) -> None:
         self.trove("put", "-", "bucket/key", data=content("unread", 8 * MIB))
         for arguments in (["get", "bucket/key", "-"], ["cat", "bucket/key"]):
-            process = self.start_trove("--timeout", "0.3", *arguments)
+            process = self.start_trove("--timeout", "2", *arguments)
             process.wait(PATIENCE_S)
             errors = self.finish(process, DEADLINE).errors
-            self.assertIn("standard output has taken nothing for 0.3 s", errors)
+            self.assertIn("standard output has taken nothing for 2 s", errors)
             self.assertIn("--timeout 0", errors)
             self.assertNotIn("trove ping", errors)
 
@@ -228,8 +228,8 @@ class PatienceTest(TroveTest):
         self.trove("put", "-", "bucket/key", data=b"0123456789")
         fifo = self.folder / "fifo"
         os.mkfifo(fifo)
-        errors = self.trove("--timeout", "0.3", "get", "bucket/key", fifo, expect=DEADLINE).errors
-        self.assertIn(f"nobody has read {fifo} for 0.3 s", errors)
+        errors = self.trove("--timeout", "2", "get", "bucket/key", fifo, expect=DEADLINE).errors
+        self.assertIn(f"nobody has read {fifo} for 2 s", errors)
         process = self.start_trove("get", "bucket/key", fifo)
         self.assertEqual(fifo.read_bytes(), b"0123456789", "somebody comes in time")
         self.finish(process)
@@ -274,7 +274,7 @@ class PlaceTest(TroveTest):
         return next((stream for stream in self.trove("--json", "streams").objects() if stream["key"] == key), None)
 
     def test_a_place_is_waited_for(self) -> None:
-        second = self.start_put("second", "--timeout", "0.3", "--acquire-timeout", str(PATIENCE_S))
+        second = self.start_put("second", "--timeout", "2", "--acquire-timeout", str(PATIENCE_S))
         wait_for(lambda: self.stream("second"), "the second waits")
         for option in ("--timeout", "--acquire-timeout"):
             for arguments in (["get", "bucket/none", self.folder / "none"], ["cat", "bucket/none"]):
@@ -283,7 +283,7 @@ class PlaceTest(TroveTest):
                 self.assertIn("wait longer with --acquire-timeout SECONDS", errors)
         self.finish(self.first)
         second.wait(PATIENCE_S)
-        self.assertIn("has given nothing for 0.3 s", self.finish(second, DEADLINE).errors, "it has waited longer for its place")
+        self.assertIn("has given nothing for 2 s", self.finish(second, DEADLINE).errors, "it has waited longer for its place")
 
     def test_who_waits_is_shown_with_state_and_place(self) -> None:
         waiting = [self.start_put("second")]
