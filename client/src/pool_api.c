@@ -1,4 +1,4 @@
-/* pool_api.c - what trove.h says of pools. See pool.h. */
+/* pool_api.c - what trove_pools.h says of a client's pools. See pool.h. */
 #include "options.h"
 #include "pool.h"
 #include "stream.h"

@@ -1,4 +1,4 @@
-/* server_streams.c - the server's pools and streams, seen and controlled from outside: unary calls. See trove.h. */
+/* server_streams.c - the server's pools and streams, seen and controlled from outside: unary calls. See trove_pools.h. */
 #include "call.h"
 #include "options.h"
 

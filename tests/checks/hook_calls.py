@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks that the test of calls from a hook calls every function that trove.h declares, but for the ones that a hook may not call.
+"""Checks that the test of calls from a hook calls every function of trove.h and its like, but for those that a hook may not call.
 
-    hook_calls.py TROVE.H TEST_CLIENT_HOOKS.C
+    hook_calls.py TEST_CLIENT_HOOKS.C HEADER...
 """
 import re
 import sys
@@ -15,8 +15,8 @@ def without_comments(path):
 
 
 def main():
-    header, test = (without_comments(path) for path in sys.argv[1:])
-    declared = set(re.findall(r"^TROVE_API\b[^;(]*?\b(trove_\w+)\s*\(", header, flags=re.MULTILINE))
+    test, *headers = (without_comments(path) for path in sys.argv[1:])
+    declared = set(re.findall(r"^TROVE_API\b[^;(]*?\b(trove_\w+)\s*\(", "\n".join(headers), flags=re.MULTILINE))
     called = set(re.findall(r"\b(trove_\w+)\s*\(", test))
     missing = declared - called - FORBIDDEN_IN_HOOKS
     for name in sorted(missing):

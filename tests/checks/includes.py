@@ -71,8 +71,8 @@ def check_system(path, name):
     for beginning, allowed in CONFINED.items():
         if name.startswith(beginning) and not re.fullmatch(allowed, path):
             return f"may be included by {allowed} alone"
-    if name == "trove.h" and not path.startswith("client/examples/"):
-        return 'belongs to us: write "trove.h"'
+    if name in ("trove.h", "trove_pools.h") and not path.startswith("client/examples/"):
+        return f'belongs to us: write "{name}"'
     return None
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that the shared libtrove exports exactly the functions that trove.h declares with TROVE_API, and that its soname stands for
-the ABI that trove.h promises: that of a major version, before 1.0 of a minor one.
+"""Checks that the shared libtrove exports exactly the functions that trove.h and its like declare with TROVE_API, and that its
+soname stands for the ABI that trove.h promises: that of a major version, before 1.0 of a minor one.
 
-    symbols.py LIBTROVE.so TROVE.H
+    symbols.py LIBTROVE.so TROVE.H [HEADER...]
 """
 import re
 import subprocess
@@ -35,11 +35,11 @@ def soname_for(header):
 
 
 def main():
-    library, header = sys.argv[1:]
-    soname, wanted = soname_of(library), soname_for(header)
+    library, *headers = sys.argv[1:]
+    soname, wanted = soname_of(library), soname_for(headers[0])
     if soname != wanted:
         print(f"the soname is {soname}; it should be {wanted}")
-    declared, exported = declared_in(header), exported_by(library)
+    declared, exported = set().union(*map(declared_in, headers)), exported_by(library)
     for name in sorted(declared - exported):
         print(f"declared, but not exported: {name}")
     for name in sorted(exported - declared):

@@ -1,7 +1,7 @@
 /* test_client_hooks.c - several sets of hooks on real streams, and the whole API called from a hook.
  *
- * A check (tests/checks/hook_calls.py) sees to it that every function of trove.h is called in here but trove_close, which is the
- * one that a hook may not call.
+ * A check (tests/checks/hook_calls.py) sees to it that every function of trove.h and trove_pools.h is called in here but
+ * trove_close, which is the one that a hook may not call.
  */
 #include "client_test.h"
 
