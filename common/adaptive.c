@@ -64,7 +64,7 @@ static void use(struct tv_adaptive *adaptive, uint32_t index) {
     adaptive->phase = TV_ADAPTIVE_AWAIT;
 }
 
-/* ---- search ------------------------------------------------------------------------------------------------------------------- */
+/* ---- search ---------------------------------------------------------------------------------------------------------------- */
 
 static void hold(struct tv_adaptive *adaptive, uint32_t index) {
     adaptive->searching = false;
@@ -112,7 +112,7 @@ static void search_from(struct tv_adaptive *adaptive, uint32_t index) {
     adaptive->phase = TV_ADAPTIVE_AWAIT; /* what came across a change belongs to neither side of it */
 }
 
-/* ---- hold --------------------------------------------------------------------------------------------------------------------- */
+/* ---- hold ------------------------------------------------------------------------------------------------------------------ */
 
 /* As much smaller as it got slower. */
 static uint32_t index_after_change(const struct tv_adaptive *adaptive, double rate) {
@@ -141,7 +141,7 @@ static void go_on_holding(struct tv_adaptive *adaptive, double rate) {
         search_from(adaptive, adaptive->size_index);
 }
 
-/* ---- measure ------------------------------------------------------------------------------------------------------------------ */
+/* ---- measure --------------------------------------------------------------------------------------------------------------- */
 
 static void begin_round(struct tv_adaptive *adaptive, uint64_t now_ns) {
     adaptive->round_begun_ns = now_ns;
@@ -168,8 +168,8 @@ static void measured(struct tv_adaptive *adaptive, double rate, uint64_t now_ns)
     }
 }
 
-/* Whether a rate that may be off by `error` can be judged: it is precise, or it is clear on which side of what a search asks (still good
- * enough? another gain?) it lies. While holding it is what is usual that tells. */
+/* Whether a rate that may be off by `error` can be judged: it is precise, or it is clear on which side of what a search asks
+ * (still good enough? another gain?) it lies. While holding it is what is usual that tells. */
 static bool precise_enough(const struct tv_adaptive *adaptive, double rate, double error) {
     if (!adaptive->searching || error <= PRECISION * rate || adaptive->rounds == ROUNDS_MAX)
         return true;

@@ -38,7 +38,8 @@
 #define TV_IPC_PATH_BYTES_MAX 107 /* sun_path of struct sockaddr_un, less a NUL */
 #define TV_AGENT_BYTES_MAX    128 /* what a client calls itself */
 
-/* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on more. */
+/* Frames. A payload of 512 KiB stays below the 1 MiB that stock nng sockets take by default; libtrove and troved agree on
+ * more. */
 #define TV_PAYLOAD_BYTES_DEFAULT (512 * TV_KIB)
 #define TV_PAYLOAD_BYTES_MAX     (1 * TV_MIB)
 #define TV_HEADER_BYTES_MAX      (32 * TV_KIB) /* everything of a frame but its payload */
@@ -59,7 +60,8 @@
 #define TV_CHUNK_BYTES_DEFAULT    (1 * TV_MIB)
 #define TV_CHANNEL_CHUNKS_MAX     1024
 #define TV_CHANNEL_CHUNKS_DEFAULT 16
-/* Backpressure "adaptive", where the client doesn't say: chunks up to so many times the usual size, in so much smaller a number. */
+/* Backpressure "adaptive", where the client doesn't say: chunks up to so many times the usual size, in so much smaller a
+ * number. */
 #define TV_ADAPTIVE_CHUNK_FACTOR       4
 #define TV_ADAPTIVE_CHANNEL_FACTOR     2
 #define TV_ADAPTIVE_CHUNK_BYTES_MIN    (64 * TV_KIB)
@@ -83,16 +85,18 @@
 /* The memory that holds all of a server's, on their way into its store: names, metadata and what describes them included. */
 #define TV_INLINE_ALL_BYTES_MAX (32 * TV_MIB)
 
-/* Memory that a connection holds for answers (or calls) that its peer doesn't read. Above the first number it reads no more requests,
- * and the server begins no more calls. What is under way then still comes: as many answers of TV_MESSAGE_BYTES_MAX as there are
- * workers, descriptions of small objects with all their metadata, and what one read's worth of requests leads to at once: errors of 600
- * bytes for 16 at most. A quarter more, for blocks aren't always full. What goes beyond that is our own mistake and ends the connection. */
+/* Memory that a connection holds for answers (or calls) that its peer doesn't read. Above the first number it reads no more
+ * requests, and the server begins no more calls. What is under way then still comes: as many answers of TV_MESSAGE_BYTES_MAX as
+ * there are workers, descriptions of small objects with all their metadata, and what one read's worth of requests leads to at
+ * once: errors of 600 bytes for 16 at most. A quarter more, for blocks aren't always full. What goes beyond that is our own
+ * mistake and ends the connection. */
 #define TV_WORKERS_MAX          256
 #define TV_UNSENT_BYTES_MAX     (4 * TV_MIB)
 #define TV_UNSENT_BYTES_CEILING (160 * TV_MIB)
 
-/* After an error was told a connection reads and discards for so long, so that the peer gets to read it: closing with bytes unread would
- * take it away. What a peer sends before it has read the reason is what a fast link carries in a round trip: 10 Gbit/s in 50 ms. */
+/* After an error was told a connection reads and discards for so long, so that the peer gets to read it: closing with bytes
+ * unread would take it away. What a peer sends before it has read the reason is what a fast link carries in a round trip: 10
+ * Gbit/s in 50 ms. */
 #define TV_LINGER_MS        2000
 #define TV_LINGER_BYTES_MAX (64 * TV_MIB)
 

@@ -1,7 +1,8 @@
 /* conn.c - life and death of a connection. See conn.h; reading is in conn_read.c, writing in conn_write.c.
  *
- * One lock; it is never held over a call into the transport, the handler or a flow, but a flow's `acquire`. Closing the transport must not happen while a
- * submission is running (nng would never complete it), so submissions are counted and the last of them closes.
+ * One lock; it is never held over a call into the transport, the handler or a flow, but a flow's `acquire`. Closing the transport
+ * must not happen while a submission is running (nng would never complete it), so submissions are counted and the last of them
+ * closes.
  */
 #include "conn_internal.h"
 
@@ -103,8 +104,8 @@ void tv_conn_move(struct tv_conn *conn, enum tv_conn_phase phase) {
 
 /* ---- submissions and closing ---- */
 
-/* Whether nothing uses the connection any more, a submission's way back included: then the caller, and nobody else ever, must call
- * `closed`. Under the lock. */
+/* Whether nothing uses the connection any more, a submission's way back included: then the caller, and nobody else ever, must
+ * call `closed`. Under the lock. */
 static bool last_locked(struct tv_conn *conn) {
     if (conn->phase != TV_CONN_CLOSING || conn->receiving || conn->sending || conn->submitting > 0 || conn->closed_called)
         return false;

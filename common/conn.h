@@ -10,11 +10,11 @@
  *
  * Threads: handler functions run on the transport's receiving thread, one at a time per connection; pulls run on whatever thread
  * pumps, one at a time per connection, perhaps at the same time as a handler function. No lock of the connection is held while
- * either runs (but while a flow's `acquire` does); the owner brings its own. All functions here may be called from any thread and from
- * both kinds of callback, except tv_conn_establish and tv_conn_destroy. None blocks, except tv_conn_destroy.
- * tv_conn_send, tv_conn_wake and tv_conn_shutdown may pump, that is call pulls, before they return: the caller must not hold a lock
- * that its pull functions take. (From within a handler function they only mark: what a batch of frames leads to goes out together
- * at its end.)
+ * either runs (but while a flow's `acquire` does); the owner brings its own. All functions here may be called from any thread and
+ * from both kinds of callback, except tv_conn_establish and tv_conn_destroy. None blocks, except tv_conn_destroy.
+ * tv_conn_send, tv_conn_wake and tv_conn_shutdown may pump, that is call pulls, before they return: the caller must not hold a
+ * lock that its pull functions take. (From within a handler function they only mark: what a batch of frames leads to goes out
+ * together at its end.)
  */
 #ifndef TV_CONN_H
 #define TV_CONN_H
@@ -69,8 +69,8 @@ struct tv_flow {
     unsigned wants;                      /* TV_WANTS_..: which rings it is in */
 };
 
-/* One frame to be filled in by a pull. `frame` is set up with TROVE__V1__FRAME__INIT; submessages must live in `scratch` or outlive
- * the pull; everything is packed right after the pull returns. */
+/* One frame to be filled in by a pull. `frame` is set up with TROVE__V1__FRAME__INIT; submessages must live in `scratch` or
+ * outlive the pull; everything is packed right after the pull returns. */
 struct tv_pulled {
     tv_frame frame;
     union {
@@ -103,8 +103,9 @@ struct tv_flow_ops {
     bool (*pull_data)(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled);
     /* The transport is done with a pulled frame's memory, sent or not. */
     void (*sent)(struct tv_flow *flow, void *cookie);
-    /* The connection keeps flows that are in a ring or being pulled alive by these. `acquire` is called under the connection's lock,
-     * for the flow must not be gone between being found and being held: it counts, and takes no lock. `release` may free the flow. */
+    /* The connection keeps flows that are in a ring or being pulled alive by these. `acquire` is called under the connection's
+     * lock, for the flow must not be gone between being found and being held: it counts, and takes no lock. `release` may free
+     * the flow. */
     void (*acquire)(struct tv_flow *flow);
     void (*release)(struct tv_flow *flow);
 };
@@ -130,19 +131,20 @@ TROVE_WARN_UNUSED trove_status tv_conn_create(struct tv_transport *transport_mov
                                               trove_error *error);
 /* Sends the SP greeting and begins to read. */
 void tv_conn_start(struct tv_conn *conn);
-/* After `closed` has been called and every other call into the connection has come back, or before tv_conn_start; not from a callback of
- * this connection. Waits for completions of the transport that are still running. NULL is allowed. */
+/* After `closed` has been called and every other call into the connection has come back, or before tv_conn_start; not from a
+ * callback of this connection. Waits for completions of the transport that are still running. NULL is allowed. */
 void tv_conn_destroy(struct tv_conn *conn);
 
-/* The welcome has been agreed on: full limits from now on, and header checksums in both directions where `checksums` is set: on what
- * is packed after this call, and on what is read after the frame that is being handled. From now on the connection answers pings by
- * itself and asks a silent peer (keepalive_ms; 0: never). The server calls it right after it has sent the welcome, the client while
- * it handles it: only from a handler function, which the receive loop waits for, or before tv_conn_start; and before the first wake. */
+/* The welcome has been agreed on: full limits from now on, and header checksums in both directions where `checksums` is set: on
+ * what is packed after this call, and on what is read after the frame that is being handled. From now on the connection answers
+ * pings by itself and asks a silent peer (keepalive_ms; 0: never). The server calls it right after it has sent the welcome, the
+ * client while it handles it: only from a handler function, which the receive loop waits for, or before tv_conn_start; and before
+ * the first wake. */
 void tv_conn_establish(struct tv_conn *conn, uint64_t payload_bytes_max, uint32_t keepalive_ms, bool checksums);
 
 /* Packs a frame and queues it before all data. The payload (at most TV_MESSAGE_BYTES_MAX) is copied.
- * Errors: UNAVAILABLE (closing); RESOURCE_EXHAUSTED (no memory, or TV_UNSENT_BYTES_CEILING is reached): then the connection is ended,
- * for its peer would wait for the frame in vain. */
+ * Errors: UNAVAILABLE (closing); RESOURCE_EXHAUSTED (no memory, or TV_UNSENT_BYTES_CEILING is reached): then the connection is
+ * ended, for its peer would wait for the frame in vain. */
 TROVE_WARN_UNUSED trove_status tv_conn_send(struct tv_conn *conn, const tv_frame *frame, const void *payload,
                                             uint64_t payload_bytes, trove_error *error);
 
@@ -152,22 +154,22 @@ TROVE_WARN_UNUSED trove_status tv_conn_queue(struct tv_conn *conn, const tv_fram
 /* Sends what was queued; any thread, under no lock that a pull takes. */
 void tv_conn_flush(struct tv_conn *conn);
 
-/* Whether the peer leaves so much unread of what tv_conn_send queued that nothing large should be added. If so, `drained` is called
- * when it has read most of it (unless the connection ends first). */
+/* Whether the peer leaves so much unread of what tv_conn_send queued that nothing large should be added. If so, `drained` is
+ * called when it has read most of it (unless the connection ends first). */
 bool tv_conn_crowded(struct tv_conn *conn);
 
 /* The flow has control frames or data (TV_WANTS_...) to be pulled. */
 void tv_conn_wake(struct tv_conn *conn, struct tv_flow *flow, unsigned wants);
 
-/* Ends the connection: what is queued by tv_conn_send goes out first, for TV_LINGER_MS at most. With a reason other than OK a go-away
- * that tells it follows, and incoming bytes are discarded until the peer closes, for TV_LINGER_MS and TV_LINGER_BYTES_MAX at most; with
- * OK the connection is closed. The times pass by tv_conn_tick, which the owner goes on calling until `closed`. */
+/* Ends the connection: what is queued by tv_conn_send goes out first, for TV_LINGER_MS at most. With a reason other than OK a
+ * go-away that tells it follows, and incoming bytes are discarded until the peer closes, for TV_LINGER_MS and TV_LINGER_BYTES_MAX
+ * at most; with OK the connection is closed. The times pass by tv_conn_tick, which the owner goes on calling until `closed`. */
 void tv_conn_shutdown(struct tv_conn *conn, const trove_error *reason);
 /* Ends it at once. */
 void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);
 
-/* To be called about once a second by the owner's timer from tv_conn_start until `closed`: keep-alive, lingering, peers that don't
- * read. */
+/* To be called about once a second by the owner's timer from tv_conn_start until `closed`: keep-alive, lingering, peers that
+ * don't read. */
 void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
 
 const char *tv_conn_peer(const struct tv_conn *conn);

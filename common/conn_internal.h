@@ -7,9 +7,9 @@
  *   CLOSED     neither direction has anything under way; `closed` was called
  *
  * The write half is a role: whoever finds `sending` false and something to send sets it and pumps; the role goes on through the
- * completions until nothing is left. The receive half is a loop that one receive after the other keeps going; it is `receiving` from
- * start to end, also while it is parked because the peer doesn't take what was answered. It is parked only while the write half has
- * its role, so that an end always finds something under way whose return calls `closed`.
+ * completions until nothing is left. The receive half is a loop that one receive after the other keeps going; it is `receiving`
+ * from start to end, also while it is parked because the peer doesn't take what was answered. It is parked only while the write
+ * half has its role, so that an end always finds something under way whose return calls `closed`.
  */
 #ifndef TV_CONN_INTERNAL_H
 #define TV_CONN_INTERNAL_H

@@ -1,7 +1,7 @@
 /* conn_read.c - the read half of a connection: staging, headers, payloads straight to their place. See conn.h, conn_internal.h.
  *
- * Staging is 64 KiB, so that one read brings many small frames. Behind a large payload only 4 KiB of it are offered, which is room
- * for the next header and copies hardly any payload.
+ * Staging is 64 KiB, so that one read brings many small frames. Behind a large payload only 4 KiB of it are offered, which is
+ * room for the next header and copies hardly any payload.
  */
 #include "conn_internal.h"
 

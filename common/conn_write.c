@@ -1,10 +1,11 @@
 /* conn_write.c - the write half of a connection: staging, pulls, operations. See conn.h and conn_internal.h.
  *
  * An operation is what one call into the transport sends: first the frames that tv_conn_send packed, then control frames of
- * streams, then data. It has about a megabyte at most: blocks of packed frames, small pulled frames packed behind each other, and as
- * the last one a payload that the transport reads where it lies. Pushed frames are packed into blocks, one filling while others are
- * sent; as long as the peer keeps up two take turns and nothing is allocated. (Rejected: a buffer for each frame that doesn't fit, of
- * which an operation takes eight: a connection that has fallen behind once sends thousands of answers eight at a time.)
+ * streams, then data. It has about a megabyte at most: blocks of packed frames, small pulled frames packed behind each other, and
+ * as the last one a payload that the transport reads where it lies. Pushed frames are packed into blocks, one filling while
+ * others are sent; as long as the peer keeps up two take turns and nothing is allocated. (Rejected: a buffer for each frame that
+ * doesn't fit, of which an operation takes eight: a connection that has fallen behind once sends thousands of answers eight at a
+ * time.)
  */
 #include "conn_internal.h"
 

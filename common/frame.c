@@ -2,10 +2,10 @@
  *
  * The envelope, call_id and a body, is read and written here; the bodies are protobuf-c's. It would go through all of the frame's
  * fields, twice when it packs, and so take longer for the envelope than for the chunk inside.
- * protobuf-c takes more than the contract allows (strings that aren't UTF-8 or have a NUL inside), and a NUL can't be seen any more
- * once a string is unpacked. So the bytes themselves are walked along protobuf-c's descriptors first; messages that can't hold text
- * are passed over, which makes the walk free for chunks. (Rejected: a check in each place that uses a string; one would be
- * forgotten.)
+ * protobuf-c takes more than the contract allows (strings that aren't UTF-8 or have a NUL inside), and a NUL can't be seen any
+ * more once a string is unpacked. So the bytes themselves are walked along protobuf-c's descriptors first; messages that can't
+ * hold text are passed over, which makes the walk free for chunks. (Rejected: a check in each place that uses a string; one would
+ * be forgotten.)
  */
 #include "frame.h"
 

@@ -51,7 +51,8 @@ TROVE_WARN_UNUSED trove_status tv_frame_compact(uint8_t *bytes, size_t message_b
                                                 trove_error *error);
 
 /* Unpacks any message into the arena (valid until it is reset): requests and answers in payloads. Checks what protobuf-c doesn't:
- * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena; RESOURCE_EXHAUSTED (no memory). */
+ * strings are UTF-8 without NUL. Errors: INVALID_ARGUMENT, also where it would outgrow the arena; RESOURCE_EXHAUSTED (no
+ * memory). */
 TROVE_WARN_UNUSED trove_status tv_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t count,
                                                  struct tv_arena *arena, ProtobufCMessage **message, trove_error *error);
 
@@ -62,8 +63,8 @@ TROVE_WARN_UNUSED trove_status tv_frame_unpack(const uint8_t *header, size_t hea
 /* The checksum over a header, for a message of `message_bytes`. */
 uint64_t tv_frame_checksum(const uint8_t *header, size_t header_bytes, uint64_t message_bytes);
 
-/* Packs `frame` (its payload field is ignored) for a payload of `payload_bytes` into `out`, everything but the payload itself, and
- * returns the number of bytes; 0 if they are more than `capacity`. `checksummed` adds the header checksum. */
+/* Packs `frame` (its payload field is ignored) for a payload of `payload_bytes` into `out`, everything but the payload itself,
+ * and returns the number of bytes; 0 if they are more than `capacity`. `checksummed` adds the header checksum. */
 size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksummed, uint8_t *out, size_t capacity);
 
 /* Fills a wire status from an error and back. The wire status borrows the error's message. An absent status (NULL) is OK; a code

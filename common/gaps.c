@@ -202,8 +202,8 @@ trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object
     uint64_t covered = 0, last = 0;
     if (!entries_valid(from, read.listed, object_bytes, &covered, &last))
         return TV_FAIL(error, DATA_LOSS, "a list of %u gaps has one out of order, or outside of its object", read.listed);
-    /* Only the last one of a full list covers more than what is lost: the gaps beyond the list, each at least a byte, with something
-     * between them. */
+    /* Only the last one of a full list covers more than what is lost: the gaps beyond the list, each at least a byte, with
+     * something between them. */
     bool exact = read.count == read.listed && read.bytes == covered;
     uint64_t beyond = read.count - read.listed;
     bool lengthened = read.listed == TV_GAPS_MAX && read.count > read.listed && beyond < last && read.bytes < covered &&

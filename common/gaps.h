@@ -33,8 +33,8 @@ struct tv_gaps {
 void tv_gaps_init(struct tv_gaps *gaps);
 void tv_gaps_fini(struct tv_gaps *gaps);
 
-/* Adds what was lost at `offset`, which is not below the last gap's end; a gap that begins there is merged with it. A length of 0 adds
- * nothing. Errors: RESOURCE_EXHAUSTED; OUT_OF_RANGE (it would end above 2^64). */
+/* Adds what was lost at `offset`, which is not below the last gap's end; a gap that begins there is merged with it. A length of 0
+ * adds nothing. Errors: RESOURCE_EXHAUSTED; OUT_OF_RANGE (it would end above 2^64). */
 TROVE_WARN_UNUSED trove_status tv_gaps_append(struct tv_gaps *gaps, uint64_t offset, uint64_t length, trove_error *error);
 
 /* Forgets what was lost from `offset` on; a gap that reaches across it ends there. Not for a list that was copied. */
@@ -67,8 +67,8 @@ size_t tv_gaps_packed_bytes(const struct tv_gaps *gaps);
 /* `to` has room for tv_gaps_packed_bytes. */
 struct tv_packed_gaps tv_gaps_pack(const struct tv_gaps *gaps, uint8_t *to);
 
-/* Checks `available` bytes of foreign origin, of which the list may be the beginning, against everything that holds for the list of an
- * object of `object_bytes`. Errors: DATA_LOSS. */
+/* Checks `available` bytes of foreign origin, of which the list may be the beginning, against everything that holds for the list
+ * of an object of `object_bytes`. Errors: DATA_LOSS. */
 TROVE_WARN_UNUSED trove_status tv_gaps_read(const uint8_t *from, size_t available, uint64_t object_bytes,
                                             struct tv_packed_gaps *packed, trove_error *error);
 /* `list` has room for packed->listed. */

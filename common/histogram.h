@@ -1,10 +1,11 @@
 /* histogram.h - counts values by size, so that quantiles of a stream that never ends can be told from a fixed 2 KiB.
  *
- * Log-linear: each power of two is cut into 8 equal bins, so a bin is at most 1/8 of its values wide, and its middle is at most 1/16
- * away from any value in it. Values up to 15 are exact. All of uint64 is covered: nothing is clamped.
- * When a bin's counter (32 bits) would overflow, all are halved: what is old then weighs half as much as what comes, and the shape stays.
- * Rejected: 16-bit counters (1 KiB, but busy streams halve all the time, and a merge of streams that were halved differently has the
- * wrong weights) and sketches that merge bins as they go (smaller for narrow distributions, but they allocate or shift).
+ * Log-linear: each power of two is cut into 8 equal bins, so a bin is at most 1/8 of its values wide, and its middle is at most
+ * 1/16 away from any value in it. Values up to 15 are exact. All of uint64 is covered: nothing is clamped.
+ * When a bin's counter (32 bits) would overflow, all are halved: what is old then weighs half as much as what comes, and the
+ * shape stays. Rejected: 16-bit counters (1 KiB, but busy streams halve all the time, and a merge of streams that were halved
+ * differently has the wrong weights) and sketches that merge bins as they go (smaller for narrow distributions, but they allocate
+ * or shift).
  *
  * Threads: none of its own, no locks: the caller's.
  */
@@ -24,8 +25,8 @@ void tv_histogram_init(struct tv_histogram *histogram);
 
 void tv_histogram_add(struct tv_histogram *histogram, uint64_t value);
 
-/* The value that a share q (0 to 1; what is outside counts as the nearer end) of all values doesn't exceed, within 1/16: the exact one
- * would be the ceil(q * count)-th smallest, at least the first. 0 if there are none. */
+/* The value that a share q (0 to 1; what is outside counts as the nearer end) of all values doesn't exceed, within 1/16: the
+ * exact one would be the ceil(q * count)-th smallest, at least the first. 0 if there are none. */
 uint64_t tv_histogram_quantile(const struct tv_histogram *histogram, double q);
 
 /* Adds to `into` what `from` counted. Both may be the same. */

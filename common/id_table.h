@@ -1,8 +1,8 @@
 /* id_table.h - finds calls and streams by id: a hash table of nodes that live in what they find.
  *
- * On the server a peer chooses the ids. Each table spreads them by an odd multiplier of its own, which nobody can guess: the product's
- * high bits are the slot (multiply-shift, universal hashing). So however they are chosen, chains stay short. (Rejected: the low bits,
- * which is all that ids counted up need: 16,384 ids alike in theirs are one chain, walked for each frame.)
+ * On the server a peer chooses the ids. Each table spreads them by an odd multiplier of its own, which nobody can guess: the
+ * product's high bits are the slot (multiply-shift, universal hashing). So however they are chosen, chains stay short. (Rejected:
+ * the low bits, which is all that ids counted up need: 16,384 ids alike in theirs are one chain, walked for each frame.)
  * The owner's lock protects a table.
  */
 #ifndef TV_ID_TABLE_H
@@ -38,7 +38,8 @@ void tv_id_table_remove(struct tv_id_table *table, struct tv_id_node *node);
 
 /* Any node of the table, NULL when it is empty: to take them out one by one. */
 struct tv_id_node *tv_id_table_any(const struct tv_id_table *table);
-/* The node behind `node` in the table's own order; NULL starts with the first and ends the walk. The table must not change meanwhile. */
+/* The node behind `node` in the table's own order; NULL starts with the first and ends the walk. The table must not change
+ * meanwhile. */
 struct tv_id_node *tv_id_table_next(const struct tv_id_table *table, const struct tv_id_node *node);
 
 #endif

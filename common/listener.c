@@ -2,9 +2,9 @@
  *
  * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
  * aio sleeps before it accepts again.
- * nng binds a unix socket and changes its mode to 0600 after that. In between the process's umask must keep others out, and troved's
- * does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's thread that makes
- * a folder meanwhile would make one that nobody can enter.)
+ * nng binds a unix socket and changes its mode to 0600 after that. In between the process's umask must keep others out, and
+ * troved's does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's
+ * thread that makes a folder meanwhile would make one that nobody can enter.)
  */
 #include "listener.h"
 

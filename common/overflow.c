@@ -1,8 +1,8 @@
 /* overflow.c - see overflow.h.
  *
  * Why no lock is held over a copy or the disk: a push first sets space aside under the lock, fills it without, and then lists the
- * chunk; a pop reads the oldest listed chunk, and only then gives its space back. So the space that either works on is its own. The
- * file may be cut only when no space in it is set aside; a push that wants some meanwhile waits for that one call.
+ * chunk; a pop reads the oldest listed chunk, and only then gives its space back. So the space that either works on is its own.
+ * The file may be cut only when no space in it is set aside; a push that wants some meanwhile waits for that one call.
  */
 #include "overflow.h"
 
@@ -64,7 +64,7 @@ struct tv_overflow {
     uint64_t high_water_bytes;
 };
 
-/* ---- the system's calls ------------------------------------------------------------------------------------------------------- */
+/* ---- the system's calls ---------------------------------------------------------------------------------------------------- */
 
 static int system_open(const char *path, int flags, mode_t mode) {
     return open(path, flags, mode);
@@ -80,7 +80,7 @@ const struct tv_overflow_io tv_overflow_io_system = {
     .close = close,
 };
 
-/* ---- beginning and end -------------------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------------------------------------------------------- */
 
 trove_status tv_overflow_create(const struct tv_overflow_options *options, struct tv_overflow **overflow, trove_error *error) {
     if (options->bytes_max > TV_OVERFLOW_BYTES_MAX || options->chunks_max == 0)
@@ -123,7 +123,7 @@ void tv_overflow_destroy(struct tv_overflow *overflow) {
     free(overflow);
 }
 
-/* ---- the file; without the lock ----------------------------------------------------------------------------------------------- */
+/* ---- the file; without the lock -------------------------------------------------------------------------------------------- */
 
 /* For file systems that have no O_TMPFILE: the name is gone before anything is written. */
 static int make_and_unlink(struct tv_overflow *overflow) {
@@ -215,7 +215,7 @@ static trove_status move_chunk(struct tv_overflow *overflow, bool write, const s
     return TROVE_OK;
 }
 
-/* ---- space; under the lock ---------------------------------------------------------------------------------------------------- */
+/* ---- space; under the lock ------------------------------------------------------------------------------------------------- */
 
 static uint64_t ring_take(struct ring *ring, uint64_t bytes) {
     uint64_t at = ring->size > 0 ? (ring->head + ring->used) % ring->size : 0;
@@ -299,8 +299,8 @@ static void append(struct tv_overflow *overflow, const struct entry *entry) {
     }
 }
 
-/* Gives the file's space back to the disk once nothing is in it. Where that fails it is used again all the same. Under the lock, which
- * is let go of meanwhile. */
+/* Gives the file's space back to the disk once nothing is in it. Where that fails it is used again all the same. Under the lock,
+ * which is let go of meanwhile. */
 static void cut_file(struct tv_overflow *overflow) {
     if (!overflow->file_written || overflow->file_ring.used > 0 || overflow->cutting)
         return;
@@ -313,7 +313,7 @@ static void cut_file(struct tv_overflow *overflow) {
     pthread_cond_broadcast(&overflow->cut);
 }
 
-/* ---- push and pop ------------------------------------------------------------------------------------------------------------- */
+/* ---- push and pop ---------------------------------------------------------------------------------------------------------- */
 
 /* Where the chunk goes must be there first. */
 static trove_status prepare(struct tv_overflow *overflow, const struct entry *entry, trove_error *error) {

@@ -6,14 +6,14 @@
  *     push --> memory, a ring of memory_bytes_max ----+--> pop
  *          \-> file,   a ring of at most bytes_max ---/        in the order of the pushes, wherever each lies
  *
- * Both are rings because what goes in first comes out first, so space is used again without a search, and the file never grows beyond
- * bytes_max however long the stream; whenever it has become empty it is cut to nothing, which gives its space back to the disk and
- * saves the kernel writing what nobody needs any more. The list of what lies where is in memory: a damaged file can't mislead it.
- * (Rejected: headers in the file, which need checks of their own and a read to tell a size; a file for each chunk, or appending
- * and punching holes: more system calls for each chunk.)
+ * Both are rings because what goes in first comes out first, so space is used again without a search, and the file never grows
+ * beyond bytes_max however long the stream; whenever it has become empty it is cut to nothing, which gives its space back to the
+ * disk and saves the kernel writing what nobody needs any more. The list of what lies where is in memory: a damaged file can't
+ * mislead it. (Rejected: headers in the file, which need checks of their own and a read to tell a size; a file for each chunk, or
+ * appending and punching holes: more system calls for each chunk.)
  *
- * Threads: at most one pushes and one pops at a time (they may be two), anyone reads the numbers. Push and pop copy, and wait for the
- * disk: never call them under a stream's lock. The lock inside is not held meanwhile.
+ * Threads: at most one pushes and one pops at a time (they may be two), anyone reads the numbers. Push and pop copy, and wait for
+ * the disk: never call them under a stream's lock. The lock inside is not held meanwhile.
  */
 #ifndef TV_OVERFLOW_H
 #define TV_OVERFLOW_H
@@ -69,20 +69,20 @@ TROVE_WARN_UNUSED trove_status tv_overflow_create(const struct tv_overflow_optio
 /* What still waits is forgotten. NULL is allowed. */
 void tv_overflow_destroy(struct tv_overflow *overflow);
 
-/* Copies a chunk, whose bytes `iov` describes; without bytes iov may be NULL. On an error the overflow is as before, so the chunk is
- * still the caller's: RESOURCE_EXHAUSTED past a bound or on a full disk, and whatever else the file system says. */
+/* Copies a chunk, whose bytes `iov` describes; without bytes iov may be NULL. On an error the overflow is as before, so the chunk
+ * is still the caller's: RESOURCE_EXHAUSTED past a bound or on a full disk, and whatever else the file system says. */
 TROVE_WARN_UNUSED trove_status tv_overflow_push(struct tv_overflow *overflow, const struct tv_overflow_chunk *chunk,
                                                 const struct iovec *iov, trove_error *error);
 
-/* Whether a chunk of so many bytes is within the bounds now, and then it stays so until the next push: what a push of it fails with is
- * not a bound. For the pushing thread. */
+/* Whether a chunk of so many bytes is within the bounds now, and then it stays so until the next push: what a push of it fails
+ * with is not a bound. For the pushing thread. */
 bool tv_overflow_fits(struct tv_overflow *overflow, uint64_t bytes);
 
 /* What the next pop will give. False: nothing waits. For the popping thread. */
 bool tv_overflow_peek(struct tv_overflow *overflow, struct tv_overflow_chunk *chunk);
 
-/* Copies the oldest chunk to `iov`, which must have room for its bytes, and lets go of it. There must be one. On an error it is still
- * there: DATA_LOSS if the file doesn't have what was written, and whatever else the file system says. */
+/* Copies the oldest chunk to `iov`, which must have room for its bytes, and lets go of it. There must be one. On an error it is
+ * still there: DATA_LOSS if the file doesn't have what was written, and whatever else the file system says. */
 TROVE_WARN_UNUSED trove_status tv_overflow_pop(struct tv_overflow *overflow, const struct iovec *iov, trove_error *error);
 
 /* Forgets the oldest `chunks` of those that wait, without reading them; there must be as many. For the popping thread. */

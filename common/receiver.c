@@ -1,15 +1,16 @@
 /* receiver.c - see receiver.h. Pure; under the owner's lock.
  *
- * A resend, step by step. A chunk F isn't taken (its grant had expired, or there was no memory): it is drained, and one answer says
- * so. Everything that the sender had under way behind F arrives as a late copy, F + 1, F + 2, ... and is drained without an answer:
- * the sender knows that it is lost (see sender.c). `resend_end` is one past the last copy seen. When F begins anew the resend is
- * over, for the wire keeps order: all late copies came before. The sender may break a chunk off to begin anew.
+ * A resend, step by step. A chunk F isn't taken (its grant had expired, or there was no memory): it is drained, and one answer
+ * says so. Everything that the sender had under way behind F arrives as a late copy, F + 1, F + 2, ... and is drained without an
+ * answer: the sender knows that it is lost (see sender.c). `resend_end` is one past the last copy seen. When F begins anew the
+ * resend is over, for the wire keeps order: all late copies came before. The sender may break a chunk off to begin anew.
  *
  * Credit. Granted - taken back - begun is the same sum at both ends once everything has arrived; here it is `outstanding`, and
  * chunks that aren't taken never leave it. Until the sender has learned that a grant was taken back it may begin so much more:
- * `expired`. It has learned it when it has begun more than all grants before allowed (`expired_until`): what it can have begun only
- * on a later grant it began after that news, since both came in order. Then `expired` is 0 again and a sender that ignores its
- * credit is found out. (Rejected: letting `expired` only grow; taking bytes on an expired grant if there is memory by chance.)
+ * `expired`. It has learned it when it has begun more than all grants before allowed (`expired_until`): what it can have begun
+ * only on a later grant it began after that news, since both came in order. Then `expired` is 0 again and a sender that ignores
+ * its credit is found out. (Rejected: letting `expired` only grow; taking bytes on an expired grant if there is memory by
+ * chance.)
  */
 #include "receiver.h"
 

@@ -2,11 +2,12 @@
  *
  * Pure; the owner's lock protects it. The server uses it for uploads, the client for downloads.
  *
- * Credit: `outstanding` is what the peer may still begin. When a grant expires, `outstanding` shrinks and `expired` grows: a chunk
- * that the peer had begun on it is drained and answered "not taken", which is no error. What exceeds both is a peer that ignores
- * its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again; the one
- * answer for it stands for them too. See receiver.c.
- * What a lossy sender has lost comes as a gap in the place of the chunks, takes no credit, and is acknowledged with its neighbours.
+ * Credit: `outstanding` is what the peer may still begin. When a grant expires, `outstanding` shrinks and `expired` grows: a
+ * chunk that the peer had begun on it is drained and answered "not taken", which is no error. What exceeds both is a peer that
+ * ignores its credit, and fails the stream. After a chunk was not taken all later ones are not taken either until it comes again;
+ * the one answer for it stands for them too. See receiver.c.
+ * What a lossy sender has lost comes as a gap in the place of the chunks, takes no credit, and is acknowledged with its
+ * neighbours.
  */
 #ifndef TV_RECEIVER_H
 #define TV_RECEIVER_H
@@ -78,8 +79,8 @@ void tv_receiver_init(struct tv_receiver *receiver, uint64_t first_offset, uint6
  * Failures: INVALID_ARGUMENT (order, sizes), RESOURCE_EXHAUSTED (credit ignored). */
 enum tv_receive tv_receiver_fragment(struct tv_receiver *receiver, const struct tv_fragment_in *fragment, trove_error *error);
 
-/* Chunks that the sender of a lossy stream has lost. TAKE: the consumer has to be told in order with the fragments, and its word is
- * tv_receiver_gap_taken. Failures: INVALID_ARGUMENT. */
+/* Chunks that the sender of a lossy stream has lost. TAKE: the consumer has to be told in order with the fragments, and its word
+ * is tv_receiver_gap_taken. Failures: INVALID_ARGUMENT. */
 enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_gap_in *gap, trove_error *error);
 
 /* There was no memory after all for a fragment that was judged TAKE and is the first of its chunk, before any other is judged: it
@@ -87,8 +88,9 @@ enum tv_receive tv_receiver_gap(struct tv_receiver *receiver, const struct tv_ga
  * once: where memory won't be there by then, tv_receiver_expire takes it back (in a credit frame before the answer). */
 void tv_receiver_decline(struct tv_receiver *receiver, const struct tv_fragment_in *fragment);
 
-/* The peer ended the chunk that is coming in (of this generation). What came of it stays; the same index goes on at the next byte,
- * as a chunk of a size of its own. The credit of what didn't come is the sender's again. INVALID_ARGUMENT if none is coming in. */
+/* The peer ended the chunk that is coming in (of this generation). What came of it stays; the same index goes on at the next
+ * byte, as a chunk of a size of its own. The credit of what didn't come is the sender's again. INVALID_ARGUMENT if none is coming
+ * in. */
 TROVE_WARN_UNUSED trove_status tv_receiver_abort(struct tv_receiver *receiver, uint64_t index, trove_error *error);
 
 /* The consumer has taken `bytes` more; `chunk_done` where they ended a chunk. */
@@ -96,9 +98,9 @@ void tv_receiver_taken(struct tv_receiver *receiver, uint64_t bytes, bool chunk_
 /* The consumer knows of a loss. */
 void tv_receiver_gap_taken(struct tv_receiver *receiver, uint64_t count, uint64_t length);
 
-/* Goes on at the object's `offset`, with chunk 0: what came of older generations and wasn't taken is forgotten, and so is what wasn't
- * acknowledged; its credit is the sender's again (tv_sender_seek). Of that, what was taken has perhaps been granted anew already:
- * returns how much, which counts as expired and is to be told. */
+/* Goes on at the object's `offset`, with chunk 0: what came of older generations and wasn't taken is forgotten, and so is what
+ * wasn't acknowledged; its credit is the sender's again (tv_sender_seek). Of that, what was taken has perhaps been granted anew
+ * already: returns how much, which counts as expired and is to be told. */
 uint64_t tv_receiver_seek(struct tv_receiver *receiver, uint64_t offset, uint64_t generation);
 
 /* Counts a grant. */

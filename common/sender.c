@@ -2,16 +2,16 @@
  *
  * Why going back is simple: the wire keeps order, and after a chunk that it didn't take the receiver takes nothing until that
  * chunk comes again. So one answer "not taken, from F on" tells the fate of everything that was begun from F on, what is still
- * under way included; all of it is sent again and its credit is back. The receiver says it once; there are no answers for the late
- * copies, which would have to be told from answers for the copies that replace them. (Rejected: an answer for each copy, matched
- * by counting; sending only what is missing, which needs a receiver that holds bytes out of order.)
+ * under way included; all of it is sent again and its credit is back. The receiver says it once; there are no answers for the
+ * late copies, which would have to be told from answers for the copies that replace them. (Rejected: an answer for each copy,
+ * matched by counting; sending only what is missing, which needs a receiver that holds bytes out of order.)
  *
  * Credit is a sum that may stand below zero: a grant can expire when the chunks begun on it are already under way. The receiver
- * may still take them (on a newer grant) or not. What was taken back after it was used is owed, and paid by whatever comes in next,
- * so that both ends always arrive at the same sum, and in whatever order grants, expiries and answers cross.
+ * may still take them (on a newer grant) or not. What was taken back after it was used is owed, and paid by whatever comes in
+ * next, so that both ends always arrive at the same sum, and in whatever order grants, expiries and answers cross.
  *
- * Losses need no list: chunks keep their numbers, so what was lost is what lies between the number that comes next and the one at the
- * front of the queue. Chunks that go back into the queue bring the jumps between them along, and these are announced again.
+ * Losses need no list: chunks keep their numbers, so what was lost is what lies between the number that comes next and the one at
+ * the front of the queue. Chunks that go back into the queue bring the jumps between them along, and these are announced again.
  */
 #include "sender.h"
 

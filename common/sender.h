@@ -3,11 +3,11 @@
  * Pure: it decides what may be sent next and what an acknowledgement frees; it sends nothing and knows no clock. Used by the
  * client for uploads and by the server for downloads; the owner's lock protects it.
  *
- * The window has at most `channel_chunks` chunks, in the order of their indexes: first those in flight (begun, not acknowledged), then
- * those queued. Credit is in bytes and is taken when a chunk is begun, whole. "Not taken" puts chunks back into the queue and their
- * credit too: everything that was begun from the chunk named on, see sender.c.
- * A lossy sender may drop chunks from the front of the queue. Numbers and offsets stay as they were given at the push, so that a loss is
- * a jump between what was sent last and what is next in the queue; it is announced right before that chunk is sent.
+ * The window has at most `channel_chunks` chunks, in the order of their indexes: first those in flight (begun, not acknowledged),
+ * then those queued. Credit is in bytes and is taken when a chunk is begun, whole. "Not taken" puts chunks back into the queue
+ * and their credit too: everything that was begun from the chunk named on, see sender.c.
+ * A lossy sender may drop chunks from the front of the queue. Numbers and offsets stay as they were given at the push, so that a
+ * loss is a jump between what was sent last and what is next in the queue; it is announced right before that chunk is sent.
  */
 #ifndef TV_SENDER_H
 #define TV_SENDER_H
@@ -47,8 +47,8 @@ struct tv_sender {
     bool final_pushed;
 };
 
-/* What to put on the wire next: `bytes` of the chunk from `fragment_offset` on. The chunk is the window's; whoever needs it, or its
- * memory, for longer than the lock is held takes a reference. */
+/* What to put on the wire next: `bytes` of the chunk from `fragment_offset` on. The chunk is the window's; whoever needs it, or
+ * its memory, for longer than the lock is held takes a reference. */
 struct tv_fragment_out {
     struct tv_chunk *chunk;
     uint64_t fragment_offset;
@@ -70,8 +70,8 @@ TROVE_WARN_UNUSED trove_status tv_sender_init(struct tv_sender *sender, uint32_t
 void tv_sender_fini(struct tv_sender *sender);
 
 bool tv_sender_full(const struct tv_sender *sender);
-/* Appends; takes the caller's reference; sets index, offset, generation and sent_bytes. There must be room, no final chunk before it,
- * and only the final chunk may be empty. The chunk's memory is the owner's business: nothing here looks at it. */
+/* Appends; takes the caller's reference; sets index, offset, generation and sent_bytes. There must be room, no final chunk before
+ * it, and only the final chunk may be empty. The chunk's memory is the owner's business: nothing here looks at it. */
 void tv_sender_push(struct tv_sender *sender, struct tv_chunk *chunk);
 /* Whether tv_sender_drop would lose one. */
 bool tv_sender_may_drop(const struct tv_sender *sender);
@@ -80,11 +80,11 @@ struct tv_chunk *tv_sender_drop(struct tv_sender *sender);
 
 /* Whether tv_sender_next would give something. */
 bool tv_sender_ready(const struct tv_sender *sender);
-/* The loss to be announced before the next fragment is sent. Says it once (again after "not taken"). False: there is none, or nothing
- * is ready. */
+/* The loss to be announced before the next fragment is sent. Says it once (again after "not taken"). False: there is none, or
+ * nothing is ready. */
 bool tv_sender_next_gap(struct tv_sender *sender, struct tv_gap *gap);
-/* The next fragment of at most payload_bytes_max bytes, cut at a block boundary where that is possible. False: nothing may be sent, or
- * a loss is to be announced first. */
+/* The next fragment of at most payload_bytes_max bytes, cut at a block boundary where that is possible. False: nothing may be
+ * sent, or a loss is to be announced first. */
 bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct tv_fragment_out *fragment);
 /* The object's offset of the next byte to send. */
 uint64_t tv_sender_position(const struct tv_sender *sender);
@@ -97,21 +97,21 @@ bool tv_sender_settled(const struct tv_sender *sender);
 
 void tv_sender_credit(struct tv_sender *sender, uint64_t granted_bytes, uint64_t expired_bytes);
 
-/* Told for each chunk that an acknowledgement frees, before its reference is released. The release happens under the owner's lock;
- * an owner that can't have that takes a reference here and releases it later. */
+/* Told for each chunk that an acknowledgement frees, before its reference is released. The release happens under the owner's
+ * lock; an owner that can't have that takes a reference here and releases it later. */
 typedef void (*tv_sender_acked)(void *context, const struct tv_chunk *chunk);
 
-/* Acknowledges [first, first + count), which must begin at the oldest unacknowledged chunk and lie within what was sent or announced as
- * lost; else INVALID_ARGUMENT naming the index, and nothing changed. */
+/* Acknowledges [first, first + count), which must begin at the oldest unacknowledged chunk and lie within what was sent or
+ * announced as lost; else INVALID_ARGUMENT naming the index, and nothing changed. */
 TROVE_WARN_UNUSED trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked,
                                              void *context, trove_error *error);
 
-/* The receiver didn't take [first, first + count), nor will it take anything that was begun after: chunks from `first` on are queued
- * again, and their credit comes back. INVALID_ARGUMENT for what isn't under way; nothing changed then. */
+/* The receiver didn't take [first, first + count), nor will it take anything that was begun after: chunks from `first` on are
+ * queued again, and their credit comes back. INVALID_ARGUMENT for what isn't under way; nothing changed then. */
 TROVE_WARN_UNUSED trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error);
 
-/* Goes on at the object's `offset`: the window is emptied, the credit of what was in flight comes back, numbers begin at 0 again. Both
- * ends do this at the same place in the stream of frames: after the acknowledgements before the answer to the seek. */
+/* Goes on at the object's `offset`: the window is emptied, the credit of what was in flight comes back, numbers begin at 0 again.
+ * Both ends do this at the same place in the stream of frames: after the acknowledgements before the answer to the seek. */
 void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generation);
 
 #endif

@@ -17,8 +17,8 @@ const char *trove_status_name(trove_status status) {
     return "UNKNOWN";
 }
 
-/* Messages travel as UTF-8, but vsnprintf cuts at a byte, at the end as well as where the format has a precision, and what a program
- * gives as a reason may be anything. */
+/* Messages travel as UTF-8, but vsnprintf cuts at a byte, at the end as well as where the format has a precision, and what a
+ * program gives as a reason may be anything. */
 static void set_message(trove_error *error, const char *format, va_list arguments) {
     int written = vsnprintf(error->message, sizeof error->message, format, arguments);
     if (written >= (int)sizeof error->message)

@@ -1,7 +1,7 @@
 /* stream_state.c - see stream_state.h. Pure; any thread.
  *
- * One constant table, so that what moves what can be read, and tested, in one place. (Rejected: a switch for each event, in client
- * and server; they drift apart.)
+ * One constant table, so that what moves what can be read, and tested, in one place. (Rejected: a switch for each event, in
+ * client and server; they drift apart.)
  */
 #include "stream_state.h"
 

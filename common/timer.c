@@ -46,7 +46,7 @@ uint64_t tv_wall_ns(void) {
     return clock_ns(CLOCK_REALTIME);
 }
 
-/* ---- the heap; under the lock ------------------------------------------------------------------------------------------------ */
+/* ---- the heap; under the lock ---------------------------------------------------------------------------------------------- */
 
 static void place(struct tv_timers *timers, struct tv_timer *timer, size_t position) {
     timers->heap[position] = timer;
@@ -106,7 +106,7 @@ static bool make_room(struct tv_timers *timers, const struct tv_timer *timer) {
     return true;
 }
 
-/* ---- the thread --------------------------------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------------------------------------ */
 
 static void wait_until(struct tv_timers *timers, uint64_t due_ns) {
     struct timespec due = {.tv_sec = (time_t)(due_ns / NS_PER_S), .tv_nsec = (long)(due_ns % NS_PER_S)};
@@ -178,7 +178,7 @@ void tv_timers_destroy(struct tv_timers *timers) {
     free_timers(timers);
 }
 
-/* ---- arming and cancelling ---------------------------------------------------------------------------------------------------- */
+/* ---- arming and cancelling ------------------------------------------------------------------------------------------------- */
 
 trove_status tv_timer_arm(struct tv_timers *timers, struct tv_timer *timer, uint64_t due_ns, trove_error *error) {
     trove_status status = TROVE_OK;
@@ -202,8 +202,8 @@ trove_status tv_timer_arm(struct tv_timers *timers, struct tv_timer *timer, uint
 void tv_timer_cancel(struct tv_timers *timers, struct tv_timer *timer) {
     pthread_mutex_lock(&timers->lock);
     remove_armed(timers, timer);
-    /* The callback may arm its timer again while it is being waited for. On the timer's own thread no other callback is under way,
-     * and one's own can't be waited for. */
+    /* The callback may arm its timer again while it is being waited for. On the timer's own thread no other callback is under
+     * way, and one's own can't be waited for. */
     while (timers->running == timer && !pthread_equal(pthread_self(), timers->thread)) {
         pthread_cond_wait(&timers->returned, &timers->lock);
         remove_armed(timers, timer);

@@ -1,8 +1,8 @@
 /* transport.c - dialling, and byte streams over nng_stream. See transport.h; listening is in listener.c.
  *
- * Facts of nng that this is built around: one send may be under way per stream; a receive that is submitted after a local close never
- * completes (so the connection above never does that); aios must not be freed in their own callbacks; in ws's message mode a
- * received nng_msg stays on the aio until it is taken off.
+ * Facts of nng that this is built around: one send may be under way per stream; a receive that is submitted after a local close
+ * never completes (so the connection above never does that); aios must not be freed in their own callbacks; in ws's message mode
+ * a received nng_msg stays on the aio until it is taken off.
  */
 #include "iov.h"
 #include "transport_nng.h"

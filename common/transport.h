@@ -1,8 +1,8 @@
 /* transport.h - byte streams: dialling, reading, writing; listening is in listener.h. The only modules that include nng.
  *
  * A transport is a full-duplex byte stream with one receive and one send under way at most. For ws, whose messages are frames of
- * their own, it makes itself look like tcp: each message reads as its 8-byte length and its bytes, and what is written is cut into
- * messages by these lengths (nng copies and masks there anyway).
+ * their own, it makes itself look like tcp: each message reads as its 8-byte length and its bytes, and what is written is cut
+ * into messages by these lengths (nng copies and masks there anyway).
  * A table of functions instead of nng's types, so that tests and the simulation can put a virtual network in its place.
  * Threads: completions run on nng's threads (or the simulation's), never inside the call that submitted. They must not block.
  */

@@ -9,8 +9,8 @@
 
 #define TV_WS_MESSAGE_BYTES_MAX (TV_PAYLOAD_BYTES_MAX + TV_HEADER_BYTES_MAX)
 
-/* What dialers and listeners of ws are set to: type, name, value. "ws:msgmode" isn't in nng's headers, but what its own SP transport
- * sets. */
+/* What dialers and listeners of ws are set to: type, name, value. "ws:msgmode" isn't in nng's headers, but what its own SP
+ * transport sets. */
 #define TV_WS_OPTIONS(X)                                                                                                         \
     X(bool, "ws:msgmode", true)                                                                                                  \
     X(string, NNG_OPT_WS_PROTOCOL, "pair.sp.nanomsg.org")                                                                        \

@@ -25,7 +25,8 @@ TROVE_WARN_UNUSED trove_status tv_url_check(const char *url, enum tv_url_use use
 /* Whether peers come over a network: tcp:// and ws://. */
 bool tv_url_is_network(const char *url);
 
-/* The host's name or address, without brackets; "" where the URL has none, as those of unix sockets. Of a URL that was checked. */
+/* The host's name or address, without brackets; "" where the URL has none, as those of unix sockets. Of a URL that was
+ * checked. */
 struct tv_url_host {
     char text[TV_URL_BYTES_MAX + 1];
 };
