@@ -46,11 +46,12 @@ class Group:
     make: Callable  # () -> [(class, arguments)] of ours and its peers
 
 
-def stream_group(work, mode, transport):
-    arguments = ["--bytes", GIB if work.options.quick else 4 * GIB, "--chunk", MIB, "--window", 16]
+def stream_group(work, name, mode, transport, gib):
+    size = gib * GIB // (4 if work.options.quick else 1)
+    arguments = ["--bytes", size, "--chunk", MIB, "--window", 16]
     task = (work, mode, transport, arguments)
     needs = ("troved", "trove_bench")
-    return Group(f"{mode} {transport}", "GiB/s", "GiB", needs, lambda: [(Ours, task), (Pump, task), (Grpc, task)])
+    return Group(f"{name} {transport}", "GiB/s", "GiB", needs, lambda: [(Ours, task), (Pump, task), (Grpc, task)])
 
 
 def unary_group(work, name, mode, count, window):
@@ -79,7 +80,8 @@ def file_group(work, name, get, on_disk):
 
 
 def all_groups(work):
-    groups = [stream_group(work, mode, transport) for mode in ("up", "down") for transport in ("tcp", "ipc")]
+    streams = [("up", "up", 4), ("down", "down", 4), ("two-way", "both", 2)]  # GiB each way
+    groups = [stream_group(work, *stream[:2], transport, stream[2]) for stream in streams for transport in ("tcp", "ipc")]
     groups.append(unary_group(work, "unary 1 KiB pipelined", "unary-pipelined", 400_000, 128))
     groups.append(unary_group(work, "unary 1 KiB one at a time", "unary-one", 40_000, 1))
     groups.append(durable_group(work))

@@ -5,7 +5,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +15,8 @@ enum {
     MIB = 1024 * 1024
 };
 
-static bool mode_is_stream(const char *mode) {
-    return strcmp(mode, "up") == 0 || strcmp(mode, "down") == 0;
+bool bench_mode_is_stream(const char *mode) {
+    return strcmp(mode, "up") == 0 || strcmp(mode, "down") == 0 || strcmp(mode, "both") == 0;
 }
 
 static int parse_u64(const char *name, const char *text, uint64_t max, uint64_t *value) {
@@ -66,7 +65,7 @@ static int options_complete(struct bench_options *options) {
         fprintf(stderr, "%s: needs --server URL and at most one of --bytes and --count\n", options->mode);
         return -1;
     }
-    bool stream = mode_is_stream(options->mode);
+    bool stream = bench_mode_is_stream(options->mode);
     if (limits == 0 && stream)
         options->bytes = (uint64_t)KIB * MIB;
     else if (limits == 0)

@@ -5,6 +5,7 @@
  *
  * prints one line: {"bytes": N, "seconds": S, "ops": N, "cpu_client_s": S, "p50_us": U, "p99_us": U}
  *
+ * Streams are moved by the modes up, down and both. both moves N bytes each way at once, and what it prints is both ways together.
  * Seconds and CPU seconds cover the transfer alone, never the connecting. A percentile that a mode doesn't measure is
  * null. The exit code is 0 only if every byte that came was verified: the answer of an echo call is compared with what was sent.
  * Each call is timed, in all call modes: two readings of the clock and a sample kept are a part of everybody's call.
@@ -14,6 +15,7 @@
 #ifndef TROVE_BENCH_CLIENT_H
 #define TROVE_BENCH_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,9 +35,12 @@ struct bench_options {
     int arguments_count;
 };
 
-/* Either bytes or count rules; without any of them it is 1 GiB for up and down, 10,000 calls for the other modes. Returns 0, or
+/* Either bytes or count rules; without any of them it is 1 GiB for streams, 10,000 calls for the other modes. Returns 0, or
  * -1 after a message on stderr. */
 int bench_options_parse(int argc, char **argv, struct bench_options *options);
+
+/* up, down or both. */
+bool bench_mode_is_stream(const char *mode);
 
 /* This connection's share of bytes, or of count * chunk_bytes. */
 uint64_t bench_share(const struct bench_options *options, uint32_t connection_index);

@@ -69,7 +69,7 @@ class JsonClient(Competitor):
         done = run([*self.client(), self.mode, "--server", self.server.url, *self.arguments])
         server_cpu_s = self.server.cpu_s() - before
         report = json.loads(done.output.strip().splitlines()[-1])
-        stream = self.mode in ("up", "down")
+        stream = self.mode in ("up", "down", "both")
         amount = report["bytes"] / GIB if stream else report["ops"]
         latency = {key: report[key] for key in ("p50_us", "p99_us") if report.get(key) is not None}
         return Sample(amount / report["seconds"], report["cpu_client_s"] + server_cpu_s, amount, latency)

@@ -1,10 +1,11 @@
 /* trove_bench.c - ours in the benchmark: libtrove's public API against a running troved. See bench_client.h for the interface.
  *
- * up and down move chunks through streams, the payload being what happens to lie in the pool's buffers: like the peers' it is
- * hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window` calls under way.
+ * up, down and both (one stream that goes both ways) move chunks, the payload being what happens to lie in the pool's buffers: like
+ * the peers' it is hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window` calls under
+ * way.
  *
- * Threads: up and down one per connection; the call modes begin from one thread per connection and go on on the library's hook
- * threads.
+ * Threads: up and down one per connection, both two: one writes, one reads; the call modes begin from one thread per connection and
+ * go on on the library's hook threads.
  */
 #include "bench_client.h"
 
@@ -23,8 +24,10 @@ struct connection {
     uint32_t index;
     trove_client *client;
     trove_stream *stream;
-    uint64_t bytes;
+    uint64_t bytes; /* the writer's, or the calls' */
     uint64_t ops;
+    uint64_t bytes_down; /* the reader's */
+    uint64_t ops_down;
     /* the call modes; constant while they run */
     bool puts;
     char *data;
@@ -48,7 +51,9 @@ static bool failed(struct connection *connection, const char *what, const trove_
 
 static bool open_stream(struct connection *connection, uint64_t bytes) {
     const struct bench_options *options = connection->options;
-    bool up = strcmp(options->mode, "up") == 0;
+    trove_direction direction = strcmp(options->mode, "up") == 0     ? TROVE_DIRECTION_UPLOAD
+                                : strcmp(options->mode, "down") == 0 ? TROVE_DIRECTION_DOWNLOAD
+                                                                     : TROVE_DIRECTION_BIDI;
     trove_stream_options stream_options;
     trove_stream_options_init(&stream_options);
     stream_options.chunk_bytes = options->chunk_bytes;
@@ -56,17 +61,26 @@ static bool open_stream(struct connection *connection, uint64_t bytes) {
     char key[64];
     snprintf(key, sizeof key, "bench-%u-%llu", connection->index, (unsigned long long)bytes);
     trove_error error;
-    if (trove_stream_open(connection->client, "bench", key, up ? TROVE_DIRECTION_UPLOAD : TROVE_DIRECTION_DOWNLOAD,
-                          &stream_options, &connection->stream, &error) != TROVE_OK)
+    if (trove_stream_open(connection->client, "bench", key, direction, &stream_options, &connection->stream, &error) != TROVE_OK)
         return failed(connection, "opening a stream", &error);
     return true;
 }
 
-static bool run_up(struct connection *connection) {
+static bool start(struct connection *connection) {
+    trove_error error;
+    return trove_stream_start(connection->stream, &error) == TROVE_OK || failed(connection, "start", &error);
+}
+
+/* Waits for both ways, where there are two. */
+static bool complete(struct connection *connection) {
+    trove_error error;
+    return trove_stream_complete(connection->stream, TIMEOUT_MS, NULL, &error) == TROVE_OK ||
+           failed(connection, "completing", &error);
+}
+
+static bool write_all(struct connection *connection) {
     uint64_t left = bench_share(connection->options, connection->index);
     trove_error error;
-    if (trove_stream_start(connection->stream, &error) != TROVE_OK)
-        return failed(connection, "start", &error);
     for (size_t bytes; (bytes = bench_take(&left, connection->options->chunk_bytes)) > 0;) {
         trove_chunk *chunk = NULL;
         if (trove_stream_chunk_get(connection->stream, TIMEOUT_MS, &chunk, &error) != TROVE_OK)
@@ -77,28 +91,45 @@ static bool run_up(struct connection *connection) {
         connection->bytes += bytes;
         connection->ops++;
     }
-    if (trove_stream_complete(connection->stream, TIMEOUT_MS, NULL, &error) != TROVE_OK)
-        return failed(connection, "completing", &error);
     return true;
 }
 
-static bool run_down(struct connection *connection) {
+static bool read_all(struct connection *connection) {
     trove_error error;
-    if (trove_stream_start(connection->stream, &error) != TROVE_OK)
-        return failed(connection, "start", &error);
     for (;;) {
         trove_chunk *chunk = NULL;
         if (trove_stream_read(connection->stream, TIMEOUT_MS, &chunk, &error) != TROVE_OK)
             return failed(connection, "reading", &error);
         if (chunk == NULL)
-            break;
-        connection->bytes += chunk->size;
-        connection->ops++;
+            return true;
+        connection->bytes_down += chunk->size;
+        connection->ops_down++;
         trove_stream_chunk_put(connection->stream, chunk);
     }
-    if (trove_stream_complete(connection->stream, TIMEOUT_MS, NULL, &error) != TROVE_OK)
-        return failed(connection, "completing", &error);
-    return true;
+}
+
+static bool run_up(struct connection *connection) {
+    return start(connection) && write_all(connection) && complete(connection);
+}
+
+static bool run_down(struct connection *connection) {
+    return start(connection) && read_all(connection) && complete(connection);
+}
+
+static void *read_beside(void *argument) {
+    return read_all(argument) ? argument : NULL;
+}
+
+static bool run_both(struct connection *connection) {
+    pthread_t reader;
+    if (!start(connection) || pthread_create(&reader, NULL, read_beside, connection) != 0)
+        return false;
+    bool good = write_all(connection) && complete(connection);
+    if (!good)
+        trove_stream_fail(connection->stream, TROVE_CANCELLED, "the other way failed"); /* or the reader would wait on */
+    void *result = NULL;
+    pthread_join(reader, &result);
+    return good && result != NULL;
 }
 
 /* ---- calls ---- */
@@ -207,14 +238,11 @@ static bool make_slots(struct connection *connection) {
 
 /* ---- all connections ---- */
 
-static bool is_stream(const struct bench_options *options) {
-    return strcmp(options->mode, "up") == 0 || strcmp(options->mode, "down") == 0;
-}
-
 static void *run(void *argument) {
     struct connection *connection = argument;
     bool good = strcmp(connection->options->mode, "up") == 0     ? run_up(connection)
                 : strcmp(connection->options->mode, "down") == 0 ? run_down(connection)
+                : strcmp(connection->options->mode, "both") == 0 ? run_both(connection)
                                                                  : run_calls(connection);
     return good ? connection : NULL;
 }
@@ -229,7 +257,7 @@ static bool connect_all(struct connection *connections, const struct bench_optio
         trove_error error;
         if (trove_connect(options->server, NULL, &connection->client, &error) != TROVE_OK)
             return failed(connection, "connecting", &error);
-        if (is_stream(options) ? !open_stream(connection, bench_share(options, i)) : !make_slots(connection))
+        if (bench_mode_is_stream(options->mode) ? !open_stream(connection, bench_share(options, i)) : !make_slots(connection))
             return false;
     }
     return true;
@@ -255,8 +283,8 @@ static void report(const struct connection *connections, uint32_t count, double 
     struct bench_report total = {.seconds = seconds, .cpu_client_s = cpu_s};
     struct bench_latency latency = {0};
     for (uint32_t i = 0; i < count; i++) {
-        total.bytes += connections[i].bytes;
-        total.ops += connections[i].ops;
+        total.bytes += connections[i].bytes + connections[i].bytes_down;
+        total.ops += connections[i].ops + connections[i].ops_down;
         for (uint32_t j = 0; j < connections[i].slot_count; j++)
             bench_latency_merge(&latency, &connections[i].slots[j].latency);
     }

@@ -2,7 +2,8 @@
  * lie.
  *
  *   grpc_peer server URL                           prints "msg=ready listen=URL" with the port it got
- *   grpc_peer client MODE --server URL [OPTION...] up, down, unary-pipelined, unary-one; options of bench_client.h
+ *   grpc_peer client MODE --server URL [OPTION...] up, down, both, unary-pipelined, unary-one; options of
+ *                                                  bench_client.h
  */
 #include "grpc_peer.h"
 #include "grpc_peer_stream.h"
@@ -197,7 +198,7 @@ int client_main(int argc, char **argv) {
     report.p50_us = -1.0;
     report.p99_us = -1.0;
     bool ok = false;
-    if (mode == "up" || mode == "down") {
+    if (bench_mode_is_stream(options.mode)) {
         ok = client_stream(options, &report);
     } else if (mode == "unary-pipelined" || mode == "unary-one") {
         ok = client_unary(options, &report);

@@ -1,4 +1,6 @@
-/* grpc_peer_client.cc - the client's streams. See grpc_peer.h. */
+/* grpc_peer_client.cc - the client's streams. Both ways at once are two calls of one channel, and so of one connection: each is the
+ * same code as on its own, and one call that sent chunks and acks mixed would have them wait for each other's writes. See
+ * grpc_peer.h. */
 #include "grpc_peer_stream.h"
 
 #include <condition_variable>
@@ -146,21 +148,22 @@ class Download final : public Transfer, public ChunkReceiver<ClientReactor> {
 } // namespace
 
 bool client_stream(const bench_options &options, bench_report *report) {
-    bool down = std::string(options.mode) == "down";
+    const std::string mode = options.mode;
     std::vector<std::unique_ptr<Transfer>> transfers;
     for (uint32_t index = 0; index < options.connections; index++) {
         auto channel = channel_connect(options.server);
         if (channel == nullptr)
             return false;
-        if (down)
+        if (mode != "up")
             transfers.push_back(std::make_unique<Download>(channel, options));
-        else
+        if (mode != "down")
             transfers.push_back(std::make_unique<Upload>(channel, options));
     }
     double started_s = bench_now_s();
     double started_cpu_s = bench_cpu_s();
-    for (uint32_t index = 0; index < options.connections; index++)
-        transfers[index]->start(bench_share(&options, index));
+    const size_t ways = mode == "both" ? 2 : 1;
+    for (size_t index = 0; index < transfers.size(); index++)
+        transfers[index]->start(bench_share(&options, static_cast<uint32_t>(index / ways)));
     bool ok = true;
     for (auto &transfer : transfers)
         ok = transfer->finish(report) && ok;

@@ -1,7 +1,7 @@
 /* pump.c - the raw socket pump's program. See pump.h for what it is and how its files and threads lie.
  *
  *   pump server URL [--root FOLDER [--durable]]     prints "msg=ready listen=URL" with the port it got
- *   pump client up|down --server URL [OPTION...]    memory to memory
+ *   pump client up|down|both --server URL [OPTION...]   memory to memory; both: a connection for each way
  *   pump client file-put --server URL FILE NAME     FILE to NAME in the server's folder
  *   pump client file-get --server URL NAME FILE
  *
@@ -205,10 +205,10 @@ static void *transfer_run(void *argument) {
     return NULL;
 }
 
-static int transfers_run(struct transfer *transfers, const struct bench_options *options) {
+static int transfers_run(struct transfer *transfers, uint32_t count) {
     int status = 0;
     uint32_t started = 0;
-    for (; started < options->connections; started++) {
+    for (; started < count; started++) {
         struct transfer *transfer = &transfers[started];
         if (pthread_create(&transfer->thread, NULL, transfer_run, transfer) != 0) {
             status = -1;
@@ -223,21 +223,24 @@ static int transfers_run(struct transfer *transfers, const struct bench_options 
 }
 
 static int stream_main(const struct bench_options *options) {
-    struct transfer *transfers = calloc(options->connections, sizeof *transfers);
+    bool both = strcmp(options->mode, "both") == 0;
+    uint32_t count = options->connections * (both ? 2 : 1);
+    struct transfer *transfers = calloc(count, sizeof *transfers);
     if (transfers == NULL)
         return 1;
-    for (uint32_t index = 0; index < options->connections; index++) {
-        transfers[index] = (struct transfer){.down = strcmp(options->mode, "down") == 0, .status = -1};
-        if (transfer_connect(&transfers[index], options, index) != 0)
+    for (uint32_t index = 0; index < count; index++) {
+        bool down = both ? index % 2 == 1 : strcmp(options->mode, "down") == 0;
+        transfers[index] = (struct transfer){.down = down, .status = -1};
+        if (transfer_connect(&transfers[index], options, both ? index / 2 : index) != 0)
             return 1;
     }
     struct bench_report report = {.p50_us = -1.0, .p99_us = -1.0};
     double started_s = bench_now_s();
     double started_cpu_s = bench_cpu_s();
-    int status = transfers_run(transfers, options);
+    int status = transfers_run(transfers, count);
     report.seconds = bench_now_s() - started_s;
     report.cpu_client_s = bench_cpu_s() - started_cpu_s;
-    for (uint32_t index = 0; index < options->connections; index++) {
+    for (uint32_t index = 0; index < count; index++) {
         report.bytes += transfers[index].totals.bytes;
         report.ops += transfers[index].totals.chunks;
         pump_ring_fini(&transfers[index].ring);
@@ -322,7 +325,7 @@ static int client_main(int argc, char **argv) {
     struct bench_options options;
     if (bench_options_parse(argc, argv, &options) != 0)
         return 2;
-    if (strcmp(options.mode, "up") == 0 || strcmp(options.mode, "down") == 0)
+    if (bench_mode_is_stream(options.mode))
         return stream_main(&options);
     if (strcmp(options.mode, "file-put") == 0 || strcmp(options.mode, "file-get") == 0)
         return file_main(&options);
