@@ -17,7 +17,12 @@ How each competitor is used:
 - Getting to disk is not synced by anyone. Before every disk run all dirty pages are written back, untimed.
 - Destination files are deleted after every run, untimed, for all the same; memory is touched before it (warm_memory).
 
-bench_competitors.py uses each of them, bench_processes.py starts and ends what runs. Only the standard library. Every
+Rows that compare ours with nobody else (bench_crowd.py says how, and what they need):
+- "up beside 1,000 stalled peers vs none": ours while that many clients' downloads and uploads stand still, "peer" without them. The
+  others' throughput is to stay within 10 %: a ratio of 0.9 or more. The server's memory likewise; past its budget, the row fails.
+- "1,000 connections, 10,000 open streams": the server's resident memory, which is to stay below 200 MB; no peer, no ratio.
+
+bench_competitors.py uses each of the others, bench_processes.py starts and ends what runs. Only the standard library. Every
 server listens on 127.0.0.1 on a port of its own or on a unix socket below one temporary folder; processes are ended by id
 and folders removed at exit.
 """
@@ -34,6 +39,7 @@ import tempfile
 from collections.abc import Callable
 
 from bench_competitors import GIB, MIB, Files, FileOurs, FilePump, Grpc, Nginx, Ours, Pump, Redis, Rsync
+from bench_crowd import CONNECTIONS, Beside, OpenStreams, Undisturbed
 from bench_processes import RUN_TIMEOUT_S, BenchError, Missing, Work
 
 
@@ -41,9 +47,10 @@ from bench_processes import RUN_TIMEOUT_S, BenchError, Missing, Work
 class Group:
     name: str
     unit: str
-    amount: str  # what CPU is counted per: GiB, or call
+    amount: str | None  # what CPU is counted per: GiB, or call; None: nothing is timed, the samples' figures are the rows
     needs: tuple  # programs of ours
-    make: Callable  # () -> [(class, arguments)] of ours and its peers
+    make: Callable  # () -> [(class, arguments)] of ours and its peers, if any
+    rounds_max: int = 1000
 
 
 def stream_group(work, name, mode, transport, gib):
@@ -79,6 +86,19 @@ def file_group(work, name, get, on_disk):
     return Group(name, "GiB/s", "GiB", ("troved", "trove"), make)
 
 
+def beside_group(work, mode):
+    task = (work, mode, ["--bytes", GIB // (4 if work.options.quick else 1), "--chunk", MIB, "--window", 16])
+    name = f"{mode} beside {CONNECTIONS:,} stalled peers"
+    needs = ("troved", "trove", "trove_bench", "trove_crowd")
+    return Group(name, "GiB/s", "GiB", needs, lambda: [(Beside, task), (Undisturbed, task)])
+
+
+def open_group(work):
+    name = f"{CONNECTIONS:,} connections, {OpenStreams.streams:,} open streams"
+    needs = ("troved", "trove", "trove_crowd")
+    return Group(name, "", None, needs, lambda: [(OpenStreams, (work,))], rounds_max=3)
+
+
 def all_groups(work):
     streams = [("up", "up", 4), ("down", "down", 4), ("two-way", "both", 2)]  # GiB each way
     groups = [stream_group(work, *stream[:2], transport, stream[2]) for stream in streams for transport in ("tcp", "ipc")]
@@ -89,14 +109,16 @@ def all_groups(work):
     groups.append(file_group(work, "file get tmpfs", get=True, on_disk=False))
     groups.append(file_group(work, "file put disk durable", get=False, on_disk=True))
     groups.append(file_group(work, "file get disk", get=True, on_disk=True))
+    groups += [beside_group(work, "up"), beside_group(work, "down"), open_group(work)]
     return groups
 
 
 def in_turn(competitors, number):
-    """Another one begins each round, and every other round goes backwards: nobody always runs after the same one."""
-    first = number % len(competitors)
+    """Another one begins each round until all have, then the same backwards: nobody always runs first, or after the same one."""
+    count = len(competitors)
+    first = number % count
     order = competitors[first:] + competitors[:first]
-    return order if number % 2 == 0 else order[::-1]
+    return order if number // count % 2 == 0 else order[::-1]
 
 
 def measure(competitors, rounds):
@@ -126,8 +148,23 @@ def row(name, unit, ours, peers):
     }
 
 
+def figure_rows(name, ours, peers):
+    """The further figures that all samples have; peers: None where there is nobody to compare with."""
+    rows = []
+    for label, (_, unit) in ours[0].figures.items():
+        mine = [s.figures[label][0] for s in ours]
+        if peers is None:
+            median = statistics.median(mine)
+            rows.append({"name": f"{name}, {label}", "ours": median, "peer": None, "ratio": None, "unit": unit})
+        else:
+            rows.append(row(f"{name}, {label}", unit, mine, [s.figures[label][0] for s in peers]))
+    return rows
+
+
 def rows_of(group, ours, peer_name, peers):
     name = f"{group.name} vs {peer_name}"
+    if group.amount is None:
+        return figure_rows(name, ours, peers)
     rows = [row(name, group.unit, [s.value for s in ours], [s.value for s in peers])]
     for key in ("p50_us", "p99_us"):
         if group.name.endswith("one at a time") and all(key in s.latency for s in ours + peers):
@@ -136,7 +173,7 @@ def rows_of(group, ours, peer_name, peers):
     scale, unit = (1.0, "cpu-s/GiB") if group.amount == "GiB" else (1e6, "cpu-us/call")
     cpu = [[scale * s.cpu_s / s.amount for s in side] for side in (ours, peers)]
     rows.append(row(f"{name}, cpu", unit, *cpu))
-    return rows
+    return rows + figure_rows(name, ours, peers)
 
 
 def competitors_of(work, group):
@@ -146,6 +183,8 @@ def competitors_of(work, group):
             work.built(name)
     entries = group.make()
     if work.options.calibrate:
+        if len(entries) == 1:
+            raise Missing("peer of it")
         peer, task = entries[1]
         entries[0] = (type("StandIn", (peer,), {"name": "ours"}), task)
     return [kind(*task) for kind, task in entries]
@@ -155,7 +194,9 @@ def run_group(work, group):
     competitors = competitors_of(work, group)
     for competitor in competitors:
         competitor.start()
-    samples = measure(competitors, work.options.rounds)
+    samples = measure(competitors, min(work.options.rounds, group.rounds_max))
+    if len(competitors) == 1:
+        return figure_rows(group.name, samples["ours"], None)
     rows = []
     for peer in competitors[1:]:
         rows += rows_of(group, samples["ours"], peer.name, samples[peer.name])
@@ -188,10 +229,12 @@ def print_table(rows, calibrate):
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
         print(f"{r['name']:{width}}  {figure(r['ours']):>11}  {figure(r['peer']):>11}  {ratio:>6}  {r['unit']}")
-    print("ratio: median over the rounds of ours / peer; above 1 is better for .../s, below 1 for us and cpu")
+    print("ratio: median over the rounds of ours / peer; above 1 is better for .../s, below 1 for us, cpu and memory")
 
 
 def figure(value):
+    if value is None:
+        return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 

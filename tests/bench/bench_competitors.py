@@ -14,12 +14,14 @@ MIB = 1 << 20
 
 @dataclasses.dataclass
 class Sample:
-    """One timed run. cpu_s is of both ends; amount is in the unit that value counts per second."""
+    """One timed run. cpu_s is of both ends; amount is in the unit that value counts per second; figures are further ones by name,
+    each with its unit."""
 
     value: float
     cpu_s: float
     amount: float
     latency: dict = dataclasses.field(default_factory=dict)
+    figures: dict = dataclasses.field(default_factory=dict)
 
 
 class Competitor:
@@ -95,9 +97,9 @@ class Grpc(JsonClient):
         self.server = Server(self.work, self.name, [self.work.built("grpc_peer"), "server", self.listen()])
 
 
-def start_troved(work, listen, store):
+def start_troved(work, listen, store, name="troved"):
     """The server of ours; a store that keeps objects gets the bucket `bench`."""
-    server = Server(work, "troved", [work.built("troved"), "--listen", listen, "--store", store, "--insecure"])
+    server = Server(work, name, [work.built("troved"), "--listen", listen, "--store", store, "--insecure"])
     if store != "null://":
         run([work.built("trove"), "--server", server.url, "mb", "bench"])
     return server

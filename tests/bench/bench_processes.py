@@ -57,9 +57,9 @@ def tree_cpu_s(pid):
 
 
 class Server:
-    """A process started for a group, stopped at its end. url is what its ready line (if any) says it listens on."""
+    """A process started for a group, stopped at its end. url is what its ready line says it listens on, if anything."""
 
-    def __init__(self, work, name, command, ready_port=None, **popen):
+    def __init__(self, work, name, command, ready_port=None, start_timeout_s=START_TIMEOUT_S, **popen):
         self.name = name
         self.log = work.path(f"{name}.log")
         with open(self.log, "wb") as log:
@@ -68,7 +68,7 @@ class Server:
             )
         self.url = None
         work.servers.append(self)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + start_timeout_s
         while not (listens(self.process.pid, ready_port) if ready_port else self._says_ready()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"{name} didn't start:\n{self.log.read_text(errors='replace')[-2000:]}")
@@ -76,9 +76,9 @@ class Server:
 
     def _says_ready(self):
         for line in self.log.read_text(errors="replace").splitlines():
-            match = re.search(r'listen="?((?:tcp|ipc)://[^\s",]+)', line) if "ready" in line else None
-            if match:
-                self.url = match.group(1)
+            if "msg=ready" in line:
+                match = re.search(r'listen="?((?:tcp|ipc)://[^\s",]+)', line)
+                self.url = match.group(1) if match else None
                 return True
         return False
 
