@@ -17,6 +17,9 @@ How each competitor is used:
 - Getting to disk is not synced by anyone. Before every disk run all dirty pages are written back, untimed.
 - Destination files are deleted after every run, untimed, for all the same; memory is touched before it (warm_memory).
 
+With --against the only peer is ours as it was at another commit (run.sh builds it), called "then": its server, its client and its
+library. What then hadn't got yet is skipped, or fails.
+
 Rows that compare ours with nobody else (bench_crowd.py says how, and what they need):
 - "up beside 1,000 stalled peers vs none": ours while that many clients' downloads and uploads stand still, "peer" without them. The
   others' throughput is to stay within 10 %: a ratio of 0.9 or more. The server's memory likewise; past its budget, the row fails.
@@ -177,11 +180,15 @@ def rows_of(group, ours, peer_name, peers):
 
 
 def competitors_of(work, group):
-    """Ours first. When calibrating, the first peer once more in the place of ours."""
+    """Ours first. When calibrating, the first peer once more in the place of ours. Against a commit, ours of then in the place of
+    all peers."""
     if not work.options.calibrate:
         for name in group.needs:
             work.built(name)
     entries = group.make()
+    if work.options.against:
+        kind, task = entries[0]
+        entries = [entries[0], (type("Then", (kind,), {"name": "then"}), (work.then(), *task[1:]))]
     if work.options.calibrate:
         if len(entries) == 1:
             raise Missing("peer of it")
@@ -246,12 +253,15 @@ def parse_options():
     parser.add_argument("--json", type=pathlib.Path, help="also write the rows to this file")
     parser.add_argument("--disk", default=tempfile.gettempdir(), help="folder on the disk to measure")
     parser.add_argument("--only", help="only groups whose name matches this regular expression")
+    parser.add_argument("--against", type=pathlib.Path, help="folder with ours of another time, the only peer then")
     parser.add_argument(
         "--calibrate",
         action="store_true",
         help="without ours: the first peer of each group stands in for it, so the ratio against it shows the noise",
     )
     options = parser.parse_args()
+    if options.against and options.calibrate:
+        parser.error("--calibrate is without ours, --against is ours alone")
     options.rounds = options.rounds or (3 if options.quick else 9)
     return options
 

@@ -97,7 +97,7 @@ class Grpc(JsonClient):
         self.server = Server(self.work, self.name, [self.work.built("grpc_peer"), "server", self.listen()])
 
 
-def start_troved(work, listen, store, name="troved"):
+def start_troved(work, listen, store, name):
     """The server of ours; a store that keeps objects gets the bucket `bench`."""
     server = Server(work, name, [work.built("troved"), "--listen", listen, "--store", store, "--insecure"])
     if store != "null://":
@@ -117,7 +117,7 @@ class Ours(JsonClient):
 
     def start(self):
         store = "null://" if self.disk is None else f"local://{self.work.folder(self.disk)}"
-        self.server = start_troved(self.work, self.listen(), store)
+        self.server = start_troved(self.work, self.listen(), store, f"troved-{self.name}")
 
 
 class Redis(Competitor):
@@ -303,7 +303,7 @@ class FileOurs(FileCompetitor):
 
     def start(self):
         self.served.mkdir(mode=0o700)
-        self.server = start_troved(self.work, "tcp://127.0.0.1:0", f"local://{self.served}")
+        self.server = start_troved(self.work, "tcp://127.0.0.1:0", f"local://{self.served}", f"troved-{self.name}")
         if self.get:
             run(self.trove("put", self.files.source, "bench/object"))
 

@@ -1,5 +1,6 @@
 """Processes, their CPU time, and the folders of a benchmark run: everything started or made here ends with the run."""
 import contextlib
+import copy
 import dataclasses
 import os
 import pathlib
@@ -209,6 +210,13 @@ class Work:
             if name in files and os.access(candidate, os.X_OK):
                 return candidate
         raise Missing(name)
+
+    def then(self):
+        """The same run with the programs of the build that it is compared against."""
+        other = copy.copy(self)
+        other.options = copy.copy(self.options)
+        other.options.build = self.options.against
+        return other
 
     def stop_servers(self):
         while self.servers:
