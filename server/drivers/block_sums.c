@@ -137,6 +137,17 @@ void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *a
     sums->finished = true;
 }
 
+void tvs_block_sums_load(struct tvs_block_sums *sums, uint64_t *all_move, size_t count) {
+    TV_ASSERT(sums->bytes == 0 && sums->sums == NULL);
+    sums->sums = all_move;
+    sums->count = sums->capacity = count;
+    sums->bytes = count * TV_BLOCK_BYTES;
+}
+
+uint64_t tvs_block_sums_tail(const struct tvs_block_sums *sums) {
+    return sums->bytes % TV_BLOCK_BYTES != 0 ? XXH3_64bits_digest(sums->state) : 0;
+}
+
 static trove_status fail_mismatch(uint64_t begin, uint64_t bytes, trove_error *error) {
     return TV_FAIL(error, DATA_LOSS, "bytes from %llu to %llu don't match their checksum", (unsigned long long)begin,
                    (unsigned long long)(begin + bytes));
@@ -190,6 +201,12 @@ trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expe
         return TV_FAIL(error, DATA_LOSS, "the bytes that came have the etag %s, those that were sent %.32s: damaged on the way",
                        etag, expected);
     return TROVE_OK;
+}
+
+void tvs_block_sums_resume(struct tvs_block_sums *sums) {
+    if (sums->finished && sums->bytes % TV_BLOCK_BYTES != 0)
+        sums->count--; /* its block's state is still there */
+    sums->finished = false;
 }
 
 void tvs_block_sums_fini(struct tvs_block_sums *sums) {

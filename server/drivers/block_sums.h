@@ -32,6 +32,10 @@ trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_
 trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error);
 /* Instead of appending: all sums of an object of `bytes` bytes at once, malloc'd. */
 void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *all_move, size_t count);
+/* The same for whole blocks alone, and more may be appended. */
+void tvs_block_sums_load(struct tvs_block_sums *sums, uint64_t *all_move, size_t count);
+/* The checksum of what was seen of the block that isn't whole yet; 0 where there is none. */
+uint64_t tvs_block_sums_tail(const struct tvs_block_sums *sums);
 /* Forgets what came from `bytes` on, which is at most what was seen. `block`: all that was seen of the block that `bytes` lies
  * inside of, NULL if that is zeros; not looked at where `bytes` is a block's end. Not while others verify.
  * Errors: DATA_LOSS (the block isn't what was seen), RESOURCE_EXHAUSTED. */
@@ -43,6 +47,8 @@ trove_status tvs_block_sums_verify(struct tvs_block_sums *sums, const struct tv_
  * `expected` isn't NULL and another one. */
 trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
                                    trove_error *error);
+/* After finish: as before it, so that more can be appended. */
+void tvs_block_sums_resume(struct tvs_block_sums *sums);
 void tvs_block_sums_fini(struct tvs_block_sums *sums);
 
 /* The checksum of a block of so many zeros, at most TV_BLOCK_BYTES. That of a whole block is computed once. */

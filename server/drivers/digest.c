@@ -36,6 +36,11 @@ size_t tvs_digest_value_bytes(enum tvs_digest_kind kind) {
     return kind == TVS_DIGEST_SHA256 ? TVS_SHA256_BYTES : kind == TVS_DIGEST_BLAKE2B ? TVS_BLAKE2B_BYTES : 0;
 }
 
+bool tvs_digest_is_same(const struct tvs_declared_digest *a, const struct tvs_declared_digest *b) {
+    return a->kind == b->kind && a->has_value == b->has_value &&
+           (!a->has_value || memcmp(a->value, b->value, tvs_digest_value_bytes(a->kind)) == 0);
+}
+
 void tvs_digest_restart(struct tvs_digest *digest) {
     if (digest->declared.kind == TVS_DIGEST_SHA256)
         (void)crypto_hash_sha256_init(&digest->state.sha256);

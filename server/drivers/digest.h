@@ -15,6 +15,9 @@ struct tvs_digest;
 
 size_t tvs_digest_value_bytes(enum tvs_digest_kind kind); /* 0 for none */
 
+/* Whether they say the same. */
+bool tvs_digest_is_same(const struct tvs_declared_digest *a, const struct tvs_declared_digest *b);
+
 /* *digest is NULL where `declared` is or has no kind. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_digest_create(const struct tvs_declared_digest *declared, struct tvs_digest **digest, trove_error *error);
 void tvs_digest_destroy(struct tvs_digest *digest); /* NULL is allowed */

@@ -23,11 +23,12 @@ enum tvs_capability {
     TVS_CAP_RANGE = 1 << 0,       /* reads from any block on */
     TVS_CAP_SERVER_COPY = 1 << 1, /* copies without the bytes leaving the store */
     TVS_CAP_DURABLE = 1 << 2,     /* what was committed survives a crash */
-    TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection */
+    TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection: the upload_ functions are there */
     TVS_CAP_NONBLOCKING = 1 << 4, /* nothing here ever waits: write and read may be called from anywhere */
     /* put_small only queues, and may be called from anywhere. What is queued is held (tvs_small_put_bytes) until it is done: how much
      * that may be together is for the caller to say. */
     TVS_CAP_SMALL_QUEUED = 1 << 5,
+    TVS_CAP_UPLOADS_SURVIVE = 1 << 6, /* resumable puts also survive a restart and a crash, up to their durable offset */
 };
 
 /* What a driver is opened with; from the DSN and the config. */
@@ -126,6 +127,49 @@ struct tvs_list_entry {
 /* Returns false to end the page early (the entry counts as not taken). */
 typedef bool (*tvs_list_visit)(void *context, const struct tvs_list_entry *entry);
 
+/* ---- resumable uploads ---- */
+
+#define TVS_UPLOAD_ID_BYTES     16
+#define TVS_REQUEST_ID_BYTES    16
+#define TVS_PRINCIPAL_BYTES_MAX 255
+
+/* An upload's name: 128 random bits, the driver's, never used again. */
+struct tvs_upload_id {
+    uint8_t bytes[TVS_UPLOAD_ID_BYTES];
+};
+
+struct tvs_upload_options {
+    struct tvs_put_options put; /* size_hint: told by tvs_upload_info; whether it comes true is for the engine to check */
+    const char *principal;      /* whose it is: only they may attach. 1 to TVS_PRINCIPAL_BYTES_MAX bytes, no NUL */
+    uint8_t request_id[TVS_REQUEST_ID_BYTES]; /* with the principal: the same one is the same upload */
+    uint64_t idle_ns; /* it expires when nobody has touched it (begin, attach, flush, commit) for so long, */
+    uint64_t keep_ns; /* and so long after its beginning at the latest. Each touch moves the deadline away or
+                                               * leaves it, never closer */
+};
+
+struct tvs_upload_info {
+    struct tvs_upload_id id;
+    const char *bucket, *key, *principal;
+    uint64_t epoch;
+    uint64_t durable_offset;
+    uint64_t size_hint; /* as declared; TROVE_SIZE_UNKNOWN */
+    uint64_t created_ns;
+    uint64_t expires_ns;
+    const struct tvs_object *result; /* what it has become; NULL: it isn't complete */
+};
+
+/* `info` on success (NULL else) and `error` on failure are valid during the call. Must not block. */
+typedef void (*tvs_upload_done)(void *context, trove_status status, const struct tvs_upload_info *info, const trove_error *error);
+/* Returns false to end the page early (the upload counts as not taken). */
+typedef bool (*tvs_upload_visit)(void *context, const struct tvs_upload_info *info);
+
+/* How far a listing has come: opaque bytes, which may come back from a client. */
+#define TVS_UPLOAD_CURSOR_BYTES_MAX (8 + TV_KEY_BYTES_MAX + 1 + TVS_UPLOAD_ID_BYTES)
+struct tvs_upload_cursor {
+    size_t count; /* 0: the beginning */
+    uint8_t bytes[TVS_UPLOAD_CURSOR_BYTES_MAX];
+};
+
 struct tvs_driver_ops {
     const char *scheme; /* of the DSN: "local" */
     uint32_t capabilities;
@@ -172,7 +216,8 @@ struct tvs_driver_ops {
     trove_status (*put_gap)(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
     /* Blocks. Forgets everything from `offset` on, bytes and gaps (one that reaches across is shortened): the next put_write or
      * put_gap goes on there. `offset` is at most what was written so far, and may lie inside a block, whose beginning is then read
-     * back and verified. Not while a put_read is under way. After an error the put can only be aborted.
+     * back and verified. Not while a put_read is under way. After an error the put can only be aborted, but for FAILED_PRECONDITION:
+     * below what a resumable put has flushed, or is about to; nothing has changed then.
      * Where a digest is declared, everything before `offset` is read and hashed once more.
      * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block or with a digest: it has no bytes to go back to). */
     trove_status (*put_rewind)(struct tvs_put *put, uint64_t offset, trove_error *error);
@@ -191,7 +236,7 @@ struct tvs_driver_ops {
      * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
      * are DATA_LOSS and aren't published; the same goes for those with another digest than the declared one. */
     void (*put_commit)(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
-    /* Removes all traces. NULL is allowed. May block. */
+    /* Removes all traces; of a resumable put only the holder: the upload stays, at its durable offset. NULL is allowed. May block. */
     void (*put_abort)(struct tvs_put *put_move);
     /* A whole small object (at most TV_INLINE_BYTES_MAX) in one step: begin, write and commit. Same rules; `done` exactly once. */
     void (*put_small)(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
@@ -222,6 +267,55 @@ struct tvs_driver_ops {
     void (*copy_commit)(struct tvs_copy *copy_move, tvs_commit_done done, void *context);
     /* As put_abort. */
     void (*copy_abort)(struct tvs_copy *copy_move);
+
+    /* Resumable uploads: puts that the store remembers under an id, with a durable offset. UNIMPLEMENTED without TVS_CAP_RESUMABLE.
+     *
+     * Who begins an upload or attaches to it becomes its holder: the epoch is counted up, durably, before they hear of it. From then on
+     * everything that an older holder's put is asked for fails with ABORTED and changes nothing: each call is checked when it begins,
+     * and a flush or commit once more where it takes effect. upload_open gives the holder a put for their epoch, which is used
+     * like any other but for put_gap and put_small: put_write, put_rewind (not below what was flushed), put_read, put_expect, put_flush;
+     * put_commit publishes the object and in the same step turns the upload into its result, kept until the upload expires, so that
+     * attaching tells it; put_abort lets go. A commit that fails leaves the upload as it was, at its durable offset. NOT_FOUND of a
+     * put: its upload was aborted, or has expired.
+     *
+     * begin, attach, abort: may block for reading the index, never for a commit; `done` is called exactly once, also from within the
+     * call. */
+
+    /* A request id again is upload_attach to what it began. It must be for the same object: bucket, key, declared size and digest.
+     * Copies what it needs. Errors: NOT_FOUND (bucket), FAILED_PRECONDITION (conditions that can't hold any more), INVALID_ARGUMENT
+     * (a request id that was for something else), RESOURCE_EXHAUSTED; as upload_attach. */
+    void (*upload_begin)(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_upload_options *options,
+                         tvs_upload_done done, void *context);
+    /* `principal` NULL: anybody's. Of a complete one the epoch stays as it is; info->result tells it.
+     * Errors: NOT_FOUND; PERMISSION_DENIED (somebody else's); DATA_LOSS (the store has lost some of it: it can only be aborted). */
+    void (*upload_attach)(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal, tvs_upload_done done,
+                          void *context);
+    /* Blocks: reads what is needed to go on, with a declared digest all that is durable. The put has the durable bytes and goes on
+     * behind them; what was written above is forgotten. Once for each epoch.
+     * Errors: ABORTED (an older epoch; open already), NOT_FOUND (also: its bucket), FAILED_PRECONDITION (complete), DATA_LOSS,
+     * RESOURCE_EXHAUSTED: attach again. UNAVAILABLE: a call of an older holder is still under way; wait for it and call this again. */
+    trove_status (*upload_open)(struct tvs_driver *driver, const struct tvs_upload_id *id, uint64_t epoch, struct tvs_put **put,
+                                trove_error *error);
+    /* Makes durable what was written so far, and then remembers it: blocks for the first, not for the second. When `done` comes,
+     * exactly once, also from within this call, info->durable_offset is where the upload goes on after any crash; it only grows. The
+     * put may be used on meanwhile, also for another flush. After an error the put can only be aborted.
+     * Errors: ABORTED, NOT_FOUND; RESOURCE_EXHAUSTED: the upload stays as it was; DATA_LOSS: syncing failed, and it is lost. */
+    void (*put_flush)(struct tvs_put *put, tvs_upload_done done, void *context);
+    /* Removes it, whoever holds it. Errors: as upload_attach but DATA_LOSS; FAILED_PRECONDITION (complete: delete the object). */
+    void (*upload_abort)(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal, tvs_upload_done done,
+                         void *context);
+    /* Blocks. Tells of it, and fences and touches nothing. Errors: NOT_FOUND, PERMISSION_DENIED. */
+    trove_status (*upload_stat)(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                                tvs_upload_visit visit, void *context, trove_error *error);
+    /* Blocks. Visits up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads that aren't complete, behind *cursor, which moves along; of one
+     * bucket, or with "" of all. In the order of buckets (as they were made), keys, ids. Costs the page. *more tells whether anything
+     * follows the last one taken. Errors: NOT_FOUND (bucket), INVALID_ARGUMENT (the cursor isn't one). */
+    trove_status (*upload_list)(struct tvs_driver *driver, const char *bucket, struct tvs_upload_cursor *cursor, uint32_t limit,
+                                tvs_upload_visit visit, void *context, bool *more, trove_error *error);
+    /* Blocks until durable. Removes up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads and results that have expired by `now_ns`, whoever
+     * holds them. *more: call it again. `open` has done so for what had expired by then. */
+    trove_status (*upload_collect)(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
+                                   trove_error *error);
 };
 
 struct tvs_driver {

@@ -4,7 +4,7 @@
  * callback runs. Objects are constant once they are published and counted by references, so a get goes on undisturbed when its
  * object is replaced or deleted. All that grows is charged against `memory_bytes` first.
  */
-#include "mem.h"
+#include "mem_upload.h"
 #include "object.h"
 
 #include <string.h>
@@ -40,12 +40,14 @@ static trove_status mem_open(const struct tvs_driver_config *config, struct tvs_
     if (getrandom(&mem->seed, sizeof mem->seed, 0) != (ssize_t)sizeof mem->seed)
         mem->seed = tvs_now_ns();
     pthread_mutex_init(&mem->lock, NULL);
+    tvs_mem_uploads_init(&mem->uploads);
     *driver = &mem->base;
     return TROVE_OK;
 }
 
 static void mem_close(struct tvs_driver *driver) {
     struct tvs_mem *mem = tvs_mem_of(driver);
+    tvs_mem_uploads_fini(mem);
     for (size_t i = 0; i < mem->bucket_count; i++) {
         struct tvs_mem_map *map = &mem->buckets[i]->map;
         while (map->root != NULL)
@@ -180,23 +182,22 @@ static void mem_get_end(struct tvs_get *get_move) {
 
 /* ---- changing -------------------------------------------------------------------------------------------------------- */
 
-/* Puts an object in place under its conditions, or, with `object` NULL, takes the one that is there away. The old one is given
- * back for release outside the lock. */
-static trove_status publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
-                            const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object,
-                            struct tvs_mem_object **old, trove_error *error) {
-    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
-    if (in == NULL || (bucket_id != 0 && in->id != bucket_id))
-        return tvs_fail_no_bucket(bucket, error);
-    struct tvs_mem_object *found = tvs_mem_map_find(&in->map, key);
+/* The old object is given back for release outside the lock. */
+static trove_status publish(struct tvs_mem *mem, const struct tvs_mem_change *change, struct tvs_mem_object **old,
+                            trove_error *error) {
+    struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, change->bucket);
+    struct tvs_mem_object *object = change->object;
+    if (in == NULL || (change->bucket_id != 0 && in->id != change->bucket_id))
+        return tvs_fail_no_bucket(change->bucket, error);
+    struct tvs_mem_object *found = tvs_mem_map_find(&in->map, change->key);
     if (found == NULL && object == NULL)
-        return tvs_fail_no_object(bucket, key, error);
-    trove_status status = tvs_conditions_check(conditions, found == NULL ? NULL : found->etag,
-                                               found == NULL ? 0 : found->generation, bucket, key, error);
+        return tvs_fail_no_object(change->bucket, change->key, error);
+    trove_status status = tvs_conditions_check(change->conditions, found == NULL ? NULL : found->etag,
+                                               found == NULL ? 0 : found->generation, change->bucket, change->key, error);
     if (status != TROVE_OK)
         return status;
     if (found != NULL) {
-        *old = tvs_mem_map_remove(&in->map, key);
+        *old = tvs_mem_map_remove(&in->map, change->key);
         in->object_count--;
         in->object_bytes -= found->size;
     }
@@ -211,13 +212,20 @@ static trove_status publish(struct tvs_mem *mem, const char *bucket, uint64_t bu
     return TROVE_OK;
 }
 
-trove_status tvs_mem_publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
-                             const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object, trove_error *error) {
+trove_status tvs_mem_publish(struct tvs_mem *mem, const struct tvs_mem_change *change, trove_error *error) {
     struct tvs_mem_object *old = NULL;
+    struct tvs_mem_upload *too_many = NULL;
+    trove_status status = TROVE_OK;
     pthread_mutex_lock(&mem->lock);
-    trove_status status = publish(mem, bucket, bucket_id, key, conditions, object, &old, error);
+    if (change->holder != NULL)
+        status = tvs_mem_upload_check_locked(change->holder, error);
+    if (status == TROVE_OK)
+        status = publish(mem, change, &old, error);
+    if (status == TROVE_OK && change->holder != NULL)
+        too_many = tvs_mem_upload_complete_locked(mem, change);
     pthread_mutex_unlock(&mem->lock);
     tvs_mem_object_release(old);
+    tvs_mem_upload_release(mem, too_many);
     return status;
 }
 
@@ -249,12 +257,13 @@ static trove_status mem_delete(struct tvs_driver *driver, const char *bucket, co
                                const struct tvs_conditions *conditions, trove_error *error) {
     struct tvs_conditions_copy wanted;
     tvs_conditions_keep(conditions, &wanted);
-    return tvs_mem_publish(tvs_mem_of(driver), bucket, 0, key, &wanted, NULL, error);
+    const struct tvs_mem_change change = {.bucket = bucket, .key = key, .conditions = &wanted};
+    return tvs_mem_publish(tvs_mem_of(driver), &change, error);
 }
 
 const struct tvs_driver_ops tvs_mem_driver = {
     .scheme = "mem",
-    .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_NONBLOCKING,
+    .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_NONBLOCKING | TVS_CAP_RESUMABLE,
     .open = mem_open,
     .close = mem_close,
     .bucket_create = tvs_mem_bucket_create,
@@ -280,4 +289,12 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .get_begin = mem_get_begin,
     .get_read = mem_get_read,
     .get_end = mem_get_end,
+    .upload_begin = tvs_mem_upload_begin,
+    .upload_attach = tvs_mem_upload_attach,
+    .upload_open = tvs_mem_upload_open,
+    .put_flush = tvs_mem_put_flush,
+    .upload_abort = tvs_mem_upload_abort,
+    .upload_stat = tvs_mem_upload_stat,
+    .upload_list = tvs_mem_upload_list,
+    .upload_collect = tvs_mem_upload_collect,
 };

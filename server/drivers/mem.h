@@ -1,13 +1,14 @@
-/* mem.h - the mem driver from inside: what mem.c, mem_bucket.c, mem_copy.c, mem_list.c and mem_put.c share.
+/* mem.h - the mem driver from inside: what its files share. Puts: mem_put.h. Resumable uploads: mem_upload.h.
  *
- * Threads: any; one lock over buckets and maps, held for a look-up or a change and never while bytes are copied. A published object
- * is constant and counted by references.
+ * Threads: any; one lock over buckets, maps and uploads, held for a look-up or a change and never while bytes are copied. A published
+ * object is constant and counted by references.
  */
 #ifndef TVS_MEM_H
 #define TVS_MEM_H
 
 #include "mem_map.h"
 #include "object.h"
+#include "sorted.h"
 
 #include <pthread.h>
 
@@ -18,6 +19,16 @@ struct tvs_mem_bucket {
     uint64_t object_count;
     uint64_t object_bytes;
     struct tvs_mem_map map;
+};
+
+/* Resumable uploads: see mem_upload.h. Under the store's lock. */
+struct tvs_mem_uploads {
+    struct tvs_sorted by_id;      /* all */
+    struct tvs_sorted by_request; /* all: request id, principal */
+    struct tvs_sorted by_place;   /* those that aren't complete: bucket id, key, id */
+    struct tvs_mem_upload *first_result, **last_result;
+    size_t result_count;
+    size_t collect_at; /* in by_id: where collecting goes on */
 };
 
 struct tvs_mem {
@@ -33,6 +44,7 @@ struct tvs_mem {
     size_t bucket_count;
     size_t bucket_capacity;
     uint64_t last_number; /* generations and bucket ids */
+    struct tvs_mem_uploads uploads;
 };
 
 static inline struct tvs_mem *tvs_mem_of(struct tvs_driver *driver) {
@@ -54,10 +66,17 @@ trove_status tvs_mem_object_open(struct tvs_mem *mem, const char *bucket, const 
 trove_status tvs_mem_object_create(struct tvs_mem *mem, const char *key, size_t strings_bytes, size_t metadata_count,
                                    struct tvs_mem_object **object, trove_error *error);
 trove_status tvs_mem_describe(const struct tvs_mem_object *from, struct tvs_object *object, trove_error *error);
-/* Puts an object in place under its conditions, or, with `object` NULL, takes the one that is there away. `bucket_id` 0: whichever
- * bucket has the name. */
-trove_status tvs_mem_publish(struct tvs_mem *mem, const char *bucket, uint64_t bucket_id, const char *key,
-                             const struct tvs_conditions_copy *conditions, struct tvs_mem_object *object, trove_error *error);
+/* A change of one key. */
+struct tvs_mem_change {
+    const char *bucket;
+    uint64_t bucket_id; /* 0: whichever bucket has the name */
+    const char *key;
+    const struct tvs_conditions_copy *conditions;
+    struct tvs_mem_object *object; /* put in place; NULL: the one that is there is taken away */
+    struct tvs_put *holder;        /* whose upload this completes, and what it becomes then; else NULL */
+    struct tvs_object *result;     /* taken over */
+};
+trove_status tvs_mem_publish(struct tvs_mem *mem, const struct tvs_mem_change *change, trove_error *error);
 
 /* `block` NULL: zeros. */
 void tvs_mem_copy_piece(const struct iovec *to, const void *block);

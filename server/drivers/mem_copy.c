@@ -103,7 +103,11 @@ void tvs_mem_copy_commit(struct tvs_copy *copy_move, tvs_commit_done done, void 
     trove_error error = {0};
     trove_status status = tvs_mem_describe(copy->to, &described, &error);
     if (status == TROVE_OK)
-        status = tvs_mem_publish(copy->mem, copy->bucket, 0, copy->to->key, &copy->conditions, copy->to, &error);
+        status = tvs_mem_publish(
+            copy->mem,
+            &(struct tvs_mem_change){
+                .bucket = copy->bucket, .key = copy->to->key, .conditions = &copy->conditions, .object = copy->to},
+            &error);
     described.generation = copy->to->generation;
     described.modified_ns = copy->to->modified_ns;
     done(context, status, status == TROVE_OK ? &described : NULL, &error);

@@ -1,29 +1,16 @@
 /* mem_put.c - puts into the mem driver: an object that one thread builds, block by block, each charged before it is taken. */
-#include "block_sums.h"
-#include "digest.h"
-#include "mem.h"
+#include "mem_put.h"
 
 #include <string.h>
-
-/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and bytes that
- * were written don't change: only what moves must be kept from them. */
-struct tvs_put {
-    pthread_mutex_t lock; /* held where the table of blocks or the last block moves, and by other threads that read */
-    struct tvs_mem *mem;
-    uint64_t bucket_id;
-    char bucket[TV_BUCKET_BYTES_MAX + 1];
-    struct tvs_conditions_copy conditions;
-    struct tvs_block_sums sums;
-    struct tv_gaps gaps;
-    struct tvs_digest *digest;     /* NULL: none declared */
-    struct tvs_mem_object *object; /* being built */
-    size_t block_capacity;         /* of its table of blocks */
-    size_t last_capacity;          /* of its last block, in bytes */
-};
 
 void tvs_mem_put_abort(struct tvs_put *put_move) {
     if (put_move == NULL)
         return;
+    if (put_move->upload != NULL) {
+        tvs_mem_upload_release(put_move->mem, put_move->upload);
+        free(put_move);
+        return;
+    }
     tvs_mem_object_release(put_move->object);
     tvs_block_sums_fini(&put_move->sums);
     tv_gaps_fini(&put_move->gaps);
@@ -124,7 +111,23 @@ static trove_status make_room(struct tvs_put *put, size_t used, size_t bytes, tr
     return resize_last_block(put, capacity < TV_BLOCK_BYTES ? capacity : TV_BLOCK_BYTES, error);
 }
 
-trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+/* A call on a put begins: *content is the one that has the bytes. On success it ends with `leave`. */
+static trove_status enter(struct tvs_put *put, struct tvs_put **content, trove_error *error) {
+    *content = put;
+    if (put->upload == NULL)
+        return TROVE_OK;
+    trove_status status = tvs_upload_gate_enter(&put->upload->gate, put->epoch, error);
+    if (status == TROVE_OK)
+        *content = put->upload->content;
+    return status;
+}
+
+static void leave(struct tvs_put *put) {
+    if (put->upload != NULL)
+        tvs_upload_gate_leave(&put->upload->gate);
+}
+
+static trove_status write_content(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     for (uint32_t i = 0; i < data->iov_count; i++) {
         const char *from = data->iov[i].iov_base;
@@ -146,6 +149,16 @@ trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, 
     return tvs_block_sums_append(&put->sums, data, error);
 }
 
+trove_status tvs_mem_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
+    struct tvs_put *content;
+    trove_status status = enter(put, &content, error);
+    if (status != TROVE_OK)
+        return status;
+    status = write_content(content, data, error);
+    leave(put);
+    return status;
+}
+
 /* Zeros in a block that has other bytes, too. */
 static trove_status write_zeros(struct tvs_put *put, size_t used, size_t bytes, trove_error *error) {
     trove_status status = make_room(put, used, bytes, error);
@@ -161,8 +174,9 @@ static uint64_t holes_in(uint64_t offset, uint64_t length) {
 }
 
 trove_status tvs_mem_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
+    TV_ASSERT(put->upload == NULL && put->digest == NULL);
     struct tvs_mem_object *object = put->object;
-    TV_ASSERT(offset == object->size && put->digest == NULL);
+    TV_ASSERT(offset == object->size);
     uint64_t tables = holes_in(offset, length) * TVS_MEM_HOLE_BYTES;
     trove_status status = tvs_mem_charge(put->mem, tables, error);
     if (status != TROVE_OK)
@@ -221,9 +235,11 @@ static void restart_digest(struct tvs_put *put) {
     }
 }
 
-trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+trove_status tvs_mem_content_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     TV_ASSERT(offset <= object->size);
+    if (offset == object->size && offset == put->sums.bytes)
+        return TROVE_OK;
     size_t index = (size_t)(offset / TV_BLOCK_BYTES);
     trove_error inner = {0};
     trove_status status =
@@ -240,7 +256,21 @@ trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_erro
     return status;
 }
 
-trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+trove_status tvs_mem_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    struct tvs_put *content;
+    trove_status status = enter(put, &content, error);
+    if (status != TROVE_OK)
+        return status;
+    uint64_t flushed = put->upload != NULL ? tvs_mem_upload_durable_offset(put) : 0;
+    if (offset < flushed)
+        status = tvs_fail_rewind(offset, flushed, error);
+    else
+        status = tvs_mem_content_rewind(content, offset, error);
+    leave(put);
+    return status;
+}
+
+static trove_status read_content(struct tvs_put *put, struct tv_data *data, trove_error *error) {
     const void *blocks[TV_DATA_PIECES_MAX];
     size_t first = (size_t)(data->offset / TV_BLOCK_BYTES);
     TV_ASSERT(data->iov_count <= TV_DATA_PIECES_MAX);
@@ -264,8 +294,24 @@ trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_e
                         tvs_object_name(put->bucket, put->object->key, name), inner.message);
 }
 
+trove_status tvs_mem_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
+    struct tvs_put *content;
+    trove_status status = enter(put, &content, error);
+    if (status != TROVE_OK)
+        return status;
+    status = read_content(content, data, error);
+    leave(put);
+    return status;
+}
+
 trove_status tvs_mem_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error) {
-    return tvs_digest_expect(put->digest, digest, error);
+    struct tvs_put *content;
+    trove_status status = enter(put, &content, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvs_digest_expect(content->digest, digest, error);
+    leave(put);
+    return status;
 }
 
 static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
@@ -278,7 +324,9 @@ static trove_status keep_gaps(struct tvs_put *put, trove_error *error) {
     return tvs_gaps_keep(&put->gaps, &object->packed_gaps, &object->gaps, error);
 }
 
-static trove_status put_finish(struct tvs_put *put, const char *expected, struct tvs_object *described, trove_error *error) {
+/* Publishes what the put has. `holder`: whose upload it is, and `result` what becomes of that; else both NULL. */
+static trove_status finish(struct tvs_put *put, struct tvs_put *holder, struct tvs_object *result, const char *expected,
+                           struct tvs_object *described, trove_error *error) {
     struct tvs_mem_object *object = put->object;
     trove_status status = tvs_block_sums_finish(&put->sums, expected, object->etag, error);
     if (status == TROVE_OK)
@@ -294,17 +342,55 @@ static trove_status put_finish(struct tvs_put *put, const char *expected, struct
     put->sums.sums = NULL;
     /* Described before it is published: afterwards nothing may fail. */
     status = tvs_mem_describe(object, described, error);
+    if (status == TROVE_OK && holder != NULL)
+        status = tvs_object_copy(result, described, error);
+    const struct tvs_mem_change change = {.bucket = put->bucket,
+                                          .bucket_id = put->bucket_id,
+                                          .key = object->key,
+                                          .conditions = &put->conditions,
+                                          .object = object,
+                                          .holder = holder,
+                                          .result = result};
     if (status == TROVE_OK)
-        status = tvs_mem_publish(put->mem, put->bucket, put->bucket_id, object->key, &put->conditions, object, error);
+        status = tvs_mem_publish(put->mem, &change, error);
     described->generation = object->generation;
     described->modified_ns = object->modified_ns;
+    return status;
+}
+
+/* As it was before `finish`, which has failed. */
+static void reopen(struct tvs_put *put) {
+    if (put->object->sums != NULL) {
+        put->sums.sums = put->object->sums;
+        put->object->sums = NULL;
+    }
+    tvs_block_sums_resume(&put->sums);
+}
+
+static trove_status finish_upload(struct tvs_put *holder, const char *expected, struct tvs_object *described,
+                                  trove_error *error) {
+    struct tvs_put *content;
+    struct tvs_object result = {0};
+    trove_status status = enter(holder, &content, error);
+    if (status != TROVE_OK)
+        return status;
+    status = finish(content, holder, &result, expected, described, error);
+    if (status == TROVE_OK) {
+        holder->upload->content = NULL;
+        tvs_mem_put_abort(content); /* the object lives on */
+    } else {
+        reopen(content);
+    }
+    leave(holder);
+    tvs_object_fini(&result);
     return status;
 }
 
 void tvs_mem_put_commit(struct tvs_put *put_move, const char *expected, tvs_commit_done done, void *context) {
     trove_error error = {0};
     struct tvs_object object = {0};
-    trove_status status = put_finish(put_move, expected, &object, &error);
+    trove_status status = put_move->upload != NULL ? finish_upload(put_move, expected, &object, &error)
+                                                   : finish(put_move, NULL, NULL, expected, &object, &error);
     done(context, status, status == TROVE_OK ? &object : NULL, &error);
     tvs_object_fini(&object);
     tvs_mem_put_abort(put_move);

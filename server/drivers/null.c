@@ -330,6 +330,78 @@ static void null_get_end(struct tvs_get *get_move) {
     free(get_move);
 }
 
+/* ---- resumable uploads: there is nothing to go on with ------------------------------------------------------------------ */
+
+static trove_status fail_upload(trove_error *error) {
+    return TV_FAIL(error, UNIMPLEMENTED, "the null store keeps nothing, so there are no resumable uploads in it");
+}
+
+static void null_upload_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                              const struct tvs_upload_options *options, tvs_upload_done done, void *context) {
+    (void)driver;
+    (void)bucket;
+    (void)key;
+    (void)options;
+    trove_error error;
+    done(context, fail_upload(&error), NULL, &error);
+}
+
+static void null_upload_attach(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                               tvs_upload_done done, void *context) {
+    (void)driver;
+    (void)id;
+    (void)principal;
+    trove_error error;
+    done(context, fail_upload(&error), NULL, &error);
+}
+
+static trove_status null_upload_open(struct tvs_driver *driver, const struct tvs_upload_id *id, uint64_t epoch,
+                                     struct tvs_put **put, trove_error *error) {
+    (void)driver;
+    (void)id;
+    (void)epoch;
+    (void)put;
+    return fail_upload(error);
+}
+
+static void null_put_flush(struct tvs_put *put, tvs_upload_done done, void *context) {
+    (void)put;
+    trove_error error;
+    done(context, fail_upload(&error), NULL, &error);
+}
+
+static trove_status null_upload_stat(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                                     tvs_upload_visit visit, void *context, trove_error *error) {
+    (void)driver;
+    (void)id;
+    (void)principal;
+    (void)visit;
+    (void)context;
+    return fail_upload(error);
+}
+
+static trove_status null_upload_list(struct tvs_driver *driver, const char *bucket, struct tvs_upload_cursor *cursor,
+                                     uint32_t limit, tvs_upload_visit visit, void *context, bool *more, trove_error *error) {
+    (void)driver;
+    (void)bucket;
+    (void)cursor;
+    (void)limit;
+    (void)visit;
+    (void)context;
+    (void)more;
+    return fail_upload(error);
+}
+
+static trove_status null_upload_collect(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
+                                        trove_error *error) {
+    (void)driver;
+    (void)now_ns;
+    (void)limit;
+    (void)removed;
+    (void)more;
+    return fail_upload(error);
+}
+
 const struct tvs_driver_ops tvs_null_driver = {
     .scheme = "null",
     .capabilities = TVS_CAP_RANGE | TVS_CAP_NONBLOCKING,
@@ -355,4 +427,12 @@ const struct tvs_driver_ops tvs_null_driver = {
     .get_begin = null_get_begin,
     .get_read = null_get_read,
     .get_end = null_get_end,
+    .upload_begin = null_upload_begin,
+    .upload_attach = null_upload_attach,
+    .upload_open = null_upload_open,
+    .put_flush = null_put_flush,
+    .upload_abort = null_upload_attach, /* says the same */
+    .upload_stat = null_upload_stat,
+    .upload_list = null_upload_list,
+    .upload_collect = null_upload_collect,
 };

@@ -52,6 +52,17 @@ int store_setup(void **state) {
     return 0;
 }
 
+int relaxed_setup(void **state) {
+    int result = store_setup(state);
+    struct store *store = *state;
+    if (result != 0 || (store->ops->capabilities & TVS_CAP_DURABLE) == 0)
+        return result;
+    store_close(store);
+    store->config.relaxed = true;
+    store_open(store);
+    return 0;
+}
+
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
     (void)info;
     (void)kind;

@@ -25,6 +25,7 @@ void fixture_choose(int count, char **arguments);
 
 /* cmocka's setup and teardown: *state is a struct store, open, with the bucket "bucket". */
 int store_setup(void **state);
+int relaxed_setup(void **state); /* without syncs, for what isn't about them */
 int store_teardown(void **state);
 void store_open(struct store *store);
 void store_close(struct store *store);

@@ -345,18 +345,6 @@ static void test_gaps_again_and_again(void **state) {
     tvs_object_fini(&object);
 }
 
-/* Nothing here is about syncs. */
-static int relaxed_setup(void **state) {
-    int result = store_setup(state);
-    struct store *store = *state;
-    if (result != 0 || (store->ops->capabilities & TVS_CAP_DURABLE) == 0)
-        return result;
-    store_close(store);
-    store->config.relaxed = true;
-    store_open(store);
-    return 0;
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, relaxed_setup, store_teardown)
 
 int main(int count, char **arguments) {

@@ -1,0 +1,697 @@
+/* test_uploads.c - the life of a resumable upload in any driver that has them: what is flushed is gone on with, by whoever came last,
+ * and in the end it is as if all had been put in one go.
+ */
+#include "uploads.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define K ((uint64_t)1024)
+#define B TV_BLOCK_BYTES
+
+static const struct put_how ways[] = {{.write_bytes = 0},
+                                      {.write_bytes = 100003, .iov_bytes = 30011},
+                                      {.write_bytes = 262144, .shift = 1},
+                                      {.write_bytes = 500001}};
+#define WAY_COUNT (sizeof ways / sizeof *ways)
+
+/* Its holder is gone; where the driver can, all of the process. */
+static void lose_holder(struct store *store, struct tvs_put *put_move, bool restart) {
+    store->ops->put_abort(put_move);
+    if (!restart || !survives_restart())
+        return;
+    store_close(store);
+    store_open(store);
+}
+
+/* As a plain put of the same bytes is. */
+static void must_be_plain(struct store *store, const char *key, const char *bytes, uint64_t size) {
+    trove_error error = {0};
+    struct tvs_object object = {0}, plain = {0};
+    must(put_object(store, "bucket", "plain", bytes, (size_t)size, &(struct put_how){.object = &plain}, &error), &error);
+    must(store->ops->head(store->driver, "bucket", key, &object, &error), &error);
+    assert_int_equal(object.size, size);
+    assert_string_equal(object.etag, plain.etag);
+    must_hold(store, "bucket", key, bytes, (size_t)size);
+    must_have_sums(store, "bucket", key, bytes, (size_t)size);
+    tvs_object_fini(&object);
+    tvs_object_fini(&plain);
+}
+
+/* ---- going on -------------------------------------------------------------------------------------------------------- */
+
+/* Flushed at `flushed`, gone at `lost`, gone on with up to `size`. */
+static const struct row {
+    const char *name;
+    uint64_t flushed, lost, size;
+} rows[] = {
+    {"nothing at all", 0, 0, 0},
+    {"nothing before", 0, 0, 3 * B + 5},
+    {"nothing flushed of a small one", 0, 1000, 2000},
+    {"nothing flushed of a large one", 0, 3 * B + 5, 4 * B},
+    {"nothing flushed, then nothing", 0, 3 * B + 5, 0},
+    {"all of it", 3 * B + 5, 3 * B + 5, 3 * B + 5},
+    {"all of whole blocks", 3 * B, 3 * B, 3 * B},
+    {"a byte", 1, 1, 2},
+    {"a small one that stays small", 1000, 1500, 2000},
+    {"a small one that becomes large", 1000, 1500, 3 * B},
+    {"a small one that was large, unflushed", 1000, 3 * B, 2000},
+    {"the largest small one", 64 * K, 64 * K, 64 * K},
+    {"the largest small one and a byte", 64 * K, 64 * K, 64 * K + 1},
+    {"the smallest large one", 64 * K + 1, 64 * K + 1, 64 * K + 1},
+    {"all but a byte of a block", B - 1, B - 1, B},
+    {"a block", B, B + 7, 2 * B},
+    {"a block and a byte", B + 1, 2 * B, 2 * B + 1},
+    {"inside a page", B + 4095, 3 * B, 3 * B},
+    {"a page's end", B + 4096, 3 * B, 3 * B},
+    {"inside a block, the rest lost", 5 * B + 100000, 9 * B + 77, 12 * B + 3},
+    {"a block's end, the rest lost", 5 * B, 9 * B + 77, 12 * B + 3},
+    {"inside a block, less than was lost", 5 * B + 100000, 9 * B + 77, 6 * B},
+    {"inside a block, then nothing more", 5 * B + 100000, 9 * B + 77, 5 * B + 100000},
+};
+
+#define ROW_COUNT (sizeof rows / sizeof *rows)
+
+static void run_row(struct store *store, const struct row *row, const struct put_how *how, bool restart) {
+    char *bytes = bytes_make((size_t)(13 * B), 1), *others = bytes_make((size_t)(13 * B), 2);
+    trove_error error = {0};
+    struct told told;
+    memcpy(others, bytes, (size_t)row->flushed);
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    assert_int_equal(told.epoch, 1);
+    assert_int_equal(told.durable_offset, 0);
+    must(put_more(store, put, bytes, 0, (size_t)row->flushed, how, &error), &error);
+    if (row->flushed > 0)
+        must_flush(store, put, row->flushed);
+    must(put_more(store, put, others, (size_t)row->flushed, (size_t)row->lost, how, &error), &error);
+    put_read_hold(store, put, others, 0, row->lost);
+    lose_holder(store, put, restart);
+    put = must_attach(store, &told.id, row->flushed, &told);
+    assert_int_equal(told.epoch, 2);
+    put_read_hold(store, put, bytes, 0, row->flushed);
+    must(put_more(store, put, bytes, (size_t)row->flushed, (size_t)row->size, how, &error), &error);
+    put_read_hold(store, put, bytes, 0, row->size);
+    must_commit(store, put);
+    must_be_plain(store, "object", bytes, row->size);
+    free(others);
+    free(bytes);
+}
+
+static void test_gone_on_with(void **state) {
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        print_message("    %s\n", rows[i].name);
+        for (size_t w = 0; w < WAY_COUNT; w++)
+            run_row(*state, &rows[i], &ways[w], w % 2 == 0);
+    }
+}
+
+/* Many flushes, in the block and beyond it, and a new holder after each. */
+static void test_again_and_again(void **state) {
+    struct store *store = *state;
+    static const uint64_t offsets[] = {1, 5, 4096, 70000, 70001, B - 1, B, B + 9, 2 * B - 4096, 4 * B, 4 * B + 100, 7 * B + 5};
+    char *bytes = bytes_make((size_t)(8 * B), 1);
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    uint64_t at = 0;
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        must_write(store, put, bytes, at, offsets[i]);
+        must_flush(store, put, offsets[i]);
+        must_flush(store, put, offsets[i]); /* costs nothing, changes nothing */
+        at = offsets[i];
+        if (i % 3 == 1)
+            continue;
+        lose_holder(store, put, i % 2 == 0);
+        put = must_attach(store, &told.id, at, &told);
+    }
+    must_write(store, put, bytes, at, 8 * B);
+    must_commit(store, put);
+    must_be_plain(store, "object", bytes, 8 * B);
+    free(bytes);
+}
+
+static void test_it_is_described_as_begun(void **state) {
+    struct store *store = *state;
+    const trove_metadata pairs[] = {{.key = "color", .value = "green"}, {.key = "empty", .value = ""}};
+    struct begin_how how = {.put = {.content_type = "text/plain", .metadata = pairs, .metadata_count = 2, .size_hint = 3 * B}};
+    char *bytes = bytes_make((size_t)(3 * B), 1);
+    trove_error error = {0};
+    struct told told, before;
+    struct tvs_put *put = must_begin(store, "object", &how, &before);
+    assert_string_equal(before.bucket, "bucket");
+    assert_string_equal(before.key, "object");
+    assert_string_equal(before.principal, "alice");
+    assert_int_equal(before.size_hint, 3 * B);
+    must_write(store, put, bytes, 0, B);
+    must_flush(store, put, B);
+    lose_holder(store, put, true);
+    put = must_attach(store, &before.id, B, &told);
+    assert_string_equal(told.bucket, "bucket");
+    assert_string_equal(told.key, "object");
+    assert_int_equal(told.size_hint, 3 * B);
+    assert_int_equal(told.created_ns, before.created_ns);
+    must_write(store, put, bytes, B, 3 * B);
+    struct tvs_object object = {0}, head = {0};
+    must(put_commit_wait(store, put, &object, &error), &error);
+    must(store->ops->head(store->driver, "bucket", "object", &head, &error), &error);
+    assert_string_equal(head.content_type, "text/plain");
+    assert_int_equal(head.metadata_count, 2);
+    assert_string_equal(head.metadata[0].value, "green");
+    assert_int_equal(head.generation, object.generation);
+    tvs_object_fini(&head);
+    tvs_object_fini(&object);
+    free(bytes);
+}
+
+/* ---- the same request ------------------------------------------------------------------------------------------------ */
+
+static void test_a_request_again_is_the_same_upload(void **state) {
+    struct store *store = *state;
+    struct begin_how how = {.request = 7};
+    char *bytes = bytes_make((size_t)(3 * B), 1);
+    trove_error error = {0};
+    struct told first, told;
+    upload_begin(store, "bucket", "object", &how, &first); /* whose answer was lost */
+    must(first.status, &first.error);
+    struct tvs_put *put = must_begin(store, "object", &how, &told);
+    assert_memory_equal(&told.id, &first.id, sizeof first.id);
+    assert_int_equal(told.epoch, 2);
+    must_fail(store->ops->upload_open(store->driver, &first.id, first.epoch, &put, &error), TROVE_ABORTED, &error, "taken over");
+    must_write(store, put, bytes, 0, B + 5);
+    must_flush(store, put, B + 5);
+    lose_holder(store, put, true);
+    put = must_begin(store, "object", &how, &told);
+    assert_memory_equal(&told.id, &first.id, sizeof first.id);
+    assert_int_equal(told.epoch, 3);
+    assert_int_equal(told.durable_offset, B + 5);
+    must_write(store, put, bytes, B + 5, 3 * B);
+    struct tvs_object object = {0};
+    must(put_commit_wait(store, put, &object, &error), &error);
+    upload_begin(store, "bucket", "object", &how, &told);
+    must_tell_result(&told, &object);
+    assert_memory_equal(&told.id, &first.id, sizeof first.id);
+    tvs_object_fini(&object);
+
+    how.principal = "bob";
+    upload_begin(store, "bucket", "object", &how, &told);
+    must(told.status, &told.error);
+    assert_memory_not_equal(&told.id, &first.id, sizeof first.id);
+    free(bytes);
+}
+
+/* What a begun condition or a lost race would say isn't said to who only asks again. */
+static void test_a_request_again_whose_condition_has_come_true(void **state) {
+    struct store *store = *state;
+    struct begin_how how = {.request = 7, .put.conditions.if_none = true};
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", &how, &told);
+    must_write(store, put, "abc", 0, 3);
+    must_commit(store, put);
+    upload_begin(store, "bucket", "object", &how, &told);
+    must(told.status, &told.error);
+    assert_true(told.complete);
+    how.request = 8;
+    upload_begin(store, "bucket", "object", &how, &told);
+    must_fail(told.status, TROVE_FAILED_PRECONDITION, &told.error, "exists already");
+}
+
+static void test_a_request_for_something_else(void **state) {
+    struct store *store = *state;
+    const struct tvs_declared_digest digest = {.kind = TVS_DIGEST_SHA256};
+    trove_error error = {0};
+    struct told told;
+    must(store->ops->bucket_create(store->driver, "other", &error), &error);
+    struct begin_how how = {.request = 7};
+    upload_begin(store, "bucket", "object", &how, &told);
+    must(told.status, &told.error);
+    upload_begin(store, "bucket", "another", &how, &told);
+    must_fail(told.status, TROVE_INVALID_ARGUMENT, &told.error, "bucket/object");
+    upload_begin(store, "other", "object", &how, &told);
+    must_fail(told.status, TROVE_INVALID_ARGUMENT, &told.error, "bucket/object");
+    how.put.size_hint = 5;
+    upload_begin(store, "bucket", "object", &how, &told);
+    must_fail(told.status, TROVE_INVALID_ARGUMENT, &told.error, "request id");
+    how.put.size_hint = 0;
+    how.put.digest = &digest;
+    upload_begin(store, "bucket", "object", &how, &told);
+    must_fail(told.status, TROVE_INVALID_ARGUMENT, &told.error, "request id");
+    upload_begin(store, "nowhere", "object", NULL, &told);
+    must_fail(told.status, TROVE_NOT_FOUND, &told.error, "nowhere");
+}
+
+/* ---- complete -------------------------------------------------------------------------------------------------------- */
+
+static void test_complete_asked_again(void **state) {
+    struct store *store = *state;
+    const trove_metadata pair = {.key = "k", .value = "v"};
+    struct begin_how how = {.put = {.content_type = "a/b", .metadata = &pair, .metadata_count = 1}};
+    static const uint64_t sizes[] = {0, 1000, 3 * B + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *bytes = bytes_make((size_t)sizes[i], 1);
+        trove_error error = {0};
+        struct told told;
+        struct tvs_object object = {0};
+        struct tvs_put *put = must_begin(store, "object", &how, &told), *none;
+        must_write(store, put, bytes, 0, sizes[i]);
+        if (i == 2)
+            must_flush(store, put, sizes[i]);
+        must(put_commit_wait(store, put, &object, &error), &error);
+        for (int round = 0; round < 4; round++) {
+            uint64_t epoch = told.epoch;
+            upload_attach(store, &told.id, "alice", &told);
+            must_tell_result(&told, &object);
+            assert_int_equal(told.epoch, epoch);
+            assert_int_equal(told.durable_offset, sizes[i]);
+            must(upload_stat(store, &told.id, "alice", &told), &told.error);
+            must_tell_result(&told, &object);
+            must_fail(store->ops->upload_open(store->driver, &told.id, told.epoch, &none, &error), TROVE_FAILED_PRECONDITION,
+                      &error, "complete");
+            /* What becomes of the object then is another matter. */
+            if (round == 1)
+                must_put(store, "bucket", "object", "new", 3);
+            if (round == 2 && survives_restart()) {
+                store_close(store);
+                store_open(store);
+            }
+        }
+        must_hold(store, "bucket", "object", "new", 3);
+        struct told aborted;
+        upload_abort(store, &told.id, "alice", &aborted);
+        must_fail(aborted.status, TROVE_FAILED_PRECONDITION, &aborted.error, "complete");
+        tvs_object_fini(&object);
+        free(bytes);
+    }
+}
+
+/* A commit that fails takes nothing away: what was flushed is still there. */
+static void test_a_commit_that_fails(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(3 * B + 5), 1);
+    trove_error error = {0};
+    struct begin_how how = {.put.conditions.if_none = true};
+    struct told told;
+    struct tvs_object plain = {0};
+    for (int round = 0; round < 2; round++) {
+        uint64_t flushed = round == 0 ? 2 * B + 77 : 3 * B + 5;
+        struct tvs_put *put = must_begin(store, "object", &how, &told);
+        must_write(store, put, bytes, 0, flushed);
+        must_flush(store, put, flushed);
+        must_write(store, put, bytes, flushed, 3 * B + 5);
+        must_put(store, "bucket", "object", "faster", 6);
+        must_fail(put_commit_wait(store, put, NULL, &error), TROVE_FAILED_PRECONDITION, &error, "bucket/object");
+        must_hold(store, "bucket", "object", "faster", 6);
+
+        put = must_attach(store, &told.id, flushed, &told);
+        must_write(store, put, bytes, flushed, 3 * B + 5);
+        must_fail(put_commit_as(store, put, "00000000000000000000000000000000", NULL, &error), TROVE_DATA_LOSS, &error, "etag");
+
+        must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
+        if (survives_restart()) {
+            store_close(store);
+            store_open(store);
+        }
+        put = must_attach(store, &told.id, flushed, &told);
+        put_read_hold(store, put, bytes, 0, flushed);
+        must_write(store, put, bytes, flushed, 3 * B + 5);
+        must(put_object(store, "bucket", "plain", bytes, (size_t)(3 * B + 5), &(struct put_how){.object = &plain}, &error),
+             &error);
+        must(put_commit_as(store, put, plain.etag, NULL, &error), &error);
+        must_be_plain(store, "object", bytes, 3 * B + 5);
+        must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
+        tvs_object_fini(&plain);
+    }
+    free(bytes);
+}
+
+static void test_its_bucket_is_gone(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(2 * B), 1);
+    trove_error error = {0};
+    struct tvs_put *put;
+    struct told told;
+    for (int round = 0; round < 2; round++) {
+        must(store->ops->bucket_create(store->driver, "other", &error), &error);
+        upload_begin(store, "other", "object", NULL, &told);
+        must(told.status, &told.error);
+        must(store->ops->upload_open(store->driver, &told.id, told.epoch, &put, &error), &error);
+        must_write(store, put, bytes, 0, 2 * B);
+        must_flush(store, put, 2 * B);
+        must(store->ops->bucket_delete(store->driver, "other", &error), &error);
+        if (round == 1) /* another one of that name isn't it */
+            must(store->ops->bucket_create(store->driver, "other", &error), &error);
+        must_fail(put_commit_wait(store, put, NULL, &error), TROVE_NOT_FOUND, &error, "other");
+        upload_attach(store, &told.id, "alice", &told);
+        must(told.status, &told.error);
+        must_fail(store->ops->upload_open(store->driver, &told.id, told.epoch, &put, &error), TROVE_NOT_FOUND, &error, "other");
+        must_abort(store, &told.id);
+        if (round == 1)
+            must(store->ops->bucket_delete(store->driver, "other", &error), &error);
+    }
+    free(bytes);
+}
+
+/* ---- who holds it ---------------------------------------------------------------------------------------------------- */
+
+/* Everything that an older holder asks for. */
+static void must_be_fenced(struct store *store, struct tvs_put *put_move, const char *bytes, uint64_t at, trove_status expected,
+                           const char *word) {
+    trove_error error = {0};
+    struct told told;
+    static _Alignas(4096) char area[B];
+    const struct tvs_declared_digest none = {0};
+    struct tv_data data = {.offset = at, .bytes = 100, .iov_count = 1, .iov[0] = {(void *)(uintptr_t)(bytes + at), 100}};
+    tv_data_hash(&data);
+    must_fail(store->ops->put_write(put_move, &data, &error), expected, &error, word);
+    data = (struct tv_data){.bytes = 100, .iov_count = 1, .iov[0] = {area, 100}};
+    must_fail(store->ops->put_read(put_move, &data, &error), expected, &error, word);
+    must_fail(store->ops->put_rewind(put_move, at - 1, &error), expected, &error, word);
+    must_fail(store->ops->put_expect(put_move, &none, &error), expected, &error, word);
+    upload_flush(store, put_move, &told);
+    must_fail(told.status, expected, &told.error, word);
+    must_fail(put_commit_wait(store, put_move, NULL, &error), expected, &error, word);
+}
+
+static void test_older_holders_are_fenced(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1), *others = bytes_make((size_t)(4 * B), 2);
+    struct told told;
+    struct tvs_put *first = must_begin(store, "object", NULL, &told);
+    must_write(store, first, bytes, 0, B + 5);
+    must_flush(store, first, B + 5);
+    must_write(store, first, others, B + 5, 3 * B);
+    struct tvs_put *second = must_attach(store, &told.id, B + 5, &told);
+    must_write(store, second, bytes, B + 5, 2 * B);
+    must_be_fenced(store, first, others, 3 * B, TROVE_ABORTED, "taken over");
+    must_flush(store, second, 2 * B);
+    struct tvs_put *third = must_attach(store, &told.id, 2 * B, &told);
+    must_write(store, third, bytes, 2 * B, 4 * B);
+    store->ops->put_abort(second); /* lets go of nothing but itself */
+    put_read_hold(store, third, bytes, 0, 4 * B);
+    must_commit(store, third);
+    must_be_plain(store, "object", bytes, 4 * B);
+    free(others);
+    free(bytes);
+}
+
+/* Whoever attached, but hasn't opened yet, has fenced the others all the same. */
+static void test_fenced_by_attaching(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(2 * B), 1);
+    trove_error error = {0};
+    struct told told, newer;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told), *none;
+    must_write(store, put, bytes, 0, B);
+    upload_attach(store, &told.id, "alice", &newer);
+    must(newer.status, &newer.error);
+    assert_int_equal(newer.epoch, told.epoch + 1);
+    must_be_fenced(store, put, bytes, B, TROVE_ABORTED, "epoch 1, now 2");
+    must_fail(store->ops->upload_open(store->driver, &told.id, told.epoch, &none, &error), TROVE_ABORTED, &error, "taken over");
+    must_fail(store->ops->upload_open(store->driver, &told.id, newer.epoch + 1, &none, &error), TROVE_ABORTED, &error, "epoch");
+    must(store->ops->upload_open(store->driver, &told.id, newer.epoch, &put, &error), &error);
+    must_fail(store->ops->upload_open(store->driver, &told.id, newer.epoch, &none, &error), TROVE_ABORTED, &error, "already");
+    must_write(store, put, bytes, 0, 2 * B);
+    must_commit(store, put);
+    must_be_plain(store, "object", bytes, 2 * B);
+    free(bytes);
+}
+
+static void test_whose_it_is(void **state) {
+    struct store *store = *state;
+    struct told told, other;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    upload_attach(store, &told.id, "bob", &other);
+    must_fail(other.status, TROVE_PERMISSION_DENIED, &other.error, "bob");
+    upload_abort(store, &told.id, "bob", &other);
+    must_fail(other.status, TROVE_PERMISSION_DENIED, &other.error, "bob");
+    must_fail(upload_stat(store, &told.id, "bob", &other), TROVE_PERMISSION_DENIED, &other.error, "bob");
+    must_write(store, put, "abc", 0, 3); /* who may not hasn't fenced anybody */
+    must_flush(store, put, 3);
+    must(upload_stat(store, &told.id, NULL, &other), &other.error);
+    assert_int_equal(other.durable_offset, 3);
+    assert_int_equal(other.epoch, told.epoch);
+    must_write(store, put, "abcd", 3, 4); /* nor who only asks */
+    must_commit(store, put);
+    must_hold(store, "bucket", "object", "abcd", 4);
+    struct tvs_upload_id none = told.id;
+    none.bytes[3] ^= 1;
+    must_be_gone(store, &none);
+    upload_abort(store, &none, NULL, &other);
+    must_fail(other.status, TROVE_NOT_FOUND, &other.error, "upload");
+    assert_int_equal(store->ops->upload_open(store->driver, &none, 1, &put, NULL), TROVE_NOT_FOUND);
+}
+
+static void test_aborted(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(2 * B), 1);
+    struct begin_how how = {.request = 7};
+    for (int round = 0; round < 4; round++) {
+        struct told told, again;
+        struct tvs_put *put = must_begin(store, "object", &how, &told);
+        must_write(store, put, bytes, 0, 2 * B);
+        if (round % 2 == 0)
+            must_flush(store, put, 2 * B);
+        if (round < 2) {
+            must_abort(store, &told.id);
+            must_be_fenced(store, put, bytes, 2 * B - 100, TROVE_NOT_FOUND, "aborted");
+        } else {
+            store->ops->put_abort(put);
+            must_abort(store, &told.id);
+        }
+        must_be_gone(store, &told.id);
+        /* The request is free again. */
+        put = must_begin(store, "object", &how, &again);
+        assert_memory_not_equal(&again.id, &told.id, sizeof told.id);
+        assert_int_equal(again.epoch, 1);
+        assert_int_equal(again.durable_offset, 0);
+        store->ops->put_abort(put);
+        must_abort(store, &again.id);
+    }
+    must_count(store, "bucket", 0, 0);
+    free(bytes);
+}
+
+/* ---- going back ------------------------------------------------------------------------------------------------------ */
+
+static void test_not_below_what_was_flushed(void **state) {
+    struct store *store = *state;
+    static const uint64_t flushes[] = {1000, 64 * K + 100, B + 5, 2 * B, 3 * B + 100000};
+    char *bytes = bytes_make((size_t)(6 * B), 1), *others = bytes_make((size_t)(6 * B), 2);
+    for (size_t i = 0; i < sizeof flushes / sizeof *flushes; i++) {
+        uint64_t flushed = flushes[i];
+        trove_error error = {0};
+        struct told told;
+        struct tvs_put *put = must_begin(store, "object", NULL, &told);
+        must_write(store, put, bytes, 0, flushed);
+        must_flush(store, put, flushed);
+        must_write(store, put, others, flushed, 5 * B);
+        must_fail(store->ops->put_rewind(put, flushed - 1, &error), TROVE_FAILED_PRECONDITION, &error, "durable");
+        must_fail(store->ops->put_rewind(put, 0, &error), TROVE_FAILED_PRECONDITION, &error, "durable");
+        must(store->ops->put_rewind(put, 4 * B + 7, &error), &error);
+        must(store->ops->put_rewind(put, flushed, &error), &error);
+        must_write(store, put, bytes, flushed, flushed + 10);
+        /* Nothing of what was durable is hurt by having gone back to it. */
+        lose_holder(store, put, i % 2 == 0);
+        put = must_attach(store, &told.id, flushed, &told);
+        put_read_hold(store, put, bytes, 0, flushed);
+        must_write(store, put, bytes, flushed, 6 * B);
+        must(store->ops->put_rewind(put, 5 * B, &error), &error);
+        must_write(store, put, bytes, 5 * B, 6 * B);
+        must_commit(store, put);
+        must_be_plain(store, "object", bytes, 6 * B);
+    }
+    free(others);
+    free(bytes);
+}
+
+/* ---- digests --------------------------------------------------------------------------------------------------------- */
+
+static void test_declared_digests(void **state) {
+    struct store *store = *state;
+    static const uint64_t flushes[] = {0, 1000, B, 3 * B + 77};
+    char *bytes = bytes_make((size_t)(5 * B + 9), 1), *others = bytes_make((size_t)(5 * B + 9), 2);
+    struct tvs_declared_digest digests[2] = {{.kind = TVS_DIGEST_SHA256, .has_value = true},
+                                             {.kind = TVS_DIGEST_BLAKE2B, .has_value = true}};
+    crypto_hash_sha256(digests[0].value, (const unsigned char *)bytes, 5 * B + 9);
+    crypto_generichash_blake2b(digests[1].value, TVS_BLAKE2B_BYTES, (const unsigned char *)bytes, 5 * B + 9, NULL, 0);
+    for (size_t i = 0; i < 2 * sizeof flushes / sizeof *flushes; i++) {
+        uint64_t flushed = flushes[i / 2];
+        trove_error error = {0};
+        struct begin_how how = {.put.digest = &digests[i % 2]};
+        struct told told;
+        struct tvs_put *put = must_begin(store, "object", &how, &told);
+        must_write(store, put, bytes, 0, flushed);
+        must_flush(store, put, flushed);
+        must_write(store, put, others, flushed, 4 * B);
+        lose_holder(store, put, true);
+        put = must_attach(store, &told.id, flushed, &told);
+        must_write(store, put, others, flushed, 5 * B + 9);
+        must_fail(put_commit_wait(store, put, NULL, &error), TROVE_DATA_LOSS, &error, "declared");
+        put = must_attach(store, &told.id, flushed, &told);
+        must_write(store, put, bytes, flushed, 5 * B + 9);
+        must(store->ops->put_rewind(put, 4 * B + 1, &error), &error);
+        must_write(store, put, bytes, 4 * B + 1, 5 * B + 9);
+        must_commit(store, put);
+        must_be_plain(store, "object", bytes, 5 * B + 9);
+    }
+    free(others);
+    free(bytes);
+}
+
+/* ---- at random ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t draw(uint64_t *random, uint64_t below) {
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return below > 0 ? (*random >> 33) % below : 0;
+}
+
+/* Whatever happens in between, the durable offset is the last one told, and what comes out is what stood there in the end. */
+static void test_random_steps(void **state) {
+    struct store *store = *state;
+    const char *given = getenv("TROVE_TEST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL), random = seed;
+    print_message("TROVE_TEST_SEED=%llu\n", (unsigned long long)seed);
+    int rounds = getenv("TROVE_TEST_LONG") != NULL ? 300 : 12;
+    char *bytes = calloc(1, (size_t)(40 * B));
+    for (int round = 0; round < rounds; round++) {
+        trove_error error = {0};
+        struct told told;
+        struct tvs_put *put = must_begin(store, "object", NULL, &told), *older = NULL;
+        uint64_t size = 0, flushed = 0, step_bytes = draw(&random, 3) == 0 ? 30 * K : 3 * B;
+        for (int i = 0; i < 12; i++) {
+            uint64_t what = draw(&random, 6), more = draw(&random, step_bytes);
+            if (what < 3) {
+                char *own = bytes_make((size_t)(size + more), random);
+                memcpy(bytes + size, own + size, (size_t)more);
+                free(own);
+                must(put_more(store, put, bytes, (size_t)size, (size_t)(size + more), &ways[draw(&random, WAY_COUNT)], &error),
+                     &error);
+                size += more;
+            } else if (what == 3) {
+                must_flush(store, put, size);
+                flushed = size;
+            } else if (what == 4) {
+                size = flushed + draw(&random, size - flushed + 1);
+                must(store->ops->put_rewind(put, size, &error), &error);
+            } else {
+                if (older != NULL)
+                    store->ops->put_abort(older);
+                older = put;
+                if (draw(&random, 2) == 0) {
+                    lose_holder(store, put, true);
+                    older = NULL;
+                }
+                put = must_attach(store, &told.id, flushed, &told);
+                size = flushed;
+            }
+        }
+        put_read_hold(store, put, bytes, 0, size);
+        must_commit(store, put);
+        if (older != NULL)
+            store->ops->put_abort(older);
+        must_be_plain(store, "object", bytes, size);
+    }
+    free(bytes);
+}
+
+/* ---- what it costs, where it ends ------------------------------------------------------------------------------------ */
+
+static void test_memory_is_given_back(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(12 * B), 1);
+    store_close(store);
+    store->config.memory_bytes = 4 * TV_MIB;
+    store_open(store);
+    (void)!store->ops->bucket_create(store->driver, "bucket", NULL);
+    for (int round = 0; round < 30; round++) {
+        struct told told;
+        trove_error error = {0};
+        struct tvs_put *put = must_begin(store, "object", NULL, &told);
+        must_write(store, put, bytes, 0, 12 * B);
+        must_flush(store, put, 12 * B);
+        if (round % 3 == 0) {
+            must_commit(store, put);
+            must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
+        } else if (round % 3 == 1) {
+            must_abort(store, &told.id);
+            store->ops->put_abort(put);
+        } else {
+            store->ops->put_abort(put);
+            must_collect(store, told.expires_ns + DAY_NS, 10);
+        }
+    }
+    free(bytes);
+}
+
+static void test_a_restart(void **state) {
+    struct store *store = *state;
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    must_write(store, put, "abc", 0, 3);
+    must_flush(store, put, 3);
+    store->ops->put_abort(put);
+    store_close(store);
+    store_open(store);
+    if (survives_restart()) {
+        put = must_attach(store, &told.id, 3, &told);
+        must_commit(store, put);
+        must_hold(store, "bucket", "object", "abc", 3);
+    } else {
+        must_be_gone(store, &told.id);
+    }
+}
+
+static void test_unimplemented(void **state) {
+    struct store *store = *state;
+    struct told told;
+    trove_error error = {0};
+    const struct tvs_upload_id id = {{1}};
+    struct tvs_put *put;
+    bool more;
+    uint32_t removed;
+    upload_begin(store, "bucket", "object", NULL, &told);
+    must_fail(told.status, TROVE_UNIMPLEMENTED, &told.error, "null");
+    upload_attach(store, &id, "alice", &told);
+    must_fail(told.status, TROVE_UNIMPLEMENTED, &told.error, "null");
+    upload_abort(store, &id, "alice", &told);
+    must_fail(told.status, TROVE_UNIMPLEMENTED, &told.error, "null");
+    must_fail(upload_stat(store, &id, NULL, &told), TROVE_UNIMPLEMENTED, &told.error, "null");
+    must_fail(store->ops->upload_open(store->driver, &id, 1, &put, &error), TROVE_UNIMPLEMENTED, &error, "null");
+    struct tvs_upload_cursor cursor = {0};
+    must_fail(store->ops->upload_list(store->driver, "", &cursor, 1, NULL, NULL, &more, &error), TROVE_UNIMPLEMENTED, &error,
+              "null");
+    must_fail(store->ops->upload_collect(store->driver, 0, 1, &removed, &more, &error), TROVE_UNIMPLEMENTED, &error, "null");
+    must(put_uncommitted(store, "bucket", "object", "abc", 3, NULL, &put, &error), &error);
+    upload_flush(store, put, &told);
+    must_fail(told.status, TROVE_UNIMPLEMENTED, &told.error, "null");
+    store->ops->put_abort(put);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, relaxed_setup, store_teardown)
+
+int main(int count, char **arguments) {
+    fixture_choose(count, arguments);
+    const struct CMUnitTest tests[] = {
+        TEST(test_gone_on_with),
+        TEST(test_again_and_again),
+        TEST(test_it_is_described_as_begun),
+        TEST(test_a_request_again_is_the_same_upload),
+        TEST(test_a_request_again_whose_condition_has_come_true),
+        TEST(test_a_request_for_something_else),
+        TEST(test_complete_asked_again),
+        TEST(test_a_commit_that_fails),
+        TEST(test_its_bucket_is_gone),
+        TEST(test_older_holders_are_fenced),
+        TEST(test_fenced_by_attaching),
+        TEST(test_whose_it_is),
+        TEST(test_aborted),
+        TEST(test_not_below_what_was_flushed),
+        TEST(test_declared_digests),
+        TEST(test_random_steps),
+        TEST(test_memory_is_given_back),
+        TEST(test_a_restart),
+    };
+    const struct CMUnitTest without[] = {TEST(test_unimplemented)};
+    if (!can_resume())
+        return cmocka_run_group_tests_name("no resumable uploads", without, NULL, NULL) != 0;
+    return cmocka_run_group_tests_name("resumable uploads", tests, NULL, NULL) != 0;
+}
