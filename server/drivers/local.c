@@ -1,7 +1,7 @@
 /* local.c - the driver "local": objects on this machine's disk. local.h has the map of its parts.
  *
  * Opening: directory, lock (before anything is changed), format, index (RocksDB replays its log), buckets, files without an
- * owner given to the janitor, threads started. Closing goes the same way back.
+ * owner given to the janitor, threads started, unfinished uploads looked at. Closing goes the same way back.
  */
 #include "local.h"
 
@@ -43,6 +43,7 @@ static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_
     status = tvs_index_open(&local->index, path, config->memory_bytes, config->relaxed, error);
     if (status != TROVE_OK)
         goto fail_files;
+    tvs_local_uploads_init(&local->uploads, &local->index);
     status = tvs_local_buckets_load(&local->buckets, &local->index, error);
     if (status == TROVE_OK)
         status = tvs_janitor_start(&local->janitor, &local->files, config, error);
@@ -52,11 +53,17 @@ static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_
     if (status == TROVE_OK)
         status =
             tvs_committer_start(&local->committer, &local->index, &local->buckets, &local->janitor, local->root, config, error);
+    if (status != TROVE_OK)
+        goto fail_janitor;
+    status = tvs_local_uploads_recover(local, error);
     if (status == TROVE_OK)
         return TROVE_OK;
+    tvs_committer_stop(&local->committer);
+fail_janitor:
     tvs_janitor_stop(&local->janitor);
 fail_index:
     tvs_local_buckets_fini(&local->buckets);
+    tvs_local_uploads_fini(&local->uploads);
     tvs_index_close(&local->index);
 fail_files:
     tvs_file_store_fini(&local->files);
@@ -87,6 +94,7 @@ static void local_close(struct tvs_driver *driver) {
     tvs_committer_stop(&local->committer);
     tvs_janitor_stop(&local->janitor);
     tvs_local_buckets_fini(&local->buckets);
+    tvs_local_uploads_fini(&local->uploads);
     tvs_index_close(&local->index);
     tvs_file_store_fini(&local->files);
     tvs_store_io->close(local->root);
@@ -181,7 +189,8 @@ static trove_status local_delete(struct tvs_driver *driver, const char *bucket, 
 
 const struct tvs_driver_ops tvs_local_driver = {
     .scheme = "local",
-    .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_DURABLE | TVS_CAP_SMALL_QUEUED,
+    .capabilities = TVS_CAP_RANGE | TVS_CAP_SERVER_COPY | TVS_CAP_DURABLE | TVS_CAP_SMALL_QUEUED | TVS_CAP_RESUMABLE |
+                    TVS_CAP_UPLOADS_SURVIVE,
     .check = tvs_local_directory_check,
     .open = local_open,
     .close = local_close,
@@ -208,4 +217,12 @@ const struct tvs_driver_ops tvs_local_driver = {
     .get_begin = tvs_local_get_begin,
     .get_read = tvs_local_get_read,
     .get_end = tvs_local_get_end,
+    .upload_begin = tvs_local_upload_begin,
+    .upload_attach = tvs_local_upload_attach,
+    .upload_open = tvs_local_upload_open,
+    .put_flush = tvs_local_put_flush,
+    .upload_abort = tvs_local_upload_abort,
+    .upload_stat = tvs_local_upload_stat,
+    .upload_list = tvs_local_upload_list,
+    .upload_collect = tvs_local_upload_collect,
 };

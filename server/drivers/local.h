@@ -3,11 +3,14 @@
  *   local.c            open, close, the table of functions, buckets, head, delete
  *   local_recover.c    the directory: lock, format, orphans
  *   local_put.c        puts; local_get.c gets; local_list.c listings; local_copy.c copies
+ *   local_upload.c     resumable uploads: begun, attached to, aborted; local_resume.c their bytes; local_upload_list.c many of them
  *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_commit.c a request to them, local_batch.c what
- *                      they write, local_pending.c the keys in it, local_waiter.c waiting for it
- *   local_index.c      RocksDB; local_record.c its rows as bytes; local_buckets.c the buckets in memory
- *   local_file.c       files, local_writer.c writing them, local_unfinished.c reading and cutting what is written so far,
- *                      local_janitor.c removing them
+ *                      they write, local_upload_batch.c the part of resumable uploads in that, local_pending.c the keys in it,
+ *                      local_waiter.c waiting for it
+ *   local_index.c      RocksDB; local_record.c and local_upload_record.c its rows as bytes; local_buckets.c the buckets in memory,
+ *                      local_uploads.c the uploads that are in use
+ *   local_file.c       files, local_writer.c writing them, local_durable.c making them durable, local_unfinished.c reading and
+ *                      cutting what is written so far, local_janitor.c removing them
  *
  * DIR/            0700
  *   LOCK          held while the store is open; has the holder's process id
@@ -19,6 +22,7 @@
 #define TVS_LOCAL_H
 
 #include "local_committer.h"
+#include "local_uploads.h"
 
 /* Of the store's directory: what RocksDB puts behind it must stay a path that the system takes (4,096 with its NUL). */
 #define TVS_LOCAL_PATH_BYTES_MAX 4000
@@ -33,6 +37,7 @@ struct tvs_local {
     struct tvs_file_store files;
     struct tvs_janitor janitor;
     struct tvs_committer committer;
+    struct tvs_local_uploads uploads;
     /* atomic */
     atomic_ullong gap_sums_bytes; /* checksums that unfinished puts hold for what they lost */
 };
@@ -50,6 +55,9 @@ trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root,
 trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_error *error);
 /* Gives every file that no row owns to the janitor, before there are any that are being written. *removed counts them. */
 trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
+
+/* local_upload_list.c. Blocks. Counts the unfinished uploads, says of which the store has lost bytes, collects what has expired. */
+trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *error);
 
 /* local_put.c */
 trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
@@ -92,6 +100,27 @@ trove_status tvs_local_describe(const char *key, const struct tvs_record *record
 /* local_list.c */
 trove_status tvs_local_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,
                             tvs_list_visit visit, void *context, bool *more, trove_error *error);
+
+/* local_upload.c */
+void tvs_local_upload_begin(struct tvs_driver *driver, const char *bucket, const char *key,
+                            const struct tvs_upload_options *options, tvs_upload_done done, void *context);
+void tvs_local_upload_attach(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                             tvs_upload_done done, void *context);
+void tvs_local_upload_abort(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                            tvs_upload_done done, void *context);
+trove_status tvs_local_upload_stat(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
+                                   tvs_upload_visit visit, void *context, trove_error *error);
+
+/* local_resume.c */
+trove_status tvs_local_upload_open(struct tvs_driver *driver, const struct tvs_upload_id *id, uint64_t epoch,
+                                   struct tvs_put **put, trove_error *error);
+void tvs_local_put_flush(struct tvs_put *put, tvs_upload_done done, void *context);
+
+/* local_upload_list.c */
+trove_status tvs_local_upload_list(struct tvs_driver *driver, const char *bucket, struct tvs_upload_cursor *cursor,
+                                   uint32_t limit, tvs_upload_visit visit, void *context, bool *more, trove_error *error);
+trove_status tvs_local_upload_collect(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
+                                      trove_error *error);
 
 /* local_copy.c */
 trove_status tvs_local_copy_begin(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,

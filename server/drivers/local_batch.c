@@ -9,6 +9,7 @@
 
 #include "local_committer.h"
 #include "local_pending.h"
+#include "local_upload_commit.h"
 #include "store_io.h"
 
 #include <string.h>
@@ -17,7 +18,8 @@ bool tvs_batch_init(struct tvs_batch *batch) {
     *batch = (struct tvs_batch){
         .writes = rocksdb_writebatch_create(),
         .pending = tvs_pending_create(TVS_COMMIT_BATCH_COUNT_MAX),
-        .removals = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *batch->removals),
+        /* A request may leave two behind: an upload that becomes an inline object, and the object before it. */
+        .removals = malloc(2 * TVS_COMMIT_BATCH_COUNT_MAX * sizeof *batch->removals),
         .dead = malloc(TVS_COMMIT_BATCH_COUNT_MAX * sizeof *batch->dead),
     };
     batch->last = &batch->first;
@@ -150,7 +152,9 @@ static trove_status apply_object(struct tvs_committer *committer, struct tvs_com
                        "the store's disk is nearly full, so %s can't be stored; delete something or give it more room",
                        bucket->name);
     struct tvs_commit_state before;
-    trove_status status = state_before(committer, commit, &before, error);
+    trove_status status = commit->upload != NULL ? tvs_batch_check_holder(committer, commit, error) : TROVE_OK;
+    if (status == TROVE_OK)
+        status = state_before(committer, commit, &before, error);
     if (status != TROVE_OK)
         return status;
     if (commit->kind == TVS_COMMIT_DELETE && !before.exists)
@@ -166,6 +170,8 @@ static trove_status apply_object(struct tvs_committer *committer, struct tvs_com
         rocksdb_writebatch_delete_cf(committer->building->writes, committer->index->rows, (const char *)commit->index_key,
                                      commit->index_key_bytes);
     count(committer, bucket, &before, &commit->after);
+    if (commit->upload != NULL)
+        tvs_batch_complete_upload(committer, commit);
     tvs_pending_insert(committer->building->pending, commit);
     return TROVE_OK;
 }
@@ -240,6 +246,12 @@ static trove_status apply(struct tvs_committer *committer, struct tvs_commit *co
         return apply_bucket_create(committer, commit, &commit->error);
     case TVS_COMMIT_BUCKET_DELETE:
         return apply_bucket_delete(committer, commit, &commit->error);
+    case TVS_COMMIT_UPLOAD_BEGIN:
+    case TVS_COMMIT_UPLOAD_ATTACH:
+    case TVS_COMMIT_UPLOAD_FLUSH:
+    case TVS_COMMIT_UPLOAD_LOSE:
+    case TVS_COMMIT_UPLOAD_REMOVE:
+        return tvs_batch_apply_upload(committer, commit, &commit->error);
     }
     return apply_object(committer, commit, &commit->error);
 }

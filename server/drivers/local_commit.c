@@ -1,6 +1,8 @@
 /* local_commit.c - see local_commit.h. Any thread. */
 #include "local_commit.h"
 
+#include "local_uploads.h"
+
 #include <string.h>
 
 static size_t aligned(size_t bytes) {
@@ -121,5 +123,6 @@ void tvs_commit_destroy(struct tvs_commit *commit) {
     if (commit == NULL)
         return;
     tvs_local_bucket_release(commit->bucket);
+    tvs_local_upload_release(commit->upload);
     free(commit);
 }

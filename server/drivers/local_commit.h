@@ -14,7 +14,15 @@ enum tvs_commit_kind {
     TVS_COMMIT_DELETE,
     TVS_COMMIT_BUCKET_CREATE,
     TVS_COMMIT_BUCKET_DELETE,
+    /* local_upload_commit.h */
+    TVS_COMMIT_UPLOAD_BEGIN,
+    TVS_COMMIT_UPLOAD_ATTACH,
+    TVS_COMMIT_UPLOAD_FLUSH,
+    TVS_COMMIT_UPLOAD_LOSE,
+    TVS_COMMIT_UPLOAD_REMOVE,
 };
+
+struct tvs_local_upload;
 
 /* What a key's row says of the object, as far as the next change of that key needs it. */
 struct tvs_commit_state {
@@ -29,7 +37,9 @@ struct tvs_commit_state {
 struct tvs_commit {
     /* filled in by who asks, constant afterwards */
     enum tvs_commit_kind kind;
-    struct tvs_local_bucket *bucket; /* a reference; NULL for bucket_create */
+    struct tvs_local_bucket *bucket; /* a reference; NULL for bucket_create, and for what concerns none */
+    struct tvs_local_upload *upload; /* a reference; of a put: the resumable upload that it completes; else NULL */
+    uint64_t upload_epoch;           /* of the holder who asks */
     struct tvs_conditions_copy conditions;
     const char *name; /* the key, or the bucket to create; NUL-terminated */
     uint8_t *index_key;

@@ -16,7 +16,13 @@
  *   4. `done` is called: only now does anybody hear of success, and only from now on can a new get see the object
  *   5. files that lost their owner in this batch are unlinked (local_janitor.c), without any sync
  * A crash before 3 leaves a file without an owner; a crash after 3 leaves at worst a file that should have been unlinked. Both are
- * orphans for the next start. `relaxed` drops the syncs in 0 to 3 and keeps the order.
+ * orphans for the next start.
+ *
+ * A resumable upload's file is owned from its beginning on, by a row that is durable before there is a file. A flush goes the same
+ * way: the bytes up to its offset (1), once the entry of the file (2), then the batch with the journal's entry and the checksums
+ * (3), then `done`. So the journal never tells of a byte that isn't on the disk; what the file has behind its offset is cut off by
+ * the next who opens it. The batch that publishes it has the journal's entry turned into the result.
+ * `relaxed` drops the syncs in 0 to 3 and keeps the order.
  *
  * When the write in 3 fails the process ends. After a failed fsync nobody knows which pages reached the disk, and asking again
  * may say yes without having written anything ("fsyncgate"): what the memory says and what a restart would find differ from
@@ -29,6 +35,7 @@
  */
 #include "local_committer.h"
 
+#include "local_upload_commit.h"
 #include "local_waiter.h"
 #include "store_io.h"
 #include "thread.h"
@@ -100,8 +107,8 @@ static bool is_written(struct tvs_committer *committer) {
 /* What becomes visible besides the index. */
 static void publish(struct tvs_committer *committer, struct tvs_commit *commit) {
     if (commit->status != TROVE_OK) {
-        /* A put that lost leaves its file behind. */
-        if (commit->kind == TVS_COMMIT_PUT && commit->after.place == TVS_PLACE_FILE)
+        /* A put that lost leaves its file behind; a resumable one goes on with it. */
+        if (commit->kind == TVS_COMMIT_PUT && commit->after.place == TVS_PLACE_FILE && commit->upload == NULL)
             tvs_janitor_remove(committer->janitor, &commit->after.file);
         return;
     }
@@ -112,6 +119,8 @@ static void publish(struct tvs_committer *committer, struct tvs_commit *commit) 
     } else if (commit->kind == TVS_COMMIT_BUCKET_DELETE) {
         atomic_store_explicit(&commit->bucket->deleted, true, memory_order_relaxed);
         tvs_local_buckets_remove(committer->buckets, commit->bucket);
+    } else if (commit->upload != NULL) {
+        tvs_upload_publish(commit);
     }
 }
 

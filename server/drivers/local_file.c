@@ -1,4 +1,6 @@
-/* local_file.c - names, directories and their syncs; reading. Writing: local_writer.c, local_unfinished.c. See local_file.h. */
+/* local_file.c - names, directories and their syncs; reading. Writing: local_writer.c, local_durable.c, local_unfinished.c. See
+ * local_file.h.
+ */
 #include "local_file.h"
 
 #include "store_io.h"
@@ -22,6 +24,12 @@
 /* 256 files in a row share a directory, so that what is written at the same time shares the sync of its directory. */
 static unsigned shard_of(const struct tvs_file_id *id) {
     return id->bytes[TVS_FILE_ID_BYTES - 2];
+}
+
+void tvs_file_id_draw(struct tvs_file_store *store, struct tvs_file_id *id) {
+    uint64_t number = atomic_fetch_add_explicit(&store->next_number, 1, memory_order_relaxed);
+    tvs_write_u64_be(store->incarnation, id->bytes);
+    tvs_write_u64_be(number, id->bytes + 8);
 }
 
 void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]) {

@@ -23,6 +23,8 @@
 #include <stdatomic.h>
 
 #define TVS_FILE_SHARDS 256
+/* What O_DIRECT takes: memory, offset and length are multiples of it. */
+#define TVS_DIRECT_ALIGNMENT 4096u
 /* Largest object: S3's limit. Its checksums take 160 MiB while it is written, so it is no accident. */
 #define TVS_FILE_OBJECT_BYTES_MAX (5 * 1024 * TV_GIB)
 #define TVS_FILE_PATH_BYTES       (3 + 2 * TVS_FILE_ID_BYTES + 1) /* "xx/" and 32 digits */
@@ -59,6 +61,8 @@ void tvs_file_store_fini(struct tvs_file_store *store);
  * 128 MiB. */
 bool tvs_file_space_is_low(int fd);
 
+/* One that no file has had. */
+void tvs_file_id_draw(struct tvs_file_store *store, struct tvs_file_id *id);
 void tvs_file_path(const struct tvs_file_id *id, char path[TVS_FILE_PATH_BYTES]);
 /* Whether `name` in the shard directory `shard` is what tvs_file_path makes of some id, which it then is. */
 bool tvs_file_id_parse(unsigned shard, const char *name, struct tvs_file_id *id);
@@ -74,6 +78,10 @@ struct tvs_file_writer {
     uint64_t file_bytes; /* of them in the file, or a hole in it: the file's length */
     uint8_t *tail;       /* what isn't yet: up to TV_BLOCK_BYTES, aligned; NULL until needed */
     size_t tail_bytes;
+    bool kept;             /* a resumable upload's: the file outlives this writer, whatever becomes of it */
+    bool entry_durable;    /* the file's directory entry is */
+    bool sync_failed;      /* nobody knows what of the file is on the disk */
+    uint64_t synced_bytes; /* kept: so many of the object's bytes are durable in the file, and stay there */
     /* under `lock`: what other threads may read meanwhile; see local_unfinished.c */
     pthread_mutex_t lock;
     struct {
@@ -90,15 +98,31 @@ void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store 
 trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error);
 /* Blocks. Appends zeros: a hole in the file, as far as whole pages go. Else as above. */
 trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error);
-/* Blocks: writes what is left and the checksums, makes the file and its directory entry durable, closes it. The file must be
- * claimed by the index or removed afterwards. */
-trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64_t *sums, size_t sum_count, trove_error *error);
 /* Instead of appending: the file becomes a copy of another one of an object of `size` bytes and shares its blocks on disk.
  * UNIMPLEMENTED where the file system can't; the writer is as before then. */
 trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, uint64_t size, trove_error *error);
-/* Closes, and removes the file if there is one. */
+/* Closes, and removes the file if there is one and it isn't kept. */
 void tvs_file_writer_abandon(struct tvs_file_writer *writer);
 void tvs_file_writer_fini(struct tvs_file_writer *writer); /* the same, at its end */
+/* Between a writer's files. All block. Makes the file; writes all of the iov, which is used up, at the end of what is in it. */
+trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error);
+trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error);
+bool tvs_file_writer_leave_direct(struct tvs_file_writer *writer);
+/* Opens the writer's file, around the page cache if it can; flags beside O_DIRECT. Returns an errno or 0. */
+int tvs_file_writer_open(struct tvs_file_writer *writer, int flags);
+
+/* local_durable.c */
+/* Blocks: writes what is left and the checksums, makes the file and its directory entry durable, closes it. The file must be
+ * claimed by the index or removed afterwards. */
+trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64_t *sums, size_t sum_count, trove_error *error);
+/* A kept one goes on with a file of which an object's first `bytes` bytes are durable: cuts it to that length. With 0 bytes there
+ * need be no file. Blocks. Errors: DATA_LOSS (it isn't there, or is shorter). */
+trove_status tvs_file_writer_reopen(struct tvs_file_writer *writer, const struct tvs_file_id *id, uint64_t bytes,
+                                    trove_error *error);
+/* Of a kept one: makes everything that was appended durable, up to the last byte. Blocks. After an error it can only be abandoned. */
+trove_status tvs_file_writer_sync(struct tvs_file_writer *writer, trove_error *error);
+/* Blocks: how long a file is. Errors: NOT_FOUND; DATA_LOSS (it is none). */
+trove_status tvs_file_length(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t *bytes, trove_error *error);
 
 /* local_unfinished.c */
 /* Makes what was written so far what tvs_file_writer_read sees: after an append or skip, before it is told to anybody. */
@@ -109,8 +133,8 @@ trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct t
  * of, at least up to there; not looked at where it is a block's end. Not while others read. After an error the writer can only
  * be abandoned. */
 trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error);
-/* Blocks. Makes the file as long as file_bytes says: shorter, or longer by a hole. */
-trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, trove_error *error);
+/* Blocks. Makes the file so long: shorter, or longer by a hole. */
+trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t length, trove_error *error);
 
 /* Blocks: reads to the last byte of the iov. Errors: DATA_LOSS. */
 trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error);

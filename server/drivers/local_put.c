@@ -1,9 +1,9 @@
 /* local_put.c - puts into the local store. See driver.h for the contract, also for who may call what at the same time;
  * local_committer.c for what makes them durable.
  */
-#include "block_sums.h"
-#include "digest.h"
-#include "local.h"
+#include "local_put.h"
+
+#include "local_upload_commit.h"
 
 #include <string.h>
 
@@ -12,24 +12,8 @@
 #define GAP_SUMS_BYTES_MAX (64 * TV_MIB)
 #define DIGEST_STEP_BYTES  TV_PAYLOAD_BYTES_MAX
 
-struct tvs_put {
-    struct tvs_local *local;
-    struct tvs_local_bucket *bucket; /* a reference */
-    struct tvs_conditions_copy conditions;
-    struct tvs_block_sums sums;
-    struct tv_gaps gaps;
-    uint64_t gap_sums_bytes;   /* of the store's */
-    struct tvs_digest *digest; /* NULL: none declared */
-    struct tvs_file_writer writer;
-    size_t metadata_count;
-    size_t strings_bytes;
-    char *strings; /* behind the key */
-    char key[];
-};
-
-/* A condition that fails now is known before any byte is sent; the committer asks again. */
-static trove_status check_conditions_early(struct tvs_local *local, const struct tvs_local_bucket *bucket, const char *key,
-                                           const struct tvs_conditions_copy *conditions, trove_error *error) {
+trove_status tvs_local_check_conditions_early(struct tvs_local *local, const struct tvs_local_bucket *bucket, const char *key,
+                                              const struct tvs_conditions_copy *conditions, trove_error *error) {
     if (!conditions->any)
         return TROVE_OK;
     uint8_t index_key[TVS_INDEX_KEY_BYTES_MAX];
@@ -47,31 +31,40 @@ static trove_status check_conditions_early(struct tvs_local *local, const struct
     return status;
 }
 
+trove_status tvs_local_put_create(struct tvs_local *local, struct tvs_local_bucket *bucket_move, const char *key,
+                                  size_t strings_bytes, size_t metadata_count, struct tvs_put **put, trove_error *error) {
+    size_t key_bytes = strlen(key);
+    struct tvs_put *made = calloc(1, sizeof *made + key_bytes + 1 + strings_bytes);
+    if (made == NULL)
+        return tvs_fail_no_memory("a put", error);
+    made->local = local;
+    made->bucket = bucket_move;
+    made->metadata_count = metadata_count;
+    made->strings_bytes = strings_bytes;
+    made->strings = made->key + key_bytes + 1;
+    memcpy(made->key, key, key_bytes);
+    tvs_block_sums_init(&made->sums);
+    tvs_file_writer_init(&made->writer, &local->files);
+    *put = made;
+    return TROVE_OK;
+}
+
 trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                                  const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
     struct tvs_local *local = tvs_local_of(driver);
     struct tvs_local_bucket *in;
+    struct tvs_put *made;
     trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, error);
     if (status != TROVE_OK)
         return status;
-    size_t key_bytes = strlen(key);
-    size_t strings_bytes = tvs_strings_bytes(options);
-    struct tvs_put *made = calloc(1, sizeof *made + key_bytes + 1 + strings_bytes);
-    if (made == NULL) {
+    status = tvs_local_put_create(local, in, key, tvs_strings_bytes(options), options->metadata_count, &made, error);
+    if (status != TROVE_OK) {
         tvs_local_bucket_release(in);
-        return tvs_fail_no_memory("a put", error);
+        return status;
     }
-    made->local = local;
-    made->bucket = in;
-    made->metadata_count = options->metadata_count;
-    made->strings_bytes = strings_bytes;
-    made->strings = made->key + key_bytes + 1;
-    memcpy(made->key, key, key_bytes);
     tvs_strings_write(options, made->strings);
     tvs_conditions_keep(&options->conditions, &made->conditions);
-    tvs_block_sums_init(&made->sums);
-    tvs_file_writer_init(&made->writer, &local->files);
-    status = check_conditions_early(local, in, key, &made->conditions, error);
+    status = tvs_local_check_conditions_early(local, in, key, &made->conditions, error);
     if (status == TROVE_OK)
         status = tvs_digest_create(options->digest, &made->digest, error);
     if (status != TROVE_OK) {
@@ -82,8 +75,7 @@ trove_status tvs_local_put_begin(struct tvs_driver *driver, const char *bucket, 
     return TROVE_OK;
 }
 
-/* Says which object it was, and what was being done with it. */
-static trove_status name_object(const struct tvs_put *put, const char *what, trove_status status, trove_error *error) {
+trove_status tvs_local_put_name(const struct tvs_put *put, const char *what, trove_status status, trove_error *error) {
     if (status == TROVE_OK || error == NULL)
         return status;
     char name[TVS_NAME_BYTES];
@@ -92,7 +84,10 @@ static trove_status name_object(const struct tvs_put *put, const char *what, tro
 }
 
 trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
-    trove_status status = tvs_block_sums_append(&put->sums, data, error);
+    trove_status status = tvs_local_put_enter(put, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvs_block_sums_append(&put->sums, data, error);
     if (status == TROVE_OK)
         status = tvs_file_writer_append(&put->writer, data, error);
     if (status == TROVE_OK) {
@@ -100,7 +95,8 @@ trove_status tvs_local_put_write(struct tvs_put *put, const struct tv_data *data
         if (put->digest != NULL)
             tvs_digest_add(put->digest, data);
     }
-    return name_object(put, "storing", status, error);
+    tvs_local_put_leave(put);
+    return tvs_local_put_name(put, "storing", status, error);
 }
 
 trove_status tvs_local_put_zeros(struct tvs_put *put, uint64_t bytes, trove_error *error) {
@@ -125,13 +121,13 @@ static trove_status charge_gap(struct tvs_put *put, uint64_t length, trove_error
 }
 
 trove_status tvs_local_put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
-    TV_ASSERT(offset == put->sums.bytes && put->digest == NULL);
+    TV_ASSERT(offset == put->sums.bytes && put->digest == NULL && put->upload == NULL);
     trove_status status = charge_gap(put, length, error);
     if (status == TROVE_OK)
         status = tvs_local_put_zeros(put, length, error);
     if (status == TROVE_OK)
         status = tv_gaps_append(&put->gaps, offset, length, error);
-    return name_object(put, "storing", status, error);
+    return tvs_local_put_name(put, "storing", status, error);
 }
 
 /* The block that `offset` lies inside of, as far as it was written; malloc'd, aligned. */
@@ -161,8 +157,7 @@ static void give_back_gap_sums(struct tvs_put *put) {
     put->gap_sums_bytes = needed;
 }
 
-/* Everything that was written, once more: read, checked and hashed. */
-static trove_status restart_digest(struct tvs_put *put, trove_error *error) {
+trove_status tvs_local_put_restart_digest(struct tvs_put *put, trove_error *error) {
     uint8_t *buffer = aligned_alloc(4096, DIGEST_STEP_BYTES);
     if (buffer == NULL)
         return tvs_fail_no_memory("reading an object's beginning", error);
@@ -181,8 +176,7 @@ static trove_status restart_digest(struct tvs_put *put, trove_error *error) {
     return status;
 }
 
-trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
-    TV_ASSERT(offset <= put->sums.bytes);
+static trove_status rewind_to(struct tvs_put *put, uint64_t offset, trove_error *error) {
     if (offset == put->sums.bytes)
         return TROVE_OK;
     void *block = NULL;
@@ -192,22 +186,43 @@ trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_er
     if (status == TROVE_OK)
         status = tvs_file_writer_rewind(&put->writer, offset, block, error);
     free(block);
-    if (status == TROVE_OK) {
-        tvs_file_writer_show(&put->writer);
-        tv_gaps_truncate(&put->gaps, offset);
-        give_back_gap_sums(put);
-        if (put->digest != NULL)
-            status = restart_digest(put, error);
-    }
-    return name_object(put, "going back in", status, error);
+    if (status != TROVE_OK)
+        return status;
+    tvs_file_writer_show(&put->writer);
+    tv_gaps_truncate(&put->gaps, offset);
+    give_back_gap_sums(put);
+    return put->digest != NULL ? tvs_local_put_restart_digest(put, error) : TROVE_OK;
+}
+
+trove_status tvs_local_put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
+    TV_ASSERT(offset <= put->sums.bytes);
+    trove_status status = tvs_local_put_enter(put, error);
+    if (status != TROVE_OK)
+        return status;
+    if (offset < put->writer.synced_bytes) /* none of a plain one */
+        status = tvs_fail_rewind(offset, put->writer.synced_bytes, error);
+    else
+        status = rewind_to(put, offset, error);
+    tvs_local_put_leave(put);
+    return tvs_local_put_name(put, "going back in", status, error);
 }
 
 trove_status tvs_local_put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
-    return name_object(put, "reading what was put so far of", read_verified(put, data, error), error);
+    trove_status status = tvs_local_put_enter(put, error);
+    if (status != TROVE_OK)
+        return status;
+    status = read_verified(put, data, error);
+    tvs_local_put_leave(put);
+    return tvs_local_put_name(put, "reading what was put so far of", status, error);
 }
 
 trove_status tvs_local_put_expect(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error) {
-    return name_object(put, "storing", tvs_digest_expect(put->digest, digest, error), error);
+    trove_status status = tvs_local_put_enter(put, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvs_digest_expect(put->digest, digest, error);
+    tvs_local_put_leave(put);
+    return tvs_local_put_name(put, "storing", status, error);
 }
 
 trove_status tvs_local_put_take_gaps(struct tvs_put *put, const struct tvs_object *source, trove_error *error) {
@@ -241,7 +256,14 @@ void tvs_local_put_abort(struct tvs_put *put_move) {
     tvs_digest_destroy(put_move->digest);
     atomic_fetch_sub_explicit(&put_move->local->gap_sums_bytes, put_move->gap_sums_bytes, memory_order_relaxed);
     tvs_local_bucket_release(put_move->bucket);
+    tvs_local_upload_release(put_move->upload);
     free(put_move);
+}
+
+/* Small objects have no file, unless, of a resumable one that was large once, all of it has been written there. */
+static bool ends_in_file(const struct tvs_put *put) {
+    const struct tvs_file_writer *writer = &put->writer;
+    return writer->fd >= 0 && (!writer->kept || writer->bytes > TV_INLINE_BYTES_MAX || writer->file_bytes > 0);
 }
 
 static trove_status make_commit(struct tvs_put *put, const char *etag, const struct tv_packed_gaps *gaps,
@@ -262,7 +284,7 @@ static trove_status make_commit(struct tvs_put *put, const char *etag, const str
         .data = &inlined,
         .data_count = 1,
     };
-    bool in_file = put->writer.fd >= 0;
+    bool in_file = ends_in_file(put);
     if (in_file) {
         status = tvs_file_writer_finish(&put->writer, put->sums.sums, put->sums.count, error);
         if (status != TROVE_OK)
@@ -272,7 +294,7 @@ static trove_status make_commit(struct tvs_put *put, const char *etag, const str
     status = tvs_commit_create_put(&change, commit, error);
     if (status == TROVE_OK)
         put->bucket = NULL; /* the commit's reference now */
-    else if (in_file)
+    else if (in_file && !put->writer.kept)
         tvs_file_remove(&put->local->files, &put->writer.id);
     return status;
 }
@@ -296,7 +318,18 @@ void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit
     struct tvs_local *local = put_move->local;
     struct tvs_commit *commit;
     trove_error error = {0};
-    trove_status status = name_object(put_move, "storing", finish(put_move, etag, &commit, &error), &error);
+    trove_status status = tvs_local_put_enter(put_move, &error);
+    if (status == TROVE_OK) {
+        status = tvs_local_put_name(put_move, "storing", finish(put_move, etag, &commit, &error), &error);
+        tvs_local_put_leave(put_move);
+    }
+    if (put_move->upload != NULL && put_move->writer.sync_failed)
+        tvs_local_upload_lose(local, put_move->upload, put_move->epoch, error.message);
+    if (status == TROVE_OK) {
+        commit->upload = put_move->upload;
+        commit->upload_epoch = put_move->epoch;
+        put_move->upload = NULL; /* the commit's reference now */
+    }
     tvs_local_put_abort(put_move);
     if (status == TROVE_OK)
         tvs_committer_submit(&local->committer, commit, done, context);

@@ -88,21 +88,21 @@ trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct t
 
 /* ---- going back ------------------------------------------------------------------------------------------------------ */
 
-trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, trove_error *error) {
+trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t length, trove_error *error) {
     int result;
     do
-        result = tvs_store_io->set_length(writer->fd, (off_t)writer->file_bytes);
+        result = tvs_store_io->set_length(writer->fd, (off_t)length);
     while (result != 0 && errno == EINTR);
     return result == 0 ? TROVE_OK : tv_error_errno(error, errno, "can't change the length of an object's file");
 }
 
 /* To a block's beginning, from where the rest of the block is appended once more: so the file goes on aligned, and what may be in
- * it behind its end is gone. */
+ * it behind its end is gone. What is durable of a kept one isn't cut off: it stays in the file, and is written once more over itself. */
 trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error) {
-    TV_ASSERT(bytes <= writer->bytes);
+    TV_ASSERT(bytes <= writer->bytes && bytes >= writer->synced_bytes);
     uint64_t kept = bytes % TV_BLOCK_BYTES, begin = bytes - kept;
     trove_status status = TROVE_OK;
-    if (writer->fd >= 0 && bytes <= TV_INLINE_BYTES_MAX) {
+    if (writer->fd >= 0 && bytes <= TV_INLINE_BYTES_MAX && !writer->kept) {
         tvs_file_writer_abandon(writer); /* it is a small object again, and has no file */
         writer->file_bytes = 0;
     } else if (begin >= writer->file_bytes) {
@@ -110,7 +110,7 @@ trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t byt
     } else {
         writer->tail_bytes = 0;
         writer->file_bytes = begin;
-        status = tvs_file_writer_set_length(writer, error);
+        status = tvs_file_writer_set_length(writer, begin > writer->synced_bytes ? begin : writer->synced_bytes, error);
     }
     writer->bytes = begin;
     if (status != TROVE_OK || kept == 0)

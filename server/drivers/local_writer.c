@@ -5,13 +5,11 @@
 
 #include "store_io.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DIRECT_ALIGNMENT 4096u
 /* Less than this isn't worth a write of its own: it is gathered with what comes next. */
 #define DIRECT_BYTES_MIN (64 * TV_KIB)
 
@@ -20,36 +18,41 @@ void tvs_file_writer_init(struct tvs_file_writer *writer, struct tvs_file_store 
     pthread_mutex_init(&writer->lock, NULL);
 }
 
-static trove_status create_file(struct tvs_file_writer *writer, trove_error *error) {
+int tvs_file_writer_open(struct tvs_file_writer *writer, int flags) {
     struct tvs_file_store *store = writer->store;
-    uint64_t number = atomic_fetch_add_explicit(&store->next_number, 1, memory_order_relaxed);
-    tvs_write_u64_be(store->incarnation, writer->id.bytes);
-    tvs_write_u64_be(number, writer->id.bytes + 8);
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(&writer->id, path);
-    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     writer->direct = atomic_load_explicit(&store->direct, memory_order_relaxed);
     writer->fd = tvs_store_io->open_at(store->directory, path, flags | (writer->direct ? O_DIRECT : 0), 0600);
     if (writer->fd < 0 && writer->direct && errno == EINVAL) {
         /* Some file systems make the file before they refuse the flag. */
-        (void)tvs_store_io->unlink_at(store->directory, path, 0);
+        if ((flags & O_CREAT) != 0)
+            (void)tvs_store_io->unlink_at(store->directory, path, 0);
         atomic_store_explicit(&store->direct, false, memory_order_relaxed);
         writer->direct = false;
         writer->fd = tvs_store_io->open_at(store->directory, path, flags, 0600);
     }
-    if (writer->fd < 0)
-        return tv_error_errno(error, errno, "can't make the file objects/%s", path);
-    return TROVE_OK;
+    return writer->fd < 0 ? errno : 0;
 }
 
-static bool leave_direct(struct tvs_file_writer *writer) {
+trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error) {
+    if (!writer->kept)
+        tvs_file_id_draw(writer->store, &writer->id);
+    int failure = tvs_file_writer_open(writer, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
+    if (failure == 0)
+        return TROVE_OK;
+    char path[TVS_FILE_PATH_BYTES];
+    tvs_file_path(&writer->id, path);
+    return tv_error_errno(error, failure, "can't make the file objects/%s", path);
+}
+
+bool tvs_file_writer_leave_direct(struct tvs_file_writer *writer) {
     int flags = fcntl(writer->fd, F_GETFL);
     writer->direct = false;
     return flags >= 0 && fcntl(writer->fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
-/* Writes all of the iov at the file's end. The iov is used up. */
-static trove_status write_all(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error) {
+trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error) {
     /* The last of the space is the index's: without it not even a deletion could be written down. */
     if (tvs_file_space_is_low(writer->store->directory))
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "the store's disk is nearly full; delete something or give it more room");
@@ -58,7 +61,7 @@ static trove_status write_all(struct tvs_file_writer *writer, struct iovec *iov,
         if (put < 0 && errno == EINTR)
             continue;
         /* Alignment that this file system doesn't take, perhaps after a short write. */
-        if (put < 0 && errno == EINVAL && writer->direct && leave_direct(writer))
+        if (put < 0 && errno == EINVAL && writer->direct && tvs_file_writer_leave_direct(writer))
             continue;
         if (put <= 0)
             return tv_error_errno(error, put < 0 ? errno : EIO, "can't write to the store");
@@ -79,14 +82,14 @@ static trove_status write_all(struct tvs_file_writer *writer, struct iovec *iov,
 static trove_status flush_tail(struct tvs_file_writer *writer, trove_error *error) {
     struct iovec iov = {.iov_base = writer->tail, .iov_len = writer->tail_bytes};
     writer->tail_bytes = 0;
-    trove_status status = write_all(writer, &iov, 1, error);
+    trove_status status = tvs_file_writer_write(writer, &iov, 1, error);
     if (status == TROVE_OK)
         tvs_file_writer_show(writer); /* the buffer is used again from its beginning on */
     return status;
 }
 
 static trove_status gather(struct tvs_file_writer *writer, const char *from, size_t bytes, trove_error *error) {
-    if (writer->tail == NULL && (writer->tail = aligned_alloc(DIRECT_ALIGNMENT, TV_BLOCK_BYTES)) == NULL)
+    if (writer->tail == NULL && (writer->tail = aligned_alloc(TVS_DIRECT_ALIGNMENT, TV_BLOCK_BYTES)) == NULL)
         return tvs_fail_no_memory("a write buffer", error);
     while (bytes > 0) {
         size_t here = TV_BLOCK_BYTES - writer->tail_bytes < bytes ? TV_BLOCK_BYTES - writer->tail_bytes : bytes;
@@ -107,16 +110,16 @@ static trove_status gather(struct tvs_file_writer *writer, const char *from, siz
  * is perhaps not used whole. */
 static size_t straight_bytes(const struct tvs_file_writer *writer, const struct tv_data *data, uint32_t index, int *count) {
     *count = 0;
-    if (writer->tail_bytes != 0 || writer->file_bytes % DIRECT_ALIGNMENT != 0)
+    if (writer->tail_bytes != 0 || writer->file_bytes % TVS_DIRECT_ALIGNMENT != 0)
         return 0;
     size_t bytes = 0;
     for (uint32_t i = index; i < data->iov_count; i++) {
-        if ((uintptr_t)data->iov[i].iov_base % DIRECT_ALIGNMENT != 0)
+        if ((uintptr_t)data->iov[i].iov_base % TVS_DIRECT_ALIGNMENT != 0)
             break;
         size_t here = data->iov[i].iov_len;
-        bytes += here - here % DIRECT_ALIGNMENT;
+        bytes += here - here % TVS_DIRECT_ALIGNMENT;
         (*count)++;
-        if (here % DIRECT_ALIGNMENT != 0)
+        if (here % TVS_DIRECT_ALIGNMENT != 0)
             break;
     }
     return bytes;
@@ -130,7 +133,7 @@ static trove_status write_straight(struct tvs_file_writer *writer, const struct 
     for (int i = 0; i < count - 1; i++)
         before += iov[i].iov_len;
     iov[count - 1].iov_len = bytes - before;
-    return write_all(writer, iov, iov[count - 1].iov_len > 0 ? count : count - 1, error);
+    return tvs_file_writer_write(writer, iov, iov[count - 1].iov_len > 0 ? count : count - 1, error);
 }
 
 static trove_status append_to_file(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
@@ -145,7 +148,7 @@ static trove_status append_to_file(struct tvs_file_writer *writer, const struct 
             if (status != TROVE_OK)
                 return status;
             i += (uint32_t)count - 1;
-            size_t rest = data->iov[i].iov_len % DIRECT_ALIGNMENT;
+            size_t rest = data->iov[i].iov_len % TVS_DIRECT_ALIGNMENT;
             from = (const char *)data->iov[i].iov_base + (data->iov[i].iov_len - rest);
             left = rest;
         }
@@ -161,11 +164,11 @@ static trove_status grow(struct tvs_file_writer *writer, uint64_t bytes, trove_e
         return TV_FAIL(error, OUT_OF_RANGE, "an object may have at most %llu bytes",
                        (unsigned long long)TVS_FILE_OBJECT_BYTES_MAX);
     writer->bytes += bytes;
-    return writer->fd < 0 && writer->bytes > TV_INLINE_BYTES_MAX ? create_file(writer, error) : TROVE_OK;
+    return writer->fd < 0 && writer->bytes > TV_INLINE_BYTES_MAX ? tvs_file_writer_create(writer, error) : TROVE_OK;
 }
 
 static trove_status gather_zeros(struct tvs_file_writer *writer, uint64_t bytes, trove_error *error) {
-    static const char zeros[DIRECT_ALIGNMENT];
+    static const char zeros[TVS_DIRECT_ALIGNMENT];
     trove_status status = TROVE_OK;
     while (bytes > 0 && status == TROVE_OK) {
         size_t here = bytes < sizeof zeros ? (size_t)bytes : sizeof zeros;
@@ -181,8 +184,8 @@ trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes
         return status;
     /* The hole begins and ends on the alignment, so that what comes behind it is written as directly as ever. */
     uint64_t at = writer->file_bytes + writer->tail_bytes;
-    uint64_t before = (DIRECT_ALIGNMENT - at % DIRECT_ALIGNMENT) % DIRECT_ALIGNMENT;
-    if (writer->fd < 0 || bytes < before + DIRECT_ALIGNMENT)
+    uint64_t before = (TVS_DIRECT_ALIGNMENT - at % TVS_DIRECT_ALIGNMENT) % TVS_DIRECT_ALIGNMENT;
+    if (writer->fd < 0 || bytes < before + TVS_DIRECT_ALIGNMENT)
         return gather_zeros(writer, bytes, error);
     status = gather_zeros(writer, before, error);
     if (status == TROVE_OK && writer->tail_bytes > 0)
@@ -190,9 +193,9 @@ trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes
     if (status != TROVE_OK)
         return status;
     bytes -= before;
-    writer->file_bytes += bytes - bytes % DIRECT_ALIGNMENT;
-    status = tvs_file_writer_set_length(writer, error);
-    return status == TROVE_OK ? gather_zeros(writer, bytes % DIRECT_ALIGNMENT, error) : status;
+    writer->file_bytes += bytes - bytes % TVS_DIRECT_ALIGNMENT;
+    status = tvs_file_writer_set_length(writer, writer->file_bytes, error);
+    return status == TROVE_OK ? gather_zeros(writer, bytes % TVS_DIRECT_ALIGNMENT, error) : status;
 }
 
 trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
@@ -210,94 +213,11 @@ trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct
     return TROVE_OK;
 }
 
-/* ---- making it durable -------------------------------------------------------------------------------------------------- */
-
-static int sync_shard(struct tvs_file_store *store, unsigned shard) {
-    char name[3];
-    snprintf(name, sizeof name, "%02x", shard);
-    int fd = tvs_store_io->open_at(store->directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (fd < 0)
-        return errno;
-    int failure = tvs_store_io->sync_directory(fd) != 0 ? errno : 0;
-    tvs_store_io->close(fd);
-    return failure;
-}
-
-/* Makes the directory entry of a file that exists durable. One sync serves all that asked before it began; those who ask while
- * it runs wait for the next one. Returns an errno or 0. */
-static int sync_entry(struct tvs_file_store *store, const struct tvs_file_id *id) {
-    unsigned shard = id->bytes[TVS_FILE_ID_BYTES - 2];
-    struct tvs_directory_sync *sync = &store->syncs[shard];
-    pthread_mutex_lock(&store->lock);
-    uint64_t ticket = ++sync->wanted;
-    while (sync->finished < ticket) {
-        if (sync->running) {
-            pthread_cond_wait(&store->synced, &store->lock);
-            continue;
-        }
-        sync->running = true;
-        uint64_t covered = sync->wanted;
-        pthread_mutex_unlock(&store->lock);
-        int failure = sync_shard(store, shard);
-        pthread_mutex_lock(&store->lock);
-        sync->running = false;
-        sync->finished = covered;
-        if (failure != 0) {
-            sync->failed = covered;
-            sync->failure = failure;
-        }
-        pthread_cond_broadcast(&store->synced);
-    }
-    /* A ticket of an earlier, good sync may be told of a later failure here. That is the safe side. */
-    int failure = ticket <= sync->failed ? sync->failure : 0;
-    pthread_mutex_unlock(&store->lock);
-    return failure;
-}
-
-/* Bytes first, then the entry that leads to them. */
-static trove_status make_durable(struct tvs_file_writer *writer, trove_error *error) {
-    struct tvs_file_store *store = writer->store;
-    if (!store->relaxed) {
-        if (tvs_store_io->fdatasync(writer->fd) != 0)
-            return tv_error_errno(error, errno, "can't make an object's bytes durable");
-        int failure = sync_entry(store, &writer->id);
-        if (failure != 0)
-            return tv_error_errno(error, failure, "can't make a directory of the store durable");
-    }
-    int fd = writer->fd;
-    writer->fd = -1;
-    if (tvs_store_io->close(fd) != 0 && errno != EINTR) {
-        trove_status status = tv_error_errno(error, errno, "can't close an object's file");
-        tvs_file_remove(store, &writer->id);
-        return status;
-    }
-    return TROVE_OK;
-}
-
-trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64_t *sums, size_t sum_count, trove_error *error) {
-    TV_ASSERT(writer->fd >= 0);
-    TV_ASSERT(writer->file_bytes + writer->tail_bytes == writer->bytes);
-    /* The rest and the checksums end anywhere: through the page cache. */
-    if (writer->direct && !leave_direct(writer))
-        return tv_error_errno(error, errno, "can't change how an object's file is written");
-#if __BYTE_ORDER != __LITTLE_ENDIAN
-#error "checksums are written as they lie in memory"
-#endif
-    struct iovec iov[2] = {{.iov_base = writer->tail, .iov_len = writer->tail_bytes},
-                           {.iov_base = (void *)(uintptr_t)sums, .iov_len = sum_count * sizeof *sums}};
-    bool rest = writer->tail_bytes > 0;
-    writer->tail_bytes = 0;
-    trove_status status = write_all(writer, rest ? iov : iov + 1, rest ? 2 : 1, error);
-    if (status == TROVE_OK)
-        status = make_durable(writer, error);
-    free(writer->tail);
-    writer->tail = NULL;
-    return status;
-}
+/* ---- otherwise than by appending ---------------------------------------------------------------------------------------- */
 
 trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, uint64_t size, trove_error *error) {
     TV_ASSERT(writer->fd < 0 && writer->bytes == 0);
-    trove_status status = create_file(writer, error);
+    trove_status status = tvs_file_writer_create(writer, error);
     if (status != TROVE_OK)
         return status;
     if (tvs_store_io->clone(from_fd, writer->fd) != 0) {
@@ -315,7 +235,8 @@ void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
     if (writer->fd >= 0) {
         tvs_store_io->close(writer->fd);
         writer->fd = -1;
-        tvs_file_remove(writer->store, &writer->id);
+        if (!writer->kept)
+            tvs_file_remove(writer->store, &writer->id);
     }
     free(writer->tail);
     writer->tail = NULL;
