@@ -60,22 +60,20 @@ static int sync_entry(struct tvs_file_store *store, const struct tvs_file_id *id
     return failure;
 }
 
-/* Nobody knows any more what is on the disk, unless it was only too full to take it: then nothing that was there before has changed. */
-static trove_status fail_sync(struct tvs_file_writer *writer, int failure, const char *what, trove_error *error) {
-    writer->sync_failed = failure != ENOSPC && failure != EDQUOT;
-    return tv_error_errno(error, failure, "can't make %s durable", what);
-}
-
 /* Bytes first, then the entry that leads to them. */
 static trove_status make_durable(struct tvs_file_writer *writer, trove_error *error) {
     struct tvs_file_store *store = writer->store;
     if (store->relaxed)
         return TROVE_OK;
-    if (tvs_store_io->fdatasync(writer->fd) != 0)
-        return fail_sync(writer, errno, "an object's bytes", error);
+    if (tvs_store_io->fdatasync(writer->fd) != 0) {
+        /* Nobody knows any more what is on the disk, unless it was only too full to take it: then what was there hasn't changed. */
+        writer->sync_failed = errno != ENOSPC && errno != EDQUOT;
+        return tv_error_errno(error, errno, "can't make an object's bytes durable");
+    }
+    /* Where that fails nothing was durable yet: whoever goes on begins with another file. */
     int failure = writer->entry_durable ? 0 : sync_entry(store, &writer->id);
     if (failure != 0)
-        return fail_sync(writer, failure, "a directory of the store", error);
+        return tv_error_errno(error, failure, "can't make a directory of the store durable");
     writer->entry_durable = true;
     return TROVE_OK;
 }

@@ -19,7 +19,7 @@
 
 static trove_status damaged(const struct tvs_upload_id *id, const char *what, size_t count, trove_error *error) {
     char text[TVS_UPLOAD_ID_TEXT_BYTES];
-    return TV_FAIL(error, DATA_LOSS, "upload %s is damaged: its %s, of %zu bytes, isn't one; abort it and begin again",
+    return TV_FAIL(error, DATA_LOSS, "upload %s is damaged: its %s, of %zu bytes, isn't one; begin again",
                    tvs_upload_id_text(id, text), what, count);
 }
 

@@ -17,6 +17,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* `present` */
 static struct fault_plan present;                         /* under `lock` */
 static unsigned calls;                                    /* of present.call since it was set; under `lock` */
+#define SITES_MAX 256
+static const void *sites[SITES_MAX]; /* where calls that failed came from; under `lock` */
+static unsigned site_count;
 
 static struct fault_plan plan_now(void) {
     pthread_mutex_lock(&lock);
@@ -34,12 +37,30 @@ void fault_plan_set(struct fault_plan plan) {
     atomic_store(&fault_hits, 0);
 }
 
+/* Under the lock. */
+static void remember(const void *site) {
+    unsigned i = 0;
+    while (i < site_count && sites[i] != site)
+        i++;
+    if (i == site_count && site_count < SITES_MAX)
+        sites[site_count++] = site;
+}
+
+unsigned fault_sites(void) {
+    pthread_mutex_lock(&lock);
+    unsigned count = site_count;
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
 /* Counts a call and tells whether it is the one. */
-static bool hit(enum fault_call call) {
+static bool hit_from(enum fault_call call, const void *site) {
     atomic_fetch_add(&fault_counts[call], 1);
     pthread_mutex_lock(&lock);
     bool is_hit = present.nth != 0 && present.call == call && ++calls == present.nth;
     int error_number = present.error_number;
+    if (is_hit)
+        remember(site);
     pthread_mutex_unlock(&lock);
     if (!is_hit)
         return false;
@@ -47,6 +68,9 @@ static bool hit(enum fault_call call) {
     errno = error_number;
     return true;
 }
+
+/* In the function that the driver called. */
+#define hit(call) hit_from((call), __builtin_return_address(0))
 
 static int fault_open_at(int directory, const char *path, int flags, mode_t mode) {
     if (hit(FAULT_OPEN))

@@ -39,6 +39,9 @@ void fault_plan_set(struct fault_plan plan);
 extern atomic_uint fault_counts[FAULT_CALLS]; /* they only grow */
 extern atomic_uint fault_hits;                /* how often something was made to fail */
 
+/* From how many places of the source calls were made to fail so far. */
+unsigned fault_sites(void);
+
 /* Puts the table in place; once, before the first store is opened. */
 void fault_io_install(void);
 

@@ -1,7 +1,7 @@
 /* test_upload_lists.c - resumable uploads as a crowd, in any driver that has them: listed, expired, collected. */
 #include "uploads.h"
 
-#include "upload.h"
+#include "mem_upload.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -424,6 +424,38 @@ static void test_one_request_at_once(void **state) {
     must_list(store, "", NULL, 10, "bucket/object |");
 }
 
+/* ---- mem's own limits ------------------------------------------------------------------------------------------------- */
+
+static void test_as_many_as_mem_takes(void **state) {
+    struct store *store = *state;
+    struct told first, told;
+    begin_at(store, "bucket", "first", &first);
+    for (unsigned i = 1; i < TVS_MEM_UPLOADS_MAX; i++)
+        begin_at(store, "bucket", "object", &told);
+    upload_begin(store, "bucket", "more", NULL, &told);
+    must_fail(told.status, TROVE_RESOURCE_EXHAUSTED, &told.error, "unfinished uploads");
+    must_commit(store, must_attach(store, &first.id, 0, &first));
+    begin_at(store, "bucket", "more", &told);
+    upload_begin(store, "bucket", "more", NULL, &told);
+    must_fail(told.status, TROVE_RESOURCE_EXHAUSTED, &told.error, "unfinished uploads");
+    assert_int_equal(must_collect(store, told.expires_ns + first.expires_ns + 100 * DAY_NS, 1000), TVS_MEM_UPLOADS_MAX + 1);
+}
+
+static void test_as_many_results_as_mem_keeps(void **state) {
+    struct store *store = *state;
+    struct told *told = calloc(TVS_MEM_RESULTS_MAX + 2, sizeof *told);
+    for (unsigned i = 0; i < TVS_MEM_RESULTS_MAX + 2; i++) {
+        must_commit(store, must_begin(store, "object", NULL, &told[i]));
+        if (i == TVS_MEM_RESULTS_MAX - 1)
+            must(upload_stat(store, &told[0].id, NULL, &told[0]), &told[0].error);
+    }
+    must_be_gone(store, &told[0].id);
+    must_be_gone(store, &told[1].id);
+    must(upload_stat(store, &told[2].id, NULL, &told[2]), &told[2].error);
+    assert_true(told[2].complete);
+    free(told);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, relaxed_setup, store_teardown)
 
 int main(int count, char **arguments) {
@@ -434,5 +466,9 @@ int main(int count, char **arguments) {
         TEST(test_listed_in_order),        TEST(test_a_page_that_its_visitor_ends),  TEST(test_bad_cursors),
         TEST(test_many_want_to_hold_it),   TEST(test_one_request_at_once),
     };
-    return cmocka_run_group_tests_name("resumable uploads, many of them", tests, NULL, NULL) != 0;
+    const struct CMUnitTest mem_tests[] = {TEST(test_as_many_as_mem_takes), TEST(test_as_many_results_as_mem_keeps)};
+    int failed = cmocka_run_group_tests_name("resumable uploads, many of them", tests, NULL, NULL);
+    if (fixture_ops == &tvs_mem_driver)
+        failed += cmocka_run_group_tests_name("resumable uploads, as many as mem takes", mem_tests, NULL, NULL);
+    return failed != 0;
 }

@@ -1,0 +1,801 @@
+/* test_local_uploads.c - what only the local driver promises of resumable uploads: their files, syncs, damage, failing calls. */
+#include "fault_io.h"
+#include "local_disk.h"
+#include "uploads.h"
+
+#include "local.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define K ((uint64_t)1024)
+#define B TV_BLOCK_BYTES
+
+static void reopen(struct store *store) {
+    store_close(store);
+    store_open(store);
+}
+
+static uint64_t length_of(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return (uint64_t)info.st_size;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------------ */
+
+/* From its first flush on there is one, and no start takes it for an orphan. */
+static void test_files_of_uploads(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1), path[LOCAL_PATH_BYTES];
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    must_write(store, put, bytes, 0, 1000);
+    assert_int_equal(count_files(store, NULL), 0);
+    must_flush(store, put, 1000);
+    assert_int_equal(count_files(store, NULL), 1);
+    store->ops->put_abort(put);
+    reopen(store);
+    assert_int_equal(count_files(store, path), 1);
+    put = must_attach(store, &told.id, 1000, &told);
+    assert_int_equal(length_of(path), 1000);
+    must_write(store, put, bytes, 1000, 3 * B + 5);
+    assert_true(length_of(path) >= 3 * B);
+    must_flush(store, put, 3 * B + 5);
+    must_write(store, put, bytes, 3 * B + 5, 4 * B);
+    store->ops->put_abort(put);
+    reopen(store);
+    assert_int_equal(count_files(store, path), 1);
+    put = must_attach(store, &told.id, 3 * B + 5, &told);
+    assert_int_equal(length_of(path), 3 * B + 5); /* what wasn't flushed is cut off */
+    must_commit(store, put);
+    assert_int_equal(count_files(store, NULL), 1);
+    assert_int_equal(length_of(path), 3 * B + 5 + 4 * 8);
+    reopen(store);
+    must_hold(store, "bucket", "object", bytes, (size_t)(3 * B + 5));
+    free(bytes);
+}
+
+/* What ends small goes into the index after all; what was aborted or has expired leaves nothing. */
+static void test_files_that_go(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1);
+    static const struct {
+        const char *name;
+        uint64_t flushed, size;
+    } rows[] = {{"empty", 0, 0}, {"small, flushed", 1000, 1000}, {"small, not flushed", 0, 1000}, {"large once", 0, 1000}};
+    struct told told;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        print_message("    %s\n", rows[i].name);
+        trove_error error = {0};
+        struct tvs_put *put = must_begin(store, "object", NULL, &told);
+        must_write(store, put, bytes, 0, rows[i].flushed);
+        must_flush(store, put, rows[i].flushed);
+        if (i == 3) {
+            must_write(store, put, bytes, 0, 4 * B);
+            must(store->ops->put_rewind(put, 0, &error), &error);
+        }
+        must_write(store, put, bytes, rows[i].flushed, rows[i].size);
+        must_commit(store, put);
+        must_hold(store, "bucket", "object", bytes, (size_t)rows[i].size);
+        reopen(store); /* waits for the janitor */
+        assert_int_equal(count_files(store, NULL), 0);
+        must_hold(store, "bucket", "object", bytes, (size_t)rows[i].size);
+    }
+    for (int round = 0; round < 2; round++) {
+        struct tvs_put *put = must_begin(store, "other", NULL, &told);
+        must_write(store, put, bytes, 0, 2 * B);
+        must_flush(store, put, 2 * B);
+        store->ops->put_abort(put);
+        if (round == 0)
+            must_abort(store, &told.id);
+        else
+            assert_true(must_collect(store, told.expires_ns + DAY_NS, 10) >= 1);
+        reopen(store);
+        assert_int_equal(count_files(store, NULL), 0);
+    }
+    free(bytes);
+}
+
+/* More blocks than one row of the index has checksums for. */
+static void test_many_checksums(void **state) {
+    struct store *store = *state;
+    const uint64_t row = TVS_SEGMENT_SUMS * B;
+    static const int64_t offsets[] = {-2 * (int64_t)TV_MIB, -1, 0, 1, (int64_t)TV_BLOCK_BYTES, (int64_t)TV_MIB + 5};
+    char *bytes = bytes_make((size_t)(row + 2 * TV_MIB), 1);
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    uint64_t at = 0;
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        uint64_t to = (uint64_t)((int64_t)row + offsets[i]);
+        must_write(store, put, bytes, at, to);
+        must_flush(store, put, to);
+        at = to;
+        store->ops->put_abort(put);
+        if (i % 2 == 0)
+            reopen(store);
+        put = must_attach(store, &told.id, at, &told);
+    }
+    must_write(store, put, bytes, at, row + 2 * TV_MIB);
+    must_commit(store, put);
+    must_have_sums(store, "bucket", "object", bytes, (size_t)(row + 2 * TV_MIB));
+    must_hold(store, "bucket", "object", bytes, (size_t)(row + 2 * TV_MIB));
+    free(bytes);
+}
+
+static void test_what_file_systems_refuse(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(6 * B), 1);
+    const struct fault_plan plans[] = {
+        {.refuse_alignment = true}, {.short_moves = true}, {.refuse_direct = true}, {.refuse_direct = true, .short_moves = true}};
+    const struct put_how ways[] = {{.write_bytes = 0}, {.write_bytes = 300001}, {.write_bytes = 262144, .shift = 8}};
+    static const uint64_t flushes[] = {700, 70000, B + 4096, 3 * B + 5, 3 * B + 6, 5 * B};
+    for (size_t p = 0; p < sizeof plans / sizeof *plans; p++) {
+        for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+            fault_plan_set(plans[p]);
+            trove_error error = {0};
+            struct told told;
+            struct tvs_put *put = must_begin(store, "object", NULL, &told);
+            uint64_t at = 0;
+            for (size_t f = 0; f < sizeof flushes / sizeof *flushes; f++) {
+                must(put_more(store, put, bytes, (size_t)at, (size_t)flushes[f], &ways[w], &error), &error);
+                must_flush(store, put, at = flushes[f]);
+                if (f % 2 == 0)
+                    continue;
+                store->ops->put_abort(put);
+                put = must_attach(store, &told.id, at, &told);
+                put_read_hold(store, put, bytes, 0, at);
+            }
+            must(put_more(store, put, bytes, (size_t)at, (size_t)(6 * B), &ways[w], &error), &error);
+            must_commit(store, put);
+            must_hold(store, "bucket", "object", bytes, (size_t)(6 * B));
+        }
+    }
+    free(bytes);
+}
+
+/* ---- syncs ------------------------------------------------------------------------------------------------------------ */
+
+struct counts {
+    unsigned data, directories, index;
+};
+
+static struct counts counts_now(void) {
+    return (struct counts){atomic_load(&fault_counts[FAULT_SYNC]), atomic_load(&fault_counts[FAULT_SYNC_DIRECTORY]),
+                           atomic_load(&fault_counts[FAULT_INDEX_WRITE])};
+}
+
+static void must_have_synced(struct counts *before, unsigned data, unsigned directories, unsigned index) {
+    struct counts now = counts_now();
+    assert_int_equal(now.data - before->data, data);
+    assert_int_equal(now.directories - before->directories, directories);
+    assert_int_equal(now.index - before->index, index);
+    *before = now;
+}
+
+static void test_what_is_synced(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1);
+    struct told told;
+    struct counts counts = counts_now();
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    must_have_synced(&counts, 0, 0, 1);
+    must_flush(store, put, 0);
+    must_have_synced(&counts, 0, 0, 1);
+    must_write(store, put, bytes, 0, 2 * B);
+    must_have_synced(&counts, 0, 0, 0);
+    must_flush(store, put, 2 * B);
+    must_have_synced(&counts, 1, 1, 1);
+    must_flush(store, put, 2 * B);
+    must_have_synced(&counts, 0, 0, 1);
+    must_write(store, put, bytes, 2 * B, 3 * B + 5);
+    must_flush(store, put, 3 * B + 5);
+    must_have_synced(&counts, 1, 0, 1);
+    store->ops->put_abort(put);
+    must_have_synced(&counts, 0, 0, 0);
+    put = must_attach(store, &told.id, 3 * B + 5, &told);
+    must_have_synced(&counts, 0, 0, 1);
+    must_write(store, put, bytes, 3 * B + 5, 4 * B);
+    must_commit(store, put);
+    must_have_synced(&counts, 1, 0, 1);
+    must_put(store, "bucket", "plain", bytes, (size_t)(4 * B));
+    must_have_synced(&counts, 1, 1, 1);
+    free(bytes);
+}
+
+struct flusher {
+    pthread_mutex_t lock;
+    unsigned told;
+    uint64_t last_offset;
+};
+
+static void count_flush(void *context, trove_status status, const struct tvs_upload_info *info, const trove_error *error) {
+    (void)error;
+    struct flusher *flusher = context;
+    pthread_mutex_lock(&flusher->lock);
+    if (status == TROVE_OK) {
+        assert_true(info->durable_offset >= flusher->last_offset);
+        flusher->last_offset = info->durable_offset;
+    }
+    flusher->told++;
+    pthread_mutex_unlock(&flusher->lock);
+}
+
+static unsigned told_by(struct flusher *flusher) {
+    pthread_mutex_lock(&flusher->lock);
+    unsigned told = flusher->told;
+    pthread_mutex_unlock(&flusher->lock);
+    return told;
+}
+
+static void wait_for(struct flusher *flusher, unsigned count) {
+    while (told_by(flusher) < count)
+        usleep(100);
+}
+
+/* While the index is being written a put goes on, and is flushed again; all of that takes few writes. */
+static void test_nobody_waits_for_the_index(void **state) {
+    struct store *store = *state;
+    enum {
+        FLUSHES = 40
+    };
+    char *bytes = bytes_make((size_t)(3 * B), 1);
+    struct flusher flusher = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct told told;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    struct counts before = counts_now();
+    fault_plan_set((struct fault_plan){.hold_index = true});
+    for (unsigned i = 0; i < FLUSHES; i++) {
+        must_write(store, put, bytes, i * 10000, (i + 1) * 10000);
+        store->ops->put_flush(put, count_flush, &flusher);
+    }
+    assert_int_equal(told_by(&flusher), 0);
+    fault_plan_set((struct fault_plan){0});
+    wait_for(&flusher, FLUSHES);
+    assert_int_equal(flusher.last_offset, FLUSHES * 10000);
+    assert_true(counts_now().index - before.index <= 4);
+    store->ops->put_abort(put);
+    put = must_attach(store, &told.id, FLUSHES * 10000, &told);
+    must_commit(store, put);
+    must_hold(store, "bucket", "object", bytes, FLUSHES * 10000);
+    free(bytes);
+}
+
+struct queued {
+    pthread_t thread;
+    struct store *store;
+    struct tvs_upload_id id;
+    struct told told;
+};
+
+static void *attach_queued(void *argument) {
+    struct queued *queued = argument;
+    upload_attach(queued->store, &queued->id, "alice", &queued->told);
+    return NULL;
+}
+
+/* Of all requests that haven't been told yet. */
+static size_t queued_bytes(struct store *store) {
+    struct tvs_committer *committer = &tvs_local_of(store->driver)->committer;
+    pthread_mutex_lock(&committer->lock);
+    size_t bytes = committer->queued_bytes;
+    pthread_mutex_unlock(&committer->lock);
+    return bytes;
+}
+
+/* A fence holds for what is asked behind it, and not for what was asked before, whenever either is written. */
+static void test_a_fence_in_the_queue(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(3 * B), 1);
+    for (int round = 0; round < 2; round++) {
+        struct flusher flusher = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        struct told told, other;
+        struct tvs_put *put = must_begin(store, "object", NULL, &told);
+        must_write(store, put, bytes, 0, B);
+        unsigned before = atomic_load(&fault_counts[FAULT_INDEX_WRITE]);
+        fault_plan_set((struct fault_plan){.hold_index = true});
+        store->ops->put_flush(put, count_flush, &flusher); /* this one is being written; the others are judged meanwhile */
+        while (atomic_load(&fault_counts[FAULT_INDEX_WRITE]) == before)
+            usleep(100);
+        must_write(store, put, bytes, B, 2 * B);
+        if (round == 0)
+            store->ops->put_flush(put, count_flush, &flusher);
+        struct queued queued = {.store = store, .id = told.id};
+        size_t queued_before = queued_bytes(store);
+        assert_int_equal(pthread_create(&queued.thread, NULL, attach_queued, &queued), 0);
+        while (queued_bytes(store) == queued_before)
+            usleep(100);
+        if (round == 1)
+            store->ops->put_flush(put, count_flush, &flusher); /* behind the fence */
+        fault_plan_set((struct fault_plan){0});
+        pthread_join(queued.thread, NULL);
+        wait_for(&flusher, 2);
+        must(queued.told.status, &queued.told.error);
+        assert_int_equal(queued.told.epoch, 2);
+        assert_int_equal(queued.told.durable_offset, round == 0 ? 2 * B : B);
+        assert_int_equal(flusher.last_offset, round == 0 ? 2 * B : B);
+        store->ops->put_abort(put);
+        put = must_attach(store, &told.id, queued.told.durable_offset, &other);
+        must_write(store, put, bytes, queued.told.durable_offset, 3 * B);
+        must_commit(store, put);
+        must_hold(store, "bucket", "object", bytes, (size_t)(3 * B));
+    }
+    free(bytes);
+}
+
+/* ---- damage ----------------------------------------------------------------------------------------------------------- */
+
+/* What the store has said that has this in it. */
+static const char *listen_for;
+static unsigned said;
+static char last_said[1024];
+
+static void hear(void *context, const char *message) {
+    (void)context;
+    if (strstr(message, listen_for) == NULL)
+        return;
+    said++;
+    snprintf(last_said, sizeof last_said, "%s", message);
+}
+
+/* A file that is shorter than its journal says, found at the start or when it is opened: lost, said aloud, for good. */
+static void test_a_file_that_is_too_short(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1), path[LOCAL_PATH_BYTES];
+    store_close(store);
+    store->config.log = hear;
+    listen_for = "upload";
+    store_open(store);
+    must_put(store, "bucket", "small", "abc", 3);
+    static const struct {
+        const char *name;
+        bool open;  /* the store, when it happens */
+        off_t left; /* -1: it is gone */
+    } rows[] = {{"cut while closed", false, 3 * 262144 + 4},
+                {"gone while closed", false, -1},
+                {"cut while open", true, 100},
+                {"gone while open", true, -1},
+                {"empty", false, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        print_message("    %s\n", rows[i].name);
+        trove_error error = {0};
+        struct told told, other;
+        struct tvs_put *put = must_begin(store, "object", NULL, &told), *none;
+        must_write(store, put, bytes, 0, 3 * B + 5);
+        must_flush(store, put, 3 * B + 5);
+        store->ops->put_abort(put);
+        assert_int_equal(count_files(store, path), 1);
+        said = 0;
+        if (!rows[i].open)
+            store_close(store);
+        assert_int_equal(rows[i].left < 0 ? unlink(path) : truncate(path, rows[i].left), 0);
+        if (rows[i].open) {
+            upload_attach(store, &told.id, "alice", &other);
+            must(other.status, &other.error);
+            must_fail(store->ops->upload_open(store->driver, &told.id, other.epoch, &none, &error), TROVE_DATA_LOSS, &error,
+                      "durable");
+        } else {
+            store_open(store);
+        }
+        assert_int_equal(said, 1);
+        assert_non_null(strstr(last_said, "bucket/object is lost"));
+        for (int round = 0; round < 2; round++) {
+            upload_attach(store, &told.id, "alice", &other);
+            must_fail(other.status, TROVE_DATA_LOSS, &other.error, "lost");
+            must(upload_stat(store, &told.id, "alice", &other), &other.error);
+            reopen(store);
+        }
+        must_abort(store, &told.id);
+        must_be_gone(store, &told.id);
+        must_hold(store, "bucket", "small", "abc", 3);
+        reopen(store);
+        assert_int_equal(count_files(store, NULL), 0);
+    }
+    free(bytes);
+}
+
+static void test_damage_before_the_offset(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1), path[LOCAL_PATH_BYTES], *got;
+    struct tvs_declared_digest digest = {.kind = TVS_DIGEST_SHA256};
+    static const struct {
+        const char *name;
+        off_t damaged;
+        bool digest;
+        const char *word; /* NULL: it is found by who gets the object */
+    } rows[] = {{"in the last block", 3 * 262144 + 2, false, "bytes from 786432 to 786437"},
+                {"in a block before", 262144, false, NULL},
+                {"in a block before, with a digest", 262144, true, "bytes from 262144 to 524288"},
+                {"behind it", 3 * 262144 + 5, false, ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        print_message("    %s\n", rows[i].name);
+        trove_error error = {0};
+        size_t size;
+        struct told told;
+        struct begin_how how = {.put.digest = rows[i].digest ? &digest : NULL};
+        struct tvs_put *put = must_begin(store, "object", &how, &told);
+        must_write(store, put, bytes, 0, 3 * B + 5);
+        must_flush(store, put, 3 * B + 5);
+        must_write(store, put, bytes, 3 * B + 5, 4 * B);
+        store->ops->put_abort(put);
+        assert_int_equal(count_files(store, path), 1);
+        flip_byte(path, rows[i].damaged);
+        upload_attach(store, &told.id, "alice", &told);
+        must(told.status, &told.error);
+        trove_status status = store->ops->upload_open(store->driver, &told.id, told.epoch, &put, &error);
+        if (rows[i].word != NULL && rows[i].word[0] != '\0') {
+            must_fail(status, TROVE_DATA_LOSS, &error, rows[i].word);
+            assert_non_null(strstr(error.message, "bucket/object"));
+            flip_byte(path, rows[i].damaged); /* the disk has thought better of it */
+            put = must_attach(store, &told.id, 3 * B + 5, &told);
+            store->ops->put_abort(put);
+            must_abort(store, &told.id);
+        } else {
+            must(status, &error);
+            must_write(store, put, bytes, 3 * B + 5, 4 * B);
+            must_commit(store, put);
+            if (rows[i].word == NULL)
+                must_fail(get_object(store, "bucket", "object", 0, &got, &size, &error), TROVE_DATA_LOSS, &error,
+                          "bytes from 262144 to 524288");
+            else
+                must_hold(store, "bucket", "object", bytes, (size_t)(4 * B));
+            must(store->ops->delete (store->driver, "bucket", "object", NULL, &error), &error);
+        }
+        reopen(store);
+        assert_int_equal(count_files(store, NULL), 0);
+    }
+    free(bytes);
+}
+
+/* Changes a row of the closed store's index. */
+static void change_row(struct store *store, const uint8_t *key, size_t key_bytes, const void *value, size_t value_bytes) {
+    char path[300];
+    trove_error error = {0};
+    struct tvs_index index;
+    snprintf(path, sizeof path, "%s/index", store->path);
+    must(tvs_index_open(&index, path, 0, false, &error), &error);
+    char *failure = NULL;
+    rocksdb_put_cf(index.db, index.write_options, index.rows, (const char *)key, key_bytes, value, value_bytes, &failure);
+    assert_null(failure);
+    tvs_index_close(&index);
+}
+
+/* A row that can't be read is its upload's misfortune alone, and says whose. */
+static void test_damaged_rows(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(2 * B), 1), id[TVS_UPLOAD_ID_TEXT_BYTES];
+    store->config.log = hear;
+    listen_for = id;
+    static const struct {
+        const char *name;
+        char kind;
+        const char *value;
+        trove_status status;
+        bool at_start; /* found there already */
+    } rows[] = {{"the journal", 'j', "\1rubbish", TROVE_DATA_LOSS, true},
+                {"the description", 'u', "\1rubbish", TROVE_DATA_LOSS, true},
+                {"the checksums", 's', "\1rubbish", TROVE_DATA_LOSS, false},
+                {"a later journal", 'j', "\2whatever", TROVE_FAILED_PRECONDITION, true},
+                {"a later description", 'u', "\2whatever", TROVE_FAILED_PRECONDITION, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        print_message("    %s\n", rows[i].name);
+        trove_error error = {0};
+        struct told told, good;
+        struct tvs_put *put = must_begin(store, "damaged", NULL, &told);
+        must_write(store, put, bytes, 0, 2 * B);
+        must_flush(store, put, 2 * B);
+        store->ops->put_abort(put);
+        put = must_begin(store, "good", NULL, &good);
+        must_write(store, put, bytes, 0, B);
+        must_flush(store, put, B);
+        store->ops->put_abort(put);
+        store_close(store);
+        uint8_t key[TVS_SEGMENT_KEY_BYTES];
+        size_t key_bytes = tvs_index_key_segment(&told.id, 0, key);
+        key[0] = (uint8_t)rows[i].kind;
+        change_row(store, key, rows[i].kind == 's' ? key_bytes : TVS_UPLOAD_KEY_BYTES, rows[i].value, strlen(rows[i].value));
+        said = 0;
+        tvs_upload_id_text(&told.id, id);
+        store_open(store);
+        assert_int_equal(said, rows[i].at_start);
+        struct told other;
+        upload_attach(store, &told.id, "alice", &other);
+        if (rows[i].kind != 's') {
+            must_fail(other.status, rows[i].status, &other.error, id);
+            upload_abort(store, &told.id, "alice", &other);
+            must_fail(other.status, rows[i].status, &other.error, id);
+        } else {
+            must(other.status, &other.error);
+            must_fail(store->ops->upload_open(store->driver, &told.id, other.epoch, &put, &error), rows[i].status, &error, id);
+        }
+        /* It doesn't stand in anybody's way, and isn't collected: perhaps a newer troved can read it. */
+        char *text = uploads_text(store, "bucket", NULL, 10);
+        assert_non_null(strstr(text, "bucket/good"));
+        free(text);
+        put = must_attach(store, &good.id, B, &good);
+        must_write(store, put, bytes, B, 2 * B);
+        must_commit(store, put);
+        must_hold(store, "bucket", "good", bytes, (size_t)(2 * B));
+        must_collect(store, good.expires_ns + 100 * DAY_NS, 1000);
+        must_be_gone(store, &good.id);
+    }
+    free(bytes);
+}
+
+/* ---- failing calls ---------------------------------------------------------------------------------------------------- */
+
+struct progress {
+    struct tvs_upload_id id;
+    bool begun;
+    uint64_t durable_offset; /* told */
+};
+
+static trove_status flush_told(struct store *store, struct tvs_put *put, struct progress *progress, trove_error *error) {
+    struct told told;
+    upload_flush(store, put, &told);
+    if (told.status != TROVE_OK)
+        return tv_error_copy(error, &told.error);
+    assert_true(told.durable_offset >= progress->durable_offset);
+    progress->durable_offset = told.durable_offset;
+    return TROVE_OK;
+}
+
+/* Goes on to `to`, with a flush there and now and then on the way. */
+static trove_status write_and_flush(struct store *store, struct tvs_put *put, const char *bytes, uint64_t to,
+                                    struct progress *progress, trove_error *error) {
+    static const struct put_how how = {.write_bytes = 300001};
+    trove_status status = TROVE_OK;
+    for (uint64_t at = progress->durable_offset; at < to && status == TROVE_OK; at = progress->durable_offset) {
+        uint64_t end = at + 600000 < to ? at + 600000 : to;
+        status = put_more(store, put, bytes, (size_t)at, (size_t)end, &how, error);
+        if (status == TROVE_OK)
+            status = flush_told(store, put, progress, error);
+    }
+    return status;
+}
+
+static trove_status attach_and_open(struct store *store, struct progress *progress, struct tvs_put **put, trove_error *error) {
+    struct told told;
+    if (progress->begun)
+        upload_attach(store, &progress->id, "alice", &told);
+    else
+        upload_begin(store, "bucket", "object", NULL, &told);
+    if (told.status != TROVE_OK)
+        return tv_error_copy(error, &told.error);
+    progress->id = told.id;
+    progress->begun = true;
+    assert_int_equal(told.durable_offset, progress->durable_offset); /* never back, and nothing that wasn't told */
+    return store->ops->upload_open(store->driver, &told.id, told.epoch, put, error);
+}
+
+#define FAULT_SIZE (7 * B + 100000)
+
+/* One with a change of holders, one of which goes back, too. Each step of it may be what fails. */
+static trove_status upload_in_steps(struct store *store, const char *bytes, struct progress *progress, trove_error *error) {
+    static const uint64_t ends[] = {1000, 2 * B + 9, 5 * B};
+    struct tvs_put *put = NULL;
+    trove_status status = TROVE_OK;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && status == TROVE_OK; i++) {
+        status = attach_and_open(store, progress, &put, error);
+        if (status != TROVE_OK)
+            return status;
+        status = write_and_flush(store, put, bytes, ends[i], progress, error);
+        if (status == TROVE_OK && i + 1 < sizeof ends / sizeof *ends)
+            store->ops->put_abort(put);
+    }
+    static const struct put_how how = {.write_bytes = 0};
+    if (status == TROVE_OK)
+        status = put_more(store, put, bytes, (size_t)(5 * B), (size_t)(7 * B), &how, error);
+    if (status == TROVE_OK)
+        status = store->ops->put_rewind(put, 5 * B + 70000, error);
+    if (status == TROVE_OK)
+        status = put_more(store, put, bytes, (size_t)(5 * B + 70000), (size_t)FAULT_SIZE, &how, error);
+    if (status == TROVE_OK)
+        return put_commit_wait(store, put, NULL, error);
+    store->ops->put_abort(put);
+    return status;
+}
+
+static const struct {
+    int number;
+    trove_status status;
+} errors[] = {{ENOSPC, TROVE_RESOURCE_EXHAUSTED}, {EIO, TROVE_DATA_LOSS}, {EMFILE, TROVE_RESOURCE_EXHAUSTED}};
+
+/* What is left is gone on with, and ends as if nothing had been. */
+static void finish(struct store *store, const char *bytes, struct progress *progress) {
+    trove_error error = {0};
+    struct tvs_put *put;
+    must(attach_and_open(store, progress, &put, &error), &error);
+    put_read_hold(store, put, bytes, 0, progress->durable_offset);
+    must(write_and_flush(store, put, bytes, FAULT_SIZE, progress, &error), &error);
+    must_commit(store, put);
+}
+
+/* A sync of the bytes that fails, unless for want of room, leaves nothing to trust. */
+static bool loses(enum fault_call call, int number) {
+    return call == FAULT_SYNC && number != ENOSPC;
+}
+
+static void faults_of(struct store *store, enum fault_call call, int number, trove_status expected, const char *old,
+                      const char *new) {
+    unsigned nth = 0;
+    bool again = true;
+    while (again) {
+        trove_error error = {0};
+        struct progress progress = {0};
+        must_put(store, "bucket", "object", old, 400000);
+        fault_plan_set((struct fault_plan){.call = call, .nth = ++nth, .error_number = number});
+        trove_status status = upload_in_steps(store, new, &progress, &error);
+        again = atomic_load(&fault_hits) > 0 && nth < 200;
+        fault_plan_set((struct fault_plan){0});
+        if (status == TROVE_OK) {
+            must_hold(store, "bucket", "object", new, (size_t)FAULT_SIZE);
+            continue;
+        }
+        must_fail(status, expected, &error, "object");
+        must_hold(store, "bucket", "object", old, 400000);
+        if (loses(call, number)) {
+            struct told told;
+            upload_attach(store, &progress.id, "alice", &told);
+            must_fail(told.status, TROVE_DATA_LOSS, &told.error, "lost");
+            must_abort(store, &progress.id);
+            continue;
+        }
+        if (nth % 3 == 0)
+            reopen(store);
+        finish(store, new, &progress);
+        must_hold(store, "bucket", "object", new, (size_t)FAULT_SIZE);
+    }
+    assert_true(nth > 1 && nth < 200);
+    print_message("    %u of this call, error %d\n", nth - 1, number);
+}
+
+static void test_faults(void **state) {
+    struct store *store = *state;
+    static const enum fault_call calls[] = {FAULT_OPEN, FAULT_READ,           FAULT_WRITE, FAULT_SET_LENGTH,
+                                            FAULT_SYNC, FAULT_SYNC_DIRECTORY, FAULT_UNLINK};
+    char *old = bytes_make(400000, 1), *new = bytes_make((size_t)FAULT_SIZE, 2);
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+            if (calls[c] == FAULT_OPEN || errors[e].number != EMFILE)
+                faults_of(store, calls[c], errors[e].number, errors[e].status, old, new);
+    print_message("    calls were made to fail at %u places of the source\n", fault_sites());
+    must_collect(store, tvs_now_ns() + 100 * DAY_NS, 1000);
+    reopen(store);
+    assert_int_equal(count_files(store, NULL), 1);
+    must_count(store, "bucket", 1, FAULT_SIZE);
+    free(old);
+    free(new);
+}
+
+/* A start that fails, or passes a file over that it can't look at, changes nothing. */
+static void test_faults_of_the_start(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)FAULT_SIZE, 1);
+    struct progress progress = {0};
+    trove_error error = {0};
+    struct tvs_put *put;
+    must(attach_and_open(store, &progress, &put, &error), &error);
+    must(write_and_flush(store, put, bytes, 3 * B + 7, &progress, &error), &error);
+    store->ops->put_abort(put);
+    unsigned before = atomic_load(&fault_counts[FAULT_OPEN]);
+    reopen(store);
+    unsigned opens = atomic_load(&fault_counts[FAULT_OPEN]) - before;
+    static const int numbers[] = {EIO, EMFILE};
+    for (unsigned i = 0; i < 8; i++) {
+        store_close(store);
+        fault_plan_set((struct fault_plan){.call = FAULT_OPEN, .nth = opens - i / 2, .error_number = numbers[i % 2]});
+        trove_status status = store->ops->open(&store->config, &store->driver, &error);
+        assert_int_equal(atomic_load(&fault_hits), 1);
+        fault_plan_set((struct fault_plan){0});
+        if (status != TROVE_OK) {
+            store->driver = NULL;
+            store_open(store);
+        }
+        struct told told;
+        must(upload_stat(store, &progress.id, "alice", &told), &told.error);
+        assert_int_equal(told.durable_offset, 3 * B + 7);
+    }
+    finish(store, bytes, &progress);
+    must_hold(store, "bucket", "object", bytes, (size_t)FAULT_SIZE);
+    free(bytes);
+}
+
+/* What no more room is left for is said early; what helps still works. */
+static void test_a_full_disk(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(4 * B), 1);
+    trove_error error = {0};
+    static const struct put_how plain;
+    struct told told, other;
+    struct tvs_put *put = must_begin(store, "object", NULL, &told), *second;
+    must_write(store, put, bytes, 0, B + 5);
+    must_flush(store, put, B + 5);
+    fault_plan_set((struct fault_plan){.no_space = true});
+    upload_begin(store, "bucket", "other", NULL, &other);
+    must_fail(other.status, TROVE_RESOURCE_EXHAUSTED, &other.error, "full");
+    must_fail(put_more(store, put, bytes, (size_t)(B + 5), (size_t)(3 * B), &plain, &error), TROVE_RESOURCE_EXHAUSTED, &error,
+              "full");
+    store->ops->put_abort(put);
+    put = must_attach(store, &told.id, B + 5, &told);
+    must_flush(store, put, B + 5);
+    must_write(store, put, bytes, B + 5, B + 10); /* in memory */
+    upload_flush(store, put, &other);
+    must_fail(other.status, TROVE_RESOURCE_EXHAUSTED, &other.error, "full");
+    store->ops->put_abort(put);
+    put = must_attach(store, &told.id, B + 5, &told);
+    must_fail(put_commit_wait(store, put, NULL, &error), TROVE_RESOURCE_EXHAUSTED, &error, "full");
+    fault_plan_set((struct fault_plan){0});
+    put = must_attach(store, &told.id, B + 5, &told);
+    must_write(store, put, bytes, B + 5, 4 * B);
+    must_commit(store, put);
+    must_hold(store, "bucket", "object", bytes, (size_t)(4 * B));
+
+    second = must_begin(store, "second", NULL, &other);
+    must_write(store, second, bytes, 0, B);
+    must_flush(store, second, B);
+    fault_plan_set((struct fault_plan){.no_space = true});
+    must_abort(store, &other.id);
+    store->ops->put_abort(second);
+    fault_plan_set((struct fault_plan){0});
+    reopen(store);
+    assert_int_equal(count_files(store, NULL), 1);
+    free(bytes);
+}
+
+static void test_too_many(void **state) {
+    struct store *store = *state;
+    struct told told, other;
+    atomic_ullong *unfinished = &tvs_local_of(store->driver)->uploads.unfinished;
+    atomic_store(unfinished, TVS_LOCAL_UPLOADS_MAX - 1);
+    struct tvs_put *put = must_begin(store, "last", NULL, &told);
+    assert_int_equal(atomic_load(unfinished), TVS_LOCAL_UPLOADS_MAX);
+    upload_begin(store, "bucket", "more", NULL, &other);
+    must_fail(other.status, TROVE_RESOURCE_EXHAUSTED, &other.error, "1000000");
+    must_commit(store, put);
+    put = must_begin(store, "more", NULL, &other);
+    store->ops->put_abort(put);
+    must_abort(store, &other.id);
+    assert_int_equal(atomic_load(unfinished), TVS_LOCAL_UPLOADS_MAX - 1);
+    store->ops->put_abort(must_begin(store, "counted", NULL, &told));
+    reopen(store);
+    assert_int_equal(atomic_load(&tvs_local_of(store->driver)->uploads.unfinished), 1);
+}
+
+static int synced_setup(void **state) {
+    fault_plan_set((struct fault_plan){0});
+    return store_setup(state);
+}
+
+static int unsynced_setup(void **state) {
+    fault_plan_set((struct fault_plan){0});
+    return relaxed_setup(state);
+}
+
+#define TEST(function)   cmocka_unit_test_setup_teardown(function, unsynced_setup, store_teardown)
+#define SYNCED(function) cmocka_unit_test_setup_teardown(function, synced_setup, store_teardown)
+
+int main(void) {
+    fault_io_install();
+    fixture_ops = &tvs_local_driver;
+    const struct CMUnitTest tests[] = {
+        TEST(test_files_of_uploads),
+        TEST(test_files_that_go),
+        TEST(test_many_checksums),
+        TEST(test_what_file_systems_refuse),
+        SYNCED(test_what_is_synced),
+        TEST(test_nobody_waits_for_the_index),
+        TEST(test_a_fence_in_the_queue),
+        TEST(test_a_file_that_is_too_short),
+        TEST(test_damage_before_the_offset),
+        TEST(test_damaged_rows),
+        SYNCED(test_faults),
+        TEST(test_faults_of_the_start),
+        TEST(test_a_full_disk),
+        TEST(test_too_many),
+    };
+    return cmocka_run_group_tests_name("resumable uploads in the local store", tests, NULL, NULL);
+}
