@@ -23,6 +23,7 @@ typedef Trove__V1__Frame tv_frame;
 
 #define TV_FEATURE_HEADER_CHECKSUM ((uint64_t)TROVE__V1__FEATURE__FEATURE_HEADER_CHECKSUM)
 #define TV_FEATURE_LOSSY           ((uint64_t)TROVE__V1__FEATURE__FEATURE_LOSSY)
+#define TV_FEATURE_RESUMABLE       ((uint64_t)TROVE__V1__FEATURE__FEATURE_RESUMABLE)
 #define TV_FEATURE_BIDI            ((uint64_t)TROVE__V1__FEATURE__FEATURE_BIDI)
 
 /* Where things lie in a message. */

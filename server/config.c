@@ -51,6 +51,8 @@ static const struct number numbers[] = {
     {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1), false},
     {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60), false},
     {"connections.call_timeout", RAW(connections.call_timeout), OPTION(call_deadline_ms), KIND_MS, 100, HOURS(1), false},
+    {"uploads.idle_timeout", RAW(uploads.idle_timeout), OPTION(uploads_idle_ms), KIND_MS, 100, HOURS(24 * 30), false},
+    {"uploads.keep", RAW(uploads.keep), OPTION(uploads_keep_ms), KIND_MS, 100, HOURS(24 * 30), false},
     {"drain_timeout", RAW(drain_timeout), offsetof(struct tvs_config, drain_timeout_ms), KIND_MS, 100, HOURS(1), false},
 };
 

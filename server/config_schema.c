@@ -78,6 +78,12 @@ static const cyaml_schema_field_t connection_keys[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t upload_keys[] = {
+    TEXT("idle_timeout", uploads.idle_timeout),
+    TEXT("keep", uploads.keep),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t log_keys[] = {
     WORD("level", log.level, log_levels),
     WORD("format", log.format, log_formats),
@@ -95,6 +101,7 @@ static const cyaml_schema_field_t keys[] = {
     SECTION("pool", pool_keys),
     CYAML_FIELD_SEQUENCE("pools", KEY_FLAGS, struct tvs_config_raw, pools, &pool_entry, 1, TVS_POOLS_MAX - 1),
     SECTION("connections", connection_keys),
+    SECTION("uploads", upload_keys),
     SECTION("log", log_keys),
     TEXT("drain_timeout", drain_timeout),
     CYAML_FIELD_END,

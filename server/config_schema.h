@@ -61,6 +61,10 @@ struct tvs_config_raw {
         int *level;
         int *format;
     } log;
+    struct {
+        char *idle_timeout;
+        char *keep;
+    } uploads;
     char *drain_timeout;
 };
 

@@ -22,6 +22,7 @@ struct inline_put {
     const char *bucket;
     const char *key;
     struct tvs_put_options options;
+    struct tvs_declared_digest digest;
     struct tv_data data;
     trove_metadata metadata[]; /* then the strings, then the bytes */
 };
@@ -31,6 +32,7 @@ struct described {
     const char *bucket;
     const char *key;
     struct tvs_put_options options;
+    struct tvs_declared_digest digest;
     trove_metadata metadata[TV_METADATA_COUNT_MAX];
     struct tv_data data;
     uint64_t put_bytes;  /* of a struct inline_put with all that is behind it */
@@ -104,10 +106,9 @@ static void run(struct tvs_task *task) {
 static trove_status check(const tv_frame *frame, const void *payload, uint64_t payload_bytes, struct tv_data *data,
                           trove_error *error) {
     const Trove__V1__Open *open = frame->open;
-    if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->lossy || open->paused || open->follow)
+    if (open->direction != TROVE__V1__DIRECTION__UPLOAD || open->resumable || open->upload_id.len > 0 || open->lossy ||
+        open->paused || open->follow)
         return TV_FAIL(error, INVALID_ARGUMENT, "an inline object can only be a plain upload");
-    if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
-        return TV_FAIL(error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
     if (payload_bytes > TV_INLINE_BYTES_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "an inline object of %llu bytes; at most %llu are taken in one flight",
                        (unsigned long long)payload_bytes, (unsigned long long)TV_INLINE_BYTES_MAX);
@@ -148,6 +149,8 @@ static trove_status describe(const tv_frame *frame, const void *payload, uint64_
     trove_status status = check(frame, payload, payload_bytes, &described->data, error);
     if (status == TROVE_OK)
         status = tvs_metadata_from_wire(open->metadata, open->n_metadata, described->metadata, error);
+    if (status == TROVE_OK)
+        status = tvs_digest_from_wire(open->digest, &described->digest, error);
     if (status != TROVE_OK)
         return status;
     described->bucket = open->bucket;
@@ -157,6 +160,7 @@ static trove_status describe(const tv_frame *frame, const void *payload, uint64_
         .metadata = described->metadata,
         .metadata_count = open->n_metadata,
         .size_hint = payload_bytes,
+        .digest = described->digest.kind != TVS_DIGEST_NONE ? &described->digest : NULL,
     };
     tvs_conditions_from_wire(open->conditions, &options->conditions);
     uint64_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + 3;
@@ -181,8 +185,11 @@ static struct inline_put *create(const struct described *described) {
         .task.run = run,
         .held_bytes = described->held_bytes,
         .options = described->options,
+        .digest = described->digest,
         .data = described->data,
     };
+    if (put->options.digest != NULL)
+        put->options.digest = &put->digest;
     put->bucket = take_text(&at, described->bucket);
     put->key = take_text(&at, described->key);
     put->options.content_type = take_text(&at, described->options.content_type);

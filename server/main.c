@@ -367,7 +367,8 @@ static bool needs_restart(const struct tvs_config *running, const struct tvs_con
     return moved || was->store_memory_bytes != is->store_memory_bytes || was->relaxed != is->relaxed ||
            was->memory_bytes != is->memory_bytes || was->workers != is->workers || was->connections_max != is->connections_max ||
            was->keepalive_ms != is->keepalive_ms || was->handshake_ms != is->handshake_ms ||
-           was->call_deadline_ms != is->call_deadline_ms;
+           was->call_deadline_ms != is->call_deadline_ms || was->uploads_idle_ms != is->uploads_idle_ms ||
+           was->uploads_keep_ms != is->uploads_keep_ms;
 }
 
 static void log_reloaded(const struct tvs_config *running, const struct tvs_config *read) {

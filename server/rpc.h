@@ -62,4 +62,7 @@ extern Trove__V1__Server_Service tvs_server_service;
 extern Trove__V1__Pools_Service tvs_pools_service;
 extern Trove__V1__Streams_Service tvs_streams_service;
 
+/* services_uploads.c */
+extern Trove__V1__Uploads_Service tvs_uploads_service;
+
 #endif

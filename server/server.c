@@ -5,8 +5,10 @@
  */
 #include "session.h"
 
+#include "collector.h"
 #include "container.h"
 #include "listener.h"
+#include "resume.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -19,6 +21,7 @@
 #define CLOSING_GRACE_MS 3000
 #define STORE_GRACE_MS   5000
 #define SECOND_MS        1000
+#define HOUR_MS          (3600u * SECOND_MS)
 
 void tvs_server_options_init(struct tvs_server_options *options) {
     *options = (struct tvs_server_options){
@@ -28,6 +31,8 @@ void tvs_server_options_init(struct tvs_server_options *options) {
         .keepalive_ms = 15000,
         .handshake_ms = 5000,
         .call_deadline_ms = 30000,
+        .uploads_idle_ms = 24 * HOUR_MS,
+        .uploads_keep_ms = 7 * 24 * HOUR_MS,
         .pools = {.count = 1, .pools[0] = {.name = TVS_POOL_NAME_DEFAULT}},
     };
     tvs_pool_limits_init(&options->pools.pools[0].limits);
@@ -79,6 +84,7 @@ static void on_tick(struct tv_timer *timer) {
     uint64_t now_ns = tv_now_ns();
     walk_sessions(server, tvs_session_tick, now_ns);
     tvs_pools_tick(server->pools, now_ns, cancel_streams, server);
+    tvs_collector_tick(server, now_ns);
     trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
     TV_ASSERT(status == TROVE_OK); /* a timer keeps its slot while its callback runs */
 }
@@ -195,6 +201,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->started_ns = tv_now_ns();
     init_conditions(server);
     tvs_feeds_init(&server->feeds);
+    tvs_holders_init(&server->holders);
+    tvs_collector_init(server);
     server->tick.fire = on_tick;
     server->reap.fire = on_reap;
     server->relieve.fire = on_relieve;
@@ -259,8 +267,24 @@ static bool session_calm(struct tvs_session *session) {
     return calm && tvs_quota_count(&session->inline_puts) == 0;
 }
 
+/* Resumable uploads go on at the next server. */
+static void park_uploads(struct tvs_server *server) {
+    struct tvs_stream *list[64];
+    uint64_t after_id = 0;
+    for (size_t count; (count = tvs_stream_list_page(&server->streams, NULL, after_id, list, 64)) > 0;) {
+        after_id = list[count - 1]->id;
+        for (size_t i = 0; i < count; i++) {
+            if (list[i]->resume != NULL)
+                tvs_resume_drain(list[i]);
+            tvs_stream_release(list[i]);
+        }
+    }
+}
+
 /* Under the server's lock. */
 static bool all_calm(struct tvs_server *server) {
+    if (tvs_holders_count(&server->holders) > 0)
+        return false; /* an upload is being parked */
     for (struct tvs_session *session = server->sessions; session != NULL; session = session->next)
         if (!session_calm(session))
             return false;
@@ -316,6 +340,7 @@ bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms) {
     TV_FAIL(&reason, UNAVAILABLE, "the server is shutting down; try again in a moment");
     tvs_pools_close(server->pools, &reason);
     for_each_session(server, tvs_session_drain, timeout_ms);
+    park_uploads(server);
     return wait_until(server, all_calm, timeout_ms);
 }
 
@@ -362,6 +387,9 @@ static bool close_store(struct tvs_server *server) {
 bool tvs_server_destroy(struct tvs_server *server) {
     if (server == NULL)
         return true;
+    pthread_mutex_lock(&server->lock);
+    server->draining = true; /* nothing new is begun by the timer */
+    pthread_mutex_unlock(&server->lock);
     stop_listening(server);
     bool clean = server->timers == NULL || end_sessions(server);
     if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS) || !close_store(server))
@@ -372,6 +400,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
     tvs_feeds_fini(&server->feeds);
+    tvs_holders_fini(&server->holders);
     tvs_copies_fini(&server->copies);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);

@@ -24,6 +24,8 @@ struct tvs_server_options {
     uint32_t keepalive_ms;       /* default 15,000 */
     uint32_t handshake_ms;       /* greeting and hello must have come by then; default 5,000 */
     uint32_t call_deadline_ms;   /* of calls that name none; default 30,000 */
+    uint32_t uploads_idle_ms;    /* a resumable upload that nobody touches expires after it; default 24 h */
+    uint32_t uploads_keep_ms;    /* and so long after its beginning at the latest; default 7 days */
     struct tvs_pool_set pools;   /* the default one first; it alone by default */
 };
 

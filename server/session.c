@@ -80,7 +80,8 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     if (payload_bytes_max < TV_MESSAGE_BYTES_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "payload_bytes_max is %llu; at least %llu are needed for a call's answer",
                        (unsigned long long)payload_bytes_max, (unsigned long long)TV_MESSAGE_BYTES_MAX);
-    session->features = hello->features & FEATURES;
+    bool resumes = (session->server->ops->capabilities & TVS_CAP_RESUMABLE) != 0;
+    session->features = hello->features & (FEATURES | (resumes ? TV_FEATURE_RESUMABLE : 0));
     send_welcome(session, payload_bytes_max);
     tv_conn_establish(session->conn, payload_bytes_max, session->server->options.keepalive_ms,
                       (session->features & TV_FEATURE_HEADER_CHECKSUM) != 0);

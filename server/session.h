@@ -1,7 +1,7 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
  * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of
- * feeds; feed) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
+ * feeds; feed; holders) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
  * the driver or a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement
  * cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by
@@ -15,6 +15,7 @@
 #include "copies.h"
 #include "drivers/driver.h"
 #include "feed.h"
+#include "holders.h"
 #include "id_table.h"
 #include "log.h"
 #include "quota.h"
@@ -46,6 +47,7 @@ struct tvs_server {
     /* each with a lock of its own, or atomic in itself */
     struct tvs_stream_list streams;
     struct tvs_feeds feeds;
+    struct tvs_holders holders;
     struct tvs_copies copies;
     struct tvs_quota calls;         /* under way */
     struct tvs_quota inline_puts;   /* small objects on their way into the store: the memory that holds them */
@@ -71,10 +73,13 @@ struct tvs_server {
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
     atomic_uint histograms;                    /* of streams */
+    atomic_bool collecting;                    /* expired uploads: `collect` is submitted or running */
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
 
     /* the workers' and the timers', once submitted or armed */
     struct tvs_task flush;
+    struct tvs_task collect;
+    uint64_t collect_ns; /* the tick's: when it is next due */
     struct tv_timer tick;
     struct tv_timer reap;
     struct tv_timer relieve; /* while somebody waits for memory; see `relief` */

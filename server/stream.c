@@ -9,6 +9,7 @@
 
 #include "download.h"
 #include "follow.h"
+#include "resume.h"
 #include "upload.h"
 
 /* A stream gives its worker back after so many steps, so that a busy one doesn't keep the others waiting. */
@@ -32,6 +33,7 @@ void tvs_stream_release(struct tvs_stream *stream) {
         tvs_download_fini(stream);
     tvs_stream_metrics_fini_locked(stream); /* the strands counted until now */
     tvs_follow_fini(stream);
+    free(stream->resume);
     tvs_object_fini(&stream->published);
     tvs_wire_gaps_fini(&stream->published_gaps);
     tvs_object_fini(&stream->object);
@@ -292,6 +294,9 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {
         strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
         wake = true;
+    } else if (stream->resume != NULL && !tv_stream_state_terminal(stream->state)) {
+        strands = tvs_resume_tick_locked(stream, now_ns);
+        wake = stream->status_due;
     }
     pthread_mutex_unlock(&session->lock);
     tvs_stream_run(stream, strands);

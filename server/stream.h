@@ -32,6 +32,8 @@
 #define TVS_CONTROLS_OUTSIDE_MAX  4
 #define TVS_FRAGMENT_SEGMENTS_MAX (TV_DATA_PIECES_MAX + 1)
 
+struct tvs_resume;
+
 /* A chunk's fragment that has come in: bytes in segments of the pool. */
 struct tvs_fragment {
     struct tvs_fragment *next;
@@ -99,7 +101,7 @@ struct tvs_stream {
     char *key;
     uint64_t chunk_bytes;
     uint32_t channel_chunks;
-    uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN */
+    uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN. Of a resumable one what it was begun with, once that is known */
     uint64_t range_offset;  /* download */
     uint64_t range_length;
     bool lossy;
@@ -107,9 +109,10 @@ struct tvs_stream {
     bool adapts;                        /* download: chunks have the size that goes best */
     bool allow_gaps;                    /* download */
     bool follow;                        /* two-way: it writes for others to follow it, or follows (follow.c) */
+    struct tvs_resume *resume;          /* a resumable upload; else NULL */
     struct tvs_put_options put_options; /* strings belong to `memory` */
     void *memory;
-    uint64_t charged_bytes; /* to the server's stream_memory: the stream itself and `memory` */
+    uint64_t charged_bytes; /* to the server's stream_memory: the stream itself, `memory` and `resume` */
 
     atomic_uint references;
 
@@ -152,6 +155,7 @@ struct tvs_stream {
     uint64_t complete_size;
     uint64_t complete_chunks;
     char complete_etag[TROVE_ETAG_BYTES];
+    struct tvs_declared_digest complete_digest;
     bool completed_due;
 
     /* the way down, under the session's lock */

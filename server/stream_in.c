@@ -6,6 +6,7 @@
 #include "checked.h"
 #include "download.h"
 #include "follow.h"
+#include "resume.h"
 #include "stream_control.h"
 #include "upload.h"
 #include "utf8.h"
@@ -134,20 +135,26 @@ static trove_status close_up(struct tvs_stream *stream, trove_error *error) {
 static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *complete, struct after *after) {
     trove_error error;
     trove_status status = TROVE_OK;
+    struct tvs_declared_digest digest = {0};
+    uint64_t first_offset = stream->resume != NULL ? stream->resume->first_offset : 0;
     if (stream->follower && complete->chunks == 0 && complete->size == 0)
         return; /* sent before it knew that another stream writes */
     if (stream->follower)
         status = tvs_follow_refuse(stream, &error);
     else if (stream->complete_received)
         status = TV_FAIL(&error, FAILED_PRECONDITION, "complete was sent twice");
+    else if (stream->resume != NULL && !stream->opened_sent)
+        status = TV_FAIL(&error, FAILED_PRECONDITION, "complete before the upload was opened, which tells where to go on");
+    else if (tvs_resume_check_epoch_locked(stream, complete->epoch, &error) != TROVE_OK)
+        status = error.status;
     else if (strlen(complete->etag) >= sizeof stream->complete_etag)
         status =
             TV_FAIL(&error, INVALID_ARGUMENT, "the etag in complete has %zu characters; etags have 32", strlen(complete->etag));
     else if (complete->n_metadata > 0)
         status = TV_FAIL(&error, UNIMPLEMENTED, "metadata in complete isn't there yet; give it when opening");
-    else if (complete->digest != NULL && complete->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
-        status = TV_FAIL(&error, UNIMPLEMENTED, "declared digests aren't there yet in this version of the server");
-    else if (!stream->receiver.final_seen && !(complete->chunks == 0 && complete->size == 0))
+    else if (tvs_digest_from_wire(complete->digest, &digest, &error) != TROVE_OK)
+        status = error.status;
+    else if (!stream->receiver.final_seen && !(complete->chunks == 0 && complete->size == first_offset))
         status = TV_FAIL(&error, FAILED_PRECONDITION, "complete before the final chunk");
     else
         status = close_up(stream, &error);
@@ -158,6 +165,7 @@ static void on_complete(struct tvs_stream *stream, const Trove__V1__Complete *co
     stream->complete_size = complete->size;
     stream->complete_chunks = complete->chunks;
     memcpy(stream->complete_etag, complete->etag, strlen(complete->etag) + 1);
+    stream->complete_digest = digest;
     stream->progress_ns = tv_now_ns();
 }
 
@@ -188,6 +196,8 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
     else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)
         TV_FAIL(&why, ABORTED, "given up by the client");
     answer->status = tvs_stream_control_locked(stream, event, &why, &after->strands, &error);
+    if (event == TV_EVENT_CANCEL && answer->status == TROVE_OK && stream->resume != NULL)
+        stream->resume->given_up = true; /* the strand comes to it after this */
     tv_utf8_copy(answer->message, sizeof answer->message, error.message);
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
@@ -209,6 +219,10 @@ static trove_status check_seek(const struct tvs_stream *stream, const Trove__V1_
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go on at %llu; it has received %llu bytes",
                        stream->bucket, stream->key, (unsigned long long)offset,
                        (unsigned long long)stream->receiver.taken_offset);
+    if (offset < tvs_resume_least_offset_locked(stream))
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go back to %llu; what is below %llu is durable",
+                       stream->bucket, stream->key, (unsigned long long)offset,
+                       (unsigned long long)tvs_resume_least_offset_locked(stream));
     if (stream->down.open && (offset < stream->range_offset || offset > stream->read_end))
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
                        stream->key, (unsigned long long)stream->range_offset, (unsigned long long)stream->read_end,
@@ -240,6 +254,15 @@ static void on_control(struct tvs_stream *stream, const Trove__V1__Control *cont
     }
     struct tvs_control_answer *answer = &stream->answers[stream->answer_count++];
     *answer = (struct tvs_control_answer){.serial = control->serial};
+    trove_error stale = {TROVE_OK, ""};
+    bool told = stream->opened_sent; /* the epoch */
+    if (told && tvs_resume_check_epoch_locked(stream, control->epoch, &stale) != TROVE_OK) {
+        answer->status = stale.status;
+        tv_utf8_copy(answer->message, sizeof answer->message, stale.message);
+        answer->state = stream->state;
+        after->wake |= TV_WANTS_CONTROL;
+        return;
+    }
     switch (control->type) {
     case TROVE__V1__CONTROL_TYPE__START:
         control_event(stream, TV_EVENT_START, control, answer, after);

@@ -4,6 +4,7 @@
  */
 #include "download.h"
 #include "names.h"
+#include "resume.h"
 #include "upload.h"
 
 #include <string.h>
@@ -45,14 +46,13 @@ static void acquired(struct tvs_acquire *acquire, const trove_error *why) {
 
 /* ---- opening ---- */
 
-static trove_status check_unimplemented(const Trove__V1__Open *open, trove_error *error) {
-    const char *what = NULL;
-    if (open->resumable || open->upload_id.len > 0)
-        what = "resumable uploads";
-    else if (open->digest != NULL && open->digest->kind != TROVE__V1__DIGEST_KIND__DIGEST_NONE)
-        what = "declared digests";
-    if (what != NULL)
-        return TV_FAIL(error, UNIMPLEMENTED, "%s aren't there yet in this version of the server", what);
+static trove_status check_digest(const Trove__V1__Open *open, trove_error *error) {
+    if (open->digest == NULL || open->digest->kind == TROVE__V1__DIGEST_KIND__DIGEST_NONE)
+        return TROVE_OK;
+    if (open->direction == TROVE__V1__DIRECTION__DOWNLOAD)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a digest is declared for what comes up, and this is a download");
+    if (open->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a lossy stream can't have a declared digest: it may lose some of the bytes");
     return TROVE_OK;
 }
 
@@ -71,11 +71,9 @@ static trove_status check_follow(const Trove__V1__Open *open, trove_error *error
 }
 
 static trove_status check_open(const Trove__V1__Open *open, trove_error *error) {
-    if (open->lossy && open->resumable)
-        return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
     if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure DROP loses chunks: the stream must be opened as lossy");
-    trove_status status = check_unimplemented(open, error);
+    trove_status status = check_digest(open, error);
     if (status == TROVE_OK && open->follow)
         status = check_follow(open, error);
     if (status != TROVE_OK)
@@ -109,19 +107,27 @@ static trove_status copy_names(struct tvs_stream *stream, const Trove__V1__Open 
     trove_status status = tvs_metadata_from_wire(open->metadata, open->n_metadata, list, error);
     if (status != TROVE_OK)
         return status;
+    struct tvs_declared_digest digest;
+    status = tvs_digest_from_wire(open->digest, &digest, error);
+    if (status != TROVE_OK)
+        return status;
+    size_t digest_bytes = digest.kind != TVS_DIGEST_NONE ? sizeof digest : 0;
     struct tvs_conditions *conditions = &stream->put_options.conditions;
     tvs_conditions_from_wire(open->conditions, conditions);
     size_t bytes = strlen(open->bucket) + strlen(open->key) + strlen(open->content_type) + 3;
     bytes += conditions->if_match != NULL ? strlen(conditions->if_match) + 1 : 0;
     for (size_t i = 0; i < open->n_metadata; i++)
         bytes += strlen(list[i].key) + strlen(list[i].value) + 2;
-    bytes += open->n_metadata * sizeof(trove_metadata);
+    bytes += open->n_metadata * sizeof(trove_metadata) + digest_bytes;
     stream->memory = malloc(bytes);
     if (stream->memory == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
     stream->charged_bytes = sizeof *stream + bytes;
     trove_metadata *metadata = stream->memory;
     char *at = (char *)(metadata + open->n_metadata);
+    if (digest_bytes > 0)
+        stream->put_options.digest = memcpy(at, &digest, digest_bytes);
+    at += digest_bytes;
     stream->bucket = take_text(&at, open->bucket);
     stream->key = take_text(&at, open->key);
     stream->put_options.content_type = take_text(&at, open->content_type);
@@ -170,16 +176,28 @@ static void choose_chunks(struct tvs_stream *stream, const Trove__V1__Open *open
         stream->chunk_bytes = adaptive_chunk_bytes(stream);
 }
 
+/* What isn't durable is sent again after a crash: it has a bound, and the client perhaps less to keep it in. */
+static void limit_chunk(struct tvs_stream *stream) {
+    uint64_t keep_bytes = stream->resume->keep_bytes;
+    uint64_t most = keep_bytes != 0 && keep_bytes / 2 < TVS_RESUMABLE_WINDOW ? keep_bytes / 2 : TVS_RESUMABLE_WINDOW;
+    if (stream->chunk_bytes > most)
+        stream->chunk_bytes = most;
+}
+
 static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->adapts = open->backpressure == TROVE__V1__BACKPRESSURE__ADAPTIVE;
     choose_chunks(stream, open);
     uint64_t slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
     if (stream->chunk_bytes > slice_bytes) /* it is credited, and cut into frames, by the chunk */
         stream->chunk_bytes = slice_bytes;
+    if (stream->resume != NULL)
+        limit_chunk(stream);
     /* A window that is more than a quarter of everything would only wait in line with itself. */
     uint64_t fits = tvs_budget_bytes(stream->budget) / 4 / stream->chunk_bytes;
     if (stream->channel_chunks > fits)
         stream->channel_chunks = fits > 0 ? (uint32_t)fits : 1;
+    if (stream->resume != NULL && stream->channel_chunks > TVS_RESUMABLE_WINDOW / stream->chunk_bytes)
+        stream->channel_chunks = (uint32_t)(TVS_RESUMABLE_WINDOW / stream->chunk_bytes);
     /* Nor are the tables of a window to cost more than an eighth of what its chunks may. */
     uint64_t slots = stream->chunk_bytes * stream->channel_chunks / 8 / WINDOW_SLOT_BYTES;
     slots = slots > WINDOW_SLOTS_MIN ? slots : WINDOW_SLOTS_MIN;
@@ -229,8 +247,9 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
 }
 
 /* Streams cost memory before they have a place in a pool. */
-static trove_status charge(const struct tvs_stream *stream, trove_error *error) {
+static trove_status charge(struct tvs_stream *stream, trove_error *error) {
     struct tvs_quota *quota = &stream->session->server->stream_memory;
+    stream->charged_bytes += stream->resume != NULL ? sizeof *stream->resume : 0;
     if (tvs_quota_take(quota, stream->charged_bytes, TV_STREAMS_BYTES_MAX, UINT32_MAX))
         return TROVE_OK;
     return TV_FAIL(error, RESOURCE_EXHAUSTED,
@@ -251,8 +270,11 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     if (status == TROVE_OK)
         status = copy_names(stream, open, error);
     if (status == TROVE_OK)
+        status = tvs_resume_create(session->server, open, &stream->resume, error);
+    if (status == TROVE_OK)
         status = charge(stream, error);
     if (status != TROVE_OK) {
+        free(stream->resume);
         tvs_budget_release(stream->budget);
         if (stream->pool != NULL)
             tvs_pool_release_reference(stream->pool);

@@ -4,10 +4,25 @@
  * flag or a number ("due"), so nothing is queued here, and several decisions become one frame.
  */
 #include "download.h"
+#include "resume.h"
 
 static void start(struct tvs_stream *stream, struct tv_pulled *pulled, Trove__V1__Frame__BodyCase body) {
     pulled->frame.call_id = stream->node.id;
     pulled->frame.body_case = body;
+}
+
+static void tell_upload(struct tvs_stream *stream, Trove__V1__Opened *opened, struct tvs_wire_object *wire) {
+    struct tvs_resume *resume = stream->resume;
+    opened->upload_id.data = resume->holder.id.bytes;
+    opened->upload_id.len = sizeof resume->holder.id.bytes;
+    opened->epoch = resume->holder.epoch;
+    opened->durable_offset = resume->durable_offset;
+    opened->expires_ns = resume->expires_ns;
+    opened->survives_restart = (stream->session->server->ops->capabilities & TVS_CAP_UPLOADS_SURVIVE) != 0;
+    if (resume->phase != TVS_RESUME_OVER)
+        return;
+    tvs_wire_object(stream->bucket, &stream->published, wire);
+    opened->completed = &wire->info;
 }
 
 static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_wire_object *wire) {
@@ -26,6 +41,8 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
         opened->gaps = stream->gaps.list;
         opened->n_gaps = stream->gaps.count < TV_GAPS_TOLD_MAX ? stream->gaps.count : TV_GAPS_TOLD_MAX;
     }
+    if (stream->resume != NULL)
+        tell_upload(stream, opened, wire);
     pulled->frame.opened = opened;
     stream->opened_sent = true;
 }
@@ -72,7 +89,9 @@ static bool pull_ack(struct tvs_stream *stream, struct tv_pulled *pulled) {
     uint64_t first = 0;
     uint64_t count = 0;
     bool not_taken = false;
-    if (!tv_receiver_next_ack(&stream->receiver, &first, &count, &not_taken))
+    struct tvs_resume *resume = stream->resume;
+    bool acked = tv_receiver_next_ack(&stream->receiver, &first, &count, &not_taken);
+    if (!acked && (resume == NULL || !resume->durable_due))
         return false;
     start(stream, pulled, TV_BODY(ACK));
     trove__v1__ack__init(ack);
@@ -80,8 +99,13 @@ static bool pull_ack(struct tvs_stream *stream, struct tv_pulled *pulled) {
     pulled->range.first = first;
     pulled->range.count = count;
     pulled->ranges[0] = &pulled->range;
-    ack->n_ranges = 1;
+    ack->n_ranges = acked ? 1 : 0;
     ack->ranges = pulled->ranges;
+    if (resume != NULL) {
+        ack->durable_offset = resume->durable_offset;
+        ack->epoch = resume->holder.epoch;
+        resume->durable_due = false;
+    }
     ack->not_taken = not_taken;
     ack->received_offset = stream->receiver.taken_offset;
     ack->generation = stream->generation;

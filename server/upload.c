@@ -6,6 +6,7 @@
 #include "upload.h"
 
 #include "follow.h"
+#include "resume.h"
 
 #include <string.h>
 
@@ -109,6 +110,8 @@ static struct tvs_fragment *admit(struct tvs_stream *stream, const Trove__V1__Ch
                 stream->bucket, stream->key);
         return NULL;
     }
+    if (tvs_resume_check_epoch_locked(stream, chunk->epoch, error) != TROVE_OK)
+        return NULL;
     enum tv_receive verdict = tv_receiver_fragment(&stream->receiver, &in, error);
     if (verdict == TV_RECEIVE_DRAIN && in.fragment_offset == 0 && in.generation == stream->generation)
         tvs_stream_count_retries_locked(stream, 1);

@@ -2,6 +2,7 @@
 #include "upload.h"
 
 #include "follow.h"
+#include "resume.h"
 
 /* What may be stored before the sender is told: this part of the window, and for so long. */
 #define UNTOLD_PART 4
@@ -16,9 +17,13 @@ static bool ready_to_commit(const struct tvs_stream *stream) {
 }
 
 bool tvs_upload_work_locked(const struct tvs_stream *stream) {
+    const struct tvs_resume *resume = stream->resume;
     if (tv_stream_state_terminal(stream->state))
-        return !stream->up.cleaned;
-    return !stream->up.begun || stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream);
+        return !stream->up.cleaned && (resume == NULL || !resume->busy);
+    if (!stream->up.begun)
+        return resume == NULL || tvs_resume_begins_locked(stream);
+    return stream->rewind_due || stream->fragment_first != NULL || ready_to_commit(stream) ||
+           (resume != NULL && tvs_resume_flush_due_locked(stream));
 }
 
 static trove_status begin_put(struct tvs_stream *stream, trove_error *error) {
@@ -34,6 +39,10 @@ static trove_status begin_put(struct tvs_stream *stream, trove_error *error) {
 
 static void begin(struct tvs_stream *stream) {
     trove_error error;
+    if (stream->resume != NULL) {
+        tvs_resume_begin(stream);
+        return;
+    }
     trove_status status = stream->follow ? tvs_follow_join(stream, &error) : TROVE_OK;
     if (status == TROVE_OK && !stream->follower)
         status = begin_put(stream, &error);
@@ -120,6 +129,8 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
         due = ack_due_locked(stream, bytes);
     } else {
         tvs_upload_give_locked(stream, fragment);
+        if (stream->resume != NULL)
+            stream->resume->broken = true;
     }
     pthread_mutex_unlock(&session->lock);
     if (status != TROVE_OK)
@@ -175,9 +186,15 @@ static trove_status check_size(const struct tvs_stream *stream, trove_error *err
     return TROVE_OK;
 }
 
+static trove_status expect_digest(const struct tvs_stream *stream, trove_error *error) {
+    if (stream->complete_digest.kind == TVS_DIGEST_NONE)
+        return TROVE_OK;
+    return stream->session->server->ops->put_expect(stream->put, &stream->complete_digest, error);
+}
+
 static void commit(struct tvs_stream *stream) {
     trove_error error;
-    if (check_size(stream, &error) != TROVE_OK) {
+    if (check_size(stream, &error) != TROVE_OK || expect_digest(stream, &error) != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }
@@ -196,10 +213,12 @@ static void commit(struct tvs_stream *stream) {
                                              stream);
 }
 
-/* The stream has ended: nothing of it stays. */
+/* The stream has ended: nothing of it stays, but what is durable of a resumable upload. */
 static void clean(struct tvs_stream *stream) {
     struct tvs_session *session = stream->session;
     bool writes_for_others = stream->feed != NULL && !stream->follower;
+    if (stream->resume != NULL && tvs_resume_park(stream))
+        return; /* it comes again */
     tvs_stream_log_end(stream);
     if (writes_for_others)
         tvs_feed_close(stream->feed);
@@ -207,6 +226,8 @@ static void clean(struct tvs_stream *stream) {
     stream->put = NULL;
     if (writes_for_others)
         tvs_follow_settle(stream);
+    if (stream->resume != NULL)
+        tvs_resume_leave(stream);
     pthread_mutex_lock(&session->lock);
     tvs_upload_drop_locked(stream);
     tvs_upload_drop_segment_locked(stream);
@@ -226,7 +247,8 @@ void tvs_upload_step(struct tvs_stream *stream) {
     bool rewinding = !ended && begun && stream->rewind_due;
     uint64_t rewind_offset = stream->rewind_offset;
     stream->rewind_due &= !rewinding;
-    if (!ended && begun && !rewinding && stream->fragment_first != NULL) {
+    bool flushing = !ended && begun && !rewinding && stream->resume != NULL && tvs_resume_flush_due_locked(stream);
+    if (!ended && begun && !rewinding && !flushing && stream->fragment_first != NULL) {
         fragment = stream->fragment_first;
         stream->fragment_first = fragment->next;
         if (stream->fragment_first == NULL)
@@ -234,7 +256,7 @@ void tvs_upload_step(struct tvs_stream *stream) {
         stream->fragment_count--;
         stream->storing_segments = fragment->segment_count;
     }
-    bool committing = !ended && begun && !rewinding && fragment == NULL && ready_to_commit(stream);
+    bool committing = !ended && begun && !rewinding && !flushing && fragment == NULL && ready_to_commit(stream);
     pthread_mutex_unlock(&session->lock);
     if (ended)
         clean(stream);
@@ -242,6 +264,8 @@ void tvs_upload_step(struct tvs_stream *stream) {
         begin(stream);
     else if (rewinding)
         rewind_store(stream, rewind_offset);
+    else if (flushing)
+        tvs_resume_flush(stream);
     else if (fragment != NULL)
         write_fragment(stream, fragment);
     else if (committing)

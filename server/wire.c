@@ -70,6 +70,22 @@ trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t cou
     return tv_metadata_check(list, count, error);
 }
 
+trove_status tvs_digest_from_wire(const Trove__V1__Digest *wire, struct tvs_declared_digest *digest, trove_error *error) {
+    *digest = (struct tvs_declared_digest){0};
+    if (wire == NULL || wire->kind == TROVE__V1__DIGEST_KIND__DIGEST_NONE)
+        return TROVE_OK;
+    if (wire->kind != TROVE__V1__DIGEST_KIND__SHA256 && wire->kind != TROVE__V1__DIGEST_KIND__BLAKE2B)
+        return TV_FAIL(error, INVALID_ARGUMENT, "digest kind %d is none", (int)wire->kind);
+    digest->kind = (enum tvs_digest_kind)wire->kind;
+    size_t bytes = digest->kind == TVS_DIGEST_SHA256 ? TVS_SHA256_BYTES : TVS_BLAKE2B_BYTES;
+    if (wire->value.len != 0 && wire->value.len != bytes)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a digest of %zu bytes; this kind has %zu", wire->value.len, bytes);
+    digest->has_value = wire->value.len > 0;
+    if (digest->has_value)
+        memcpy(digest->value, wire->value.data, bytes);
+    return TROVE_OK;
+}
+
 void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions) {
     *conditions = (struct tvs_conditions){0};
     if (wire == NULL)

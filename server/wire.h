@@ -27,6 +27,8 @@ void tvs_wire_completed(struct tvs_wire_object *wire, const struct tvs_wire_gaps
 void tvs_wire_object(const char *bucket, const struct tvs_object *object, struct tvs_wire_object *wire);
 /* Fills `list` (room for TV_METADATA_COUNT_MAX) with borrowed strings. Errors: INVALID_ARGUMENT. */
 trove_status tvs_metadata_from_wire(Trove__V1__Entry *const *entries, size_t count, trove_metadata *list, trove_error *error);
+/* NULL is none. Errors: INVALID_ARGUMENT (a kind that is none, a value of another length). */
+trove_status tvs_digest_from_wire(const Trove__V1__Digest *wire, struct tvs_declared_digest *digest, trove_error *error);
 void tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
 
 #endif

@@ -474,7 +474,7 @@ const struct bad_case bad_call_cases[] = {
     {"download of a missing key", BAD_WELCOMED, get_missing_key, CODE(NOT_FOUND), "nowhere"},
     {"download from a missing bucket", BAD_WELCOMED, get_missing_bucket, CODE(NOT_FOUND), "missing"},
     {"open without direction", BAD_WELCOMED, open_without_direction, CODE(INVALID_ARGUMENT), "direction"},
-    {"resumable upload", BAD_WELCOMED, open_resumable, CODE(UNIMPLEMENTED), "resumable"},
+    {"resumable upload without a request id", BAD_WELCOMED, open_resumable, CODE(INVALID_ARGUMENT), "request id"},
     {"huge chunks", BAD_WELCOMED, open_huge_chunks, CODE(INVALID_ARGUMENT), "67108865"},
     {"chunks beyond the budget", BAD_WELCOMED, open_chunks_beyond_budget, CODE(RESOURCE_EXHAUSTED), "4194305"},
     {"long channel", BAD_WELCOMED, open_long_channel, CODE(INVALID_ARGUMENT), "1025"},
