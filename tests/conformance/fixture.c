@@ -70,10 +70,22 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return remove(path);
 }
 
+void folder_remove(const char *path) {
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void store_renew(struct store *store) {
+    store_close(store);
+    folder_remove(store->path);
+    store_open(store);
+    trove_error error = {0};
+    must(store->ops->bucket_create(store->driver, "bucket", &error), &error);
+}
+
 int store_teardown(void **state) {
     struct store *store = *state;
     store_close(store);
-    nftw(store->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(store->path);
     free(store);
     return 0;
 }

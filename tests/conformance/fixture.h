@@ -29,6 +29,8 @@ int relaxed_setup(void **state); /* without syncs, for what isn't about them */
 int store_teardown(void **state);
 void store_open(struct store *store);
 void store_close(struct store *store);
+void store_renew(struct store *store); /* an empty one, with the bucket "bucket" */
+void folder_remove(const char *path);  /* with all that is in it */
 
 /* Bytes that a seed determines. Page-aligned; free() them. */
 char *bytes_make(size_t size, uint64_t seed);

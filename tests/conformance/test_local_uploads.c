@@ -286,40 +286,68 @@ static size_t queued_bytes(struct store *store) {
     return bytes;
 }
 
+static void commit_told(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
+    (void)object;
+    (void)error;
+    *(trove_status *)context = status;
+}
+
 /* A fence holds for what is asked behind it, and not for what was asked before, whenever either is written. */
 static void test_a_fence_in_the_queue(void **state) {
     struct store *store = *state;
+    static const struct {
+        const char *name;
+        bool commit, before; /* else a flush; else behind the fence */
+    } rows[] = {{"a flush before", false, true},
+                {"a flush behind", false, false},
+                {"a commit before", true, true},
+                {"a commit behind", true, false}};
     char *bytes = bytes_make((size_t)(3 * B), 1);
-    for (int round = 0; round < 2; round++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        print_message("    %s\n", rows[i].name);
         struct flusher flusher = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        trove_status committed = TROVE_OK;
         struct told told, other;
+        must_put(store, "bucket", "object", "old", 3);
         struct tvs_put *put = must_begin(store, "object", NULL, &told);
         must_write(store, put, bytes, 0, B);
         unsigned before = atomic_load(&fault_counts[FAULT_INDEX_WRITE]);
         fault_plan_set((struct fault_plan){.hold_index = true});
-        store->ops->put_flush(put, count_flush, &flusher); /* this one is being written; the others are judged meanwhile */
+        store->ops->put_flush(put, count_flush, &flusher); /* this is being written; what follows is judged meanwhile */
         while (atomic_load(&fault_counts[FAULT_INDEX_WRITE]) == before)
             usleep(100);
         must_write(store, put, bytes, B, 2 * B);
-        if (round == 0)
-            store->ops->put_flush(put, count_flush, &flusher);
         struct queued queued = {.store = store, .id = told.id};
-        size_t queued_before = queued_bytes(store);
-        assert_int_equal(pthread_create(&queued.thread, NULL, attach_queued, &queued), 0);
-        while (queued_bytes(store) == queued_before)
-            usleep(100);
-        if (round == 1)
-            store->ops->put_flush(put, count_flush, &flusher); /* behind the fence */
+        for (int step = 0; step < 2; step++) {
+            size_t queued_before = queued_bytes(store);
+            if ((step == 0) != rows[i].before)
+                assert_int_equal(pthread_create(&queued.thread, NULL, attach_queued, &queued), 0);
+            else if (rows[i].commit)
+                store->ops->put_commit(put, NULL, commit_told, &committed);
+            else
+                store->ops->put_flush(put, count_flush, &flusher);
+            while (queued_bytes(store) == queued_before)
+                usleep(100);
+        }
         fault_plan_set((struct fault_plan){0});
         pthread_join(queued.thread, NULL);
-        wait_for(&flusher, 2);
+        wait_for(&flusher, rows[i].commit ? 1 : 2);
         must(queued.told.status, &queued.told.error);
+        assert_int_equal(queued.told.complete, rows[i].commit && rows[i].before);
+        if (queued.told.complete) {
+            must_hold(store, "bucket", "object", bytes, (size_t)(2 * B));
+            continue;
+        }
+        uint64_t durable = rows[i].before ? 2 * B : B;
         assert_int_equal(queued.told.epoch, 2);
-        assert_int_equal(queued.told.durable_offset, round == 0 ? 2 * B : B);
-        assert_int_equal(flusher.last_offset, round == 0 ? 2 * B : B);
-        store->ops->put_abort(put);
-        put = must_attach(store, &told.id, queued.told.durable_offset, &other);
-        must_write(store, put, bytes, queued.told.durable_offset, 3 * B);
+        assert_int_equal(queued.told.durable_offset, durable);
+        assert_int_equal(flusher.last_offset, durable);
+        must_hold(store, "bucket", "object", "old", 3);
+        if (!rows[i].commit)
+            store->ops->put_abort(put);
+        put = must_attach(store, &told.id, durable, &other);
+        assert_int_equal(committed, rows[i].commit ? TROVE_ABORTED : TROVE_OK);
+        must_write(store, put, bytes, durable, 3 * B);
         must_commit(store, put);
         must_hold(store, "bucket", "object", bytes, (size_t)(3 * B));
     }
