@@ -100,6 +100,11 @@ trove_status tvs_digest_expect(struct tvs_digest *digest, const struct tvs_decla
     return TROVE_OK;
 }
 
+void tvs_digest_redeclare(struct tvs_digest *digest, const struct tvs_declared_digest *declared) {
+    TV_ASSERT(declared->kind == digest->declared.kind);
+    digest->declared = *declared;
+}
+
 trove_status tvs_digest_check(const struct tvs_digest *digest, trove_error *error) {
     if (digest == NULL)
         return TROVE_OK;

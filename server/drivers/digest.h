@@ -29,6 +29,8 @@ void tvs_digest_restart(struct tvs_digest *digest);
 /* What the value must be, where it wasn't known at the beginning. `digest` NULL: the put declared none.
  * Errors: INVALID_ARGUMENT (another kind; another value than the one declared). */
 trove_status tvs_digest_expect(struct tvs_digest *digest, const struct tvs_declared_digest *declared, trove_error *error);
+/* Forgets what was expected since: `declared` counts, which has the same kind. */
+void tvs_digest_redeclare(struct tvs_digest *digest, const struct tvs_declared_digest *declared);
 /* Compares what was added. More may be added afterwards. `digest` NULL: there is nothing to compare.
  * Errors: DATA_LOSS, naming both; INVALID_ARGUMENT (no value was given). */
 trove_status tvs_digest_check(const struct tvs_digest *digest, trove_error *error);

@@ -139,12 +139,12 @@ struct tvs_upload_id {
 };
 
 struct tvs_upload_options {
-    struct tvs_put_options put; /* size_hint: told by tvs_upload_info; whether it comes true is for the engine to check */
+    struct tvs_put_options put; /* size_hint is told by tvs_upload_info; whether it comes true is for the engine to check */
     const char *principal;      /* whose it is: only they may attach. 1 to TVS_PRINCIPAL_BYTES_MAX bytes, no NUL */
     uint8_t request_id[TVS_REQUEST_ID_BYTES]; /* with the principal: the same one is the same upload */
-    uint64_t idle_ns; /* it expires when nobody has touched it (begin, attach, flush, commit) for so long, */
-    uint64_t keep_ns; /* and so long after its beginning at the latest. Each touch moves the deadline away or
-                                               * leaves it, never closer */
+    /* It expires when nobody has touched it (begin, attach, flush, commit) for idle_ns, and keep_ns after its beginning at the latest.
+     * A touch moves the deadline away or leaves it, never closer. */
+    uint64_t idle_ns, keep_ns;
 };
 
 struct tvs_upload_info {
@@ -229,7 +229,8 @@ struct tvs_driver_ops {
      * has returned before this call begins (the caller's locks or atomics order them), and the put isn't rewound, committed or
      * aborted until this returns. */
     trove_status (*put_read)(struct tvs_put *put, struct tv_data *data, trove_error *error);
-    /* Says, at any time before the commit, what the digest must be: of the kind that the put was begun with. Never blocks.
+    /* Says, at any time before the commit, what the digest must be: of the kind that the put was begun with. What a holder of a resumable
+     * one says isn't the next one's word. Never blocks.
      * Errors: INVALID_ARGUMENT (another kind; not the value that was declared at the beginning): the put can go on. */
     trove_status (*put_expect)(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
@@ -296,7 +297,7 @@ struct tvs_driver_ops {
      * RESOURCE_EXHAUSTED: attach again. UNAVAILABLE: a call of an older holder is still under way; wait for it and call this again. */
     trove_status (*upload_open)(struct tvs_driver *driver, const struct tvs_upload_id *id, uint64_t epoch, struct tvs_put **put,
                                 trove_error *error);
-    /* Makes durable what was written so far, and then remembers it: blocks for the first, not for the second. When `done` comes,
+    /* Of a resumable put. Makes durable what was written so far, and then remembers it: blocks for the first, not for the second. When `done` comes,
      * exactly once, also from within this call, info->durable_offset is where the upload goes on after any crash; it only grows. The
      * put may be used on meanwhile, also for another flush. After an error the put can only be aborted.
      * Errors: ABORTED, NOT_FOUND; RESOURCE_EXHAUSTED: the upload stays as it was; DATA_LOSS: syncing failed, and it is lost. */

@@ -185,6 +185,8 @@ trove_status tvs_mem_upload_open(struct tvs_driver *driver, const struct tvs_upl
     made->epoch = epoch;
     made->mem = mem;
     status = tvs_mem_content_rewind(upload->content, durable_offset, error);
+    if (upload->content->digest != NULL)
+        tvs_digest_redeclare(upload->content->digest, &upload->digest);
     tvs_upload_gate_leave(&upload->gate);
     if (status != TROVE_OK) {
         tvs_mem_put_abort(made);

@@ -537,6 +537,30 @@ static void test_declared_digests(void **state) {
     free(bytes);
 }
 
+/* What the digest must be is said by each holder anew. */
+static void test_digests_said_at_the_end(void **state) {
+    struct store *store = *state;
+    const struct tvs_declared_digest none = {.kind = TVS_DIGEST_SHA256};
+    struct tvs_declared_digest right = {.kind = TVS_DIGEST_SHA256, .has_value = true}, wrong = right;
+    trove_error error = {0};
+    struct told told;
+    crypto_hash_sha256(right.value, (const unsigned char *)"abcdef", 6);
+    struct tvs_put *put = must_begin(store, "object", &(struct begin_how){.put.digest = &none}, &told);
+    must_write(store, put, "abc", 0, 3);
+    must_flush(store, put, 3);
+    must(store->ops->put_expect(put, &wrong, &error), &error);
+    must_write(store, put, "abcdef", 3, 6);
+    must_fail(put_commit_wait(store, put, NULL, &error), TROVE_DATA_LOSS, &error, "declared");
+    put = must_attach(store, &told.id, 3, &told);
+    must_write(store, put, "abcdef", 3, 6);
+    must_fail(put_commit_wait(store, put, NULL, &error), TROVE_INVALID_ARGUMENT, &error, "never given");
+    put = must_attach(store, &told.id, 3, &told);
+    must(store->ops->put_expect(put, &right, &error), &error);
+    must_write(store, put, "abcdef", 3, 6);
+    must_commit(store, put);
+    must_hold(store, "bucket", "object", "abcdef", 6);
+}
+
 /* ---- at random ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t draw(uint64_t *random, uint64_t below) {
@@ -686,6 +710,7 @@ int main(int count, char **arguments) {
         TEST(test_aborted),
         TEST(test_not_below_what_was_flushed),
         TEST(test_declared_digests),
+        TEST(test_digests_said_at_the_end),
         TEST(test_random_steps),
         TEST(test_memory_is_given_back),
         TEST(test_a_restart),
