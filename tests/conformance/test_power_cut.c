@@ -62,10 +62,18 @@ static void test_cuts(void **state) {
         store->config.relaxed = true;
         store_renew(store);
     }
-    folder_remove(cut.path);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, relaxed_setup, store_teardown)
+static int cuts_teardown(void **state) {
+    const struct store *store = *state;
+    char path[220];
+    snprintf(path, sizeof path, "%s.cut", store->path);
+    folder_remove(path);
+    power_forget();
+    return store_teardown(state);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, relaxed_setup, cuts_teardown)
 
 int main(void) {
     fixture_ops = &tvs_local_driver;
