@@ -198,15 +198,32 @@ trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes
     return status == TROVE_OK ? gather_zeros(writer, bytes % TVS_DIRECT_ALIGNMENT, error) : status;
 }
 
+/* What was gathered while there was no file goes to it at once where it can: what follows is written straight from its memory, and
+ * thousands of uploads that stand still don't hold a buffer each. */
+static trove_status empty_tail(struct tvs_file_writer *writer, trove_error *error) {
+    if (writer->tail_bytes == 0 || writer->tail_bytes % TVS_DIRECT_ALIGNMENT != 0)
+        return TROVE_OK;
+    trove_status status = flush_tail(writer, error);
+    if (status != TROVE_OK)
+        return status;
+    free(writer->tail);
+    writer->tail = NULL;
+    tvs_file_writer_show(writer);
+    return TROVE_OK;
+}
+
 trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct tv_data *data, trove_error *error) {
-    trove_status grown = grow(writer, data->bytes, error);
-    if (grown != TROVE_OK)
-        return grown;
+    bool without_file = writer->fd < 0;
+    trove_status status = grow(writer, data->bytes, error);
+    if (status == TROVE_OK && without_file && writer->fd >= 0)
+        status = empty_tail(writer, error);
+    if (status != TROVE_OK)
+        return status;
     if (writer->fd >= 0)
         return append_to_file(writer, data, error);
     /* Not more than fits the buffer: TV_INLINE_BYTES_MAX is less than a block. */
     for (uint32_t i = 0; i < data->iov_count; i++) {
-        trove_status status = gather(writer, data->iov[i].iov_base, data->iov[i].iov_len, error);
+        status = gather(writer, data->iov[i].iov_base, data->iov[i].iov_len, error);
         if (status != TROVE_OK)
             return status;
     }
