@@ -72,8 +72,8 @@
 /* Calls under way on all connections of a server together, and the memory that holds them and their requests. */
 #define TV_CALLS_MAX       65536
 #define TV_CALLS_BYTES_MAX (32 * TV_MIB)
-/* The memory that holds all streams of a server, with their names and metadata, those that wait for their pool included: 40,000 without
- * metadata. */
+/* The memory that holds all streams of a server, with their names and metadata, those that wait for their pool included:
+ * 40,000 without metadata. */
 #define TV_STREAMS_BYTES_MAX (256 * TV_MIB)
 /* Copies of objects that wait for their turn; each holds its names, some 3 KiB. */
 #define TV_COPIES_WAITING_MAX 1024
