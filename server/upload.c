@@ -295,6 +295,8 @@ void tvs_upload_seek_locked(struct tvs_stream *stream, uint64_t offset, uint64_t
     if (tvs_grant_charged(&stream->receiver) > tvs_grant_covered(&stream->grant))
         (void)tvs_upload_expire_locked(
             stream); /* the sender has credit back for what is still in memory here; it gets what there is */
+    else
+        (void)tvs_upload_grant_locked(stream); /* anew for what counts as expired, or what is left may fit no chunk */
     stream->generation = generation;
     stream->rewind_due = true;
     stream->rewind_offset = offset;
