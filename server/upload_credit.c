@@ -14,10 +14,9 @@ void tvs_upload_keep_locked(struct tvs_stream *stream, uint64_t bytes) {
 }
 
 void tvs_upload_trim_locked(struct tvs_stream *stream) {
-    uint64_t needed = tvs_grant_needed(&stream->grant, &stream->receiver);
-    if (needed == 0)
+    if (tvs_grant_charged(&stream->receiver) == 0) /* nothing goes on in it; what is still being stored holds its own */
         tvs_upload_drop_segment_locked(stream);
-    tvs_upload_keep_locked(stream, needed);
+    tvs_upload_keep_locked(stream, tvs_grant_needed(&stream->grant, &stream->receiver));
 }
 
 /* More memory for the stream; false: it is waited for. */
