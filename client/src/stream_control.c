@@ -127,9 +127,10 @@ void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
         follow_seek(stream, state);
     }
     follow(stream, state);
-    bool active = stream->state == TROVE_STREAM_ACTIVE;
+    bool open =
+        !tv_stream_state_terminal(stream->state); /* a seek that was refused has held back what was to be said, in any state */
     pthread_mutex_unlock(&stream->client->lock);
-    if (active)
+    if (open)
         tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA | TV_WANTS_CONTROL);
 }
 
