@@ -143,7 +143,9 @@ uint64_t tvc_stream_limit_grant(trove_stream *stream, uint64_t due_bytes) {
     struct tvc_half *half = &stream->download.half;
     if (!tvc_stream_limited(&stream->limit))
         return due_bytes;
-    if (stream->state != TROVE_STREAM_ACTIVE) /* what was granted would be the pool's loss; starting and resuming wake the flow */
+    bool moves =
+        stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING; /* what wasn't taken comes again */
+    if (!moves) /* what was granted would be the pool's loss; starting and resuming wake the flow */
         return 0;
     uint64_t usable = usable_credit(stream);
     uint64_t wanted = due_bytes < usable ? due_bytes : usable;

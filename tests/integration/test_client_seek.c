@@ -27,8 +27,7 @@ static void read_one(trove_stream *stream, const uint8_t *bytes, uint64_t offset
 
 /* There is room for two chunks, and the program has one of them: the object's last one comes when its end has been told already, finds no
  * room, and has to come again, but not again and again. */
-static void test_chunk_in_hand(void **state) {
-    const struct client_test *test = *state;
+static void check_chunk_in_hand(const struct client_test *test, uint64_t bytes_per_second) {
     trove_stream_options options;
     trove_client_metrics before;
     trove_client_metrics after;
@@ -39,6 +38,7 @@ static void test_chunk_in_hand(void **state) {
     trove_stream_options_init(&options);
     options.chunk_bytes = CHUNK;
     options.channel_chunks = 2;
+    options.bytes_per_second = bytes_per_second;
     trove_stream *stream = open_stream(test, "three", TROVE_DIRECTION_DOWNLOAD, &options);
     read_one(stream, test->bytes, 0, &kept);
     CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, CHUNK, 0, NULL, &error), &error);
@@ -61,10 +61,20 @@ static void test_chunk_in_hand(void **state) {
     trove_stream_release(stream);
 }
 
+static void test_chunk_in_hand(void **state) {
+    check_chunk_in_hand(*state, 0);
+}
+
+/* The limit lets credit through only while something moves, and something still does when the end has been told. */
+static void test_chunk_in_hand_under_a_limit(void **state) {
+    check_chunk_in_hand(*state, 64 * MIB);
+}
+
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunk_in_hand),
+        cmocka_unit_test(test_chunk_in_hand_under_a_limit),
     };
     return cmocka_run_group_tests(tests, client_test_begin, client_test_end);
 }
