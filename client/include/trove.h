@@ -411,7 +411,8 @@ TROVE_API void trove_stream_options_init(trove_stream_options *options);
 
 /* Opens a stream: the server checks names and options and sets it up. The stream is idle until it is started. `options` may be
  * NULL. On success *stream is the caller's, to be released by trove_stream_release.
- * Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, DEADLINE_EXCEEDED.
+ * Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, DEADLINE_EXCEEDED;
+ * OUT_OF_RANGE (a range that begins behind the object's end), DATA_LOSS (an object with gaps, which aren't allowed).
  *
  * Two-way streams (TROVE_DIRECTION_BIDI). The object as it is at the opening comes down, while what goes up becomes its next
  * version: published in one step at the end, as by an upload. A key without an object is no error: nothing comes down then.
@@ -422,8 +423,8 @@ TROVE_API void trove_stream_options_init(trove_stream_options *options);
  *   wait, wait for their own way alone, but trove_stream_complete, and but for hooks: both ways share them, so a hook that
  *   doesn't keep up holds both.
  * - The way up is closed by a chunk that is marked `final` (it may be empty), or by trove_stream_complete; reading goes on. The
- *   way down is over when trove_stream_read gives NULL; writing goes on. While either is open the stream is active, can be paused
- *   and resumed, both ways at once, and then is completing.
+ *   way down is over when trove_stream_read gives NULL; writing goes on. Until both ends have sent everything the stream is active,
+ *   can be paused and resumed, both ways at once, and then is completing.
  * - It completes when the way down was read to its end, by whichever thread, and all of the way up is stored. Who waits in
  *   trove_stream_complete and never reads waits in vain.
  * - Whatever ends it early (cancel, fail, a release, an error of either way, the loss of the connection) ends both ways, with one
@@ -471,11 +472,13 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write_lossy(trove_stream *
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream, uint32_t timeout_ms, trove_chunk **chunk,
                                                            trove_error *error);
 
-/* Pause, resume, cancel, seek. Waits for the server's word, which tells the state that it led to; *state may be NULL. `offset` is
- * read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any byte up to
- * what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its range. What
- * was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the program
- * still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
+/* Pause, resume, cancel, seek. Waits for the server's word, which tells the state that it led to; *state may be NULL. Resuming a
+ * stream that is idle starts it. A stream whose sender has sent everything is completing, whether it was read or not: it can't be
+ * paused any more, nor seek; a download that fits its window is so at once.
+ * `offset` is read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any
+ * byte up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its
+ * range. What was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the
+ * program still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
  * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
