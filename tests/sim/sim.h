@@ -1,48 +1,73 @@
-/* sim.h - uploads from clients to a server on a virtual network, disk and clock, all drawn from one seed.
+/* sim.h - the shipped server and the shipped client library, whole, in a world of their own: threads and clock (sim_threads.h),
+ * network (sim_network.c), disk (sim_disk.c) and programs (sim_client.c, sim_programs.h) are virtual and drawn from one seed.
  *
- * What decides is the shipped code: sender, receiver, stream_state, grant, budget, bandwidth. What surrounds it here are the shells of both ends,
- * as thin as can be, each function after its model: server/upload.c, stream_in.c, stream_out.c; client/src/stream_upload.c. The network
- * keeps order, delays, stalls and breaks; the disk is slow, and stalls; programs write in bursts, pause, cancel, and lose chunks
- * if they are lossy. Frames and wake-ups go as in conn.c: a flow is asked for frames only after somebody has woken it.
- * After every step sim_check.c looks at everything. After CALM_NS nothing bad happens any more, and all has to come to an end.
+ * Links delay, stall, break and fall silent; the disk is slow, stalls and fails; programs write and read one way and both, follow
+ * others, in bursts, hold on to what they have read, pause, seek, cancel, fail, close their client in the middle of it; an
+ * operator does the same to them from outside. Each program knows which bytes it must find, and what may go wrong for it.
+ * Besides, sim_check.c looks inside after every step, and more closely whenever the world is at rest. After SIM_CALM_NS nothing
+ * bad begins any more, and all has to come to an end.
  *
- * One thread. The same seed gives the same run.
+ * sim_plants.c puts bugs into the shipped code, each of which has to be found: the test of this test.
+ *
+ * One thread of the kernel's. The same seed gives the same run.
  */
 #ifndef TROVE_TESTS_SIM_H
 #define TROVE_TESTS_SIM_H
 
-#include "bandwidth.h"
-#include "budget.h"
-#include "grant.h"
-#include "receiver.h"
-#include "sender.h"
-#include "stream_state.h"
+#include "sim_threads.h"
 
-#include <stdarg.h>
+#include "bounds.h"
+#include "status.h"
 
-#define SIM_MS          UINT64_C(1000000)
-#define SIM_SECOND      (1000 * SIM_MS)
-#define SIM_CALM_NS     (20 * SIM_SECOND)
-#define SIM_END_NS      (600 * SIM_SECOND)
-#define SIM_STREAMS_MAX 12
-#define SIM_LINKS_MAX   3
-#define SIM_EVENTS_MAX  65536
-#define SIM_HELD_MAX    4096
+#define SIM_MS            UINT64_C(1000000)
+#define SIM_SECOND        (1000 * SIM_MS)
+#define SIM_CALM_NS       (20 * SIM_SECOND)
+#define SIM_END_NS        (1200 * SIM_SECOND)
+#define SIM_TIMEOUT_MS    400000u /* of everything that a program waits for: nothing may take so long */
+#define SIM_STEPS_MAX     UINT64_C(4000000)
+#define SIM_LINKS_MAX     4
+#define SIM_PROGRAMS_MAX  6 /* of a client */
+#define SIM_OBJECTS       6
+#define SIM_REPLACED      8 /* by two-way streams, of which each uses one */
+#define SIM_FOLLOWED      2
+#define SIM_UPLOADS_MAX   64
+#define SIM_POOLS         3
+#define SIM_BUCKET        "sim"
+#define SIM_PATTERN_BYTES (UINT64_C(1) << 20)
 
-/* Bugs put into the shells, which the checks must find. */
+/* Bugs put into the shipped code, which have to be found. See sim_plants.c. */
 #define SIM_PLANTS(X)                                                                                                            \
     X(NONE, "none")                                                                                                              \
-    X(LEAKED_CREDIT, "leaked-credit")     /* a grant that isn't told */                                                          \
-    X(LEAKED_MEMORY, "leaked-memory")     /* a stream that ends keeps its reservation */                                         \
-    X(LOST_GRANT_WAKE, "lost-grant-wake") /* memory came, and nobody is told */                                                  \
-    X(LOST_ACK_WAKE, "lost-ack-wake")     /* an acknowledgement came, and the sender isn't woken */                              \
-    X(DROPPED_ACK, "dropped-ack")         /* an acknowledgement that isn't sent */                                               \
-    X(OVERCOMMIT, "overcommit")           /* credit without memory */                                                            \
-    X(OVERDRAW, "overdraw")               /* credit beyond the bandwidth */                                                      \
-    X(LOST_TURN, "lost-turn")             /* a turn came, and nothing is done with it */                                         \
-    X(SWAPPED_FRAMES, "swapped-frames")   /* the network doesn't keep order */                                                   \
-    X(SECOND_END, "second-end")           /* an ended stream is ended again */                                                   \
-    X(NO_EXPIRY, "no-expiry")             /* unused credit is never taken back */
+    X(LOST_SIGNAL, "lost-signal")                   /* a condition that nobody is woken by */                                    \
+    X(LEAKED_CREDIT, "leaked-credit")               /* a grant of the server's that isn't told */                                \
+    X(LEAKED_CREDIT_SEEK, "leaked-credit-seek")     /* a seek forgets the credit of what was in flight */                        \
+    X(LEAKED_CREDIT_RESEND, "leaked-credit-resend") /* so does a chunk that comes back */                                        \
+    X(LEAKED_MEMORY, "leaked-memory")               /* what is given back to the budget, and isn't */                            \
+    X(LEAKED_RUN, "leaked-run")                     /* what was read ahead is kept */                                            \
+    X(LEAKED_PLACE, "leaked-place")                 /* a stream that ends keeps its place in the pool */                         \
+    X(LOST_CONTROL_WAKE, "lost-control-wake")       /* the server has something to tell, and nobody is woken */                  \
+    X(LOST_DOWNLOAD_WAKE, "lost-download-wake")     /* the server has data to send, and nobody is woken */                       \
+    X(LOST_CLIENT_WAKE, "lost-client-wake")         /* the same at the client */                                                 \
+    X(DROPPED_ACK, "dropped-ack")                   /* an acknowledgement that isn't sent, in either direction */                \
+    X(OLD_ACK, "old-ack")                           /* after a seek what came before it is acknowledged */                       \
+    X(OLD_READ, "old-read")                         /* so is what was read for it */                                             \
+    X(OLD_CREDIT, "old-credit")                     /* credit that was taken back may still be used */                           \
+    X(WRONG_GAP, "wrong-gap")                       /* a loss is told one chunk too late */                                      \
+    X(UNTOLD_GAP, "untold-gap")                     /* or not at all */                                                          \
+    X(UNCOUNTED_DROP, "uncounted-drop")             /* or not counted */                                                         \
+    X(OVERCOMMIT, "overcommit")                     /* memory that isn't there */                                                \
+    X(OVERDRAW, "overdraw")                         /* bytes beyond the bandwidth */                                             \
+    X(LOST_TURN, "lost-turn")                       /* a turn of the bandwidth that nobody learns of */                          \
+    X(FORGOTTEN_WAITER, "forgotten-waiter")         /* a stream that waits for its pool is lost from the queue */                \
+    X(QUEUE_JUMPER, "queue-jumper")                 /* the last one in the queue gets the place */                               \
+    X(FORGOTTEN_DEADLINE, "forgotten-deadline")     /* and nobody looks at how long it waits */                                  \
+    X(FORGOTTEN_TICKET, "forgotten-ticket")         /* the same in the client's pool */                                          \
+    X(LOST_NEWS, "lost-news")                       /* a follower doesn't learn that there is more */                            \
+    X(NO_EXPIRY, "no-expiry")                       /* unused credit is never taken back */                                      \
+    X(IGNORED_RESUME, "ignored-resume")             /* a stream that is said to go on doesn't */                                 \
+    X(SECOND_END, "second-end")                     /* the last hook is called twice */                                          \
+    X(WRONG_BYTES, "wrong-bytes")                   /* a download is sent others */                                              \
+    X(UNFINISHED_SPILL, "unfinished-spill")         /* the overflow forgets a chunk */
 
 enum sim_plant {
 #define SIM_PLANT(name, text) SIM_PLANT_##name,
@@ -51,197 +76,193 @@ enum sim_plant {
     SIM_PLANT_COUNT
 };
 
-enum sim_frame_kind {
-    SIM_OPEN,
-    SIM_OPENED,
-    SIM_DEMAND,
-    SIM_CHUNK,
-    SIM_GAP,
-    SIM_COMPLETE,
-    SIM_CONTROL,
-    SIM_STATE,
-    SIM_ACK,
-    SIM_CREDIT,
-    SIM_COMPLETED,
-    SIM_STATUS,
+/* What runs have met, over all of them: a world that is too tame shows nothing. X(name, text) */
+#define SIM_MET(X)                                                                                                               \
+    X(uploads, "uploads completed")                                                                                              \
+    X(downloads, "downloads completed")                                                                                          \
+    X(two_way, "two-way streams completed")                                                                                      \
+    X(led, "objects written for others to follow")                                                                               \
+    X(followed, "objects followed to their end")                                                                                 \
+    X(whole_objects, "whole objects moved")                                                                                      \
+    X(failures, "streams failed as they may")                                                                                    \
+    X(upload_seeks, "seeks of uploads")                                                                                          \
+    X(download_seeks, "seeks of downloads")                                                                                      \
+    X(pauses, "pauses")                                                                                                          \
+    X(outside_controls, "controls from outside")                                                                                 \
+    X(breaks, "broken links")                                                                                                    \
+    X(closes, "clients closed early")                                                                                            \
+    X(upload_drops, "chunks dropped going up")                                                                                   \
+    X(download_drops, "chunks dropped coming down")                                                                              \
+    X(resent, "chunks sent again")                                                                                               \
+    X(spilled, "chunks spilled")                                                                                                 \
+    X(memory_waits, "waits for memory")                                                                                          \
+    X(turn_waits, "waits for bandwidth")                                                                                         \
+    X(place_waits, "waits for a place")                                                                                          \
+    X(late_places, "places that came too late")                                                                                  \
+    X(expired, "grants that expired")                                                                                            \
+    X(disk_failures, "failures of the disk")                                                                                     \
+    X(quiet_checks, "accounts of credit compared")
+
+struct sim_met {
+#define SIM_MET_FIELD(name, text) uint64_t name;
+    SIM_MET(SIM_MET_FIELD)
+#undef SIM_MET_FIELD
 };
 
-struct sim_stream;
-
-struct sim_frame {
-    enum sim_frame_kind kind;
-    struct sim_stream *stream;
-    unsigned epoch; /* of the link */
-    uint64_t granted, expired;
-    union {
-        struct tv_fragment_in chunk;
-        struct tv_gap_in gap;
-        struct {
-            uint64_t first, count; /* 0: none */
-            bool not_taken;
-        } ack;
-        struct {
-            uint64_t serial;
-            enum tv_stream_event event;
-            trove_stream_state state;
-            trove_status status;
-        } control;
-        uint64_t demand;
-        struct {
-            uint64_t bytes, chunks;
-        } complete;
-        trove_error why;
-    };
-};
-
-/* One direction of a connection. */
-struct sim_way {
-    uint64_t busy_until_ns;
-    uint64_t arrives_ns; /* of the last frame: order is kept */
-    bool pumping;        /* an event for it is under way */
-    unsigned turn;       /* of the streams */
-};
-
-struct sim_link {
-    struct sim *sim;
+/* What is drawn for a link before anybody dials it. */
+struct sim_link_plan {
     uint64_t bytes_per_ms;
     uint64_t delay_ns;
     uint64_t jitter_ns;
+    uint64_t buffer_bytes; /* what the kernels hold of each direction */
     uint64_t stalled_until_ns;
-    unsigned epoch; /* counts what breaks it */
-    bool dead;
-    struct sim_way up, down;
 };
 
-struct sim_held { /* a fragment or a gap that waits for the store */
-    uint64_t offset;
-    uint64_t bytes;
-    uint64_t lost_chunks;
-    bool ends_chunk;
+/* An object that downloads read. */
+struct sim_object {
+    char key[24];
+    bool exists;
+    uint32_t version;
+    uint64_t size;
+    uint64_t gap_offset; /* one gap; a length of 0: none */
+    uint64_t gap_length;
 };
 
-/* As struct tvs_stream has it. */
-struct sim_server {
-    trove_stream_state state;
-    bool begun, opened_sent, scheduled, status_due, completed_due, complete_received, commit_running, cleaned, listed;
-    bool wants_control;
-    bool claiming;
-    struct tvs_claim claim;
-    bool awaiting_turn;
-    struct tvs_bandwidth_waiter bandwidth;
-    struct tvs_grant grant;
-    uint64_t admitted_bytes, granted_bytes; /* ever */
-    struct tv_receiver receiver;
-    struct sim_held held[SIM_HELD_MAX];
-    unsigned held_first, held_count;
+/* What an upload must have stored, or not. */
+struct sim_stored {
+    char key[24];
+    enum {
+        SIM_UNKNOWN, /* it may be there; if it is, it is this one */
+        SIM_PRESENT,
+        SIM_ABSENT,
+        SIM_ANY, /* or the one before */
+    } wanted;
+    uint64_t size;
     struct {
-        uint64_t serial;
-        trove_status status;
-    } answers[16];
-    unsigned answer_count;
-    uint64_t progress_ns, granted_ns;
-    uint64_t untold_bytes, told_ns;
-    uint64_t complete_bytes, complete_chunks;
-    trove_error failure;
-    uint64_t stored_offset; /* what the store has: bytes in order */
-    unsigned ends;
+        uint64_t from;
+        uint32_t version;
+    } parts[16]; /* by offset; the last one to the end */
+    unsigned part_count;
+    trove_gap *gaps; /* in order; neighbours are one */
+    size_t gap_count;
 };
 
-/* As struct trove_stream has it, and the program that uses it. */
-struct sim_client {
-    trove_stream_state state;
-    struct tv_sender sender;
-    bool sender_gone;
-    bool opened, finishing, wants_data, lossy, writer_waits;
-    uint64_t demand_bytes, busy_ns;
-    uint64_t last_serial, answered_serial, pause_serial;
-    uint64_t deadline_ns;
-    unsigned chunks_to_write;
-    uint64_t chunk_bytes, gap_ns; /* at most, of the program's writes */
-    unsigned ends;
-};
+struct tvs_server;
+struct sim_link;
 
-struct sim_stream {
-    struct sim *sim;
-    struct sim_link *link;
-    unsigned number;
-    uint64_t payload_bytes_max;
-    struct sim_server server;
-    struct sim_client client;
-    uint64_t granted_on_the_way, expired_on_the_way;
-};
-
-typedef void (*sim_function)(struct sim *sim, void *object);
-
-struct sim_event {
-    uint64_t at_ns;
-    uint64_t order;
-    sim_function function;
-    void *object;
-};
-
-struct tvs_workers { /* the budget's */
-    struct sim *sim;
-};
-
+/* All that a run has; zeroed at its begin. */
 struct sim {
-    uint64_t seed, random;
-    uint64_t now_ns;
+    uint64_t seed;
+    uint64_t random;
     enum sim_plant plant;
     bool trace;
-    struct sim_event events[SIM_EVENTS_MAX];
-    size_t event_count;
-    uint64_t event_order;
+    uint64_t now_ns;
     uint64_t steps;
-    struct tvs_workers workers;
-    struct tvs_budget *budget;
-    uint64_t disk_bytes_per_ms, disk_stalled_until_ns;
-    uint64_t expiry_ns;
-    bool relieving;
-    struct tvs_bandwidth bandwidth; /* of all streams together */
-    bool limited;
-    bool turns_armed;
-    bool tight; /* little memory, large chunks, many pauses */
-    unsigned link_count, stream_count;
-    struct sim_link links[SIM_LINKS_MAX];
-    struct sim_stream streams[SIM_STREAMS_MAX];
-    uint64_t expired_grants, resent_chunks, dropped_chunks, waited_claims, waited_turns,
-        completed_streams; /* what runs have met */
-    char failure[480];
+    uint64_t notes; /* a hash of all that has happened */
+    char failure[640];
+
+    /* drawn at the begin */
+    unsigned interrupt_percent; /* before a lock */
+    unsigned sleepy_percent;    /* a thread that could run doesn't, for a while */
+    bool nonblocking_disk;
+    uint64_t disk_bytes_per_ms;
+    uint64_t disk_stalled_until_ns;
+    unsigned disk_failure_permille;
+    unsigned link_count;
+    struct sim_link_plan links[SIM_LINKS_MAX];
+    struct sim_object objects[SIM_OBJECTS];
+    struct sim_object replaced[SIM_REPLACED];
+    unsigned replaced_count;
+    struct sim_object followed[SIM_FOLLOWED];
+    uint64_t chunk_bytes_max[SIM_POOLS]; /* that the pools' memory carries */
+    uint64_t bandwidth[SIM_POOLS];
+    bool timeouts;                     /* the last pool has short ones */
+    bool tight;                        /* little memory, many programs at once, large chunks, long pauses */
+    uint64_t allowed_bytes[SIM_POOLS]; /* by its bandwidth, so far */
+
+    struct tvs_server *server;
+    struct sim_link *first_link;
+    struct sim_stored uploads[SIM_UPLOADS_MAX];
+    unsigned upload_count;
+    unsigned disk_failures;
+    bool operator_cancels;
 };
 
-/* ---- sim.c: clock, chance, events, network ---- */
-uint64_t sim_random(struct sim *sim);
-uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high); /* both included */
-bool sim_chance(struct sim *sim, unsigned percent);
-void sim_after(struct sim *sim, uint64_t delay_ns, sim_function function, void *object);
-/* The first is kept, and ends the run. */
-void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sim_trace(struct sim *sim, const struct sim_stream *stream, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Copies the frame and sends it right away. */
-void sim_send(struct sim_stream *stream, bool up, const struct sim_frame *frame, uint64_t bytes);
-/* The connection asks its flows for frames when it can. */
-void sim_pump(struct sim_link *link, bool up);
-/* A whole run; false: sim->failure says why. */
-bool sim_run(struct sim *sim, uint64_t seed, enum sim_plant plant, bool trace);
+extern struct sim sim;
+extern struct sim_met sim_met;
+extern uint64_t sim_end_ns; /* SIM_END_NS, or earlier to look at how things stand then */
+extern unsigned char sim_pattern_bytes[2 * SIM_PATTERN_BYTES];
+
+/* ---- sim.c: chance, telling, a run ---- */
+uint64_t sim_random(void);
+uint64_t sim_between(uint64_t low, uint64_t high); /* both included */
+bool sim_chance(unsigned percent);
+/* A size up to `most`, which may be of any order. */
+uint64_t sim_size(uint64_t most);
+/* Something has happened: two runs of a seed must agree on all of it. */
+void sim_note(uint64_t what);
+/* The first one is kept, and ends the run. */
+void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void sim_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t sim_clock_ns(void); /* as the shipped code sees the time */
+/* False: sim.failure says why. */
+bool sim_run(uint64_t seed, enum sim_plant plant, bool trace);
+
+/* The bytes of version `version` of anything, from `offset` on. */
+void sim_pattern(uint32_t version, uint64_t offset, void *to, size_t bytes);
+bool sim_pattern_is(uint32_t version, uint64_t offset, const void *bytes, size_t count);
+
+/* ---- sim_network.c ---- */
+struct sim_link *sim_link_of(unsigned number); /* the newest one; NULL: there was none */
+struct sim_link *sim_link_next(const struct sim_link *link);
+/* NULL: it isn't there yet, or any more. */
+struct trove_client *sim_link_client(const struct sim_link *link);
+/* Both ends lose each other; each learns of it some time later. */
+void sim_link_break(struct sim_link *link);
+bool sim_link_broken(const struct sim_link *link);
+/* Nothing is on the way, and no end is about to be told of anything. */
+bool sim_link_quiet(const struct sim_link *link);
+void sim_network_start(void);
+void sim_network_end(void);
+
+/* ---- sim_disk.c ---- */
+void sim_disk_start(void);
+void sim_disk_end(void);
+/* The objects that downloads read, and what uploads must have left. The disk is quick and sound then. */
+void sim_disk_fill(void);
+void sim_disk_verify(void);
 
 /* ---- sim_client.c ---- */
-void sim_client_begin(struct sim_stream *stream);
-void sim_client_frame(struct sim_stream *stream, const struct sim_frame *frame);
-bool sim_client_pull(struct sim_stream *stream, struct sim_frame *frame, uint64_t *bytes);
-void sim_client_end(struct sim_stream *stream, enum tv_stream_event event);
-void sim_client_tick(struct sim_stream *stream);
-
-/* ---- sim_server.c ---- */
-void sim_server_frame(struct sim_stream *stream, const struct sim_frame *frame);
-bool sim_server_pull(struct sim_stream *stream, struct sim_frame *frame);
-void sim_server_end(struct sim_stream *stream, enum tv_stream_event event, const trove_error *why);
-void sim_server_abandon(struct sim_stream *stream);
-void sim_server_tick(struct sim_stream *stream);
-void sim_server_relieve(struct sim_stream *stream);
+struct sim_client {
+    unsigned number;
+    trove_client *client;
+    trove_pool *pool; /* NULL: none */
+    bool closing;
+    unsigned entering; /* programs that are opening something */
+};
+const char *sim_pool_name(unsigned number);
+void sim_client_run(void *number);
+void sim_operator_run(void *unused);
+/* Whether `error` is what may happen to this client's streams; `cancels`: to one that was cancelled, or failed, by its own
+ * program. */
+bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels);
+/* Fails the run unless it is excused. */
+void sim_judge(const struct sim_client *client, const char *what, const trove_error *error, bool cancels);
 
 /* ---- sim_check.c ---- */
-void sim_check(struct sim *sim);
-void sim_check_end(struct sim *sim);
+void sim_check_step(void);
+void sim_check_idle(void);
+/* All clients have gone. */
+void sim_check_end(void);
+/* Prints every stream as both ends have it. */
+void sim_check_dump(void);
+/* How far an upload of the server's has got; false: it isn't there any more. */
+bool sim_check_taken(uint64_t stream_id, uint64_t *offset);
+/* Chunks of a stream's window. */
+unsigned sim_check_window(const trove_stream *stream);
+
+/* ---- sim_plants.c ---- */
+/* Whether this is the planted bug's moment. */
+bool sim_plant_strikes(enum sim_plant plant, unsigned percent);
 
 #endif

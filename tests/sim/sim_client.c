@@ -1,263 +1,234 @@
-/* sim_client.c - the client's end of a stream, and the program that writes to it. After client/src/stream_upload.c. */
-#include "sim.h"
+/* sim_client.c - clients and what surrounds their programs: connecting, pools, links that break, closing in the middle; who
+ * controls their streams from outside; what may go wrong for whom. See sim.h.
+ */
+#include "sim_programs.h"
 
 #include <string.h>
 
-#define IDLE_NS SIM_SECOND
+static const char *const pool_names[SIM_POOLS] = {"default", "second", "third"};
+static struct sim_client clients[SIM_LINKS_MAX];
 
-static void wake_data(struct sim_stream *stream) {
-    stream->client.wants_data = true;
-    sim_pump(stream->link, true);
+const char *sim_pool_name(unsigned number) {
+    return pool_names[number];
 }
 
-static uint64_t window(const struct sim_stream *stream) {
-    return stream->server.grant.window_bytes;
+/* ---- what may go wrong ---- */
+
+/* A timeout of the server's third pool, or of a pool's queue. */
+static bool late_as_it_may_be(const trove_error *error) {
+    bool queue = strstr(error->message, "none ended in time") != NULL || strstr(error->message, "of its") != NULL;
+    bool limit = strstr(error->message, "(stream_timeout)") != NULL || strstr(error->message, "(paused_timeout)") != NULL;
+    return queue || (sim.timeouts && limit);
 }
 
-static void send_demand(struct sim_stream *stream, uint64_t bytes) {
-    struct sim_frame frame = {.kind = SIM_DEMAND, .demand = bytes};
-    sim_send(stream, true, &frame, 0);
-}
-
-/* ---- the end --------------------------------------------------------------------------------------------------------------------------- */
-
-void sim_client_end(struct sim_stream *stream, enum tv_stream_event event) {
-    struct sim_client *client = &stream->client;
-    bool over = tv_stream_state_terminal(client->state);
-    if (over && stream->sim->plant == SIM_PLANT_SECOND_END)
-        client->ends++;
-    if (over || tv_stream_state_apply(&client->state, event, NULL) != TROVE_OK)
-        return;
-    sim_trace(stream->sim, stream, "client: %s", trove_stream_state_name(client->state));
-    client->ends++;
-    stream->sim->resent_chunks += client->sender.resent_chunks;
-    stream->sim->dropped_chunks += client->sender.dropped_chunks;
-    tv_sender_fini(&client->sender);
-    client->sender_gone = true;
-}
-
-/* ---- the program -------------------------------------------------------------------------------------------------------------------------- */
-
-static void release_chunk(struct tv_chunk *chunk) {
-    free(chunk);
-}
-
-static void push(struct sim_stream *stream, uint64_t bytes, bool final) {
-    struct sim_client *client = &stream->client;
-    struct tv_chunk *chunk = calloc(1, sizeof *chunk);
-    TV_ASSERT(chunk != NULL);
-    chunk->bytes = bytes;
-    chunk->final = final;
-    chunk->release = release_chunk;
-    atomic_init(&chunk->references, 1);
-    tv_sender_push(&client->sender, chunk);
-    client->busy_ns = stream->sim->now_ns;
-    bool demand = client->demand_bytes == 0;
-    client->demand_bytes = window(stream);
-    if (demand)
-        send_demand(stream, client->demand_bytes);
-    wake_data(stream);
-}
-
-/* Room for one more, of which a lossy stream makes some. */
-static bool make_room(struct sim_client *client) {
-    struct tv_chunk *lost = NULL;
-    if (!tv_sender_full(&client->sender))
-        return true;
-    if (client->lossy)
-        lost = tv_sender_drop(&client->sender);
-    if (lost == NULL)
-        return false;
-    tv_chunk_release(lost);
-    return true;
-}
-
-/* The writing thread, which sleeps while it may not write. */
-static void write_on(struct sim *sim, void *object) {
-    struct sim_stream *stream = object;
-    struct sim_client *client = &stream->client;
-    if (tv_stream_state_terminal(client->state) || client->finishing)
-        return;
-    client->writer_waits = client->state != TROVE_STREAM_ACTIVE || !make_room(client);
-    if (client->writer_waits)
-        return;
-    bool final = client->chunks_to_write == 0;
-    push(stream, final ? sim_between(sim, 0, client->chunk_bytes) : sim_between(sim, 1, client->chunk_bytes), final);
-    client->finishing = final;
-    if (final)
-        wake_data(stream);
-    else
-        client->chunks_to_write--;
-    sim_after(sim, sim_between(sim, 0, client->gap_ns), write_on, stream);
-}
-
-/* What waits for a change looks again. */
-static void changed(struct sim_stream *stream) {
-    if (!stream->client.writer_waits)
-        return;
-    stream->client.writer_waits = false;
-    sim_after(stream->sim, sim_between(stream->sim, 0, SIM_MS), write_on, stream);
-}
-
-static void control(struct sim_stream *stream, enum tv_stream_event event) {
-    struct sim_client *client = &stream->client;
-    if (tv_stream_state_terminal(client->state) || !client->opened)
-        return;
-    struct sim_frame frame = {.kind = SIM_CONTROL};
-    frame.control.serial = ++client->last_serial;
-    frame.control.event = event;
-    if (event == TV_EVENT_PAUSE)
-        client->pause_serial = client->last_serial;
-    sim_send(stream, true, &frame, 0);
-}
-
-static void resume_stream(struct sim *sim, void *object) {
-    (void)sim;
-    control(object, TV_EVENT_RESUME);
-}
-
-static void pause_stream(struct sim *sim, void *object) {
-    control(object, TV_EVENT_PAUSE);
-    uint64_t longest = sim_chance(sim, 20) ? 120 * SIM_SECOND : 3 * SIM_SECOND; /* who is paused may not stop the others */
-    sim_after(sim, sim_between(sim, 0, longest), resume_stream, object);
-}
-
-static void cancel_stream(struct sim *sim, void *object) {
-    (void)sim;
-    control(object, TV_EVENT_CANCEL);
-}
-
-void sim_client_begin(struct sim_stream *stream) {
-    struct sim *sim = stream->sim;
-    struct sim_client *client = &stream->client;
-    if (stream->link->dead)
-        return; /* it has ended before it began */
-    client->state = TROVE_STREAM_ACTIVE;
-    client->busy_ns = sim->now_ns;
-    client->demand_bytes = window(stream);
-    struct sim_frame frame = {.kind = SIM_OPEN, .demand = client->demand_bytes};
-    sim_send(stream, true, &frame, 200);
-    for (unsigned i = 0; i < 3 && sim_chance(sim, sim->tight ? 70 : 25); i++)
-        sim_after(sim, sim_between(sim, 0, SIM_CALM_NS), pause_stream, stream);
-    if (sim_chance(sim, 8))
-        sim_after(sim, sim_between(sim, 0, SIM_CALM_NS), cancel_stream, stream);
-}
-
-/* ---- frames out ------------------------------------------------------------------------------------------------------------------------------ */
-
-static bool complete_due(const struct sim_client *client) {
-    return client->finishing && tv_sender_settled(&client->sender) && client->answered_serial >= client->pause_serial;
-}
-
-bool sim_client_pull(struct sim_stream *stream, struct sim_frame *frame, uint64_t *bytes) {
-    struct sim_client *client = &stream->client;
-    struct tv_sender *sender = &client->sender;
-    struct tv_fragment_out out;
-    struct tv_gap gap;
-    if (client->state != TROVE_STREAM_ACTIVE || !client->opened)
-        return false;
-    if (tv_sender_next_gap(sender, &gap)) {
-        frame->kind = SIM_GAP;
-        frame->gap = (struct tv_gap_in){gap.first_index, gap.count, gap.offset, gap.length, 0};
-        return true;
-    }
-    if (tv_sender_next(sender, stream->payload_bytes_max, &out)) {
-        frame->kind = SIM_CHUNK;
-        frame->chunk = (struct tv_fragment_in){
-            .index = out.chunk->index,
-            .offset = out.chunk->offset + out.fragment_offset,
-            .chunk_bytes = out.chunk->bytes,
-            .fragment_offset = out.fragment_offset,
-            .payload_bytes = out.bytes,
-            .final = out.chunk->final,
-        };
-        *bytes = out.bytes;
-        return true;
-    }
-    if (!complete_due(client))
-        return false;
-    trove_status status = tv_stream_state_apply(&client->state, TV_EVENT_COMPLETE, NULL);
-    TV_ASSERT(status == TROVE_OK);
-    frame->kind = SIM_COMPLETE;
-    frame->complete.bytes = sender->next_offset;
-    frame->complete.chunks = sender->next;
-    return true;
-}
-
-/* ---- frames in ------------------------------------------------------------------------------------------------------------------------------- */
-
-static void on_ack(struct sim_stream *stream, const struct sim_frame *frame) {
-    struct tv_sender *sender = &stream->client.sender;
-    trove_error error;
-    trove_status status = frame->ack.not_taken ? tv_sender_not_taken(sender, frame->ack.first, frame->ack.count, &error)
-                                               : tv_sender_ack(sender, frame->ack.first, frame->ack.count, NULL, NULL, &error);
-    if (status != TROVE_OK)
-        sim_fail(stream->sim, "stream %u: client: %s", stream->number, error.message);
-    tv_sender_credit(sender, frame->granted, 0);
-    stream->client.busy_ns = stream->sim->now_ns;
-    if (stream->sim->plant != SIM_PLANT_LOST_ACK_WAKE)
-        wake_data(stream);
-}
-
-static void on_state(struct sim_stream *stream, const struct sim_frame *frame) {
-    struct sim_client *client = &stream->client;
-    client->answered_serial = frame->control.serial;
-    if (frame->control.state == TROVE_STREAM_ACTIVE && client->state == TROVE_STREAM_PAUSED)
-        (void)!tv_stream_state_apply(&client->state, TV_EVENT_RESUME, NULL);
-    else if (frame->control.state == TROVE_STREAM_PAUSED)
-        (void)!tv_stream_state_apply(&client->state, TV_EVENT_PAUSE, NULL);
-    else if (frame->control.state == TROVE_STREAM_CANCELLED)
-        sim_client_end(stream, TV_EVENT_CANCEL);
-    if (client->state == TROVE_STREAM_ACTIVE)
-        wake_data(stream);
-}
-
-void sim_client_frame(struct sim_stream *stream, const struct sim_frame *frame) {
-    struct sim_client *client = &stream->client;
-    if (tv_stream_state_terminal(client->state) && frame->kind != SIM_STATUS)
-        return;
-    switch (frame->kind) {
-    case SIM_OPENED:
-        client->opened = true;
-        tv_sender_credit(&client->sender, frame->granted, 0);
-        client->busy_ns = stream->sim->now_ns;
-        write_on(stream->sim, stream);
-        break;
-    case SIM_ACK:
-        on_ack(stream, frame);
-        break;
-    case SIM_CREDIT:
-        tv_sender_credit(&client->sender, frame->granted, frame->expired);
-        wake_data(stream);
-        break;
-    case SIM_STATE:
-        on_state(stream, frame);
-        break;
-    case SIM_COMPLETED:
-        if (client->state != TROVE_STREAM_COMPLETING)
-            sim_fail(stream->sim, "stream %u: the server has all before all was sent", stream->number);
-        stream->sim->completed_streams++;
-        sim_client_end(stream, TV_EVENT_COMPLETED);
-        break;
+bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels) {
+    struct sim_link *link = sim_link_of(client->number);
+    switch (error->status) {
+    case TROVE_UNAVAILABLE:
+        return sim_link_broken(link) || client->closing;
+    case TROVE_CANCELLED:
+        return cancels || client->closing || sim.operator_cancels;
+    case TROVE_ABORTED:
+        return cancels;
+    case TROVE_DEADLINE_EXCEEDED:
+        return late_as_it_may_be(error);
+    case TROVE_RESOURCE_EXHAUSTED:
+        return strstr(error->message, "memory_bytes") != NULL ||
+               (sim.disk_failures > 0 && strstr(error->message, "the disk failed") != NULL);
     default:
-        sim_client_end(stream, TV_EVENT_FAIL);
-        break;
+        return false;
     }
-    changed(stream);
 }
 
-void sim_client_tick(struct sim_stream *stream) {
-    struct sim_client *client = &stream->client;
-    uint64_t now_ns = stream->sim->now_ns;
-    if (tv_stream_state_terminal(client->state) || !client->opened)
+void sim_judge(const struct sim_client *client, const char *what, const trove_error *error, bool cancels) {
+    sim_trace("client %u: %s: %s", client->number, what, error->message);
+    sim_met.failures++;
+    sim_met.late_places += error->status == TROVE_DEADLINE_EXCEEDED;
+    if (!sim_excused(client, error, cancels))
+        sim_fail("client %u: %s failed without a reason: %s: %s", client->number, what, trove_status_name(error->status),
+                 error->message);
+}
+
+/* ---- a client ---- */
+
+static void run_program(void *argument) {
+    struct sim_client *client = argument;
+    for (unsigned times = (unsigned)sim_between(1, 2); times > 0 && !client->closing; times--) {
+        sim_sleep(sim_between(0, sim.tight || sim_chance(50) ? 0 : SIM_SECOND));
+        unsigned kind = (unsigned)sim_between(0, 99);
+        if (client->closing)
+            return;
+        if (kind < 38)
+            sim_upload_run(client);
+        else if (kind < 70)
+            sim_download_run(client);
+        else if (kind < 80)
+            sim_two_way_run(client);
+        else if (kind < 92)
+            sim_follow_run(client);
+        else
+            sim_whole_run(client);
+    }
+}
+
+static void break_link(void *object) {
+    const struct sim_client *client = object;
+    struct sim_link *link = sim_link_of(client->number);
+    if (link != NULL && !client->closing)
+        sim_link_break(link);
+}
+
+static void make_pool(struct sim_client *client) {
+    trove_pool_options options;
+    trove_error error;
+    trove_pool_options_init(&options);
+    options.max_streams = (uint32_t)sim_between(1, 4);
+    options.server_pool = pool_names[sim_between(0, SIM_POOLS - 1)];
+    if (sim_chance(20))
+        options.bytes_per_second = sim_between(TV_MIB, 16 * TV_MIB);
+    if (trove_pool_create(client->client, "programs", &options, &client->pool, &error) != TROVE_OK)
+        sim_judge(client, "a pool", &error, false);
+}
+
+static trove_status connect_client(struct sim_client *client) {
+    trove_client_options options;
+    trove_error error;
+    char url[8];
+    trove_client_options_init(&options);
+    options.memory_bytes = TV_MIB << sim_between(1, 4);
+    options.call_timeout_ms = SIM_TIMEOUT_MS;
+    options.connect_timeout_ms = 30000;
+    snprintf(url, sizeof url, "%u", client->number);
+    trove_status status = trove_connect(url, &options, &client->client, &error);
+    bool silent = status == TROVE_DEADLINE_EXCEEDED && sim_link_broken(sim_link_of(client->number));
+    if (status != TROVE_OK && !silent)
+        sim_judge(client, "connecting", &error, false);
+    return status;
+}
+
+static void close_client(struct sim_client *client) {
+    client->closing = true;
+    sim_trace("client %u closes", client->number);
+    if (sim_chance(50)) {
+        (void)trove_pool_close(client->pool, 0);
+        client->pool = NULL;
+    }
+    trove_close(client->client);
+    (void)trove_pool_close(client->pool, 0);
+    client->pool = NULL;
+}
+
+/* Programs that are on their way into the library are waited for: a client must not be used any more when it is closed. */
+static void close_in_the_middle(struct sim_client *client) {
+    sim_sleep(sim_between(0, 5 * SIM_SECOND));
+    while (client->entering > 0)
+        sim_sleep(SIM_MS);
+    sim_met.closes++;
+    close_client(client);
+}
+
+/* From connecting to closing. */
+static void live(struct sim_client *client, bool breaks) {
+    struct sim_thread *programs[SIM_PROGRAMS_MAX];
+    unsigned count = (unsigned)sim_between(sim.tight ? SIM_PROGRAMS_MAX / 2 : 1, SIM_PROGRAMS_MAX);
+    client->closing = false;
+    client->pool = NULL;
+    if (breaks)
+        sim_at(sim.now_ns + sim_between(0, 10 * SIM_SECOND), break_link, client);
+    if (connect_client(client) != TROVE_OK)
         return;
-    if (now_ns > client->deadline_ns) {
-        client->deadline_ns = UINT64_MAX;
-        control(stream, TV_EVENT_CANCEL);
+    if (sim_chance(40))
+        make_pool(client);
+    for (unsigned i = 0; i < count; i++)
+        programs[i] = sim_spawn("program", run_program, client);
+    bool early = sim_chance(8);
+    if (early)
+        close_in_the_middle(client);
+    for (unsigned i = 0; i < count; i++)
+        sim_join(programs[i]);
+    if (!early)
+        close_client(client);
+}
+
+void sim_client_run(void *argument) {
+    unsigned number = (unsigned)(uintptr_t)argument;
+    struct sim_client *client = &clients[number];
+    *client = (struct sim_client){.number = number};
+    bool breaks = sim_chance(15);
+    sim_sleep(sim_between(0, sim.tight ? 0 : SIM_SECOND));
+    live(client, breaks);
+    if (breaks && sim.now_ns < SIM_CALM_NS) /* another connection, another try */
+        live(client, false);
+}
+
+/* ---- somebody outside ---- */
+
+struct paused_ids {
+    uint64_t ids[64];
+    unsigned count;
+};
+
+/* False: the stream's client hasn't read, or hasn't been told, what came before. */
+static bool control_outside(struct sim_client *client, uint64_t id, trove_control what) {
+    trove_error error = {TROVE_OK, ""};
+    trove_status status = trove_server_stream_control(client->client, id, what, SIM_TIMEOUT_MS, NULL, &error);
+    sim_trace("operator: control %d of stream %llu: %s", (int)what, (unsigned long long)id, error.message);
+    bool may = status == TROVE_OK || status == TROVE_NOT_FOUND || status == TROVE_FAILED_PRECONDITION ||
+               status == TROVE_RESOURCE_EXHAUSTED;
+    if (!may)
+        sim_fail("the operator can't control stream %llu: %s", (unsigned long long)id, error.message);
+    sim_met.outside_controls += status == TROVE_OK;
+    return status != TROVE_RESOURCE_EXHAUSTED;
+}
+
+static void meddle_outside(struct sim_client *client, struct paused_ids *paused) {
+    trove_server_stream_page *page = NULL;
+    trove_error error;
+    if (trove_server_stream_list(client->client, NULL, &page, &error) != TROVE_OK) {
+        sim_fail("the operator can't list the streams: %s", error.message);
+        return;
     }
-    bool idle = !client->finishing && client->demand_bytes > 0 && tv_sender_settled(&client->sender);
-    if (idle && now_ns >= client->busy_ns + IDLE_NS) {
-        client->demand_bytes = 0;
-        send_demand(stream, 0);
+    uint64_t id = page->count > 0 ? page->streams[sim_between(0, page->count - 1)].stream_id : 0;
+    trove_server_stream_page_free(page);
+    if (id == 0)
+        return;
+    if (sim_chance(10)) {
+        sim.operator_cancels = true;
+        (void)control_outside(client, id, TROVE_CONTROL_CANCEL);
+    } else if (paused->count < sizeof paused->ids / sizeof paused->ids[0]) {
+        paused->ids[paused->count++] = id;
+        (void)control_outside(client, id, TROVE_CONTROL_PAUSE);
     }
+}
+
+static void resume_outside(struct sim_client *client, struct paused_ids *paused) {
+    if (paused->count == 0)
+        return;
+    unsigned at = (unsigned)sim_between(0, paused->count - 1);
+    if (control_outside(client, paused->ids[at], TROVE_CONTROL_RESUME))
+        paused->ids[at] = paused->ids[--paused->count];
+}
+
+/* Nobody may stay paused. */
+static void resume_all(struct sim_client *client, struct paused_ids *paused) {
+    while (paused->count > 0 && sim.failure[0] == '\0') {
+        resume_outside(client, paused);
+        sim_sleep(sim_between(0, 50 * SIM_MS));
+    }
+}
+
+void sim_operator_run(void *argument) {
+    struct sim_client client = {.number = (unsigned)(uintptr_t)argument};
+    struct paused_ids paused = {0};
+    if (connect_client(&client) != TROVE_OK)
+        return;
+    while (sim.now_ns < SIM_CALM_NS / 2) {
+        sim_sleep(sim_between(0, SIM_SECOND));
+        if (sim_chance(60))
+            meddle_outside(&client, &paused);
+        else
+            resume_outside(&client, &paused);
+    }
+    resume_all(&client, &paused);
+    trove_close(client.client);
 }

@@ -1,14 +1,20 @@
-/* test_sim.c - runs the simulation over many seeds, and over bugs put into it, which it has to find.
+/* test_sim.c - runs the simulation over many seeds, and over bugs put into the shipped code, which it has to find.
  *
- *     test_sim [--seeds COUNT] [--from SEED]          many runs; then each planted bug
- *     test_sim --seed SEED [--plant NAME] [--trace]   one run again
+ *     test_sim [--seeds COUNT] [--from SEED]          many runs
+ *     test_sim --plants [--seeds COUNT] [--from SEED] each planted bug, until it is found
+ *     test_sim --seed SEED [--plant NAME] [--trace]   one run again; with --until MS of its time, to see how things stand then
  */
 #include "sim.h"
 
+#include <malloc.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#define SEEDS       3000
-#define PLANT_SEEDS 300 /* within which a planted bug has to be found */
+#define SEEDS       2000 /* where none are given */
+#define PLANT_SEEDS 400  /* within which a planted bug has to be found */
+#define AGAIN       20   /* runs that are made twice */
 
 static const char *const plants[] = {
 #define PLANT_TEXT(name, text) text,
@@ -16,51 +22,97 @@ static const char *const plants[] = {
 #undef PLANT_TEXT
 };
 
-static struct sim sim; /* too large for a stack */
+/* An assertion of the shipped code has failed, or worse. */
+static void on_signal(int number) {
+    char text[200];
+    int length =
+        snprintf(text, sizeof text, "FAILED by signal %d at %.6f s, in %s\n    again: test_sim --seed %llu%s%s --trace\n", number,
+                 (double)sim.now_ns / 1e9, sim_thread_name(), (unsigned long long)sim.seed,
+                 sim.plant != SIM_PLANT_NONE ? " --plant " : "", sim.plant != SIM_PLANT_NONE ? plants[sim.plant] : "");
+    (void)!write(STDOUT_FILENO, text, (size_t)length);
+    _exit(1);
+}
+
+/* A run that failed has left threads and memory behind: nothing more is done in this process. */
+__attribute__((noreturn)) static void give_up(void) {
+    printf("FAILED %s\n    again: test_sim --seed %llu%s%s --trace\n", sim.failure, (unsigned long long)sim.seed,
+           sim.plant != SIM_PLANT_NONE ? " --plant " : "", sim.plant != SIM_PLANT_NONE ? plants[sim.plant] : "");
+    fflush(stdout);
+    _exit(1);
+}
 
 static int run_one(uint64_t seed, enum sim_plant plant, bool trace) {
-    bool good = sim_run(&sim, seed, plant, trace);
-    printf("seed %llu, %s: %s\n", (unsigned long long)seed, plants[plant], good ? "good" : sim.failure);
-    return good ? 0 : 1;
+    if (!sim_run(seed, plant, trace))
+        give_up();
+    printf("seed %llu, %s: good, %llu steps in %.3f s, %016llx\n", (unsigned long long)seed, plants[plant],
+           (unsigned long long)sim.steps, (double)sim.now_ns / 1e9, (unsigned long long)sim.notes);
+    return 0;
+}
+
+/* Whether every kind of thing has happened. */
+static int judge_met(void) {
+    int failed = 0;
+#define MET(name, text)                                                                                                          \
+    printf("    %8llu %s\n", (unsigned long long)sim_met.name, text);                                                            \
+    failed |= sim_met.name == 0;
+    SIM_MET(MET)
+#undef MET
+    if (failed)
+        printf("FAILED: the runs are too tame to show anything\n");
+    return failed;
 }
 
 static int run_many(uint64_t from, uint64_t count) {
-    for (uint64_t seed = from; seed < from + count; seed++)
-        if (!sim_run(&sim, seed, SIM_PLANT_NONE, false)) {
-            printf("FAILED %s\n    again: test_sim --seed %llu --trace\n", sim.failure, (unsigned long long)seed);
-            return 1;
+    uint64_t steps = 0;
+    for (uint64_t seed = from; seed < from + count; seed++) {
+        if (!sim_run(seed, SIM_PLANT_NONE, false))
+            give_up();
+        steps += sim.steps;
+    }
+    printf("%llu seeds from %llu: good, in %llu steps:\n", (unsigned long long)count, (unsigned long long)from,
+           (unsigned long long)steps);
+    int failed = count >= 100 ? judge_met() : 0;
+    for (uint64_t seed = from; seed < from + AGAIN && seed < from + count; seed++) {
+        sim_run(seed, SIM_PLANT_NONE, false);
+        uint64_t notes = sim.notes;
+        sim_run(seed, SIM_PLANT_NONE, false);
+        if (notes != sim.notes) {
+            printf("FAILED: seed %llu gives another run each time\n", (unsigned long long)seed);
+            failed = 1;
         }
-    printf("%llu seeds from %llu: good. %llu streams completed, %llu claims and %llu turns waited, %llu grants expired, %llu "
-           "chunks sent again, "
-           "%llu lost\n",
-           (unsigned long long)count, (unsigned long long)from, (unsigned long long)sim.completed_streams,
-           (unsigned long long)sim.waited_claims, (unsigned long long)sim.waited_turns, (unsigned long long)sim.expired_grants,
-           (unsigned long long)sim.resent_chunks, (unsigned long long)sim.dropped_chunks);
-    bool met = sim.completed_streams > 0 && sim.waited_claims > 0 && sim.waited_turns > 0 && sim.expired_grants > 0 &&
-               sim.resent_chunks > 0 && sim.dropped_chunks > 0;
-    if (count >= 100 && !met)
-        printf("FAILED: the runs are too tame to show anything\n");
-    return count >= 100 && !met ? 1 : 0;
-}
-
-/* The test of the test. */
-static int find_plants(uint64_t from) {
-    int failed = 0;
-    for (int plant = SIM_PLANT_NONE + 1; plant < SIM_PLANT_COUNT; plant++) {
-        uint64_t seed = from;
-        while (seed < from + PLANT_SEEDS && sim_run(&sim, seed, (enum sim_plant)plant, false))
-            seed++;
-        bool found = seed < from + PLANT_SEEDS;
-        printf("%-16s %s", plants[plant], found ? "found" : "NOT FOUND\n");
-        if (found)
-            printf(" by seed %llu: %s\n", (unsigned long long)seed, sim.failure);
-        failed |= !found;
     }
     return failed;
 }
 
+/* In a process of its own, which it may ruin. */
+static bool find_plant(enum sim_plant plant, uint64_t from, uint64_t count) {
+    printf("%-22s ", plants[plant]);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(STDOUT_FILENO, STDERR_FILENO); /* what an assertion says */
+        for (uint64_t seed = from; seed < from + count; seed++)
+            if (!sim_run(seed, plant, false))
+                give_up();
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (status == 0)
+        printf("NOT FOUND\n");
+    return status != 0;
+}
+
+static int find_plants(uint64_t from, uint64_t count) {
+    int failed = 0;
+    for (int plant = SIM_PLANT_NONE + 1; plant < SIM_PLANT_COUNT; plant++)
+        failed |= !find_plant((enum sim_plant)plant, from, count);
+    return failed;
+}
+
 static int usage(void) {
-    fprintf(stderr, "test_sim [--seeds COUNT] [--from SEED] | --seed SEED [--plant NAME] [--trace]\nbugs:");
+    fprintf(stderr,
+            "test_sim [--plants] [--seeds COUNT] [--from SEED] | --seed SEED [--plant NAME] [--trace] [--until MS]\nbugs:");
     for (int plant = 0; plant < SIM_PLANT_COUNT; plant++)
         fprintf(stderr, " %s", plants[plant]);
     fprintf(stderr, "\n");
@@ -68,13 +120,14 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = 1, seeds = SEEDS, seed = 0;
+    uint64_t from = 1, seeds = 0, seed = 0;
     int plant = SIM_PLANT_NONE;
-    bool trace = false;
+    bool trace = false, find = false;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--trace") == 0) {
-            trace = true;
+        if (strcmp(argv[i], "--trace") == 0 || strcmp(argv[i], "--plants") == 0) {
+            trace |= argv[i][2] == 't';
+            find |= argv[i][2] == 'p';
             continue;
         }
         if (value == NULL)
@@ -83,6 +136,8 @@ int main(int argc, char **argv) {
             seeds = strtoull(value, NULL, 0);
         else if (strcmp(argv[i], "--from") == 0)
             from = strtoull(value, NULL, 0);
+        else if (strcmp(argv[i], "--until") == 0)
+            sim_end_ns = strtoull(value, NULL, 0) * SIM_MS;
         else if (strcmp(argv[i], "--seed") == 0)
             seed = strtoull(value, NULL, 0);
         else if (strcmp(argv[i], "--plant") == 0)
@@ -94,7 +149,12 @@ int main(int argc, char **argv) {
     }
     if (plant < 0)
         return usage();
+    mallopt(M_MMAP_THRESHOLD, 1 << 30); /* what a run needs the next one needs, too */
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    signal(SIGABRT, on_signal);
     if (seed != 0)
         return run_one(seed, (enum sim_plant)plant, trace);
-    return run_many(from, seeds) | find_plants(from);
+    if (find)
+        return find_plants(from, seeds != 0 ? seeds : PLANT_SEEDS);
+    return run_many(from, seeds != 0 ? seeds : SEEDS);
 }
