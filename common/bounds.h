@@ -23,6 +23,7 @@
 #define TV_BUCKET_BYTES_MIN       3
 #define TV_BUCKET_BYTES_MAX       63
 #define TV_BUCKETS_MAX            2500 /* of a store: a list of all of them is one answer */
+#define TV_PRINCIPAL_BYTES_MAX    255  /* who somebody is: "uid:1000" */
 #define TV_KEY_BYTES_MAX          1024
 #define TV_CONTENT_TYPE_BYTES_MAX 255
 #define TV_METADATA_COUNT_MAX     64

@@ -129,9 +129,8 @@ typedef bool (*tvs_list_visit)(void *context, const struct tvs_list_entry *entry
 
 /* ---- resumable uploads ---- */
 
-#define TVS_UPLOAD_ID_BYTES     16
-#define TVS_REQUEST_ID_BYTES    16
-#define TVS_PRINCIPAL_BYTES_MAX 255
+#define TVS_UPLOAD_ID_BYTES  16
+#define TVS_REQUEST_ID_BYTES 16
 
 /* An upload's name: 128 random bits, the driver's, never used again. */
 struct tvs_upload_id {
@@ -140,7 +139,7 @@ struct tvs_upload_id {
 
 struct tvs_upload_options {
     struct tvs_put_options put; /* size_hint is told by tvs_upload_info; whether it comes true is for the engine to check */
-    const char *principal;      /* whose it is: only they may attach. 1 to TVS_PRINCIPAL_BYTES_MAX bytes, no NUL */
+    const char *principal;      /* whose it is: only they may attach. 1 to TV_PRINCIPAL_BYTES_MAX bytes, no NUL */
     uint8_t request_id[TVS_REQUEST_ID_BYTES]; /* with the principal: the same one is the same upload */
     /* It expires when nobody has touched it (begin, attach, flush, commit) for idle_ns, and keep_ns after its beginning at the latest.
      * A touch moves the deadline away or leaves it, never closer. */

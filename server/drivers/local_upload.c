@@ -77,7 +77,7 @@ void tvs_local_upload_begin(struct tvs_driver *driver, const char *bucket, const
     struct tvs_local_bucket *in = NULL;
     struct tvs_upload_commit *commit = NULL;
     trove_error error = {0};
-    TV_ASSERT(options->principal[0] != '\0' && strlen(options->principal) <= TVS_PRINCIPAL_BYTES_MAX);
+    TV_ASSERT(options->principal[0] != '\0' && strlen(options->principal) <= TV_PRINCIPAL_BYTES_MAX);
     trove_status status = tvs_local_bucket_acquire(&local->buckets, bucket, &in, &error);
     if (status == TROVE_OK) {
         char strings[TVS_STRINGS_BYTES_MAX];

@@ -148,7 +148,7 @@ trove_status tvs_upload_record_decode(const struct tvs_upload_id *id, const void
     read.digest.has_value = (flags & FLAG_DIGEST_VALUE) != 0;
     memcpy(read.digest.value, take(&reader, digest_bytes(&read.digest)), digest_bytes(&read.digest));
     read.bucket = take_text(&reader, TV_BUCKET_BYTES_MIN, TV_BUCKET_BYTES_MAX);
-    read.principal = take_text(&reader, 1, TVS_PRINCIPAL_BYTES_MAX);
+    read.principal = take_text(&reader, 1, TV_PRINCIPAL_BYTES_MAX);
     read.key = take_text(&reader, 1, TV_KEY_BYTES_MAX);
     read.strings = (const char *)reader.at;
     read.strings_bytes = reader.left;

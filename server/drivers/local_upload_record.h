@@ -38,7 +38,7 @@ struct tvs_upload_record {
 #define TVS_UPLOAD_RECORD_FIXED_BYTES (1 + 1 + 1 + TVS_FILE_ID_BYTES + TVS_REQUEST_ID_BYTES + 6 * 8 + 2)
 #define TVS_UPLOAD_RECORD_BYTES_MAX                                                                                              \
     (TVS_UPLOAD_RECORD_FIXED_BYTES + (TROVE_ETAG_BYTES - 1) + TVS_DIGEST_BYTES_MAX + TV_BUCKET_BYTES_MAX + 1 +                   \
-     TVS_PRINCIPAL_BYTES_MAX + 1 + TV_KEY_BYTES_MAX + 1 + TVS_STRINGS_BYTES_MAX)
+     TV_PRINCIPAL_BYTES_MAX + 1 + TV_KEY_BYTES_MAX + 1 + TVS_STRINGS_BYTES_MAX)
 
 size_t tvs_upload_record_bytes(const struct tvs_upload_record *record);
 void tvs_upload_record_encode(const struct tvs_upload_record *record, uint8_t *to);
@@ -90,7 +90,7 @@ trove_status tvs_request_record_decode(const void *bytes, size_t count, struct t
 /* Keys of the index. Each function returns the key's length. */
 #define TVS_UPLOAD_KEY_BYTES      (1 + TVS_UPLOAD_ID_BYTES)
 #define TVS_SEGMENT_KEY_BYTES     (1 + TVS_UPLOAD_ID_BYTES + 4)
-#define TVS_REQUEST_KEY_BYTES_MAX (1 + TVS_REQUEST_ID_BYTES + TVS_PRINCIPAL_BYTES_MAX)
+#define TVS_REQUEST_KEY_BYTES_MAX (1 + TVS_REQUEST_ID_BYTES + TV_PRINCIPAL_BYTES_MAX)
 #define TVS_PLACE_KEY_BYTES_MAX   (1 + TVS_UPLOAD_CURSOR_BYTES_MAX)
 #define TVS_TIMER_KEY_BYTES       (1 + 8 + TVS_UPLOAD_ID_BYTES)
 size_t tvs_index_key_upload(const struct tvs_upload_id *id, uint8_t *to);

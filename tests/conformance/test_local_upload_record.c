@@ -50,7 +50,7 @@ static struct tvs_upload_record record_with_all(enum tvs_digest_kind kind) {
 }
 
 static struct tvs_upload_record largest_record(void) {
-    static char principal[TVS_PRINCIPAL_BYTES_MAX + 1], key[TV_KEY_BYTES_MAX + 1], bucket[TV_BUCKET_BYTES_MAX + 1],
+    static char principal[TV_PRINCIPAL_BYTES_MAX + 1], key[TV_KEY_BYTES_MAX + 1], bucket[TV_BUCKET_BYTES_MAX + 1],
         strings[TVS_STRINGS_BYTES_MAX];
     struct tvs_upload_record record = record_with_all(TVS_DIGEST_BLAKE2B);
     memset(principal, 'p', sizeof principal - 1);
@@ -183,7 +183,7 @@ static void test_texts_out_of_bounds(void **state) {
         size_t bucket, principal, key;
     } rows[] = {
         {"a bucket of two", 2, 5, 5}, {"a bucket too long", TV_BUCKET_BYTES_MAX + 1, 5, 5},
-        {"no principal", 5, 0, 5},    {"a principal too long", 5, TVS_PRINCIPAL_BYTES_MAX + 1, 5},
+        {"no principal", 5, 0, 5},    {"a principal too long", 5, TV_PRINCIPAL_BYTES_MAX + 1, 5},
         {"no key", 5, 5, 0},          {"a key too long", 5, 5, TV_KEY_BYTES_MAX + 1},
     };
     const char *end = text + sizeof text - 1;

@@ -12,7 +12,7 @@ struct told {
     uint64_t epoch, durable_offset, size_hint, created_ns, expires_ns;
     char bucket[TV_BUCKET_BYTES_MAX + 1];
     char key[TV_KEY_BYTES_MAX + 1];
-    char principal[TVS_PRINCIPAL_BYTES_MAX + 1];
+    char principal[TV_PRINCIPAL_BYTES_MAX + 1];
     bool complete;
     uint64_t size, generation; /* of the result */
     char etag[TROVE_ETAG_BYTES];
