@@ -205,7 +205,7 @@ static void on_closed(void *context, const trove_error *why) {
     pthread_mutex_unlock(&session->lock);
     tvs_upload_landing_lost(session);
     trove_error lost;
-    TV_FAIL(&lost, UNAVAILABLE, "its connection has ended: %s", why->message);
+    TV_FAIL(&lost, UNAVAILABLE, "the connection was lost: %s", why->message);
     tvs_streams_abandon(session, &lost);
     tvs_calls_abandon(session);
     tvs_session_release(session);

@@ -462,5 +462,6 @@ void power_cut(size_t moment, uint64_t *random, const char *path, unsigned marks
     cut_index(moment, random, path);
     memset(marks, 0, POWER_MARKS * sizeof *marks);
     for (size_t i = 0; i < moment; i++)
-        marks[power.events[i].file] += power.events[i].kind == EVENT_MARK;
+        if (power.events[i].kind == EVENT_MARK)
+            marks[power.events[i].file]++;
 }
