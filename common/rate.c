@@ -1,4 +1,5 @@
-/* rate.c - see rate.h. Each sample weighs with the time it covers, against a memory of three seconds. */
+/* rate.c - see rate.h. Each sample weighs with the time it covers, against a memory of three seconds, or of as many as there
+ * are. */
 #include "rate.h"
 
 #define SAMPLE_NS UINT64_C(50000000)
@@ -17,7 +18,9 @@ void tv_rate_add(struct tv_rate *rate, uint64_t now_ns, uint64_t bytes) {
         rate->bytes_per_second = current; /* there is nothing older to weigh it against */
     if (elapsed_ns < (double)SAMPLE_NS)
         return;
-    rate->bytes_per_second += (current - rate->bytes_per_second) * elapsed_ns / (elapsed_ns + MEMORY_NS);
+    double known_ns = (double)(rate->last_ns - rate->begun_ns);
+    double memory_ns = known_ns < MEMORY_NS ? known_ns : MEMORY_NS;
+    rate->bytes_per_second += (current - rate->bytes_per_second) * elapsed_ns / (elapsed_ns + memory_ns);
     rate->last_ns = now_ns;
     rate->last_bytes = bytes;
 }
