@@ -84,6 +84,13 @@ static struct tvc_chunk *pop_ready(struct tvc_download *download) {
 }
 
 /* Under the lock. */
+static trove_status check_started(const trove_stream *stream, trove_error *error) {
+    if (stream->state == TROVE_STREAM_IDLE)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
+    return TROVE_OK;
+}
+
+/* Under the lock. */
 static enum step step(trove_stream *stream, struct tvc_chunk **chunk, trove_error *error) {
     struct tvc_download *download = &stream->download;
     bool finished = tvc_download_finish(stream, true);
@@ -93,10 +100,8 @@ static enum step step(trove_stream *stream, struct tvc_chunk **chunk, trove_erro
     }
     if (finished)
         return STEP_END;
-    if (stream->state == TROVE_STREAM_IDLE) {
-        TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
+    if (check_started(stream, error) != TROVE_OK)
         return STEP_FAILED;
-    }
     if (tvc_stream_hooks_may_wait(stream, error) != TROVE_OK)
         return STEP_FAILED;
     if (download->ready_first == NULL || !tvc_stream_hooks_keep_up(stream))
@@ -226,14 +231,14 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
 }
 
 trove_status tvc_download_complete(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
-    trove_status status = TROVE_OK;
     bool in_time = true;
     pthread_mutex_lock(&stream->client->lock);
-    while (!tvc_download_finish(stream, true) && !tv_stream_state_terminal(stream->state) && in_time)
+    trove_status status = check_started(stream, error);
+    while (status == TROVE_OK && !tvc_download_finish(stream, true) && !tv_stream_state_terminal(stream->state) && in_time)
         in_time = tvc_stream_wait(stream, deadline_ns);
     if (tv_stream_state_terminal(stream->state) && stream->state != TROVE_STREAM_COMPLETED)
         status = tvc_stream_over(stream, error);
-    else if (!stream->download.finished)
+    else if (status == TROVE_OK && !stream->download.finished)
         status = tvc_stream_late(stream, TROVE_DIRECTION_DOWNLOAD, "not everything was received and read", error);
     bool wake = stream->download.completed_due;
     pthread_mutex_unlock(&stream->client->lock);
