@@ -3,11 +3,15 @@ if(NOT TARGET trove_test_support)
     add_subdirectory(${CMAKE_CURRENT_LIST_DIR}/../support ${CMAKE_CURRENT_BINARY_DIR}/support)
 endif()
 
-foreach(test objects files streams two_way follow lossy seek buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
-        failures damage)
+add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/two_way_test.c)
+target_include_directories(trove_client_test PUBLIC ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support PRIVATE trove_flags)
+
+foreach(test objects files streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow modes hooks hook_sets
+        metrics pools pool_streams server_pools outside statistics bandwidth memory failures damage)
     set(program test_client_${test})
-    add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c)
-    target_link_libraries(${program} PRIVATE trove_client trove_test_support trove_flags)
+    add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
+    target_link_libraries(${program} PRIVATE trove_client_test trove_flags)
     add_test(NAME integration/client_${test}_mem COMMAND ${program} mem://)
     add_test(NAME integration/client_${test}_local COMMAND ${program} local://%s/store)
     set_tests_properties(integration/client_${test}_mem integration/client_${test}_local PROPERTIES TIMEOUT 300)
@@ -15,10 +19,9 @@ endforeach()
 
 # A server that the test plays itself, with no store.
 add_executable(test_client_odd_server ${CMAKE_CURRENT_LIST_DIR}/test_client_odd_server.c ${CMAKE_CURRENT_LIST_DIR}/odd_server.c
-    ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
-    ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
+    ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
 target_include_directories(test_client_odd_server PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
-target_link_libraries(test_client_odd_server PRIVATE trove_client trove_stock_client trove_test_support trove_flags)
+target_link_libraries(test_client_odd_server PRIVATE trove_client_test trove_stock_client trove_flags)
 add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
 set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
 

@@ -7,7 +7,6 @@
 #include "driver.h"
 #include "local_waiter.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #define BYTES_MAX (64 * TV_MIB)

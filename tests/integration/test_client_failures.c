@@ -33,14 +33,6 @@ static void end(struct own *own) {
     assert_int_equal(troved_stop(own->test.server, false), 0);
 }
 
-/* Returns when none of its threads runs any more. */
-static void stop(const struct troved *server) {
-    int how = 0;
-    kill(troved_pid(server), SIGSTOP);
-    assert_int_equal(waitpid(troved_pid(server), &how, WUNTRACED), troved_pid(server));
-    assert_true(WIFSTOPPED(how));
-}
-
 struct outcome {
     atomic_int done;
     trove_status status;
@@ -52,12 +44,6 @@ static void note_done(void *context, const trove_error *error, const void *data,
     (void)size;
     outcome->status = error != NULL ? error->status : TROVE_OK;
     atomic_fetch_add(&outcome->done, 1);
-}
-
-static void wait_for(const atomic_int *count, int expected) {
-    for (uint64_t until_ms = now_ms() + 10000; atomic_load(count) < expected && now_ms() < until_ms;)
-        pause_ms(1);
-    assert_int_equal(atomic_load(count), expected);
 }
 
 /* ---- a server that doesn't answer ---- */
@@ -72,17 +58,17 @@ static void test_deadline(void **state) {
     struct outcome outcome = {0};
     trove_stream_options_init(&options);
     options.timeout_ms = LATE_MS;
-    stop(own.test.server);
+    troved_hold(own.test.server);
     uint64_t begun_ms = now_ms();
     CHECK_FAILS(trove_ping(client, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, own.test.url, &error);
     CHECK_FAILS(trove_put_memory(client, BUCKET, "k", "x", 1, &options, NULL, &error), DEADLINE_EXCEEDED, "", &error);
     CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), DEADLINE_EXCEEDED,
                 BUCKET "/k", &error);
     CHECK_OK(trove_echo_async(client, "x", 1, LATE_MS, note_done, &outcome, &error), &error);
-    wait_for(&outcome.done, 1);
+    WAIT_FOR(atomic_load(&outcome.done) == 1);
     assert_int_equal(outcome.status, TROVE_DEADLINE_EXCEEDED);
     assert_in_range(now_ms() - begun_ms, 4 * LATE_MS - 50, 4 * LATE_MS + 4000);
-    kill(troved_pid(own.test.server), SIGCONT);
+    troved_let_go(own.test.server);
     CHECK_OK(trove_ping(client, 5000, NULL, &error), &error); /* late answers belong to nobody */
     CHECK_OK(trove_put_memory(client, BUCKET, "k", own.test.bytes, 3 * MIB, NULL, NULL, &error), &error);
     check_object(&own.test, "k", own.test.bytes, 3 * MIB);
@@ -98,7 +84,7 @@ static void test_deadline_in_put(void **state) {
     trove_stream_options_init(&options);
     options.timeout_ms = LATE_MS;
     trove_stream *stream = open_stream(&own.test, "k", TROVE_DIRECTION_UPLOAD, &options);
-    stop(own.test.server);
+    troved_hold(own.test.server);
     uint64_t begun_ms = now_ms();
     CHECK_FAILS(write_bytes(stream, own.test.bytes, 24 * MIB, LATE_MS, &error), DEADLINE_EXCEEDED, "", &error);
     CHECK_FAILS(trove_stream_complete(stream, LATE_MS, NULL, &error), DEADLINE_EXCEEDED, BUCKET "/k", &error);
@@ -106,7 +92,7 @@ static void test_deadline_in_put(void **state) {
                 &error);
     trove_stream_release(stream);
     assert_in_range(now_ms() - begun_ms, 3 * LATE_MS - 50, 3 * LATE_MS + 4000);
-    kill(troved_pid(own.test.server), SIGCONT);
+    troved_let_go(own.test.server);
     end(&own);
 }
 
@@ -270,12 +256,12 @@ static void test_connect(void **state) {
     CHECK_FAILS(trove_connect_wait(url, NULL, LATE_MS, &client, &error), UNAVAILABLE, url, &error);
     assert_in_range(now_ms() - begun_ms, LATE_MS / 2, LATE_MS + 2000);
     assert_null(client);
-    stop(test->server);
+    troved_hold(test->server);
     trove_client_options options;
     trove_client_options_init(&options);
     options.connect_timeout_ms = LATE_MS;
     trove_status status = trove_connect(test->url, &options, &client, &error);
-    kill(troved_pid(test->server), SIGCONT);
+    troved_let_go(test->server);
     CHECK_FAILS(status, DEADLINE_EXCEEDED, test->url, &error);
     CHECK_OK(trove_connect_wait(test->url, NULL, 5000, &client, &error), &error);
     trove_close(client);
@@ -284,10 +270,18 @@ static void test_connect(void **state) {
 
 /* ---- closing ---- */
 
+struct blocked {
+    trove_stream *stream;
+    atomic_bool reading;
+    trove_status status;
+};
+
 static void *read_until_closed(void *argument) {
-    trove_stream *stream = argument;
+    struct blocked *blocked = argument;
     trove_chunk *chunk = NULL;
-    return (void *)(intptr_t)trove_stream_read(stream, 0, &chunk, NULL);
+    atomic_store(&blocked->reading, true);
+    blocked->status = trove_stream_read(blocked->stream, 0, &chunk, NULL);
+    return NULL;
 }
 
 /* Closing wakes whoever waits, runs the hooks, and leaves streams that may only be released. */
@@ -302,27 +296,28 @@ static void test_close(void **state) {
     trove_stream_options_init(&options);
     options.hooks.context = &hooked;
     options.hooks.on_error = note_error;
-    CHECK_OK(trove_put_memory(test->client, BUCKET, "k", test->bytes, 1 * MIB, NULL, NULL, &error), &error);
+    options.chunk_bytes = 64 * KIB;
+    options.channel_chunks = 4; /* so that the pause comes long before the end */
+    put_object(test, "k", BYTES_MAX);
     CHECK_OK(trove_connect(test->url, NULL, &client, &error), &error);
     CHECK_OK(trove_stream_open(client, BUCKET, "up", TROVE_DIRECTION_UPLOAD, &options, &up, &error), &error);
     CHECK_OK(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_DOWNLOAD, &options, &down, &error), &error);
     CHECK_OK(trove_stream_start(up, &error), &error);
     CHECK_OK(trove_stream_start(down, &error), &error);
-    CHECK_OK(trove_stream_control(down, TROVE_CONTROL_PAUSE, 0, 0, NULL, &error), &error);
+    control_stream(down, TROVE_CONTROL_PAUSE, 0, TROVE_STREAM_PAUSED);
     trove_chunk *held = NULL;
     while (trove_stream_read(down, 100, &held, &error) == TROVE_OK && held != NULL) /* what came before the pause */
         trove_stream_chunk_put(down, held);
-    trove_stream_state state_before = trove_stream_state_get(down);
+    assert_int_equal(trove_stream_state_get(down), TROVE_STREAM_PAUSED);
     CHECK_OK(trove_stream_chunk_get(up, 0, &held, &error), &error);
     pthread_t thread;
-    void *status = NULL;
-    pthread_create(&thread, NULL, read_until_closed, down);
-    pause_ms(50);
+    struct blocked blocked = {.stream = down};
+    pthread_create(&thread, NULL, read_until_closed, &blocked);
+    WAIT_FOR(atomic_load(&blocked.reading) && check_account(down).chunks_queued == 0);
     trove_close(client);
-    pthread_join(thread, &status);
-    if (state_before == TROVE_STREAM_PAUSED)
-        assert_int_equal((intptr_t)status, TROVE_CANCELLED);
-    assert_true(hooked.errors >= 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(blocked.status, TROVE_CANCELLED);
+    assert_int_equal(hooked.errors, 2);
     held->size = 1;
     CHECK_FAILS(trove_stream_write(up, &held, 0, &error), CANCELLED, "closed", &error);
     trove_stream_chunk_put(up, held);

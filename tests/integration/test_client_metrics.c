@@ -6,35 +6,23 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define CHUNK_BYTES (40 * KIB)
 #define SIZE        (6 * MIB)
 #define CHUNKS      ((SIZE + CHUNK_BYTES - 1) / CHUNK_BYTES)
 #define CHUNKS_MAX  (2 * CHUNKS) /* the server may cut more and smaller ones */
 
-static void check_sums(const trove_stream_metrics *m) {
-    bool bytes =
-        m->bytes_accepted == m->bytes_acknowledged + m->bytes_dropped + m->bytes_queued + m->bytes_in_flight + m->bytes_abandoned;
-    bool chunks = m->chunks_accepted ==
-                  m->chunks_acknowledged + m->chunks_dropped + m->chunks_queued + m->chunks_in_flight + m->chunks_abandoned;
-    if (!bytes || !chunks)
-        print_error("state %d, bytes and chunks: accepted %llu %llu, acknowledged %llu %llu, dropped %llu %llu, queued %llu "
-                    "%llu, in flight "
-                    "%llu %llu, abandoned %llu %llu\n",
-                    (int)m->state, (unsigned long long)m->bytes_accepted, (unsigned long long)m->chunks_accepted,
-                    (unsigned long long)m->bytes_acknowledged, (unsigned long long)m->chunks_acknowledged,
-                    (unsigned long long)m->bytes_dropped, (unsigned long long)m->chunks_dropped,
-                    (unsigned long long)m->bytes_queued, (unsigned long long)m->chunks_queued,
-                    (unsigned long long)m->bytes_in_flight, (unsigned long long)m->chunks_in_flight,
-                    (unsigned long long)m->bytes_abandoned, (unsigned long long)m->chunks_abandoned);
-    assert_true(bytes && chunks);
-    assert_int_equal(m->bytes_waiting, m->bytes_queued + m->bytes_in_flight);
-    if (m->state >= TROVE_STREAM_COMPLETED)
-        assert_int_equal(m->bytes_waiting, 0);
-    if (m->state != TROVE_STREAM_FAILED && m->state != TROVE_STREAM_CANCELLED)
-        assert_int_equal(m->bytes_abandoned + m->chunks_abandoned, 0);
+/* On any thread. */
+static trove_stream_metrics check_sums(const trove_stream *stream) {
+    trove_stream_metrics metrics = check_account(stream);
+    bool ended_early = metrics.state == TROVE_STREAM_FAILED || metrics.state == TROVE_STREAM_CANCELLED;
+    if (!ended_early && metrics.bytes_abandoned + metrics.chunks_abandoned > 0) {
+        fprintf(stderr, "a stream that is %s has abandoned something\n", trove_stream_state_name(metrics.state));
+        fail();
+    }
+    return metrics;
 }
 
 /* ---- at any moment ---- */
@@ -74,10 +62,8 @@ struct watch {
 /* Looks as often as it can, so at moments of all kinds. */
 static void *look_on(void *argument) {
     struct watch *watch = argument;
-    trove_stream_metrics metrics;
     while (!atomic_load(&watch->over)) {
-        trove_stream_metrics_get(watch->stream, &metrics);
-        check_sums(&metrics);
+        check_sums(watch->stream);
         atomic_fetch_add(&watch->looks, 1);
     }
     return NULL;
@@ -116,15 +102,13 @@ static void end_stream(struct client_test *test, trove_stream *stream, enum how 
         return;
     case HOW_LOSE:
         kill(troved_pid(test->server), SIGKILL);
-        while (trove_stream_state_get(stream) < TROVE_STREAM_COMPLETED)
-            pause_ms(1);
+        WAIT_FOR(trove_stream_state_get(stream) == TROVE_STREAM_FAILED);
         return;
     }
 }
 
 static void run_row(struct client_test *test, const struct row *row) {
     trove_stream_options options;
-    trove_stream_metrics metrics;
     trove_error error;
     trove_stream_options_init(&options);
     options.chunk_bytes = CHUNK_BYTES;
@@ -133,14 +117,12 @@ static void run_row(struct client_test *test, const struct row *row) {
         CHECK_OK(trove_put_memory(test->client, BUCKET, "sums", test->bytes, SIZE, NULL, NULL, &error), &error);
     struct watch watch = {.stream = open_stream(test, "sums", row->direction, &options)};
     pthread_create(&watch.thread, NULL, look_on, &watch);
-    while (atomic_load(&watch.looks) == 0)
-        pause_ms(1);
+    WAIT_FOR(atomic_load(&watch.looks) > 0);
     move_bytes(test, watch.stream, row->direction, row->how == HOW_COMPLETE ? SIZE : SIZE / 2);
     end_stream(test, watch.stream, row->how);
     atomic_store(&watch.over, true);
     pthread_join(watch.thread, NULL);
-    trove_stream_metrics_get(watch.stream, &metrics);
-    check_sums(&metrics);
+    trove_stream_metrics metrics = check_sums(watch.stream);
     assert_int_equal(metrics.state, row->state);
     if (row->how == HOW_COMPLETE) {
         assert_int_equal(metrics.bytes_accepted, SIZE);
@@ -168,7 +150,6 @@ static void test_sums(void **state) {
 static void test_abandoned(void **state) {
     const struct client_test *test = *state;
     trove_stream_options options;
-    trove_stream_metrics metrics;
     trove_error error;
     CHECK_OK(trove_put_memory(test->client, BUCKET, "abandoned", test->bytes, 10 * CHUNK_BYTES, NULL, NULL, &error), &error);
     trove_stream_options_init(&options);
@@ -177,16 +158,11 @@ static void test_abandoned(void **state) {
     trove_stream *stream = open_stream(test, "abandoned", TROVE_DIRECTION_DOWNLOAD, &options);
     trove_chunk *chunk = NULL;
     CHECK_OK(trove_stream_read(stream, 0, &chunk, &error), &error);
-    uint64_t until_ms = now_ms() + 10000;
-    do {
-        trove_stream_metrics_get(stream, &metrics);
-    } while (metrics.chunks_queued < 3 && now_ms() < until_ms);
-    assert_int_equal(metrics.chunks_queued, 3);    /* received, not read */
-    assert_int_equal(metrics.chunks_in_flight, 1); /* in the program's hands */
+    WAIT_FOR(check_sums(stream).chunks_queued == 3);          /* received, not read */
+    assert_int_equal(check_sums(stream).chunks_in_flight, 1); /* in the program's hands */
     trove_stream_fail(stream, TROVE_ABORTED, "enough");
     trove_stream_chunk_put(stream, chunk);
-    trove_stream_metrics_get(stream, &metrics);
-    check_sums(&metrics);
+    trove_stream_metrics metrics = check_sums(stream);
     assert_int_equal(metrics.chunks_abandoned, 4);
     assert_int_equal(metrics.bytes_abandoned, 4 * CHUNK_BYTES);
     trove_stream_release(stream);
@@ -250,31 +226,86 @@ static void test_latencies(void **state) {
     check_latencies(*state, TROVE_DIRECTION_DOWNLOAD);
 }
 
+/* ---- throughput ---- */
+
+#define RATE (2 * MIB)
+
+struct speeds {
+    unsigned told;
+    double seconds_left_most;
+};
+
+static void note_speed(void *context, const trove_progress *progress) {
+    struct speeds *speeds = context;
+    speeds->told += progress->bytes_per_second > 0;
+    if (progress->seconds_left > speeds->seconds_left_most)
+        speeds->seconds_left_most = progress->seconds_left;
+}
+
+/* A stream that is held to a rate tells no higher one, and one that moves tells one. */
+static void check_throughput(const struct client_test *test, trove_direction direction) {
+    struct speeds speeds = {0};
+    trove_stream_options options;
+    put_object(test, "rate", SIZE);
+    trove_stream_options_init(&options);
+    options.bytes_per_second = RATE;
+    options.size = direction == TROVE_DIRECTION_UPLOAD ? SIZE : TROVE_SIZE_UNKNOWN;
+    options.hooks = (trove_stream_hooks){.context = &speeds, .on_progress = note_speed};
+    trove_stream *stream = open_stream(test, "rate", direction, &options);
+    trove_stream_metrics metrics = check_sums(stream);
+    assert_true(metrics.bytes_per_second == 0);
+    move_bytes(test, stream, direction, SIZE / 2);
+    WAIT_FOR(check_sums(stream).bytes_acknowledged >= SIZE / 2);
+    metrics = check_sums(stream);
+    assert_true(metrics.bytes_per_second > 0 && metrics.bytes_per_second < 1.25 * RATE);
+    assert_true(metrics.elapsed_ns > 0);
+    trove_stream_fail(stream, TROVE_ABORTED, "enough");
+    trove_stream_release(stream);
+    assert_true(speeds.told > 0);
+    assert_true(speeds.seconds_left_most > 0);
+}
+
+static void test_throughput(void **state) {
+    check_throughput(*state, TROVE_DIRECTION_UPLOAD);
+    check_throughput(*state, TROVE_DIRECTION_DOWNLOAD);
+}
+
 /* ---- the chunk pool ---- */
 
+static void check_stats(const trove_stream *stream, uint64_t allocated, uint64_t released) {
+    trove_chunk_stats stats;
+    trove_stream_chunk_stats(stream, &stats);
+    assert_int_equal(stats.chunk_bytes, CHUNK_BYTES);
+    assert_true(stats.chunks >= 4);
+    assert_int_equal(stats.allocated, allocated);
+    assert_int_equal(stats.released, released);
+    assert_int_equal(stats.in_use, allocated - released);
+    assert_int_equal(stats.high_water, allocated);
+}
+
+/* The program takes three and gives them back. */
 static void test_chunk_stats(void **state) {
     const struct client_test *test = *state;
     trove_stream_options options;
-    trove_chunk_stats stats;
     trove_error error;
     trove_chunk *chunks[3];
+    put_object(test, "stats", 3 * CHUNK_BYTES);
     trove_stream_options_init(&options);
     options.chunk_bytes = CHUNK_BYTES;
     options.channel_chunks = 4;
-    for (int round = 0; round < 2; round++) { /* the second stream gets the pool that the first one leaves behind */
-        trove_stream *stream = open_stream(test, "stats", TROVE_DIRECTION_UPLOAD, &options);
+    for (int round = 0; round < 4; round++) { /* the second stream gets the pool that the first one leaves behind */
+        bool upload = round % 2 == 0;
+        trove_stream *stream = open_stream(test, "stats", upload ? TROVE_DIRECTION_UPLOAD : TROVE_DIRECTION_DOWNLOAD, &options);
         for (int i = 0; i < 3; i++)
-            CHECK_OK(trove_stream_chunk_get(stream, 0, &chunks[i], &error), &error);
+            CHECK_OK(upload ? trove_stream_chunk_get(stream, 0, &chunks[i], &error)
+                            : trove_stream_read(stream, 0, &chunks[i], &error),
+                     &error);
+        check_stats(stream, 3, 0);
         trove_stream_chunk_put(stream, chunks[1]);
-        trove_stream_chunk_stats(stream, &stats);
-        assert_int_equal(stats.chunk_bytes, CHUNK_BYTES);
-        assert_true(stats.chunks >= 4);
-        assert_int_equal(stats.allocated, 3);
-        assert_int_equal(stats.released, 1);
-        assert_int_equal(stats.in_use, 2);
-        assert_int_equal(stats.high_water, 3);
+        check_stats(stream, 3, 1);
         trove_stream_chunk_put(stream, chunks[0]);
         trove_stream_chunk_put(stream, chunks[2]);
+        check_stats(stream, 3, 3);
         trove_stream_release(stream);
     }
 }
@@ -282,10 +313,8 @@ static void test_chunk_stats(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_abandoned),
-        cmocka_unit_test(test_latencies),
-        cmocka_unit_test(test_chunk_stats),
+        cmocka_unit_test(test_sums),       cmocka_unit_test(test_abandoned),   cmocka_unit_test(test_latencies),
+        cmocka_unit_test(test_throughput), cmocka_unit_test(test_chunk_stats),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }

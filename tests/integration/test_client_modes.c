@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK       (64 * KIB)
-#define WINDOW      4
-#define TURNS       6
-#define SIZE        (TURNS * 2 * WINDOW * CHUNK)
-#define LONG_ENOUGH 20000
+#define CHUNK  (64 * KIB)
+#define WINDOW 4
+#define TURNS  6
+#define SIZE   (TURNS * 2 * WINDOW * CHUNK)
 
 static void mode_options(trove_stream_options *options, trove_backpressure mode) {
     trove_stream_options_init(options);
@@ -24,29 +23,17 @@ static void mode_options(trove_stream_options *options, trove_backpressure mode)
     options->overflow_memory_bytes = CHUNK;
 }
 
-static void control(trove_stream *stream, trove_control kind, trove_stream_state expected) {
-    trove_error error;
-    trove_stream_state led_to;
-    CHECK_OK(trove_stream_control(stream, kind, 0, 0, &led_to, &error), &error);
-    assert_int_equal(led_to, expected);
-}
-
-/* Metrics hold together, and the stream has no more memory than its window and three chunks beside it. */
-static trove_stream_metrics check_account(trove_stream *stream) {
-    trove_stream_metrics m;
-    trove_stream_metrics_get(stream, &m);
-    assert_int_equal(m.bytes_accepted,
-                     m.bytes_acknowledged + m.bytes_dropped + m.bytes_queued + m.bytes_in_flight + m.bytes_abandoned);
-    assert_int_equal(m.chunks_accepted,
-                     m.chunks_acknowledged + m.chunks_dropped + m.chunks_queued + m.chunks_in_flight + m.chunks_abandoned);
-    assert_true(m.buffers_high_water <= WINDOW + 3);
-    return m;
+/* The stream has no more memory than its window and three chunks beside it. */
+static trove_stream_metrics check_window(const trove_stream *stream) {
+    trove_stream_metrics metrics = check_account(stream);
+    assert_true(metrics.buffers_high_water <= WINDOW + 3);
+    return metrics;
 }
 
 static void wait_settled(trove_stream *stream, uint64_t waiting_chunks) {
-    uint64_t until = now_ms() + LONG_ENOUGH;
-    for (trove_stream_metrics m = check_account(stream); m.chunks_queued + m.chunks_in_flight > waiting_chunks;
-         m = check_account(stream))
+    uint64_t until = now_ms() + PATIENCE_MS;
+    for (trove_stream_metrics m = check_window(stream); m.chunks_queued + m.chunks_in_flight > waiting_chunks;
+         m = check_window(stream))
         assert_true(now_ms() < until);
 }
 
@@ -57,17 +44,17 @@ static trove_drop produce(const struct client_test *test, trove_stream *stream, 
     trove_chunk *chunk = NULL;
     trove_drop dropped;
     trove_error error;
-    CHECK_OK(trove_stream_chunk_get(stream, LONG_ENOUGH, &chunk, &error), &error);
+    CHECK_OK(trove_stream_chunk_get(stream, PATIENCE_MS, &chunk, &error), &error);
     memcpy(chunk->data, test->bytes + index * CHUNK, CHUNK);
     chunk->size = CHUNK;
-    CHECK_OK(trove_stream_write_lossy(stream, &chunk, LONG_ENOUGH, &dropped, &error), &error);
+    CHECK_OK(trove_stream_write_lossy(stream, &chunk, PATIENCE_MS, &dropped, &error), &error);
     return dropped;
 }
 
 static void complete(trove_stream *stream, trove_object_info **info) {
     trove_error error;
-    CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, info, &error), &error);
-    trove_stream_metrics metrics = check_account(stream);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, info, &error), &error);
+    trove_stream_metrics metrics = check_window(stream);
     assert_int_equal(metrics.bytes_accepted, metrics.bytes_acknowledged + metrics.bytes_dropped);
     trove_stream_release(stream);
 }
@@ -79,9 +66,9 @@ static void upload_blocks(const struct client_test *test, trove_backpressure mod
     mode_options(&options, mode);
     trove_stream *stream = open_stream(test, key, TROVE_DIRECTION_UPLOAD, &options);
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        control(stream, TROVE_CONTROL_PAUSE, TROVE_STREAM_PAUSED);
+        control_stream(stream, TROVE_CONTROL_PAUSE, 0, TROVE_STREAM_PAUSED);
         CHECK_FAILS(write_bytes(stream, test->bytes, CHUNK, 1, &error), DEADLINE_EXCEEDED, key, &error);
-        control(stream, TROVE_CONTROL_RESUME, TROVE_STREAM_ACTIVE);
+        control_stream(stream, TROVE_CONTROL_RESUME, 0, TROVE_STREAM_ACTIVE);
         for (unsigned i = 0; i < 2 * WINDOW; i++)
             assert_int_equal(produce(test, stream, 2 * WINDOW * turn + i).count, 0);
     }
@@ -104,16 +91,16 @@ static void test_upload_drop(void **state) {
     mode_options(&options, TROVE_BACKPRESSURE_DROP);
     trove_stream *stream = open_stream(test, "up-drop", TROVE_DIRECTION_UPLOAD, &options);
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        control(stream, TROVE_CONTROL_PAUSE, TROVE_STREAM_PAUSED);
+        control_stream(stream, TROVE_CONTROL_PAUSE, 0, TROVE_STREAM_PAUSED);
         for (unsigned i = 0; i < 2 * WINDOW; i++) { /* none waits; the first half has to go */
             trove_drop dropped = produce(test, stream, 2 * WINDOW * turn + i);
             assert_int_equal(dropped.count, i < WINDOW ? 0 : 1);
             if (dropped.count > 0)
                 assert_int_equal(dropped.offset, (2 * WINDOW * turn + i - WINDOW) * CHUNK);
         }
-        control(stream, TROVE_CONTROL_RESUME, TROVE_STREAM_ACTIVE);
+        control_stream(stream, TROVE_CONTROL_RESUME, 0, TROVE_STREAM_ACTIVE);
         wait_settled(stream, 0);
-        assert_int_equal(check_account(stream).bytes_dropped, (turn + 1) * WINDOW * CHUNK);
+        assert_int_equal(check_window(stream).bytes_dropped, (turn + 1) * WINDOW * CHUNK);
     }
     trove_object_info *info = NULL;
     complete(stream, &info);
@@ -146,16 +133,16 @@ static void test_upload_buffer(void **state) {
     mode_options(&options, TROVE_BACKPRESSURE_BUFFER);
     trove_stream *stream = open_stream(test, "up-buffer", TROVE_DIRECTION_UPLOAD, &options);
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        control(stream, TROVE_CONTROL_PAUSE, TROVE_STREAM_PAUSED);
+        control_stream(stream, TROVE_CONTROL_PAUSE, 0, TROVE_STREAM_PAUSED);
         for (unsigned i = 0; i < 2 * WINDOW; i++) /* none waits, and all are kept */
             assert_int_equal(produce(test, stream, 2 * WINDOW * turn + i).count, 0);
-        trove_stream_metrics metrics = check_account(stream);
+        trove_stream_metrics metrics = check_window(stream);
         assert_int_equal(metrics.bytes_accepted, (turn + 1) * 2 * WINDOW * CHUNK);
         assert_true(metrics.bytes_waiting >= 2 * WINDOW * CHUNK);
-        control(stream, TROVE_CONTROL_RESUME, TROVE_STREAM_ACTIVE);
+        control_stream(stream, TROVE_CONTROL_RESUME, 0, TROVE_STREAM_ACTIVE);
         wait_settled(stream, metrics.chunks_queued + metrics.chunks_in_flight - WINDOW);
     }
-    assert_true(check_account(stream).chunks_spilled >= TURNS * WINDOW);
+    assert_true(check_window(stream).chunks_spilled >= TURNS * WINDOW);
     complete(stream, NULL);
     check_object(test, "up-buffer", test->bytes, SIZE);
 }
@@ -172,10 +159,9 @@ static uint64_t download(const struct client_test *test, trove_backpressure mode
     uint64_t lost = 0;
     for (unsigned count = 0;; count++) {
         trove_chunk *chunk = NULL;
-        if (count == 2 &&
-            mode == TROVE_BACKPRESSURE_DROP) /* all that is read meanwhile has to go: as long as it takes to read it */
-            pause_ms(200);
-        CHECK_OK(trove_stream_read(stream, LONG_ENOUGH, &chunk, &error), &error);
+        if (count == 2 && mode == TROVE_BACKPRESSURE_DROP)
+            WAIT_FOR(check_window(stream).bytes_dropped > 0); /* it reads no faster than what is lost comes */
+        CHECK_OK(trove_stream_read(stream, PATIENCE_MS, &chunk, &error), &error);
         if (chunk == NULL)
             break;
         assert_true(chunk->offset >= at && chunk->size <= CHUNK);
@@ -183,11 +169,11 @@ static uint64_t download(const struct client_test *test, trove_backpressure mode
         at = chunk->offset + chunk->size;
         assert_memory_equal(chunk->data, test->bytes + chunk->offset, chunk->size);
         trove_stream_chunk_put(stream, chunk);
-        check_account(stream);
+        check_window(stream);
     }
     assert_int_equal(at, size);
-    CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, NULL, &error), &error);
-    trove_stream_metrics metrics = check_account(stream);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
+    trove_stream_metrics metrics = check_window(stream);
     assert_int_equal(metrics.bytes_dropped, lost);
     assert_int_equal(metrics.bytes_accepted, size);
     trove_stream_release(stream);
@@ -213,27 +199,73 @@ static void test_download_buffer_waits_in_the_store(void **state) {
     mode_options(&options, TROVE_BACKPRESSURE_BUFFER);
     CHECK_OK(trove_put_memory(test->client, BUCKET, "still", test->bytes, BYTES_MAX, NULL, NULL, &error), &error);
     trove_stream *stream = open_stream(test, "still", TROVE_DIRECTION_DOWNLOAD, &options);
-    uint64_t until = now_ms() + LONG_ENOUGH;
-    while (check_account(stream).bytes_received < WINDOW * CHUNK)
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (check_window(stream).bytes_received < WINDOW * CHUNK)
         assert_true(now_ms() < until);
     for (uint64_t at = 0; at < BYTES_MAX;) {
         trove_chunk *chunk = NULL;
-        assert_true(check_account(stream).bytes_received <= at + WINDOW * CHUNK);
-        CHECK_OK(trove_stream_read(stream, LONG_ENOUGH, &chunk, &error), &error);
+        assert_true(check_window(stream).bytes_received <= at + WINDOW * CHUNK);
+        CHECK_OK(trove_stream_read(stream, PATIENCE_MS, &chunk, &error), &error);
         assert_int_equal(chunk->offset, at);
         assert_memory_equal(chunk->data, test->bytes + at, chunk->size);
         at += chunk->size;
         trove_stream_chunk_put(stream, chunk);
     }
-    CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, NULL, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
     trove_stream_release(stream);
+}
+
+/* ---- by way of a pool ---- */
+
+/* A window full and one chunk more, while nothing is taken. */
+static void check_full_window(const struct client_test *test, trove_stream *stream, trove_backpressure mode) {
+    trove_error error;
+    control_stream(stream, TROVE_CONTROL_PAUSE, 0, TROVE_STREAM_PAUSED);
+    if (mode == TROVE_BACKPRESSURE_BLOCK || mode == TROVE_BACKPRESSURE_ADAPTIVE) {
+        CHECK_FAILS(write_bytes(stream, test->bytes, CHUNK, 1, &error), DEADLINE_EXCEEDED, "resumed", &error);
+    } else {
+        for (unsigned i = 0; i < WINDOW; i++)
+            assert_int_equal(produce(test, stream, i).count, 0);
+        assert_int_equal(produce(test, stream, WINDOW).count, mode == TROVE_BACKPRESSURE_DROP ? 1 : 0);
+    }
+    trove_stream_metrics metrics = check_account(stream);
+    assert_int_equal(metrics.chunks_dropped, mode == TROVE_BACKPRESSURE_DROP);
+    assert_int_equal(metrics.chunks_spilled, mode == TROVE_BACKPRESSURE_BUFFER);
+    bool smaller = trove_stream_chunk_bytes_next(stream) < trove_stream_chunk_bytes(stream);
+    assert_int_equal(smaller, mode == TROVE_BACKPRESSURE_ADAPTIVE);
+}
+
+/* Streams whose options don't say go by their pool's backpressure. */
+static void test_mode_of_the_pool(void **state) {
+    const struct client_test *test = *state;
+    put_object(test, "pooled", 8 * MIB);
+    for (trove_backpressure mode = TROVE_BACKPRESSURE_BLOCK; mode <= TROVE_BACKPRESSURE_ADAPTIVE; mode++) {
+        trove_pool_options options;
+        trove_error error;
+        trove_pool_options_init(&options);
+        options.backpressure = mode;
+        options.channel_chunks = WINDOW;
+        options.chunk_bytes = mode == TROVE_BACKPRESSURE_ADAPTIVE ? MIB : CHUNK;
+        trove_pool *pool = make_pool(test, "modes", &options);
+        trove_stream *up = acquire_stream(pool, "pooled-up", TROVE_DIRECTION_UPLOAD);
+        check_full_window(test, up, mode);
+        trove_pool_release(pool, up);
+        trove_stream *down = acquire_stream(pool, "pooled", TROVE_DIRECTION_DOWNLOAD);
+        if (mode == TROVE_BACKPRESSURE_DROP)
+            WAIT_FOR(check_account(down).bytes_dropped > 0);
+        CHECK_OK(read_away(down, test->bytes, &error), &error);
+        trove_stream_metrics metrics = check_account(down);
+        assert_int_equal(metrics.bytes_received + metrics.bytes_dropped, 8 * MIB);
+        assert_true(mode == TROVE_BACKPRESSURE_DROP || metrics.bytes_dropped == 0);
+        trove_pool_release(pool, down);
+        assert_int_equal(trove_pool_close(pool, 0), 0);
+    }
 }
 
 /* ---- adaptive: the size moves ---- */
 
 #define MOVES      2
-#define BYTES_ALL  ((uint64_t)1536 * MIB) /* it has moved long before */
-#define BYTES_HELD (128 * MIB)            /* a store in memory has room for no more: then the upload begins anew */
+#define BYTES_HELD (128 * MIB) /* a store in memory has room for no more: then the upload begins anew */
 
 /* The object's byte at `at` and as many behind it as there are in one piece. */
 static const uint8_t *bytes_at(const struct client_test *test, uint64_t at, size_t *there) {
@@ -279,7 +311,7 @@ static unsigned read_back(const struct client_test *test, trove_backpressure mod
     size_t before = 0;
     for (uint64_t at = 0;;) {
         trove_chunk *chunk = NULL;
-        CHECK_OK(trove_stream_read(stream, LONG_ENOUGH, &chunk, &error), &error);
+        CHECK_OK(trove_stream_read(stream, PATIENCE_MS, &chunk, &error), &error);
         if (chunk == NULL) {
             assert_int_equal(at, size);
             break;
@@ -292,7 +324,7 @@ static unsigned read_back(const struct client_test *test, trove_backpressure mod
         at += chunk->size;
         trove_stream_chunk_put(stream, chunk);
     }
-    CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, NULL, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
     trove_stream_release(stream);
     return moves;
 }
@@ -310,13 +342,14 @@ static void test_adaptive_sizes_move(void **state) {
     uint64_t written = 0;
     uint64_t before = 256 * KIB;
     unsigned moves = 0;
-    while (moves < MOVES && written < BYTES_ALL) {
+    const uint64_t until_ms = now_ms() + PATIENCE_MS; /* it moves long before, unless the machine is very busy */
+    while (moves < MOVES && now_ms() < until_ms) {
         trove_chunk *chunk = NULL;
         if (size > BYTES_HELD) {
-            CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, LONG_ENOUGH, NULL, &error), &error);
+            CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, PATIENCE_MS, NULL, &error), &error);
             size = 0;
         }
-        CHECK_OK(trove_stream_chunk_get(stream, LONG_ENOUGH, &chunk, &error), &error);
+        CHECK_OK(trove_stream_chunk_get(stream, PATIENCE_MS, &chunk, &error), &error);
         assert_true(chunk->capacity >= 64 * KIB && chunk->capacity <= 4 * MIB);
         moves += chunk->capacity != before;
         before = chunk->capacity;
@@ -324,9 +357,9 @@ static void test_adaptive_sizes_move(void **state) {
         fill(test, size, chunk->data, chunk->size);
         size += chunk->size;
         written += chunk->size;
-        CHECK_OK(trove_stream_write(stream, &chunk, LONG_ENOUGH, &error), &error);
+        CHECK_OK(trove_stream_write(stream, &chunk, PATIENCE_MS, &error), &error);
     }
-    CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, NULL, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
     trove_stream_metrics metrics;
     trove_stream_metrics_get(stream, &metrics);
     assert_int_equal(metrics.bytes_acknowledged + metrics.bytes_abandoned, written);
@@ -354,11 +387,11 @@ static void test_adaptive_bounds(void **state) {
         trove_stream *stream = open_stream(test, "bounds", TROVE_DIRECTION_UPLOAD, &options);
         assert_int_equal(trove_stream_chunk_bytes(stream), rows[i].chunk_bytes);
         assert_int_equal(trove_stream_chunk_bytes_next(stream), rows[i].first);
-        CHECK_OK(trove_stream_chunk_get(stream, LONG_ENOUGH, &chunk, &error), &error);
+        CHECK_OK(trove_stream_chunk_get(stream, PATIENCE_MS, &chunk, &error), &error);
         assert_int_equal(chunk->capacity, rows[i].first);
         trove_stream_chunk_put(stream, chunk);
-        CHECK_OK(write_bytes(stream, test->bytes, 3 * MIB / 2 + 1, LONG_ENOUGH, &error), &error);
-        CHECK_OK(trove_stream_complete(stream, LONG_ENOUGH, NULL, &error), &error);
+        CHECK_OK(write_bytes(stream, test->bytes, 3 * MIB / 2 + 1, PATIENCE_MS, &error), &error);
+        CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
         trove_stream_release(stream);
         check_object(test, "bounds", test->bytes, 3 * MIB / 2 + 1);
     }
@@ -397,7 +430,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_upload_drop),         cmocka_unit_test(test_upload_buffer),
         cmocka_unit_test(test_downloads),           cmocka_unit_test(test_download_buffer_waits_in_the_store),
         cmocka_unit_test(test_adaptive_sizes_move), cmocka_unit_test(test_adaptive_bounds),
-        cmocka_unit_test(test_whole_objects),
+        cmocka_unit_test(test_whole_objects),       cmocka_unit_test(test_mode_of_the_pool),
     };
     return cmocka_run_group_tests(tests, client_test_begin, client_test_end);
 }

@@ -355,9 +355,7 @@ static void stored(void *context, const trove_error *error, const void *data, si
 }
 
 static void wait_for_done(struct counter *counter, int count) {
-    for (uint64_t until_ms = now_ms() + 60000; atomic_load(&counter->done) < count && now_ms() < until_ms;)
-        pause_ms(1);
-    assert_int_equal(atomic_load(&counter->done), count);
+    WAIT_FOR(atomic_load(&counter->done) == count);
     assert_int_equal(atomic_load(&counter->failed), 0);
 }
 
@@ -380,8 +378,7 @@ static void test_async(void **state) {
     CHECK_FAILS(trove_echo_async(test->client, test->bytes, 65537, 0, echoed, NULL, &error), INVALID_ARGUMENT, "65537", &error);
     struct counter missing = {0};
     CHECK_OK(trove_put_async(test->client, "no-such-bucket", "k", "", 0, 0, stored, &missing, &error), &error);
-    while (atomic_load(&missing.done) == 0)
-        pause_ms(1);
+    WAIT_FOR(atomic_load(&missing.done) == 1);
     assert_int_equal(atomic_load(&missing.failed), 1);
 }
 
@@ -418,8 +415,7 @@ static void test_async_from_done(void **state) {
     trove_error error;
     CHECK_OK(trove_echo_async(test->client, "x", 1, 0, follow_up, &follow, &error), &error);
     wait_for_done(&follow.puts, FOLLOWERS);
-    while (atomic_load(&follow.refused) < 0)
-        pause_ms(1);
+    WAIT_FOR(atomic_load(&follow.refused) >= 0);
     assert_int_equal(atomic_load(&follow.refused), 0);
     check_object(test, "follow/39", test->bytes + 39, 65536);
     check_object(test, "follow/last", (const uint8_t *)"x", 1);

@@ -17,12 +17,6 @@ static void note_done(void *context, const trove_error *error, const void *data,
     atomic_fetch_add(&outcome->done, 1);
 }
 
-static void wait_for(const atomic_int *count, int expected) {
-    for (uint64_t until_ms = now_ms() + 10000; atomic_load(count) < expected && now_ms() < until_ms;)
-        pause_ms(1);
-    assert_int_equal(atomic_load(count), expected);
-}
-
 /* ---- greeting ---- */
 
 static void test_second_welcome(void **state) {
@@ -176,7 +170,7 @@ static void test_put_again(void **state) {
     (void)expect_open(&server, false);
     CHECK_OK(trove_echo_async(client, "", 0, 60000, note_done, &echo, &error), &error);
     answer_echo(&server);
-    wait_for(&echo.done, 1);
+    WAIT_FOR(atomic_load(&echo.done) == 1);
     assert_int_equal(echo.status, TROVE_OK);
     assert_int_equal(atomic_load(&puts.done), 0);
     odd_disconnect(&server, client);
@@ -210,7 +204,7 @@ static void test_put_too_late(void **state) {
     while (now_ms() <= begun_ms + 300)
         pause_ms(1);
     atomic_store(&open, true);
-    wait_for(&put.done, 1);
+    WAIT_FOR(atomic_load(&put.done) == 1);
     assert_int_equal(put.status, TROVE_DEADLINE_EXCEEDED);
     odd_disconnect(&server, client);
     odd_end(&server);
@@ -228,7 +222,7 @@ static void test_echo_not_taken(void **state) {
     raw_frame *call = odd_expect(&server, RAW_BODY(CALL));
     refuse(&server, call->call_id);
     raw_free(call);
-    wait_for(&echo.done, 1);
+    WAIT_FOR(atomic_load(&echo.done) == 1);
     assert_int_equal(echo.status, TROVE_RESOURCE_EXHAUSTED);
     odd_disconnect(&server, client);
     odd_end(&server);

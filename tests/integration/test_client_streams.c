@@ -3,8 +3,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct record {
@@ -412,8 +410,7 @@ static void test_cancel(void **state) {
     trove_stream *stream = open_stream(test, "cancelled", TROVE_DIRECTION_UPLOAD, &options);
     struct writer writer = {.test = test, .stream = stream, .size = 20 * MIB};
     pthread_create(&writer.thread, NULL, write_in_thread, &writer);
-    while (trove_stream_offset(stream) < 200 * KIB)
-        pause_ms(1);
+    WAIT_FOR(trove_stream_offset(stream) >= 200 * KIB);
     CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_CANCEL, 0, 0, &reached, &error), &error);
     assert_int_equal(reached, TROVE_STREAM_CANCELLED);
     pthread_join(writer.thread, NULL);
@@ -462,43 +459,8 @@ static void test_release(void **state) {
         trove_stream_release(down);
         check_failed(&record, TROVE_CANCELLED);
     }
-    trove_server_info info = {.streams_active = 1};
-    for (uint64_t until_ms = now_ms() + 10000; info.streams_active > 0 && now_ms() < until_ms; pause_ms(10))
-        CHECK_OK(trove_server_info_get(test->client, 0, &info, &error), &error);
-    assert_int_equal(info.streams_active, 0);
+    WAIT_FOR(server_is_idle(test));
     trove_stream_release(NULL);
-}
-
-/* ---- the API from hooks ---- */
-
-struct releaser {
-    const struct client_test *test;
-    trove_stream *stream;
-    atomic_int released;
-    trove_status ping;
-};
-
-static void release_on_complete(void *context, const trove_object_info *info) {
-    struct releaser *releaser = context;
-    (void)info;
-    releaser->ping = trove_ping(releaser->test->client, 0, NULL, NULL);
-    trove_stream_release(releaser->stream);
-    atomic_store(&releaser->released, 1);
-}
-
-static void test_release_from_hook(void **state) {
-    struct releaser releaser = {.test = *state};
-    trove_stream_options options;
-    trove_error error;
-    trove_stream_options_init(&options);
-    options.hooks.context = &releaser;
-    options.hooks.on_complete = release_on_complete;
-    releaser.stream = open_stream(releaser.test, "hooked", TROVE_DIRECTION_UPLOAD, &options);
-    CHECK_OK(write_bytes(releaser.stream, releaser.test->bytes, 100, 0, &error), &error);
-    CHECK_OK(trove_stream_complete(releaser.stream, 0, NULL, &error), &error);
-    while (atomic_load(&releaser.released) == 0)
-        pause_ms(1);
-    assert_int_equal(releaser.ping, TROVE_OK);
 }
 
 static void slow_chunk(void *context, const trove_chunk_ack *ack) {
@@ -525,11 +487,13 @@ static void test_slow_hook(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upload),       cmocka_unit_test(test_download),       cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_final_chunk),  cmocka_unit_test(test_keep_chunks),    cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_fail),         cmocka_unit_test(test_release),        cmocka_unit_test(test_release_from_hook),
-        cmocka_unit_test(test_slow_hook),    cmocka_unit_test(test_keep_most),      cmocka_unit_test(test_window_of_one_chunk),
+        cmocka_unit_test(test_upload),       cmocka_unit_test(test_download),
+        cmocka_unit_test(test_empty),        cmocka_unit_test(test_final_chunk),
+        cmocka_unit_test(test_keep_chunks),  cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_pause_upload), cmocka_unit_test(test_pause_download),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_release),      cmocka_unit_test(test_slow_hook),
+        cmocka_unit_test(test_keep_most),    cmocka_unit_test(test_window_of_one_chunk),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }

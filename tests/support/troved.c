@@ -14,13 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define READY_MS      60000
+#define END_MS        60000
 #define ARGUMENTS_MAX (16 + 2 * TROVED_LISTEN_MAX)
 #define TEXT_BYTES    512
 #define LOG_BYTES_MAX (256 * 1024)
@@ -35,6 +38,24 @@ struct troved {
     char *log; /* the thread's until it has ended; its first LOG_BYTES_MAX */
     size_t log_bytes;
 };
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whether there is something to read by then. */
+static bool readable_by(int fd, int64_t until_ms) {
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    int64_t left_ms;
+    int found;
+    do {
+        left_ms = until_ms - now_ms();
+        found = poll(&wait, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (found < 0 && errno == EINTR);
+    return found == 1;
+}
 
 /* ---- the folder ---- */
 
@@ -97,7 +118,7 @@ static const char *find_ready(struct troved *troved) {
     return listen != NULL ? listen + strlen("listen=") : NULL;
 }
 
-/* Values with commas or other special characters are quoted. */
+/* A long value is quoted. */
 static void note_urls(struct troved *troved, const char *value) {
     bool quoted = *value == '"';
     value += quoted;
@@ -115,10 +136,10 @@ static void note_urls(struct troved *troved, const char *value) {
 /* Reads the log until it says ready. */
 static void wait_until_ready(struct troved *troved) {
     const char *listen;
+    int64_t until_ms = now_ms() + READY_MS;
     while ((listen = find_ready(troved)) == NULL) {
-        struct pollfd wait = {.fd = troved->log_fd, .events = POLLIN};
         char bytes[4096];
-        ssize_t count = poll(&wait, 1, READY_MS) == 1 ? read(troved->log_fd, bytes, sizeof bytes) : 0;
+        ssize_t count = readable_by(troved->log_fd, until_ms) ? read(troved->log_fd, bytes, sizeof bytes) : 0;
         if (count <= 0) {
             print_log(troved);
             kill(troved->pid, SIGKILL);
@@ -211,13 +232,37 @@ void troved_ask_to_end(struct troved *troved) {
     troved->asked_to_end = true;
 }
 
-int troved_stop(struct troved *troved, bool keep_folder) {
+void troved_hold(struct troved *troved) {
     int how = 0;
-    troved_ask_to_end(troved);
+    assert_int_equal(kill(troved->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(troved->pid, &how, WUNTRACED), troved->pid); /* all its threads have come to a stop */
+    assert_true(WIFSTOPPED(how));
+}
+
+void troved_let_go(struct troved *troved) {
+    assert_int_equal(kill(troved->pid, SIGCONT), 0);
+}
+
+/* Waits for its end. One that doesn't come to it is made to, in a way that says where it was: then *hung. */
+static int wait_for_end(struct troved *troved, bool *hung) {
+    int how = 0;
+    int process = pidfd_open(troved->pid, 0);
+    assert_true(process >= 0);
+    *hung = !readable_by(process, now_ms() + END_MS);
+    if (*hung)
+        kill(troved->pid, SIGABRT);
     while (waitpid(troved->pid, &how, 0) < 0)
         assert_int_equal(errno, EINTR);
+    close(process);
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+}
+
+int troved_stop(struct troved *troved, bool keep_folder) {
+    bool hung;
+    troved_ask_to_end(troved);
+    troved_let_go(troved);
+    int code = wait_for_end(troved, &hung);
     pthread_join(troved->log_thread, NULL);
-    int code = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
     if (code != 0 || getenv("TROVE_TEST_LOG") != NULL)
         print_log(troved);
     if (!keep_folder)
@@ -225,6 +270,8 @@ int troved_stop(struct troved *troved, bool keep_folder) {
     close(troved->log_fd);
     free(troved->log);
     free(troved);
+    if (hung)
+        fail_msg("troved has not ended within %d ms", END_MS);
     return code;
 }
 

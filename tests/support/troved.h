@@ -26,6 +26,9 @@ struct troved;
 struct troved *troved_start(const struct troved_options *options, const char *folder);
 /* Asks it to end (SIGTERM) and doesn't wait. */
 void troved_ask_to_end(struct troved *troved);
+/* Has it stand still, as a machine that is far too busy would, and go on. */
+void troved_hold(struct troved *troved);
+void troved_let_go(struct troved *troved);
 /* Asks, where that hasn't been done yet, waits, and removes the folder unless `keep_folder`. Returns the exit code; 128 and the
  * signal's number for one that was killed. */
 int troved_stop(struct troved *troved, bool keep_folder);
