@@ -82,6 +82,11 @@ static void test_defaults(void **state) {
     trove_stream_chunk_stats(stream, &stats);
     assert_int_equal(stats.chunks, 3 + 2); /* and two that are not in the channel */
     trove_pool_release(pool, stream);
+    put_object(test, "defaults", 1 * MIB);
+    stream = acquire_stream(pool, "defaults", TROVE_DIRECTION_DOWNLOAD);
+    assert_int_equal(trove_stream_chunk_bytes(stream), 64 * KIB);
+    WAIT_FOR(check_account(stream).chunks_queued == 3); /* all that its window has room for */
+    trove_pool_release(pool, stream);
     trove_stream_options_init(&stream_options);
     stream_options.chunk_bytes = 4 * KIB;
     CHECK_OK(trove_pool_acquire(pool, BUCKET, "defaults", TROVE_DIRECTION_UPLOAD, &stream_options, 0, &stream, &error), &error);
