@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """--backpressure of put and get: what each mode keeps, and what "drop" says it lost."""
 
 from __future__ import annotations

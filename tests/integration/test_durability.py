@@ -68,9 +68,12 @@ class DurabilityTest(TroveTest):
                 self.enough.notify()
 
     def crash_after(self, acknowledged: int) -> None:
-        with self.enough:
-            self.enough.wait_for(lambda: self.acknowledged >= acknowledged, PATIENCE_S)
-        self.server.kill()
+        try:
+            with self.enough:
+                enough = self.enough.wait_for(lambda: self.acknowledged >= acknowledged, PATIENCE_S)
+        finally:
+            self.server.kill()
+        self.assertTrue(enough, f"{self.acknowledged} puts were acknowledged, where there should be {acknowledged}")
 
     def check_objects(self) -> None:
         back = self.folder / "back"
