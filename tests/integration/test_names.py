@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 from pathlib import Path
 
-from trove_test import CONFLICT, INVALID, KIB, NOT_FOUND, ServerTest, USAGE, content, main
+from trove_test import CONFLICT, INVALID, KIB, NOT_FOUND, ServerTest, Terminal, USAGE, content, main
 
 STRANGE_KEYS = [
     "a",
@@ -128,21 +127,12 @@ class KeyTest(ServerTest):
 
     def on_terminal(self, *arguments: str) -> str:
         """What a terminal would get as both output and errors."""
-        terminal, inside = pty.openpty()
-        process = self.start_trove(*arguments, stdout=inside, stderr=inside, env={**os.environ, "TERM": "xterm"})
-        os.close(inside)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(terminal, 65536)
-            except OSError:  # Linux's way to say that the other side is closed
-                break
-            if not piece:
-                break
-            shown += piece
-        os.close(terminal)
+        terminal = Terminal()
+        environment = {**os.environ, "TERM": "xterm"}
+        process = terminal.start(lambda inner: self.start_trove(*arguments, stdout=inner, stderr=inner, env=environment))
+        shown = terminal.join()
         self.finish(process, expect=None)
-        return shown.decode()
+        return shown
 
     def test_bucket_rules(self) -> None:
         good = ["abc", "a-b.c", "1abc9", "x" * 63, "a.b-c.d"]

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Stream pools from the command line: the verbs streams, pools and top, --pool, and a config that is read again.
 
 (What pools do, frame by frame and call by call, is tested in test_client_server_pools.c and tests/interop/waiting.c.)
@@ -7,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import termios
@@ -16,11 +14,13 @@ from typing import Any
 from trove_test import (
     CANCELLED,
     DEADLINE,
+    INLINE_MAX,
     KIB,
     MIB,
     NOT_FOUND,
     OK,
     TERMINATED,
+    Terminal,
     UNAVAILABLE,
     USAGE,
     TroveTest,
@@ -28,6 +28,8 @@ from trove_test import (
     main,
     wait_for,
 )
+
+HELD_BYTES = INLINE_MAX + 4 * KIB  # too many for one flight, so that a stream is opened; a pipe takes them all
 
 
 class PoolTest(TroveTest):
@@ -52,14 +54,35 @@ pools:
     def pool(self, name: str) -> dict[str, Any]:
         return next(pool for pool in self.trove("--json", "pools").objects() if pool["pool"] == name)
 
-    def start_put(self, key: str, pool: str, size: int = 8 * MIB, **options: Any) -> subprocess.Popen[bytes]:
-        """An upload that is under way, or waits, when this returns."""
+    def start_put(self, key: str, pool: str, size: int = 32 * MIB, **options: Any) -> subprocess.Popen[bytes]:
+        """An upload that is under way, or waits, when this returns. It would go on for half a minute in the pool \"slow\"."""
         path = self.folder / key
         if not path.exists():
             path.write_bytes(content(key, size))
         process = self.start_trove("put", "--pool", pool, path, f"media/{key}", **options)
         wait_for(lambda: self.stream(key), f"{key} is listed")
         return process
+
+    def start_held(self, key: str, pool: str) -> subprocess.Popen[bytes]:
+        """Likewise, and it isn't done before it is finished: most of its input comes then."""
+        data = content(key, 3 * MIB)
+        (self.folder / key).write_bytes(data)
+        process = self.start_trove("--timeout", "0", "put", "--pool", pool, "-", f"media/{key}", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(data[:HELD_BYTES])
+        process.stdin.flush()
+        wait_for(lambda: self.stream(key), f"{key} is listed")
+        return process
+
+    def pause(self, key: str) -> str:
+        """Pauses a stream that has its place in its pool, and returns its id."""
+        stream = wait_for(lambda: (s := self.stream(key)) and s["state"] == "active" and s, f"{key} is active")
+        self.trove("streams", "pause", str(stream["stream"]))
+        return str(stream["stream"])
+
+    def finish_held(self, process: subprocess.Popen[bytes], key: str) -> None:
+        self.finish(process, data=(self.folder / key).read_bytes()[HELD_BYTES:])
+        self.check_stored(key)
 
     def check_stored(self, key: str) -> None:
         self.check_content(self.trove("cat", f"media/{key}").out, (self.folder / key).read_bytes(), key)
@@ -73,7 +96,7 @@ class VerbsTest(PoolTest):
         self.assertEqual(stream["bucket"], "media")
         self.assertEqual(stream["direction"], "upload")
         self.assertEqual(stream["state"], "active")
-        self.assertEqual(stream["size"], 8 * MIB)
+        self.assertEqual(stream["size"], 32 * MIB)
         self.assertEqual(stream["principal"], f"uid:{os.getuid()}")
         self.assertEqual(self.streams("--pool", "one"), [])
         identity = str(stream["stream"])
@@ -97,9 +120,8 @@ class VerbsTest(PoolTest):
         self.trove("put", self.write("down", data), "media/down")
         # A reader that doesn't read yet, so that there is something to pause.
         cat = self.start_trove("cat", "media/down")
-        stream = wait_for(lambda: self.stream("down"), "it is listed")
-        self.trove("streams", "pause", str(stream["stream"]))
-        self.trove("streams", "resume", str(stream["stream"]))
+        identity = self.pause("down")
+        self.trove("streams", "resume", identity)
         self.check_content(self.finish(cat).out, data, "down")
 
     def test_wrong_usage(self) -> None:
@@ -115,21 +137,19 @@ class VerbsTest(PoolTest):
 
     def test_a_full_pool(self) -> None:
         """One goes up after the other, in their order; who can't wait is told which pool is full."""
-        first = self.start_put("first", "one")
-        identity = str(self.stream("first")["stream"])
-        self.trove("streams", "pause", identity)
-        second = self.start_put("second", "one")
-        third = self.start_put("third", "one")
+        first = self.start_held("first", "one")
+        identity = self.pause("first")
+        second = self.start_held("second", "one")
+        third = self.start_held("third", "one")
         self.assertEqual(self.stream("second")["acquire_place"], 1)
         self.assertEqual(self.stream("third")["acquire_place"], 2)
         self.assertEqual(self.pool("one")["acquires_waiting"], 2)
         late = self.trove("--timeout", "0.3", "get", "--pool", "one", "media/none", self.folder / "none", expect=DEADLINE)
         self.assertIn('pool "one" has as many streams open as it may have, 1 (streams)', late.errors)
         self.trove("streams", "resume", identity)
-        for process in (first, second, third):
-            self.finish(process)
-        for key in ("first", "second", "third"):
-            self.check_stored(key)
+        self.finish_held(first, "first")
+        self.finish_held(second, "second")
+        self.finish_held(third, "third")
         self.assertEqual(self.pool("one")["total_streams"], 3)
 
     def test_pools_and_top(self) -> None:
@@ -142,10 +162,10 @@ class VerbsTest(PoolTest):
         look = self.trove("--json", "top", "--once").objects()
         self.assertEqual([pool["pool"] for pool in look[0]["pools"]], ["default", "one", "slow"])
         self.assertEqual([stream["key"] for stream in look[0]["streams"]], ["up"])
-        live = self.start_trove("--json", "top")
-        assert live.stdout is not None
-        for _ in range(2):
-            self.assertIn(b'"pools"', live.stdout.readline())
+        shown = self.folder / "top"
+        with shown.open("wb") as out:
+            live = self.start_trove("--json", "top", stdout=out)
+        wait_for(lambda: shown.read_bytes().count(b'"pools"') >= 2, "it looks again and again")
         live.send_signal(signal.SIGTERM)
         self.finish(live, TERMINATED)
         put.kill()
@@ -153,20 +173,20 @@ class VerbsTest(PoolTest):
 
     def test_top_on_a_terminal(self) -> None:
         for key in (b"q", b"\x03"):
-            master, slave = pty.openpty()
-            before = termios.tcgetattr(slave)
-            termios.tcsetwinsize(slave, (24, 200))  # nothing is cut, however long the server's address is
-            top = self.start_trove("top", stdin=slave, stdout=slave, stderr=slave)
-            shown = b""
-            while b"POOL" not in shown or b"\x1b[J" not in shown:
-                shown += os.read(master, 65536)
-            self.assertIn(b"q ends", shown)
-            os.write(master, key)
-            wait_for(lambda: top.poll() is not None, "it ends")
-            self.assertEqual(top.returncode, OK)
-            self.assertEqual(termios.tcgetattr(slave), before)
-            os.close(master)
-            os.close(slave)
+            terminal = Terminal(columns=200)  # nothing is cut, however long the server's address is
+            ours = os.dup(terminal.inner)
+            before = termios.tcgetattr(ours)
+            top = terminal.start(lambda inner: self.start_trove("top", stdin=inner, stdout=inner, stderr=inner))
+            try:
+                wait_for(lambda: "POOL" in terminal.shown and "\x1b[J" in terminal.shown, "it is drawn")
+                self.assertIn("q ends", terminal.shown)
+                terminal.type(key)
+                wait_for(lambda: top.poll() is not None, "it ends")
+                self.assertEqual(top.returncode, OK)
+                self.assertEqual(termios.tcgetattr(ours), before)
+            finally:
+                os.close(ours)  # or the terminal never ends
+            terminal.join()
 
 
 class ReloadTest(PoolTest):
@@ -177,43 +197,39 @@ class ReloadTest(PoolTest):
         wait_for(lambda: self.server.log.text().count(said) > before, said)
 
     def test_new_pools_and_limits(self) -> None:
-        first = self.start_put("first", "one")
-        identity = str(self.stream("first")["stream"])
-        self.trove("streams", "pause", identity)
-        second = self.start_put("second", "one")
+        first = self.start_held("first", "one")
+        identity = self.pause("first")
+        second = self.start_held("second", "one")
         self.assertEqual(self.stream("second")["acquire_place"], 1)
         self.reload("pools:\n  - {name: one, streams: 2}\n  - {name: new, buffers: 16}\n  - {name: slow, bandwidth: 512MiB}\n")
-        self.finish(second)  # there is room for it now
+        self.finish_held(second, "second")  # there is room for it now
         self.assertEqual(self.pool("one")["streams_max"], 2)
         self.assertEqual(self.pool("new")["memory_budget_bytes"], 16 * MIB)
         self.assertEqual(self.pool("slow")["bandwidth_bytes_per_second"], 512 * MIB)
         self.finish(self.start_put_small("new"))
         self.trove("streams", "resume", identity)
-        self.finish(first)
-        self.check_stored("first")
-        self.check_stored("second")
+        self.finish_held(first, "first")
 
     def start_put_small(self, pool: str) -> subprocess.Popen[bytes]:
         path = self.write("small", content("small", 300 * KIB))
         return self.start_trove("put", "--pool", pool, path, "media/small")
 
     def test_live_streams_keep_their_limits(self) -> None:
-        first = self.start_put("first", "slow", 2 * MIB)
-        self.trove("streams", "pause", str(self.stream("first")["stream"]))
+        first = self.start_held("first", "slow")
+        self.pause("first")
         self.reload("pools:\n  - {name: slow, bandwidth: 1MiB, paused_timeout: 1s}\n")
         self.assertEqual(self.pool("slow")["paused_timeout_ms"], 1000)
         second = self.start_put("second", "slow")
-        self.trove("streams", "pause", str(self.stream("second")["stream"]))
+        self.pause("second")
         self.assertIn("(paused_timeout)", self.finish(second, DEADLINE).errors)
         self.assertEqual(self.stream("first")["state"], "paused")  # for longer than that
         self.trove("streams", "resume", str(self.stream("first")["stream"]))
-        self.finish(first)
-        self.check_stored("first")
+        self.finish_held(first, "first")
 
     def test_a_pool_that_is_gone_closes(self) -> None:
-        first = self.start_put("first", "one")
-        self.trove("streams", "pause", str(self.stream("first")["stream"]))
-        second = self.start_put("second", "one")
+        first = self.start_held("first", "one")
+        self.pause("first")
+        second = self.start_held("second", "one")
         wait_for(lambda: self.stream("second")["acquire_place"] == 1, "the second waits")
         self.reload("drain_timeout: 2s\npools:\n  - {name: slow, bandwidth: 1MiB}\n")
         refused = self.finish(second, UNAVAILABLE)  # at once
@@ -238,7 +254,6 @@ class ReloadTest(PoolTest):
             self.reload(config, "can't reload, nothing has changed")
             self.server.log.wait_for(said)
         self.assertEqual(self.trove("--json", "pools").objects(), before)
-        self.server.stop()
 
     def test_what_needs_a_new_start_is_said(self) -> None:
         self.reload(self.config + "insecure: true\n")
@@ -253,9 +268,9 @@ class ReloadTest(PoolTest):
         self.assertNotIn("needs a new start", self.server.log.text())
 
     def test_draining_refuses_who_waits(self) -> None:
-        first = self.start_put("first", "one")
-        self.trove("streams", "pause", str(self.stream("first")["stream"]))
-        second = self.start_put("second", "one")
+        first = self.start_held("first", "one")
+        self.pause("first")
+        second = self.start_held("second", "one")
         self.server.signal(signal.SIGTERM)
         self.assertIn("shutting down", self.finish(second, UNAVAILABLE).errors)
         self.finish(first, UNAVAILABLE)

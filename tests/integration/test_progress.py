@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import signal
 import socket
-import struct
 import subprocess
-import termios
-import threading
-from collections.abc import Callable
 
 from trove_test import (
     CONFLICT,
@@ -24,6 +18,7 @@ from trove_test import (
     PATIENCE_S,
     PIPE,
     TERMINATED,
+    Terminal,
     TroveTest,
     UNAVAILABLE,
     USAGE,
@@ -33,37 +28,6 @@ from trove_test import (
     program,
     wait_for,
 )
-
-
-class Terminal:
-    """A pseudo terminal of 100 columns, and all that was written to it."""
-
-    def __init__(self) -> None:
-        self.outer, self.inner = pty.openpty()
-        fcntl.ioctl(self.inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        self.shown = ""
-        self._thread = threading.Thread(target=self._read)
-
-    def start(self, start: Callable[[int], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-        process = start(self.inner)
-        os.close(self.inner)
-        self._thread.start()
-        return process
-
-    def _read(self) -> None:
-        while True:
-            try:
-                piece = os.read(self.outer, 65536)
-            except OSError:  # Linux's way to say that the other side is closed
-                break
-            if not piece:
-                break
-            self.shown += piece.decode()
-        os.close(self.outer)
-
-    def join(self) -> str:
-        self._thread.join()
-        return self.shown
 
 
 ENVIRONMENT = {**os.environ, "TERM": "xterm"}
@@ -106,7 +70,9 @@ class ProgressTest(TroveTest):
         os.truncate(source, 512 * MIB)
         terminal = Terminal()
         process = terminal.start(
-            lambda inner: self.start_trove("put", source, "bucket/key", stderr=inner, env=ENVIRONMENT)
+            lambda inner: self.start_trove(
+                "put", "--bwlimit", "100M", source, "bucket/key", stderr=inner, env=ENVIRONMENT
+            )
         )
         wait_for(lambda: process_bytes_read(process.pid) > 40 * MIB, "the command has read some of the file")
         self.server.signal(signal.SIGSTOP)
@@ -173,10 +139,15 @@ class ProgressTest(TroveTest):
 
 class WaitTest(TroveTest):
     def test_ping_waits_for_a_server_that_isnt_there_yet(self) -> None:
-        url = f"ipc://{self.folder}/socket/troved.sock"
-        waiting = self.start_trove("--quiet", "ping", "--wait", str(PATIENCE_S), server=url)
-        # It has tried and goes on when it sleeps between two tries.
-        wait_for(lambda: process_bytes_read(waiting.pid) > 0, "the command has started")
+        path = self.folder / "socket" / "troved.sock"
+        path.parent.mkdir(mode=0o700)
+        with socket.socket(socket.AF_UNIX) as nobody:  # one that takes a connection and says nothing: the first try
+            nobody.bind(str(path))
+            nobody.listen()
+            nobody.settimeout(PATIENCE_S)
+            waiting = self.start_trove("--quiet", "ping", "--wait", str(PATIENCE_S), server=f"ipc://{path}")
+            nobody.accept()[0].close()
+        path.unlink()
         self.assertIsNone(waiting.poll())
         server = self.start_server()
         self.assertEqual(self.finish(waiting).out, b"")

@@ -12,15 +12,19 @@ looked at again and again until a deadline. Processes are ended by their id when
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -175,6 +179,48 @@ class Log:
         return self.text()
 
 
+class Terminal:
+    """A pseudo terminal, and all that was written to it."""
+
+    def __init__(self, columns: int = 100) -> None:
+        self.outer, self.inner = pty.openpty()
+        fcntl.ioctl(self.inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._shown = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def start(self, start: Callable[[int], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """`start` is given the inner end, which is the process's alone then."""
+        process = start(self.inner)
+        os.close(self.inner)
+        self._thread.start()
+        return process
+
+    def _read(self) -> None:
+        while True:
+            try:
+                piece = os.read(self.outer, 65536)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+            if not piece:
+                break
+            self._shown += piece
+        os.close(self.outer)
+
+    @property
+    def shown(self) -> str:
+        return self._shown.decode(errors="replace")
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.outer, keys)
+
+    def join(self) -> str:
+        """All of it, once nothing has the inner end open any more."""
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            raise AssertionError(f"the terminal is still in use; so far: {self.shown!r}")
+        return self.shown
+
+
 class Server:
     """A troved of our own. Its store and socket lie in `folder`, which may be that of a server before it."""
 
@@ -241,10 +287,14 @@ class Server:
         self.log.join()
 
     def end(self) -> None:
-        """For the end of a test that may have failed: no checks that could hide why."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-        self.kill()
+        """For the end of a test, however it ended: one that still runs is stopped in order, so that nothing that a sanitizer
+        has to say is lost."""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGCONT)
+                self.stop()
+        finally:
+            self.kill()
 
     def memory_high_water(self) -> int:
         """The most memory that it has had so far, in bytes."""
@@ -285,9 +335,10 @@ class TroveTest(unittest.TestCase):
 
     def start_server(self, folder: Path | None = None, **options: Any) -> Server:
         """A troved that `self.trove` talks to from now on."""
-        self.server = Server(folder or self.folder, **options)
-        self.addCleanup(self.server.end)
-        return self.server
+        self.server = server = Server(folder or self.folder, **options)
+        self.addCleanup(lambda: check_report(server.log.text(), "troved"))  # of one that was killed, too
+        self.addCleanup(server.end)
+        return server
 
     def start_trove(self, *arguments: str | Path, server: str | None = None, **options: Any) -> subprocess.Popen[bytes]:
         """Starts the command and doesn't wait; it is killed if it still runs when the test ends."""
