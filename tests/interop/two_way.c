@@ -4,6 +4,8 @@
 #include "both_ways.h"
 #include "troved.h"
 
+#include <time.h>
+
 #define CODE(name)    TROVE__V1__CODE__##name
 #define STATE(name)   TROVE__V1__STREAM_STATE__##name
 #define CONTROL(name) TROVE__V1__CONTROL_TYPE__##name
@@ -11,6 +13,7 @@
 #define OLD_BYTES ((size_t)700 * 1000)
 #define NEW_BYTES ((size_t)300 * 1000)
 #define CHUNK     ((size_t)65536)
+#define SLOW_MS   ((OLD_BYTES + NEW_BYTES) * 1000 / ((size_t)2 << 20)) /* for both ways, of the pool "slow" */
 
 static const char config[] = "memory: 16MiB\n"
                              "workers: 2\n"
@@ -18,7 +21,7 @@ static const char config[] = "memory: 16MiB\n"
                              "  - {name: one, streams: 1}\n"
                              "  - {name: idle, idle_timeout: 1s}\n"
                              "  - {name: brief, stream_timeout: 1s}\n"
-                             "  - {name: slow, bandwidth: 4MiB}\n";
+                             "  - {name: slow, bandwidth: 2MiB}\n";
 
 static const char *group_store;
 static struct troved *server;
@@ -719,10 +722,18 @@ static void test_timeouts(void **state) {
     check_old();
 }
 
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* The limit is for both ways together: neither of them would take so long alone. */
 static void test_bandwidth_both_ways(void **state) {
     (void)state;
     struct both_ways peer;
     Trove__V1__Open open;
+    uint64_t begun_ms = now_ms();
     both_init_open(&open, "media", "kept");
     open.pool = raw_text("slow");
     both_open(&peer, &client, &open);
@@ -730,6 +741,7 @@ static void test_bandwidth_both_ways(void **state) {
     BOTH_UNTIL(&peer, peer.complete);
     check_came(&peer);
     both_finish(&peer);
+    assert_true(now_ms() - begun_ms >= SLOW_MS - SLOW_MS / 4); /* but for the burst */
     both_check(&other, "media", "kept", new_bytes, NEW_BYTES);
 }
 

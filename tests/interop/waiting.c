@@ -8,6 +8,7 @@ static const char config[] = "memory: 8MiB\n"
                              "pools:\n"
                              "  - {name: one, streams: 1}\n"
                              "  - {name: greedy, credit_expiry: 10m}\n"
+                             "  - {name: hasty, credit_expiry: 100ms}\n"
                              "  - {name: idle, idle_timeout: 1s}\n";
 
 static struct troved *server;
@@ -303,6 +304,66 @@ static void a_chunk_without_credit_fails(void **state) {
     end(&fixture);
 }
 
+/* Takes nearly all of the memory there is, and has a stream wait for more. */
+static void use_up_memory(struct raw_client *client) {
+    Trove__V1__Open open;
+    raw_init_open(&open, "media", "greedy", true);
+    open.pool = raw_text("greedy");
+    open.chunk_bytes = open.demand = 1 << 20;
+    open.channel_chunks = 1;
+    for (uint64_t credit = open.demand; credit > 0;) {
+        raw_frame *frame = expect(client, RAW_BODY(OPENED), raw_open_stream(client, &open));
+        credit = frame->opened->credit;
+        raw_free(frame);
+    }
+}
+
+static uint64_t retries_of(struct fixture *fixture, const char *pool) {
+    Trove__V1__StreamListResponse *streams = list(fixture);
+    uint64_t retries = UINT64_MAX;
+    for (size_t i = 0; i < streams->n_streams; i++)
+        if (strcmp(streams->streams[i]->pool, pool) == 0)
+            retries = streams->streams[i]->retries;
+    protobuf_c_message_free_unpacked(&streams->base, NULL);
+    return retries;
+}
+
+/* Credit that isn't used while others wait for memory is taken back. A chunk that was sent on it all the same, for the two may
+ * cross, isn't taken and comes again. */
+static void a_chunk_on_expired_credit_comes_again(void **state) {
+    (void)state;
+    struct fixture fixture;
+    Trove__V1__Open open;
+    Trove__V1__Chunk chunk;
+    Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
+    begin(&fixture);
+    raw_init_open(&open, "media", "late", true);
+    open.pool = raw_text("hasty");
+    open.demand = demand.bytes = sizeof bytes;
+    uint64_t id = raw_open_stream(&fixture.client, &open);
+    expect_opened(&fixture.client, id, sizeof bytes);
+    use_up_memory(&fixture.holding);
+    raw_frame *frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    assert_int_equal(frame->credit->expired, sizeof bytes);
+    raw_free(frame);
+    raw_init_chunk(&chunk, id, 0, 0, bytes, sizeof bytes);
+    chunk.final = true;
+    raw_send_chunk(&fixture.client, id, &chunk, bytes, sizeof bytes);
+    frame = expect(&fixture.client, RAW_BODY(ACK), id);
+    assert_true(frame->ack->not_taken);
+    assert_int_equal(frame->ack->received_offset, 0);
+    raw_free(frame);
+    assert_int_equal(retries_of(&fixture, "hasty"), 1);
+    raw_close(&fixture.holding);
+    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
+    frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    assert_int_equal(frame->credit->bytes, sizeof bytes);
+    raw_free(frame);
+    finish_upload(&fixture.client, id);
+    connect_to(&fixture.holding);
+    end(&fixture);
+}
+
 /* Who waits for memory that others have isn't idle. That time has passed is seen by a stream of the same pool that came later,
  * waits for nothing, and is. */
 static void waiting_for_memory_is_not_idle(void **state) {
@@ -398,6 +459,7 @@ int main(void) {
         cmocka_unit_test(outside_controls_are_bounded),
         cmocka_unit_test(a_cancel_leaves_the_queue),
         cmocka_unit_test(a_chunk_without_credit_fails),
+        cmocka_unit_test(a_chunk_on_expired_credit_comes_again),
         cmocka_unit_test(waiting_for_memory_is_not_idle),
         cmocka_unit_test(ids_may_be_guessed),
     };
