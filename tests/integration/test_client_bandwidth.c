@@ -148,7 +148,7 @@ static void test_whole(void **state) {
 
 static void *fill_pipe(void *argument) {
     const int *fd = argument;
-    static const char bytes[3 * 256 * KIB];
+    static const char bytes[3 * 128 * KIB];
     MUST(write(*fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
     close(*fd);
     return NULL;
@@ -157,14 +157,14 @@ static void *fill_pipe(void *argument) {
 /* The overflow is full, and the next chunk leaves it only after twice the timeout: bytes move all the time. */
 static void test_full_overflow(void **state) {
     const struct client_test *test = *state;
-    trove_stream_options options = limited(256 * KIB);
+    trove_stream_options options = limited(64 * KIB);
     trove_error error;
     pthread_t thread;
     int ends[2];
-    options.chunk_bytes = options.overflow_bytes = 256 * KIB;
+    options.chunk_bytes = options.overflow_bytes = 128 * KIB;
     options.channel_chunks = 1;
     options.backpressure = TROVE_BACKPRESSURE_BUFFER;
-    options.timeout_ms = 500;
+    options.timeout_ms = 1000;
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(pthread_create(&thread, NULL, fill_pipe, &ends[1]), 0);
     CHECK_OK(trove_put_fd(test->client, BUCKET, "whole", ends[0], &options, NULL, &error), &error);

@@ -72,18 +72,18 @@ static void call_objects(struct call *call) {
     trove_object_info *info = NULL;
     trove_list_options options;
     trove_list_page *page = NULL;
-    MUST_OK(trove_put_memory(client, BUCKET, "hook/a", "abc", 3, NULL, NULL, &error), &error);
-    MUST_OK(trove_object_copy(client, BUCKET, "hook/a", BUCKET, "hook/b", NULL, 0, NULL, &error), &error);
-    MUST_OK(trove_object_head(client, BUCKET, "hook/b", 0, &info, &error), &error);
+    MUST_OK(trove_put_memory(client, BUCKET, "hook-list/a", "abc", 3, NULL, NULL, &error), &error);
+    MUST_OK(trove_object_copy(client, BUCKET, "hook-list/a", BUCKET, "hook-list/b", NULL, 0, NULL, &error), &error);
+    MUST_OK(trove_object_head(client, BUCKET, "hook-list/b", 0, &info, &error), &error);
     MUST(info->size == 3);
     trove_object_info_free(info);
     trove_list_options_init(&options);
-    options.prefix = "hook/";
+    options.prefix = "hook-list/";
     MUST_OK(trove_list(client, BUCKET, &options, &page, &error), &error);
     MUST(page->count == 2);
     trove_list_page_free(page);
-    MUST_OK(trove_object_delete(client, BUCKET, "hook/a", NULL, 0, &error), &error);
-    MUST_OK(trove_object_delete(client, BUCKET, "hook/b", NULL, 0, &error), &error);
+    MUST_OK(trove_object_delete(client, BUCKET, "hook-list/a", NULL, 0, &error), &error);
+    MUST_OK(trove_object_delete(client, BUCKET, "hook-list/b", NULL, 0, &error), &error);
 }
 
 /* Another stream, from its opening to its release: more chunks than its window has, so that it waits for acknowledgements. */
@@ -340,7 +340,7 @@ static const struct row {
     unsigned answers;
 } rows[] = {
     {"what the server and the connection tell", call_server, 0},
-    {"the server's pools and streams", call_server_streams, 0},
+    {"the server's pools and other streams", call_server_streams, 0},
     {"buckets", call_buckets, 0},
     {"objects and listings", call_objects, 0},
     {"an upload of another stream", call_upload, 0},
@@ -356,6 +356,19 @@ static const struct row {
     {"a pool", call_pool, 0},
 };
 
+/* A chunk of the caller is acknowledged, after which the rows run. */
+static void set_off(struct call *call, trove_direction direction) {
+    trove_chunk *chunk = NULL;
+    trove_error error;
+    if (direction == TROVE_DIRECTION_DOWNLOAD) {
+        CHECK_OK(trove_stream_read(call->own, 0, &chunk, &error), &error);
+        trove_stream_chunk_put(call->own, chunk);
+    } else {
+        CHECK_OK(write_bytes(call->own, call->test->bytes, 4 * KIB, 0, &error), &error);
+    }
+    atomic_store(&call->written, true);
+}
+
 static void run_call(void *context, const trove_chunk_ack *ack) {
     struct call *call = context;
     (void)ack;
@@ -367,9 +380,12 @@ static void run_call(void *context, const trove_chunk_ack *ack) {
     atomic_store(&call->done, true);
 }
 
-static void test_calls(void **state) {
+static void check_calls(const struct client_test *test, trove_direction direction) {
+    put_object(test, "caller", 1 * MIB);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct call call = {.test = *state, .run = rows[i].run};
+        struct call call = {.test = test, .run = rows[i].run};
+        if (rows[i].run == call_own_behind && direction == TROVE_DIRECTION_DOWNLOAD)
+            continue; /* which isn't written to */
         trove_stream_options options;
         trove_error error;
         print_message("    %s\n", rows[i].name);
@@ -378,19 +394,36 @@ static void test_calls(void **state) {
         options.channel_chunks = 4;
         options.hooks.context = &call;
         options.hooks.on_chunk = run_call;
-        call.own = open_stream(call.test, "caller", TROVE_DIRECTION_UPLOAD, &options);
-        CHECK_OK(write_bytes(call.own, call.test->bytes, 4 * KIB, 0, &error), &error);
-        atomic_store(&call.written, true);
+        call.own = open_stream(call.test, direction == TROVE_DIRECTION_UPLOAD ? "caller-up" : "caller", direction, &options);
+        set_off(&call, direction);
         WAIT_FOR(atomic_load(&call.done) && atomic_load(&call.answers) == rows[i].answers);
+        if (direction != TROVE_DIRECTION_UPLOAD)
+            CHECK_OK(read_away(call.own, test->bytes, &error), &error);
         CHECK_OK(trove_stream_complete(call.own, 0, NULL, &error), &error);
         trove_stream_release(call.own);
+        if (direction == TROVE_DIRECTION_BIDI)
+            put_object(test, "caller", 1 * MIB); /* what the next one reads */
     }
+}
+
+static void test_calls_of_an_upload(void **state) {
+    check_calls(*state, TROVE_DIRECTION_UPLOAD);
+}
+
+static void test_calls_of_a_download(void **state) {
+    check_calls(*state, TROVE_DIRECTION_DOWNLOAD);
+}
+
+static void test_calls_of_a_two_way_stream(void **state) {
+    check_calls(*state, TROVE_DIRECTION_BIDI);
 }
 
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_calls_of_an_upload),
+        cmocka_unit_test(test_calls_of_a_download),
+        cmocka_unit_test(test_calls_of_a_two_way_stream),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }

@@ -26,7 +26,6 @@ static struct {
 ssize_t pread(int fd, void *memory, size_t bytes, off_t offset) {
     pthread_mutex_lock(&gate.lock);
     gate.waiting++;
-    pthread_cond_broadcast(&gate.changed);
     while (gate.shut)
         pthread_cond_wait(&gate.changed, &gate.lock);
     gate.waiting--;
@@ -41,11 +40,11 @@ static void shut_gate(bool shut) {
     pthread_mutex_unlock(&gate.lock);
 }
 
-static void wait_at_gate(void) {
+static bool is_at_gate(void) {
     pthread_mutex_lock(&gate.lock);
-    while (gate.waiting == 0)
-        pthread_cond_wait(&gate.changed, &gate.lock);
+    bool waits = gate.waiting > 0;
     pthread_mutex_unlock(&gate.lock);
+    return waits;
 }
 
 /* A stream that is paused, with `spilled` chunks beyond its window in the file. */
@@ -71,7 +70,7 @@ static trove_stream *open_at_gate(const struct client_test *test, const char *ke
     trove_stream *stream = open_spilled(test, key, NULL, spilled);
     shut_gate(true);
     control_stream(stream, TROVE_CONTROL_RESUME, 0, TROVE_STREAM_ACTIVE);
-    wait_at_gate();
+    WAIT_FOR(is_at_gate());
     return stream;
 }
 

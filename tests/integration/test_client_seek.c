@@ -192,6 +192,41 @@ static void test_chunk_in_hand_under_a_limit(void **state) {
     check_chunk_in_hand(*state, 64 * MIB);
 }
 
+/* ---- on another connection ---- */
+
+/* A download whose connection is lost goes on at its offset with another one, as long as the object is the same. */
+static void test_download_goes_on_with_another_connection(void **state) {
+    const struct client_test *test = *state;
+    struct client_test lost = *test;
+    trove_stream_options options;
+    trove_stream *stream = NULL;
+    trove_error error;
+    char etag[TROVE_ETAG_BYTES];
+    put_object(test, "goes-on", 8 * MIB);
+    trove_stream_options_init(&options);
+    options.chunk_bytes = CHUNK;
+    options.channel_chunks = 4;
+    CHECK_OK(trove_connect(test->url, NULL, &lost.client, &error), &error);
+    stream = open_stream(&lost, "goes-on", TROVE_DIRECTION_DOWNLOAD, &options);
+    memcpy(etag, trove_stream_object(stream)->etag, sizeof etag);
+    read_to(stream, test->bytes, 0, 3 * MIB);
+    trove_close(lost.client);
+    trove_chunk *chunk = NULL;
+    CHECK_FAILS(trove_stream_read(stream, 0, &chunk, &error), CANCELLED, "closed", &error);
+    options.range_offset = trove_stream_offset(stream);
+    options.conditions.if_match = etag;
+    trove_stream_release(stream);
+    assert_int_equal(options.range_offset, 3 * MIB);
+    stream = open_stream(test, "goes-on", TROVE_DIRECTION_DOWNLOAD, &options);
+    assert_int_equal(trove_stream_offset(stream), 3 * MIB);
+    CHECK_OK(read_away(stream, test->bytes, &error), &error);
+    assert_int_equal(trove_stream_offset(stream), 8 * MIB);
+    trove_stream_release(stream);
+    put_object(test, "goes-on", 9 * MIB);
+    CHECK_FAILS(trove_stream_open(test->client, BUCKET, "goes-on", TROVE_DIRECTION_DOWNLOAD, &options, &stream, &error),
+                FAILED_PRECONDITION, "goes-on", &error);
+}
+
 /* ---- what is read ---- */
 
 /* Bytes that the server has read so far, from whatever. */
@@ -246,6 +281,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_upload_seeks),
         cmocka_unit_test(test_chunk_in_hand),
         cmocka_unit_test(test_chunk_in_hand_under_a_limit),
+        cmocka_unit_test(test_download_goes_on_with_another_connection),
         cmocka_unit_test(test_reads_only_what_it_sends),
     };
     return cmocka_run_group_tests(tests, client_test_begin, client_test_end);
