@@ -169,6 +169,38 @@ struct tvs_upload_cursor {
     uint8_t bytes[TVS_UPLOAD_CURSOR_BYTES_MAX];
 };
 
+/* ---- scrubbing ---- */
+
+/* What of an object isn't as it was stored. Texts are valid during the call that tells it. */
+struct tvs_scrub_damage {
+    const char *key;
+    uint64_t generation;     /* 0: not known */
+    uint64_t offset, length; /* bytes that are lost; a length of 0: it is about what describes the object */
+    const char *message;
+};
+
+typedef void (*tvs_scrub_visit)(void *context, const struct tvs_scrub_damage *damage);
+
+/* How far a scrub has come. Zeroed: the beginning. */
+struct tvs_scrub_place {
+    char key[TV_KEY_BYTES_MAX + 1]; /* "": no key yet */
+    bool inside;                    /* goes on in this key's object; else behind the key */
+    uint64_t generation, offset; /* inside: which one it was, 0: not begun; the next byte, a block's first. Another one: anew */
+};
+
+struct tvs_scrub {
+    const char *prefix; /* of the keys; never NULL */
+    tvs_scrub_visit visit;
+    void *context;
+    struct tvs_scrub_place place; /* moves along */
+    uint64_t objects, bytes;      /* that were looked at to their end; read. Counted up */
+};
+
+/* What one step reads (to the end of the block), looks at and tells at most. */
+#define TVS_SCRUB_STEP_BYTES   (4 * TV_MIB)
+#define TVS_SCRUB_STEP_OBJECTS 64
+#define TVS_SCRUB_STEP_DAMAGES 64
+
 struct tvs_driver_ops {
     const char *scheme; /* of the DSN: "local" */
     uint32_t capabilities;
@@ -316,6 +348,14 @@ struct tvs_driver_ops {
      * holds them. *more: call it again. `open` has done so for what had expired by then. */
     trove_status (*upload_collect)(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
                                    trove_error *error);
+
+    /* Blocks: some milliseconds of a disk's time. One step of a walk over a bucket's objects in byte order of their keys: reads every
+     * byte from where it is kept, and compares bytes, checksums, etag and description with each other. *finished becomes true with
+     * the last one. What is put, replaced or deleted meanwhile may be looked at or not. Damage is told and is no error; after an
+     * error `place` is where the step may be tried again, and what it told may come again. NULL: there is nothing to look at.
+     * Errors: NOT_FOUND (bucket); RESOURCE_EXHAUSTED; DATA_LOSS (the index can't be walked any further). */
+    trove_status (*scrub)(struct tvs_driver *driver, const char *bucket, struct tvs_scrub *scrub, bool *finished,
+                          trove_error *error);
 };
 
 struct tvs_driver {

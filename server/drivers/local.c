@@ -225,4 +225,5 @@ const struct tvs_driver_ops tvs_local_driver = {
     .upload_stat = tvs_local_upload_stat,
     .upload_list = tvs_local_upload_list,
     .upload_collect = tvs_local_upload_collect,
+    .scrub = tvs_local_scrub,
 };

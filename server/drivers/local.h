@@ -2,7 +2,7 @@
  *
  *   local.c            open, close, the table of functions, buckets, head, delete
  *   local_recover.c    the directory: lock, format, orphans
- *   local_put.c        puts; local_get.c gets; local_list.c listings; local_copy.c copies
+ *   local_put.c        puts; local_get.c gets; local_list.c listings; local_copy.c copies; local_scrub.c scrubs
  *   local_upload.c     resumable uploads: begun, attached to, aborted; local_resume.c their bytes; local_upload_list.c many of them
  *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_commit.c a request to them, local_batch.c what
  *                      they write, local_upload_batch.c the part of resumable uploads in that, local_pending.c the keys in it,
@@ -96,6 +96,10 @@ void tvs_local_get_end(struct tvs_get *get_move);
  * together. Errors: DATA_LOSS. */
 trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t first, size_t count, uint64_t *sums, trove_error *error);
 trove_status tvs_local_describe(const char *key, const struct tvs_record *record, struct tvs_object *object, trove_error *error);
+
+/* local_scrub.c */
+trove_status tvs_local_scrub(struct tvs_driver *driver, const char *bucket, struct tvs_scrub *scrub, bool *finished,
+                             trove_error *error);
 
 /* local_list.c */
 trove_status tvs_local_list(struct tvs_driver *driver, const char *bucket, const struct tvs_list_query *query,

@@ -145,6 +145,10 @@ static trove_status mem_get_begin(struct tvs_driver *driver, const char *bucket,
     return TROVE_OK;
 }
 
+const struct tvs_mem_object *tvs_mem_get_object(const struct tvs_get *get) {
+    return get->object;
+}
+
 void tvs_mem_copy_piece(const struct iovec *to, const void *block) {
     if (block != NULL)
         memcpy(to->iov_base, block, to->iov_len);
@@ -297,4 +301,5 @@ const struct tvs_driver_ops tvs_mem_driver = {
     .upload_stat = tvs_mem_upload_stat,
     .upload_list = tvs_mem_upload_list,
     .upload_collect = tvs_mem_upload_collect,
+    .scrub = tvs_mem_scrub,
 };

@@ -78,10 +78,15 @@ struct tvs_mem_change {
 };
 trove_status tvs_mem_publish(struct tvs_mem *mem, const struct tvs_mem_change *change, trove_error *error);
 
+/* What a get reads; its own reference. */
+const struct tvs_mem_object *tvs_mem_get_object(const struct tvs_get *get);
+
 /* `block` NULL: zeros. */
 void tvs_mem_copy_piece(const struct iovec *to, const void *block);
 
 /* Of the driver's table. */
+trove_status tvs_mem_scrub(struct tvs_driver *driver, const char *bucket, struct tvs_scrub *scrub, bool *finished,
+                           trove_error *error);
 trove_status tvs_mem_bucket_create(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error);
 trove_status tvs_mem_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error);
