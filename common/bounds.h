@@ -78,6 +78,8 @@
 #define TV_STREAMS_BYTES_MAX (256 * TV_MIB)
 /* Copies of objects that wait for their turn; each holds its names, some 3 KiB. */
 #define TV_COPIES_WAITING_MAX 1024
+/* Scrubs that wait for theirs; each holds a place in a bucket, some 3 KiB. */
+#define TV_SCRUBS_WAITING_MAX 64
 
 /* Small objects in one flight: how large one may be, and how much of it may be unanswered on a connection. */
 #define TV_INLINE_BYTES_MAX    (64 * TV_KIB)

@@ -7,10 +7,9 @@ static const struct {
     ProtobufCService *service;
     bool blocks;
 } services[] = {
-    {&tvs_buckets_service.base, true}, {&tvs_objects_service.base, true},
+    {&tvs_buckets_service.base, true}, {&tvs_objects_service.base, true}, {&tvs_admin_service.base, true},
     {&tvs_pools_service.base, true}, /* many locks, and answers of some size */
-    {&tvs_streams_service.base, true}, {&tvs_uploads_service.base, true},
-    {&tvs_server_service.base, false},
+    {&tvs_streams_service.base, true}, {&tvs_uploads_service.base, true}, {&tvs_server_service.base, false},
 };
 
 trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_error *error) {

@@ -54,10 +54,16 @@ void tvs_rpc_end(struct tvs_rpc *rpc);
 /* Answers, later, for Objects/Copy; the names have been checked. */
 void tvs_copy_begin(const Trove__V1__ObjectCopyRequest *request, struct tvs_rpc *rpc);
 
+/* scrubs.c */
+/* Answers, later, for Admin/Scrub; names and cursor have been checked. */
+void tvs_scrub_begin(const Trove__V1__ScrubRequest *request, const struct tvs_scrub_place *from, struct tvs_rpc *rpc);
+
 /* services.c */
 extern Trove__V1__Buckets_Service tvs_buckets_service;
 extern Trove__V1__Objects_Service tvs_objects_service;
 extern Trove__V1__Server_Service tvs_server_service;
+/* services_admin.c */
+extern Trove__V1__Admin_Service tvs_admin_service;
 /* services_streams.c */
 extern Trove__V1__Pools_Service tvs_pools_service;
 extern Trove__V1__Streams_Service tvs_streams_service;

@@ -209,6 +209,7 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     server->flush.run = tvs_session_flush_all;
     tvs_stream_list_init(&server->streams);
     tvs_copies_init(&server->copies, options->workers);
+    tvs_scrubs_init(&server->scrubs);
     trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
@@ -402,6 +403,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_feeds_fini(&server->feeds);
     tvs_holders_fini(&server->holders);
     tvs_copies_fini(&server->copies);
+    tvs_scrubs_fini(&server->scrubs);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);
     free(server);

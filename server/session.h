@@ -20,6 +20,7 @@
 #include "log.h"
 #include "quota.h"
 #include "relief.h"
+#include "scrubs.h"
 #include "server.h"
 #include "stream_list.h"
 #include "timer.h"
@@ -49,6 +50,7 @@ struct tvs_server {
     struct tvs_feeds feeds;
     struct tvs_holders holders;
     struct tvs_copies copies;
+    struct tvs_scrubs scrubs;
     struct tvs_quota calls;         /* under way */
     struct tvs_quota inline_puts;   /* small objects on their way into the store: the memory that holds them */
     struct tvs_quota stream_memory; /* streams, with their names and metadata */

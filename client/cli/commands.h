@@ -14,6 +14,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_stat(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_rm(struct cli_context *context, int argc, char **argv);
+enum cli_exit cmd_scrub(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_pools(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_top(struct cli_context *context, int argc, char **argv);

@@ -11,9 +11,9 @@ static const struct {
     const char *name;
     enum cli_exit (*run)(struct cli_context *context, int argc, char **argv);
 } verbs[] = {
-    {"mb", cmd_mb},           {"rb", cmd_rb},       {"ls", cmd_ls},   {"put", cmd_put}, {"get", cmd_get},
-    {"cat", cmd_cat},         {"stat", cmd_stat},   {"cp", cmd_cp},   {"rm", cmd_rm},   {"ping", cmd_ping},
-    {"streams", cmd_streams}, {"pools", cmd_pools}, {"top", cmd_top},
+    {"mb", cmd_mb},       {"rb", cmd_rb},           {"ls", cmd_ls},       {"put", cmd_put}, {"get", cmd_get},
+    {"cat", cmd_cat},     {"stat", cmd_stat},       {"cp", cmd_cp},       {"rm", cmd_rm},   {"ping", cmd_ping},
+    {"scrub", cmd_scrub}, {"streams", cmd_streams}, {"pools", cmd_pools}, {"top", cmd_top},
 };
 
 static const char verbs_doc[] = "Verbs:\n"
@@ -26,6 +26,7 @@ static const char verbs_doc[] = "Verbs:\n"
                                 "  stat BUCKET/KEY\tshow what is known of an object\n"
                                 "  cp BUCKET/KEY BUCKET/KEY\tcopy inside the server\n"
                                 "  rm BUCKET/KEY...\tdelete objects\n"
+                                "  scrub BUCKET\tverify what the server has stored\n"
                                 "  streams [pause|resume|cancel ID...]\tlist or move the streams of the server\n"
                                 "  pools\tlist the server's stream pools\n"
                                 "  top\twatch pools and streams\n"

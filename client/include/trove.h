@@ -272,6 +272,48 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_list(trove_client *client, const 
                                                     trove_list_page **page, trove_error *error);
 TROVE_API void trove_list_page_free(trove_list_page *page);
 
+/* ---- scrubbing ------------------------------------------------------------------------------------------------------------ */
+
+/* Bytes of an object that can't be read as they were stored. Texts are valid during the call that tells it. */
+typedef struct trove_scrub_damage {
+    const char *key;
+    uint64_t generation; /* 0: not known */
+    uint64_t offset;
+    uint64_t length; /* 0: it is about what describes the object; its bytes are told of by themselves */
+    const char *message;
+} trove_scrub_damage;
+
+typedef struct trove_scrub_report {
+    uint64_t objects; /* looked at to their end */
+    uint64_t bytes;   /* read */
+    uint64_t damaged_objects;
+    uint64_t damaged_bytes;
+} trove_scrub_report;
+
+typedef struct trove_scrub_options {
+    size_t struct_bytes;
+    const char *prefix;  /* only keys that begin with it; NULL or "" for all */
+    uint32_t timeout_ms; /* for each of the calls that it is made of, some of a second each, and for their turn */
+    /* Each may be NULL. Called on the thread that called trove_scrub, with `context`. */
+    void (*on_damage)(void *context, const trove_scrub_damage *damage);
+    bool (*on_progress)(void *context, const trove_scrub_report *so_far); /* after each call; false: stop here */
+    void *context;
+} trove_scrub_options;
+
+TROVE_API void trove_scrub_options_init(trove_scrub_options *options);
+
+/* Has the server read and verify a bucket's objects, in byte order of their keys: bytes, block checksums, etags, and what its store
+ * keeps elsewhere about them. Damage is told, and is no error: see report->damaged_objects. What is put, replaced or deleted meanwhile
+ * may be looked at or not. The server does one scrub at a time, behind everything else that its workers have to do.
+ * `options` may be NULL. *report is written on success, and when on_progress stops it, which is none; a scrub that fails has told it to
+ * on_progress as far as it came.
+ * Blocks as long as it takes to read everything: with many objects, hours. May be called from a hook, which then waits as long.
+ * Errors: NOT_FOUND (bucket), INVALID_ARGUMENT, UNIMPLEMENTED (a store that keeps no bytes, a server that is older),
+ * RESOURCE_EXHAUSTED (too many wait already, no file can be opened), DATA_LOSS (the store's index is damaged, so that what lies behind
+ * can't be found), DEADLINE_EXCEEDED, UNAVAILABLE. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_scrub(trove_client *client, const char *bucket, const trove_scrub_options *options,
+                                                     trove_scrub_report *report, trove_error *error);
+
 /* ---- streams -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct trove_stream trove_stream;

@@ -48,6 +48,10 @@ void trove_list_options_init(trove_list_options *options) {
     *options = (trove_list_options){.struct_bytes = sizeof *options};
 }
 
+void trove_scrub_options_init(trove_scrub_options *options) {
+    *options = (trove_scrub_options){.struct_bytes = sizeof *options};
+}
+
 void trove_server_stream_options_init(trove_server_stream_options *options) {
     *options = (trove_server_stream_options){.struct_bytes = sizeof *options};
 }
@@ -125,6 +129,15 @@ trove_status tvc_list_options_take(const trove_list_options *from, trove_list_op
         (to->delimiter != NULL && !tv_utf8_valid(to->delimiter, strlen(to->delimiter))))
         return TV_FAIL(error, INVALID_ARGUMENT, "prefix or delimiter is not valid UTF-8");
     return TROVE_OK;
+}
+
+trove_status tvc_scrub_options_take(const trove_scrub_options *from, trove_scrub_options *to, trove_error *error) {
+    trove_scrub_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_scrub_options", error);
+    if (status == TROVE_OK && to->prefix != NULL && strlen(to->prefix) > TV_KEY_BYTES_MAX)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "the prefix has %zu bytes; a key has at most %d", strlen(to->prefix),
+                         TV_KEY_BYTES_MAX);
+    return status;
 }
 
 trove_status tvc_server_stream_options_take(const trove_server_stream_options *from, trove_server_stream_options *to,

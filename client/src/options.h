@@ -13,6 +13,7 @@ trove_status tvc_stream_options_take(const trove_stream_options *from, trove_str
 trove_status tvc_pool_options_take(const trove_pool_options *from, trove_pool_options *to, trove_error *error);
 trove_status tvc_server_stream_options_take(const trove_server_stream_options *from, trove_server_stream_options *to,
                                             trove_error *error);
+trove_status tvc_scrub_options_take(const trove_scrub_options *from, trove_scrub_options *to, trove_error *error);
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error);
 
 /* Bucket and key, neither NULL. */

@@ -188,6 +188,11 @@ struct tvs_scrub_place {
     uint64_t generation, offset; /* inside: which one it was, 0: not begun; the next byte, a block's first. Another one: anew */
 };
 
+/* The place as bytes, which may come back from a client. scrub.c */
+#define TVS_SCRUB_CURSOR_BYTES_MAX (1 + 8 + 8 + TV_KEY_BYTES_MAX)
+size_t tvs_scrub_cursor_write(const struct tvs_scrub_place *place, uint8_t to[TVS_SCRUB_CURSOR_BYTES_MAX]);
+bool tvs_scrub_cursor_read(const uint8_t *from, size_t count, struct tvs_scrub_place *place); /* false: they are none */
+
 struct tvs_scrub {
     const char *prefix; /* of the keys; never NULL */
     tvs_scrub_visit visit;

@@ -3,6 +3,7 @@
 
 #include "object.h"
 
+#include <endian.h>
 #include <string.h>
 
 struct step {
@@ -91,8 +92,14 @@ static trove_status scrub_bytes(struct step *step, struct tvs_get *get, const st
 
 /* ---- objects --------------------------------------------------------------------------------------------------------- */
 
+static void leave_key(struct step *step) {
+    struct tvs_scrub_place *place = &step->scrub->place;
+    place->inside = false;
+    place->generation = place->offset = 0;
+}
+
 static void leave_object(struct step *step) {
-    step->scrub->place.inside = false;
+    leave_key(step);
     step->scrub->objects++;
 }
 
@@ -133,7 +140,7 @@ static trove_status scrub_object(struct step *step, trove_error *error) {
         return TROVE_OK;
     }
     if (status == TROVE_NOT_FOUND) { /* deleted meanwhile */
-        place->inside = false;
+        leave_key(step);
         return TROVE_OK;
     }
     if (status != TROVE_OK)
@@ -197,4 +204,31 @@ trove_status tvs_scrub_step(struct tvs_driver *driver, const char *bucket, const
     trove_status status = run(&step, finished, error);
     free(step.buffer);
     return status;
+}
+
+/* ---- the place as bytes: inside 1, generation 8, offset 8, key -------------------------------------------------------- */
+
+size_t tvs_scrub_cursor_write(const struct tvs_scrub_place *place, uint8_t to[TVS_SCRUB_CURSOR_BYTES_MAX]) {
+    size_t key_bytes = strlen(place->key);
+    to[0] = place->inside;
+    const uint64_t numbers[2] = {htole64(place->generation), htole64(place->offset)};
+    memcpy(to + 1, numbers, sizeof numbers);
+    memcpy(to + 17, place->key, key_bytes);
+    return 17 + key_bytes;
+}
+
+bool tvs_scrub_cursor_read(const uint8_t *from, size_t count, struct tvs_scrub_place *place) {
+    struct tvs_scrub_place found = {.inside = false};
+    if (count <= 17 || count > TVS_SCRUB_CURSOR_BYTES_MAX || from[0] > 1)
+        return false;
+    found.inside = from[0] == 1;
+    uint64_t numbers[2];
+    memcpy(numbers, from + 1, sizeof numbers);
+    found.generation = le64toh(numbers[0]);
+    found.offset = le64toh(numbers[1]);
+    memcpy(found.key, from + 17, count - 17);
+    if (strlen(found.key) != count - 17 || found.offset % TV_BLOCK_BYTES != 0)
+        return false;
+    *place = found;
+    return true;
 }

@@ -82,6 +82,12 @@ static void call_objects(struct call *call) {
     MUST_OK(trove_list(client, BUCKET, &options, &page, &error), &error);
     MUST(page->count == 2);
     trove_list_page_free(page);
+    trove_scrub_options scrub;
+    trove_scrub_report report;
+    trove_scrub_options_init(&scrub);
+    scrub.prefix = "hook-list/";
+    MUST_OK(trove_scrub(client, BUCKET, &scrub, &report, &error), &error);
+    MUST(report.objects == 2 && report.bytes == 6 && report.damaged_objects == 0);
     MUST_OK(trove_object_delete(client, BUCKET, "hook-list/a", NULL, 0, &error), &error);
     MUST_OK(trove_object_delete(client, BUCKET, "hook-list/b", NULL, 0, &error), &error);
 }

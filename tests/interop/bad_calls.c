@@ -149,6 +149,36 @@ static uint64_t list_long_delimiter(struct raw_client *client) {
     return raw_call(client, "trove.v1.Objects/List", &request.base);
 }
 
+static uint64_t scrub(struct raw_client *client, const char *bucket, const char *cursor, size_t cursor_bytes,
+                      uint32_t budget_ms) {
+    Trove__V1__ScrubRequest request = TROVE__V1__SCRUB_REQUEST__INIT;
+    request.bucket = raw_text(bucket);
+    request.cursor.data = (uint8_t *)(uintptr_t)cursor;
+    request.cursor.len = cursor_bytes;
+    request.budget_ms = budget_ms;
+    return raw_call(client, "trove.v1.Admin/Scrub", &request.base);
+}
+
+static uint64_t scrub_missing_bucket(struct raw_client *client) {
+    return scrub(client, "missing", "", 0, 1);
+}
+
+static uint64_t scrub_long_budget(struct raw_client *client) {
+    return scrub(client, "bad", "", 0, 10001);
+}
+
+static uint64_t scrub_short_cursor(struct raw_client *client) {
+    return scrub(client, "bad", "\1generation", 11, 1);
+}
+
+static uint64_t scrub_cursor_inside_a_block(struct raw_client *client) {
+    return scrub(client, "bad", "\1\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0kept", 21, 1);
+}
+
+static uint64_t scrub_cursor_with_a_nul(struct raw_client *client) {
+    return scrub(client, "bad", "\1\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0ke\0t", 21, 1);
+}
+
 static uint64_t head(struct raw_client *client, const char *bucket, const char *key) {
     Trove__V1__ObjectHeadRequest request = TROVE__V1__OBJECT_HEAD_REQUEST__INIT;
     request.bucket = raw_text(bucket);
@@ -462,6 +492,11 @@ const struct bad_case bad_call_cases[] = {
     {"list of a missing bucket", BAD_WELCOMED, list_missing_bucket, CODE(NOT_FOUND), "missing"},
     {"list with a large limit", BAD_WELCOMED, list_1001, CODE(INVALID_ARGUMENT), "1001"},
     {"list with a bad cursor", BAD_WELCOMED, list_bad_cursor, CODE(INVALID_ARGUMENT), "cursor"},
+    {"scrub a missing bucket", BAD_WELCOMED, scrub_missing_bucket, CODE(NOT_FOUND), "missing"},
+    {"scrub with a long budget", BAD_WELCOMED, scrub_long_budget, CODE(INVALID_ARGUMENT), "10001"},
+    {"scrub with a short cursor", BAD_WELCOMED, scrub_short_cursor, CODE(INVALID_ARGUMENT), "cursor"},
+    {"scrub inside a block", BAD_WELCOMED, scrub_cursor_inside_a_block, CODE(INVALID_ARGUMENT), "cursor"},
+    {"scrub a key with a NUL", BAD_WELCOMED, scrub_cursor_with_a_nul, CODE(INVALID_ARGUMENT), "cursor"},
     {"list with a long prefix", BAD_WELCOMED, list_long_prefix, CODE(INVALID_ARGUMENT), "1025"},
     {"list with a long delimiter", BAD_WELCOMED, list_long_delimiter, CODE(INVALID_ARGUMENT), "65"},
     {"head in a missing bucket", BAD_WELCOMED, head_missing_bucket, CODE(NOT_FOUND), "missing"},
