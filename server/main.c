@@ -1,9 +1,9 @@
 /* main.c - `troved`: command line, signals, life and death of the server.
  *
  * Signals are blocked before the first thread is made, so that all threads inherit that and this one alone takes them, with
- * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The one handler
- * there is ends the process on a second SIGTERM or SIGINT while the first one drains; it isn't left to the default action, which the
- * kernel withholds from process 1 of a container.
+ * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The handlers there
+ * are end the process: on a second SIGTERM or SIGINT while the first one drains, which isn't left to the default action, for the
+ * kernel withholds that from process 1 of a container; and on SIGALRM when drain_timeout is over and even this thread hangs.
  * Threads: this file's code runs on the main thread alone.
  */
 #include "config.h"
@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -59,10 +60,12 @@ static const char doc[] =
     "$XDG_RUNTIME_DIR/trove/troved.sock (root: /run/trove/troved.sock), which its own user alone can reach. "
     "Without --store it keeps objects in ~/.local/share/trove (root: /var/lib/trove).\n"
     "\n"
-    "SIGTERM and SIGINT end it when what is under way is done, or after `drain_timeout`; a second one ends it at once. "
+    "SIGTERM and SIGINT end it when what is under way is done, within `drain_timeout` in any case; a second one ends it at "
+    "once. "
     "SIGHUP has the config read again: pools and `drain_timeout` take its values over.\n"
     "\n"
-    "Exit codes: 0 ended as it should, 1 couldn't start or go on, 64 wrong usage.\n";
+    "Exit codes: 0 ended as it should, 1 couldn't start or was ended by a second signal, 64 wrong usage. A store whose index "
+    "can't be written any more ends it by SIGABRT.\n";
 
 /* What the command line says; it is put over the config file's settings once that is read. Strings are argv's. */
 struct command_line {
@@ -285,6 +288,19 @@ static void end_at_once(int signal_number) {
     _exit(EXIT_FAILURE);
 }
 
+static void end_in_time(int signal_number) {
+    (void)signal_number;
+    _exit(EXIT_SUCCESS);
+}
+
+/* Whatever hangs by then, this thread included: what was acknowledged is safe. */
+static void end_after(uint32_t timeout_ms) {
+    struct sigaction action = {.sa_handler = end_in_time};
+    struct itimerval timer = {.it_value = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 static void let_second_signal_end(void) {
     struct sigaction action = {.sa_handler = end_at_once};
     sigset_t set;
@@ -337,6 +353,7 @@ static trove_status listen_everywhere(const struct tvs_config *config, struct tv
 
 static void drain(const struct tvs_config *config, struct tvs_server *server, int signal_number) {
     let_second_signal_end();
+    end_after(config->drain_timeout_ms);
     struct tvs_log_line line;
     tvs_log_begin(&line, TVS_LOG_INFO, "draining; a second signal ends at once");
     tvs_log_text(&line, "signal", signal_number == SIGINT ? "SIGINT" : "SIGTERM");

@@ -21,7 +21,11 @@
 #define CLOSING_GRACE_MS 3000
 #define STORE_GRACE_MS   5000
 #define SECOND_MS        1000
-#define HOUR_MS          (3600u * SECOND_MS)
+/* Of the time that a drain has: so much is kept back for what comes after it, half of it at most. */
+#define ENDING_MS_MAX 2000
+/* And the end comes by so much earlier than it must: a tenth of the time at most. */
+#define MARGIN_MS_MAX 200
+#define HOUR_MS       (3600u * SECOND_MS)
 
 void tvs_server_options_init(struct tvs_server_options *options) {
     *options = (struct tvs_server_options){
@@ -255,6 +259,19 @@ static struct timespec deadline_in(uint32_t timeout_ms) {
     return (struct timespec){(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)};
 }
 
+static uint32_t at_most(uint32_t left, uint32_t right) {
+    return left < right ? left : right;
+}
+
+/* How long a step of the end may take that would get `grace_ms` if there were time enough. */
+static uint32_t grace_left_ms(const struct tvs_server *server, uint32_t grace_ms) {
+    if (server->end_ns == 0)
+        return grace_ms;
+    uint64_t now_ns = tv_now_ns();
+    uint64_t left_ms = server->end_ns > now_ns ? (server->end_ns - now_ns) / 1000000 : 0;
+    return left_ms < grace_ms ? (uint32_t)left_ms : grace_ms;
+}
+
 static void stop_listening(struct tvs_server *server) {
     for (size_t i = 0; i < server->listener_count; i++)
         tv_listener_destroy(server->listeners[i]);
@@ -336,13 +353,15 @@ bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms) {
     pthread_mutex_lock(&server->lock);
     server->draining = true;
     pthread_mutex_unlock(&server->lock);
+    server->end_ns = tv_now_ns() + (uint64_t)(timeout_ms - at_most(timeout_ms / 10, MARGIN_MS_MAX)) * 1000000;
+    uint32_t drain_ms = timeout_ms - at_most(timeout_ms / 2, ENDING_MS_MAX);
     stop_listening(server);
     trove_error reason;
     TV_FAIL(&reason, UNAVAILABLE, "the server is shutting down; try again in a moment");
     tvs_pools_close(server->pools, &reason);
-    for_each_session(server, tvs_session_drain, timeout_ms);
+    for_each_session(server, tvs_session_drain, drain_ms);
     park_uploads(server);
-    return wait_until(server, all_calm, timeout_ms);
+    return wait_until(server, all_calm, drain_ms);
 }
 
 static void close_session(struct tvs_session *session, uint32_t unused) {
@@ -361,10 +380,10 @@ static void abort_session(struct tvs_session *session, uint32_t unused) {
 
 static bool end_sessions(struct tvs_server *server) {
     for_each_session(server, close_session, 0);
-    if (wait_until(server, no_sessions, SECOND_MS))
+    if (wait_until(server, no_sessions, grace_left_ms(server, SECOND_MS)))
         return true;
     for_each_session(server, abort_session, 0);
-    return wait_until(server, no_sessions, CLOSING_GRACE_MS);
+    return wait_until(server, no_sessions, grace_left_ms(server, CLOSING_GRACE_MS));
 }
 
 static void run_close(struct tvs_task *task) {
@@ -382,7 +401,7 @@ static bool close_store(struct tvs_server *server) {
         return true;
     }
     tvs_workers_submit(server->closer, &server->close_store);
-    return tvs_workers_destroy(server->closer, STORE_GRACE_MS);
+    return tvs_workers_destroy(server->closer, grace_left_ms(server, STORE_GRACE_MS));
 }
 
 bool tvs_server_destroy(struct tvs_server *server) {
@@ -393,7 +412,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     pthread_mutex_unlock(&server->lock);
     stop_listening(server);
     bool clean = server->timers == NULL || end_sessions(server);
-    if (!clean || !tvs_workers_destroy(server->workers, WORKER_GRACE_MS) || !close_store(server))
+    if (!clean || !tvs_workers_destroy(server->workers, grace_left_ms(server, WORKER_GRACE_MS)) || !close_store(server))
         return false;
     tv_timers_destroy(
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */

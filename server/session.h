@@ -66,6 +66,7 @@ struct tvs_server {
     /* main's: who creates, drains and destroys it */
     struct tv_listener *listeners[TVS_LISTEN_MAX];
     size_t listener_count;
+    uint64_t end_ns;            /* of a drain that has begun: when all must be over; 0: none has */
     struct tvs_workers *closer; /* at the end: one that closes the store */
     struct tvs_task close_store;
 
