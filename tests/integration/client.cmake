@@ -9,6 +9,8 @@ target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support P
 
 foreach(test objects files streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow modes hooks hook_sets
         metrics pools pool_streams server_pools outside statistics bandwidth memory failures damage)
+foreach(test objects conditions files streams two_way follow lossy seek buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
+        failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
     target_link_libraries(${program} PRIVATE trove_client_test trove_flags)

@@ -265,6 +265,78 @@ static void digests_are_compared(void **state) {
         digest_case((i & 1) != 0, (i & 2) != 0, (i & 4) != 0, (uint8_t)(30 + i));
 }
 
+static void put_pieces(const char *key, uint8_t request, uint64_t count) {
+    struct resumable upload;
+    resumable_begin(&upload, &other, key, request);
+    resumable_send_until(&upload, count, true);
+    resumable_send_complete(&upload, NULL);
+    resumable_expect_completed(&upload, count * PIECE);
+}
+
+static Trove__V1__ObjectHeadResponse *head(const char *key) {
+    Trove__V1__ObjectHeadRequest request = TROVE__V1__OBJECT_HEAD_REQUEST__INIT;
+    request.bucket = raw_text("media");
+    request.key = raw_text(key);
+    raw_frame *frame = raw_expect(&other, raw_call(&other, "trove.v1.Objects/Head", &request.base), RAW_BODY(STATUS));
+    assert_int_equal(frame->status->code, CODE(OK));
+    Trove__V1__ObjectHeadResponse *answer =
+        trove__v1__object_head_response__unpack(NULL, frame->payload.len, frame->payload.data);
+    assert_non_null(answer);
+    raw_free(frame);
+    return answer;
+}
+
+/* Judged when the upload begins, and again when it takes effect; not when it is attached to, for what it has led to may be why they
+ * don't hold any more. */
+static void conditions_case(bool if_none, bool if_generation, bool changes, uint8_t request) {
+    struct resumable upload, next;
+    Trove__V1__Open open;
+    Trove__V1__Conditions conditions = TROVE__V1__CONDITIONS__INIT;
+    char key[32];
+    Trove__V1__ObjectHeadResponse *before = NULL;
+    snprintf(key, sizeof key, "conditions-%u", request);
+    if (!if_none) {
+        put_pieces(key, request, 1);
+        before = head(key);
+    }
+    conditions.if_none_match = if_none;
+    if (!if_none && if_generation)
+        conditions.if_generation = before->object->generation;
+    else if (!if_none)
+        conditions.if_match = before->object->etag;
+    resumable_init_open(&open, key, (uint8_t)(request + 1));
+    open.conditions = &conditions;
+    resumable_open(&upload, &client, &open);
+    resumable_send_until(&upload, 2, false);
+    if (changes)
+        put_pieces(key, (uint8_t)(request + 2), 3);
+    resumable_attach(&next, &other, key, &upload);
+    raw_expect_failure(&client, upload.call_id, CODE(ABORTED), "attached elsewhere");
+    resumable_send_until(&next, 4, true);
+    resumable_send_complete(&next, NULL);
+    if (changes)
+        raw_expect_failure(&other, next.call_id, CODE(FAILED_PRECONDITION), key);
+    else
+        resumable_expect_completed(&next, UINT64_C(4) * PIECE);
+    resumable_check_object(&client, key, (changes ? UINT64_C(3) : UINT64_C(4)) * PIECE);
+    /* The same conditions again: they don't hold now, and the upload isn't even begun; unless it is the same request. */
+    resumable_init_open(&open, key, (uint8_t)(request + 3));
+    open.conditions = &conditions;
+    raw_expect_failure(&client, raw_open_stream(&client, &open), CODE(FAILED_PRECONDITION), key);
+    if (before != NULL)
+        protobuf_c_message_free_unpacked(&before->base, NULL);
+}
+
+static void conditions_hold_at_the_end(void **state) {
+    (void)state;
+    conditions_case(true, false, false, 100);
+    conditions_case(true, false, true, 104);
+    conditions_case(false, false, false, 108);
+    conditions_case(false, false, true, 112);
+    conditions_case(false, true, false, 116);
+    conditions_case(false, true, true, 120);
+}
+
 static void what_contradicts_is_refused(void **state) {
     static const struct {
         const char *name;
@@ -416,6 +488,7 @@ static int with_store(const char *store) {
         TEST(a_second_makes_durable_what_has_come),
         TEST(lists_come_in_pages),
         TEST(digests_are_compared),
+        TEST(conditions_hold_at_the_end),
         TEST(what_contradicts_is_refused),
     };
     resumable_start(&server, store, NULL);
