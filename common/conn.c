@@ -261,16 +261,23 @@ static void ping(struct tv_conn *conn) {
     (void)status; /* a connection that can't be asked is given up at the next tick */
 }
 
+static uint64_t silence_ms(uint64_t now_ns, uint64_t since_ns) {
+    return now_ns > since_ns ? (now_ns - since_ns) / 1000000 : 0;
+}
+
 /* Whether the connection is to be ended now, and why. Under the lock. */
-static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t silent_ms, trove_error *why) {
+static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t heard_ns, trove_error *why) {
     if (conn->phase == TV_CONN_FLUSHING || conn->phase == TV_CONN_LINGERING) {
         *why = conn->reason;
         return now_ns > conn->phase_since_ns + (uint64_t)TV_LINGER_MS * 1000000;
     }
     if (conn->phase != TV_CONN_OPEN || conn->keepalive_ms == 0)
         return false;
-    uint64_t limit_ms = 2 * (uint64_t)conn->keepalive_ms;
-    bool silent = silent_ms >= limit_ms && !conn->parked; /* parked: it is we who don't listen */
+    uint64_t limit_ms = 2 * (uint64_t)conn->keepalive_ms, silent_ms = silence_ms(now_ns, heard_ns);
+    /* Looks may be as far apart as a peer may be silent: who wasn't asked, or had no time to answer, isn't given up. Parked: it is we
+     * who don't listen. */
+    bool asked = conn->asked_ns > heard_ns && silence_ms(now_ns, conn->asked_ns) >= conn->keepalive_ms;
+    bool silent = silent_ms >= limit_ms && asked && !conn->parked;
     bool stuck = conn->sent_since_ns != 0 && now_ns > conn->sent_since_ns + limit_ms * 1000000;
     if (silent)
         TV_FAIL(why, UNAVAILABLE, "the peer has been silent for %" PRIu64 " ms", silent_ms);
@@ -281,13 +288,14 @@ static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t silent
 
 void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns) {
     uint64_t heard_ns = atomic_load_explicit(&conn->heard_ns, memory_order_relaxed);
-    uint64_t silent_ms = now_ns > heard_ns ? (now_ns - heard_ns) / 1000000 : 0;
     trove_error why;
     pthread_mutex_lock(&conn->lock);
-    bool end = overdue(conn, now_ns, silent_ms, &why);
-    bool quiet = conn->phase == TV_CONN_OPEN && conn->keepalive_ms > 0 && silent_ms >= conn->keepalive_ms && !conn->parked;
-    bool ask = quiet && !conn->pinged;
-    conn->pinged = quiet;
+    bool end = overdue(conn, now_ns, heard_ns, &why);
+    bool quiet = conn->phase == TV_CONN_OPEN && conn->keepalive_ms > 0 && silence_ms(now_ns, heard_ns) >= conn->keepalive_ms &&
+                 !conn->parked;
+    bool ask = quiet && conn->asked_ns <= heard_ns;
+    if (ask)
+        conn->asked_ns = now_ns;
     pthread_mutex_unlock(&conn->lock);
     if (end)
         tv_conn_abort(conn, &why);

@@ -134,7 +134,7 @@ struct tv_conn {
     uint64_t phase_since_ns;
     uint64_t sent_since_ns; /* when the operation under way was submitted; 0: none */
     uint64_t lingered_bytes;
-    bool pinged;
+    uint64_t asked_ns; /* whether it is still there, for the last time; 0: never */
     struct tv_writer writer;
 
     /* atomic */

@@ -434,6 +434,26 @@ static void nobody_is_asked_before_the_welcome(void **state) {
     }
 }
 
+static void tick_after(uint64_t ms) {
+    tv_conn_tick(rig.conn, tv_now_ns() + ms * 1000000);
+}
+
+/* However late the owner looks: a peer that wasn't asked isn't given up, and has the time to answer. */
+static void nobody_is_given_up_unasked(void **state) {
+    (void)state;
+    rig_open(false);
+    tick_after(2500); /* keep-alive is 1 s */
+    assert_int_equal(rig.transport.closed, 0);
+    assert_true(rig.transport.send_count > 0);
+    unit_transport_take_all(&rig.transport);
+    tick_after(3000);
+    assert_int_equal(rig.transport.closed, 0);
+    assert_int_equal(rig.transport.send_count, 0); /* once is enough */
+    tick_after(4000);
+    assert_int_equal(rig.transport.closed, 1);
+    rig_close();
+}
+
 /* ---- mistakes of the owner's ---- */
 
 static void give_a_sink_that_is_too_small(void) {
@@ -577,6 +597,7 @@ int main(void) {
         cmocka_unit_test(payloads_are_as_large_as_was_agreed),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(nobody_is_asked_before_the_welcome),
+        cmocka_unit_test(nobody_is_given_up_unasked),
         cmocka_unit_test(payloads_must_have_the_bytes_they_say),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
         cmocka_unit_test(it_lingers_for_some_bytes),
