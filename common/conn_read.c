@@ -282,7 +282,11 @@ static trove_status finish_frame(struct tv_conn *conn, trove_error *error) {
     TV_COUNT(conn, frames_received, 1);
     TV_COUNT(conn, payload_received, reader->layout.payload_bytes);
     trove_status status;
-    if (reader->frame->body_case == TV_BODY(PING) && reader->established)
+    if (reader->payload != NULL && !tv_frame_payload_matches(reader->frame, reader->payload, reader->layout.payload_bytes))
+        status =
+            TV_FAIL(error, DATA_LOSS, "the payload of call %" PRIu64 " doesn't match its checksum: it was damaged on the way",
+                    reader->frame->call_id);
+    else if (reader->frame->body_case == TV_BODY(PING) && reader->established)
         status = answer_ping(conn, reader->frame, reader->layout.payload_bytes, error);
     else
         status = conn->handler->frame(conn->context, reader->frame, reader->payload, reader->layout.payload_bytes, error);

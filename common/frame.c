@@ -371,6 +371,32 @@ size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksu
     return header_bytes + tail_bytes;
 }
 
+/* ---- payloads of calls and of their answers ------------------------------------------------------------------------------- */
+
+void tv_call_set_checksum(Trove__V1__Call *call, const void *payload, size_t payload_bytes) {
+    if (payload_bytes == 0)
+        return;
+    call->payload_checksum_given_case = TROVE__V1__CALL__PAYLOAD_CHECKSUM_GIVEN_PAYLOAD_CHECKSUM;
+    call->payload_checksum = tv_hash(payload, payload_bytes);
+}
+
+void tv_status_set_checksum(Trove__V1__Status *status, const void *payload, size_t payload_bytes) {
+    if (payload_bytes == 0)
+        return;
+    status->payload_checksum_given_case = TROVE__V1__STATUS__PAYLOAD_CHECKSUM_GIVEN_PAYLOAD_CHECKSUM;
+    status->payload_checksum = tv_hash(payload, payload_bytes);
+}
+
+bool tv_frame_payload_matches(const tv_frame *frame, const void *payload, size_t payload_bytes) {
+    if (frame->body_case == TV_BODY(CALL) &&
+        frame->call->payload_checksum_given_case == TROVE__V1__CALL__PAYLOAD_CHECKSUM_GIVEN_PAYLOAD_CHECKSUM)
+        return frame->call->payload_checksum == tv_hash(payload, payload_bytes);
+    if (frame->body_case == TV_BODY(STATUS) &&
+        frame->status->payload_checksum_given_case == TROVE__V1__STATUS__PAYLOAD_CHECKSUM_GIVEN_PAYLOAD_CHECKSUM)
+        return frame->status->payload_checksum == tv_hash(payload, payload_bytes);
+    return true;
+}
+
 /* ---- statuses ------------------------------------------------------------------------------------------------------------- */
 
 #define SAME_NUMBER(name, number) _Static_assert((int)TROVE__V1__CODE__##name == (number), "the wire's codes are the API's");

@@ -38,6 +38,7 @@ static void send_answer(struct tvs_session *session, uint64_t call_id, const str
     frame.call_id = call_id;
     frame.body_case = TV_BODY(STATUS);
     frame.status = &ok;
+    tv_status_set_checksum(&ok, rpc->response, rpc->response_bytes);
     trove_error error;
     trove_status status = tv_conn_send(session->conn, &frame, rpc->response, rpc->response_bytes, &error);
     (void)status; /* the connection is closing: nobody is left to be told */

@@ -156,6 +156,7 @@ static trove_status send_packed(trove_client *client, struct tvc_call *call, con
     body.deadline_ms = tvc_deadline_left_ms(call->deadline_ns);
     frame.body_case = TV_BODY(CALL);
     frame.call = &body;
+    tv_call_set_checksum(&body, request, request_bytes);
     return tvc_client_begin(client, &call->entry, &frame, request, request_bytes, NULL, NULL, error);
 }
 

@@ -454,6 +454,42 @@ static void nobody_is_given_up_unasked(void **state) {
     rig_close();
 }
 
+/* ---- payloads of calls and answers ---- */
+
+/* Feeds a call, or an answer, of 100 zeros that says the checksum of these bytes; 0: says none. */
+static void feed_checked(bool is_call, const uint8_t *bytes, size_t count) {
+    uint8_t out[512];
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Call call = TROVE__V1__CALL__INIT;
+    Trove__V1__Status answer = TROVE__V1__STATUS__INIT;
+    frame.call_id = 1;
+    frame.body_case = is_call ? TV_BODY(CALL) : TV_BODY(STATUS);
+    if (is_call)
+        frame.call = &call;
+    else
+        frame.status = &answer;
+    tv_call_set_checksum(&call, bytes, count);
+    tv_status_set_checksum(&answer, bytes, count);
+    feed(out, message(out, sizeof out, &frame, 100, true));
+}
+
+static void damaged_payloads_are_noticed(void **state) {
+    uint8_t bytes[100] = {0};
+    (void)state;
+    for (int is_call = 0; is_call <= 1; is_call++) {
+        bytes[99] = 0;
+        rig_open(true);
+        feed_checked(is_call, bytes, 0);
+        feed_checked(is_call, bytes, sizeof bytes);
+        assert_int_equal(rig.frames, 2);
+        bytes[99] = 1;
+        feed_checked(is_call, bytes, sizeof bytes);
+        assert_int_equal(rig.frames, 2);
+        expect_go_away(TROVE_DATA_LOSS, "payload");
+        rig_close();
+    }
+}
+
 /* ---- mistakes of the owner's ---- */
 
 static void give_a_sink_that_is_too_small(void) {
@@ -598,6 +634,7 @@ int main(void) {
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(nobody_is_asked_before_the_welcome),
         cmocka_unit_test(nobody_is_given_up_unasked),
+        cmocka_unit_test(damaged_payloads_are_noticed),
         cmocka_unit_test(payloads_must_have_the_bytes_they_say),
         cmocka_unit_test(what_comes_after_the_end_is_not_handled),
         cmocka_unit_test(it_lingers_for_some_bytes),
