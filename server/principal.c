@@ -8,6 +8,10 @@ void tvs_principal_fini(struct tvs_principal *principal) {
     memset(principal, 0, sizeof *principal);
 }
 
+bool tvs_principal_expired(const struct tvs_principal *principal, uint64_t now_ns) {
+    return principal->expires_ns != 0 && now_ns >= principal->expires_ns;
+}
+
 /* The first right that is missing: one is enough to be told. */
 static enum tvs_right missing(const struct tvs_principal *principal, unsigned wanted, const char *bucket, const char *prefix) {
     unsigned right = 1;

@@ -38,6 +38,8 @@ struct tvs_principal {
 /* Of zeroed ones, too. */
 void tvs_principal_fini(struct tvs_principal *principal);
 
+bool tvs_principal_expired(const struct tvs_principal *principal, uint64_t now_ns);
+
 /* PERMISSION_DENIED, with the same words whether there is such an object or not, unless tvs_rights_allow says yes. */
 TROVE_WARN_UNUSED trove_status tvs_principal_check(const struct tvs_principal *principal, unsigned wanted, const char *bucket,
                                                    const char *prefix, trove_error *error);

@@ -72,11 +72,8 @@ static void buckets_show(void **state) {
         const char *bucket;
         bool shows;
     } rows[] = {
-        {"read", "media", true},
-        {"list:media/a/", "media", true},
-        {"read:media/a/", "media", true},
-        {"read:media", "other", false},
-        {"write,delete,admin", "media", false},
+        {"read", "media", true},        {"list:media/a/", "media", true},       {"read:media/a/", "media", true},
+        {"read:media", "other", false}, {"write,delete,admin", "media", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         unit_row(rows[i].text);

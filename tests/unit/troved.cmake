@@ -1,5 +1,5 @@
 # Unit tests of troved's shell: log, config, default places, pools.
-foreach(module acquire_queue bandwidth budget config feed flush_policy gap_check grant log places quota relief rights stream_list units wire)
+foreach(module acquire_queue authorized_keys bandwidth budget config feed flush_policy gap_check grant keyring log places quota relief rights stream_list units wire)
     set(test test_${module})
     add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
     target_link_libraries(${test} PRIVATE trove_server PkgConfig::CMOCKA PkgConfig::JANSSON trove_flags)
