@@ -52,6 +52,13 @@
 #define TV_NESTING_MAX           8              /* messages within messages; none of ours nests deeper */
 #define TV_MESSAGE_BYTES_MAX     (256 * TV_KIB) /* a unary request or answer */
 
+/* Encrypted connections: records, how many of them a message has at most, and after how many the next key comes. */
+#define TV_RECORD_BYTES_MAX   (32 * TV_KIB)
+#define TV_RECORDS_MAX        16
+#define TV_RECORDS_PER_KEY    ((uint64_t)1 << 16) /* 2 GiB at most; what a key that leaks tells */
+#define TV_SEALED_AHEAD_BYTES (4 * TV_KIB)        /* read ahead of a message's records: their table, small ones whole */
+#define TV_OFFER_BYTES_MAX    512                 /* what each end says before the handshake */
+
 /* Objects are smaller; so no sum of an offset and a size overflows. */
 #define TV_OFFSET_MAX ((uint64_t)INT64_MAX)
 
@@ -120,6 +127,8 @@ _Static_assert(TV_BLOCK_SUMS_LIMIT_MAX * 8 <= TV_MESSAGE_BYTES_MAX / 2, "an answ
 _Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
 _Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES,
                "a header and the payload's tag fit the staging area");
+_Static_assert(TV_RECORD_BYTES_MAX + TV_SEALED_AHEAD_BYTES <= TV_STAGING_BYTES,
+               "what one receive brings of encrypted requests is no more than of plain ones");
 _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,
                "an open with the largest metadata fits a header");
 _Static_assert(TV_GAPS_TOLD_MAX * 24 + TV_METADATA_BYTES_MAX + 64 * 8 + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX + TV_KIB <
