@@ -689,6 +689,57 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, co
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);
 
+/* ---- resumable uploads, seen from outside --------------------------------------------------------------------------------- */
+
+#define TROVE_UPLOAD_ID_BYTES 33 /* 32 hexadecimal digits and a NUL */
+
+/* A resumable upload as the server keeps it, whether a stream holds it now or it is parked. */
+typedef struct trove_upload {
+    char id[TROVE_UPLOAD_ID_BYTES]; /* trove_stream_options.upload_id */
+    const char *bucket;
+    const char *key;
+    uint64_t received_offset;           /* by the stream that holds it; durable_offset where none does */
+    uint64_t durable_offset;            /* where it would go on */
+    uint64_t created_ns;                /* since the epoch, UTC */
+    uint64_t expires_ns;                /* it is thrown away then, unless somebody goes on with it before */
+    const trove_object_info *completed; /* its result, which is told until it expires; NULL: it isn't complete */
+} trove_upload;
+
+/* Set up with trove_upload_list_options_init, then change what differs. */
+typedef struct trove_upload_list_options {
+    size_t struct_bytes;
+    const char *bucket; /* only those of this bucket; NULL or "" for all */
+    const char *cursor; /* next_cursor of the page before; NULL for the first page */
+    uint32_t limit;     /* uploads a page, 1 to 1,000; 0 is 1,000. A page may hold fewer, or none, and still not be the last */
+    uint32_t timeout_ms;
+} trove_upload_list_options;
+
+TROVE_API void trove_upload_list_options_init(trove_upload_list_options *options);
+
+typedef struct trove_upload_page {
+    const trove_upload *uploads; /* in the order of buckets (as they were made), keys, ids */
+    size_t count;
+    const char *next_cursor; /* NULL on the last page */
+} trove_upload_page;
+
+/* One page of the caller's own uploads that aren't complete. `options` may be NULL. Release with trove_upload_page_free, which
+ * takes NULL.
+ * Errors: INVALID_ARGUMENT, NOT_FOUND (bucket), UNIMPLEMENTED (a store without resumable uploads). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_upload_list(trove_client *client, const trove_upload_list_options *options,
+                                                           trove_upload_page **page, trove_error *error);
+TROVE_API void trove_upload_page_free(trove_upload_page *page);
+
+/* How an upload stands. Asking fences nobody: whoever holds it goes on. Release with trove_upload_free, which takes NULL.
+ * Errors: NOT_FOUND (never there, aborted or expired), PERMISSION_DENIED (another principal's), INVALID_ARGUMENT. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_upload_stat(trove_client *client, const char *upload_id, uint32_t timeout_ms,
+                                                           trove_upload **upload, trove_error *error);
+TROVE_API void trove_upload_free(trove_upload *upload);
+
+/* Throws an upload away with what it has stored. A stream that holds it fails with ABORTED.
+ * Errors as above, and FAILED_PRECONDITION (it is complete: delete the object instead). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_upload_abort(trove_client *client, const char *upload_id, uint32_t timeout_ms,
+                                                            trove_error *error);
+
 /* ---- many small calls at once --------------------------------------------------------------------------------------------- */
 
 /* Called from the hook thread, exactly once. `error` is NULL on success. `data` (an echo's answer) is valid during the call.

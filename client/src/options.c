@@ -52,6 +52,10 @@ void trove_scrub_options_init(trove_scrub_options *options) {
     *options = (trove_scrub_options){.struct_bytes = sizeof *options};
 }
 
+void trove_upload_list_options_init(trove_upload_list_options *options) {
+    *options = (trove_upload_list_options){.struct_bytes = sizeof *options};
+}
+
 void trove_server_stream_options_init(trove_server_stream_options *options) {
     *options = (trove_server_stream_options){.struct_bytes = sizeof *options};
 }
@@ -138,6 +142,17 @@ trove_status tvc_scrub_options_take(const trove_scrub_options *from, trove_scrub
         status = TV_FAIL(error, INVALID_ARGUMENT, "the prefix has %zu bytes; a key has at most %d", strlen(to->prefix),
                          TV_KEY_BYTES_MAX);
     return status;
+}
+
+trove_status tvc_upload_list_options_take(const trove_upload_list_options *from, trove_upload_list_options *to,
+                                          trove_error *error) {
+    trove_upload_list_options_init(to);
+    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_upload_list_options", error);
+    if (status != TROVE_OK)
+        return status;
+    if (to->limit > TV_LIST_LIMIT_MAX)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a page of %u uploads; at most %d are allowed", to->limit, TV_LIST_LIMIT_MAX);
+    return to->bucket != NULL && *to->bucket != '\0' ? tv_bucket_check(to->bucket, error) : TROVE_OK;
 }
 
 trove_status tvc_server_stream_options_take(const trove_server_stream_options *from, trove_server_stream_options *to,

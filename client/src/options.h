@@ -15,6 +15,8 @@ trove_status tvc_server_stream_options_take(const trove_server_stream_options *f
                                             trove_error *error);
 trove_status tvc_scrub_options_take(const trove_scrub_options *from, trove_scrub_options *to, trove_error *error);
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error);
+trove_status tvc_upload_list_options_take(const trove_upload_list_options *from, trove_upload_list_options *to,
+                                          trove_error *error);
 
 /* Bucket and key, neither NULL. */
 trove_status tvc_names_check(const char *bucket, const char *key, trove_error *error);

@@ -7,10 +7,8 @@ add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${C
 target_include_directories(trove_client_test PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support PRIVATE trove_flags)
 
-foreach(test objects files streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow modes hooks hook_sets
+foreach(test objects conditions files streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow slow_disk modes hooks hook_sets
         metrics pools pool_streams server_pools outside statistics bandwidth memory failures damage)
-foreach(test objects conditions files streams two_way follow lossy seek buffer slow_disk modes hooks metrics pools server_pools bandwidth memory
-        failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
     target_link_libraries(${program} PRIVATE trove_client_test trove_flags)
@@ -26,6 +24,16 @@ target_include_directories(test_client_odd_server PRIVATE ${CMAKE_CURRENT_LIST_D
 target_link_libraries(test_client_odd_server PRIVATE trove_client_test trove_stock_client trove_flags)
 add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
 set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
+
+# Resumable uploads that are begun frame by frame.
+add_executable(test_client_uploads ${CMAKE_CURRENT_LIST_DIR}/test_client_uploads.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c
+    ${CMAKE_CURRENT_LIST_DIR}/../interop/resumable_client.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
+    ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
+target_include_directories(test_client_uploads PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
+target_link_libraries(test_client_uploads PRIVATE trove_client trove_stock_client trove_test_support trove_flags)
+add_test(NAME integration/client_uploads_mem COMMAND test_client_uploads mem://)
+add_test(NAME integration/client_uploads_local COMMAND test_client_uploads local://%s/store)
+set_tests_properties(integration/client_uploads_mem integration/client_uploads_local PROPERTIES TIMEOUT 300)
 
 find_program(BASH bash REQUIRED)
 set(examples $<TARGET_FILE:example_upload> $<TARGET_FILE:example_download> $<TARGET_FILE:example_pool>

@@ -305,6 +305,22 @@ static void call_other_client(struct call *call) {
     trove_close(client);
 }
 
+static void call_uploads(struct call *call) {
+    static const char nobodys[] = "0123456789abcdef0123456789abcdef";
+    trove_client *client = call->test->client;
+    trove_upload_list_options options;
+    trove_upload_page *page = NULL;
+    trove_upload *upload = NULL;
+    trove_error error;
+    trove_upload_list_options_init(&options);
+    OK_IN_HOOK(trove_upload_list(client, &options, &page, &error), &error);
+    IN_HOOK(page->next_cursor == NULL);
+    trove_upload_page_free(page);
+    IN_HOOK(trove_upload_stat(client, nobodys, 0, &upload, &error) == TROVE_NOT_FOUND);
+    trove_upload_free(upload);
+    IN_HOOK(trove_upload_abort(client, nobodys, 0, &error) == TROVE_NOT_FOUND);
+}
+
 static bool visit(void *context, trove_stream *stream) {
     trove_stream **visited = context;
     *visited = stream;
@@ -359,6 +375,7 @@ static const struct row {
     {"whole objects", call_whole, 0},
     {"asynchronous calls", call_async, 2},
     {"another client", call_other_client, 0},
+    {"resumable uploads", call_uploads, 0},
     {"a pool", call_pool, 0},
 };
 
