@@ -13,7 +13,7 @@ static const struct {
 } verbs[] = {
     {"mb", cmd_mb},       {"rb", cmd_rb},           {"ls", cmd_ls},       {"put", cmd_put}, {"get", cmd_get},
     {"cat", cmd_cat},     {"stat", cmd_stat},       {"cp", cmd_cp},       {"rm", cmd_rm},   {"ping", cmd_ping},
-    {"scrub", cmd_scrub}, {"streams", cmd_streams}, {"pools", cmd_pools}, {"top", cmd_top},
+    {"scrub", cmd_scrub}, {"streams", cmd_streams}, {"pools", cmd_pools}, {"top", cmd_top}, {"uploads", cmd_uploads},
 };
 
 static const char verbs_doc[] = "Verbs:\n"
@@ -28,6 +28,7 @@ static const char verbs_doc[] = "Verbs:\n"
                                 "  rm BUCKET/KEY...\tdelete objects\n"
                                 "  scrub BUCKET\tverify what the server has stored\n"
                                 "  streams [pause|resume|cancel ID...]\tlist or move the streams of the server\n"
+                                "  uploads ls|abort [BUCKET|ID...]\tlist resumable uploads, or throw them away\n"
                                 "  pools\tlist the server's stream pools\n"
                                 "  top\twatch pools and streams\n"
                                 "  ping\tsee whether the server answers\n"

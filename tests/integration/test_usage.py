@@ -154,6 +154,8 @@ class HintTest(TroveTest):
             (["rb", "none"], buckets),
             (["streams", "--pool", "none"], pools),
             (["streams", "cancel", "999"], "'trove streams' lists them"),
+            (["uploads", "ls", "none"], buckets),
+            (["uploads", "abort", "0123456789abcdef0123456789abcdef"], "'trove uploads ls' lists them"),
             (["put", self.folder / "none", "bucket/key"], None),
         ):
             with self.subTest(arguments=arguments):
@@ -402,6 +404,11 @@ class CommandLineTest(TroveTest):
             (["get", "--pool", "", "bucket/key"], "--pool takes the name of a pool"),
             (["cat", "--pool=", "bucket/key"], "--pool takes the name of a pool"),
             (["streams", "--pool", ""], "--pool takes the name of a pool"),
+            (["uploads"], "an argument is missing"),
+            (["uploads", "rm"], "'rm' is neither ls nor abort"),
+            (["uploads", "abort"], "the upload's ID is missing"),
+            (["uploads", "abort", "12"], "'12' is no upload's id"),
+            (["uploads", "ls", "bucket", "more"], "'more' is one argument too many"),
             (["put", "--acquire-timeout", "soon", file, "bucket/key"], "--acquire-timeout takes seconds"),
             (["put", "--bwlimit", "1023", file, "bucket/key"], "from 1K on"),
             (["put", "--if-match", "abc", file, "bucket/key"], "--if-match takes an etag"),
