@@ -1,20 +1,14 @@
-/* get_file.c - reading an object into a file: a `.part` file in the same folder, renamed when it is whole. See transfer.h.
+/* get_file.c - reading an object into a file: a `.part` file in the same folder, renamed when it is whole. See part.h.
  *
  * The file is not synced: it can be fetched again, and who needs more calls fsync. (Rejected: syncing always; it costs most
  * programs far more than the transfer.)
  */
-#include "stream.h"
+#include "options.h"
+#include "part.h"
 #include "transfer.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-/* Not made from the name of the file, which may be as long as names can be. */
-#define PART_NAME ".trove-XXXXXX.part"
-#define PART_TAIL 5 /* of the name, behind the X */
 
 /* What is there already must be a file: renaming would replace a device, a pipe or a link. */
 static trove_status check_target(const char *path, trove_error *error) {
@@ -28,47 +22,39 @@ static trove_status check_target(const char *path, trove_error *error) {
     return TROVE_OK;
 }
 
-static trove_status make_part(const char *path, char **part_out, int *fd_out, trove_error *error) {
-    const char *slash = strrchr(path, '/');
-    size_t folder_bytes = slash != NULL ? (size_t)(slash + 1 - path) : 0;
-    char *part = malloc(folder_bytes + sizeof PART_NAME);
-    if (part == NULL)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a path");
-    memcpy(part, path, folder_bytes);
-    memcpy(part + folder_bytes, PART_NAME, sizeof PART_NAME);
-    int fd = mkostemps(part, PART_TAIL, O_CLOEXEC); /* 0600 */
-    if (fd < 0) {
-        int failed = errno;
-        free(part);
-        return tv_error_errno(error, failed, "can't make a file beside %.300s", path);
-    }
-    *part_out = part;
-    *fd_out = fd;
-    return TROVE_OK;
+static trove_status get(trove_client *client, const char *bucket, const char *key, const struct tvc_part *part,
+                        const trove_stream_options *options, trove_object_info **info, trove_error *error) {
+    if (part->lock_fd >= 0)
+        return trove_get_rest(client, bucket, key, part->fd, options, NULL, info, error);
+    return trove_get_fd(client, bucket, key, part->fd, options, info, error);
 }
 
 trove_status trove_get_file(trove_client *client, const char *bucket, const char *key, const char *path,
                             const trove_stream_options *options, trove_object_info **info, trove_error *error) {
-    char *part = NULL;
-    int fd = -1;
+    struct tvc_part part;
+    trove_stream_options taken;
     trove_object_info *object = NULL;
+    trove_error why;
     trove_status status = check_target(path, error);
     if (status == TROVE_OK)
-        status = make_part(path, &part, &fd, error);
+        status = tvc_names_check(bucket, key, error);
+    if (status == TROVE_OK)
+        status = tvc_stream_options_copy(options, &taken, error);
     if (status != TROVE_OK)
         return status;
-    status = trove_get_fd(client, bucket, key, fd, options, info != NULL ? &object : NULL, error);
-    if (close(fd) != 0 && status == TROVE_OK)
-        status = tv_error_errno(error, errno, "%.300s", part);
-    if (status == TROVE_OK && rename(part, path) != 0)
-        status = tv_error_errno(error, errno, "can't rename %.300s", part);
-    if (status == TROVE_OK) {
-        if (info != NULL)
-            *info = object;
-    } else {
-        unlink(part);
+    bool whole = taken.range_offset == 0 && taken.range_length == TROVE_SIZE_UNKNOWN;
+    status = tvc_part_open(&part, path, bucket, key, taken.resumable && whole, error);
+    if (status != TROVE_OK)
+        return status;
+    status = get(client, bucket, key, &part, options, info != NULL ? &object : NULL, &why);
+    if (status == TROVE_OK)
+        status = tvc_part_publish(&part, path, &why);
+    tvc_part_close(&part, status);
+    if (status != TROVE_OK) {
         trove_object_info_free(object);
+        return tv_error_copy(error, &why);
     }
-    free(part);
-    return status;
+    if (info != NULL)
+        *info = object;
+    return TROVE_OK;
 }

@@ -7,7 +7,7 @@ add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${C
 target_include_directories(trove_client_test PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support PRIVATE trove_flags)
 
-foreach(test objects conditions files streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow slow_disk modes hooks hook_sets
+foreach(test objects conditions files rest streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow modes hooks hook_sets
         metrics pools pool_streams server_pools outside statistics bandwidth memory failures damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)

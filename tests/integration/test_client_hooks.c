@@ -274,6 +274,7 @@ static void call_whole(struct call *call) {
     MUST(fd >= 0);
     MUST_OK(trove_put_fd(client, BUCKET, "hook/whole", fd, NULL, NULL, &error), &error);
     MUST_OK(trove_get_fd(client, BUCKET, "hook/whole", fd, NULL, NULL, &error), &error);
+    MUST_OK(trove_get_rest(client, BUCKET, "hook/whole", fd, NULL, NULL, NULL, &error), &error);
     MUST_OK(trove_get_memory(client, BUCKET, "hook/whole", got, sizeof got, NULL, &got_bytes, NULL, &error), &error);
     MUST(got_bytes == sizeof got && memcmp(got, test->bytes, sizeof got) == 0);
     close(fd);
