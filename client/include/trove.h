@@ -1,6 +1,6 @@
 /* trove.h - the public API of libtrove, the client library of the Trove streaming engine.
  *
- * A client is one connection to a `troved`. Over it go calls (buckets, objects) and streams (managed, chunked transfers with
+ * A client is one connection to a `troved`, which is made again when it is lost (retry_for_ms). Over it go calls (buckets, objects) and streams (managed, chunked transfers with
  * flow control). `trove_put_*` and `trove_get_*` are built from streams and are what most programs want. Pools of streams are in
  * trove_pools.h, which this includes.
  *
@@ -89,6 +89,7 @@ TROVE_API const char *trove_version(void);
 typedef struct trove_client trove_client;
 
 #define TROVE_NO_TIMEOUT   UINT32_MAX
+#define TROVE_NO_RETRY     (UINT32_MAX - 1) /* of retry_for_ms */
 #define TROVE_SIZE_UNKNOWN UINT64_MAX
 
 /* Set up with trove_client_options_init, then change what differs. A time of 0 is its default. */
@@ -100,6 +101,17 @@ typedef struct trove_client_options {
     uint64_t
         memory_bytes; /* ceiling of all chunk buffers (whole pages) of this client's streams; at least 1 MiB, default 256 MiB */
     const char *name; /* tells the server's log who this is; default "libtrove" */
+    /* A connection that is lost, or whose server shuts down, is dialled again for so long: at growing, random intervals of up to 3
+     * s. Meanwhile
+     * - calls that come wait for it, within their timeouts. Those under way that change nothing (looking up, listing, ping) are
+     *   sent again. Others (delete, copy, buckets, small puts) fail with UNAVAILABLE, and the message says that their outcome is
+     *   unknown;
+     * - streams that are resumable stand still, and then go on; others fail with UNAVAILABLE;
+     * - pools keep their places, and hooks are told nothing.
+     * What still waits when the time is over fails with UNAVAILABLE; the next call has the server dialled for as long once more.
+     * 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not at all, a client that has lost its connection may
+     * only be closed. The first connection isn't meant: see trove_connect_wait. */
+    uint32_t retry_for_ms;
 } trove_client_options;
 
 TROVE_API void trove_client_options_init(trove_client_options *options);
@@ -139,7 +151,7 @@ typedef struct trove_server_info {
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_info_get(trove_client *client, uint32_t timeout_ms, trove_server_info *info,
                                                                trove_error *error);
 
-/* What the connection has done so far. A snapshot; the counters only grow. */
+/* What the client's connections have done so far, all together. A snapshot; the counters only grow. */
 typedef struct trove_client_metrics {
     uint64_t frames_sent;
     uint64_t frames_received;
@@ -147,6 +159,7 @@ typedef struct trove_client_metrics {
     uint64_t bytes_received;
     uint64_t payload_copied_bytes; /* payload bytes that went through a staging buffer instead of straight to their place */
     uint64_t buffers_allocated;    /* chunk buffers ever allocated; stands still in the steady state */
+    uint64_t reconnects;           /* connections that were lost and made again */
 } trove_client_metrics;
 
 TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics);
@@ -398,7 +411,9 @@ typedef struct trove_drop {
  * acknowledged, in the order of their indexes; on_drop for every chunk that is dropped, in that order as well. (A two-way stream
  * has one set for both ways: the order is that of each way, which `direction` tells.) on_complete or on_error is called exactly
  * once, and nothing after it: what a program has of a download when that completes, which it does when the end has been read, is
- * acknowledged without on_chunk. A stream that couldn't be opened calls none of them. */
+ * acknowledged without on_chunk. A stream that couldn't be opened calls none of them.
+ * on_opened is called before all others of a resumable upload, with the id that attaches to it (see
+ * trove_stream_options.upload_id); once more if the server has lost the upload and it was begun anew, under another id. */
 typedef struct trove_stream_hooks {
     void *context; /* handed to each */
     void (*on_progress)(void *context, const trove_progress *progress);
@@ -406,7 +421,26 @@ typedef struct trove_stream_hooks {
     void (*on_complete)(void *context, const trove_object_info *info);
     void (*on_error)(void *context, const trove_error *error);
     void (*on_drop)(void *context, const trove_drop *drop);
+    void (*on_opened)(void *context, const char *upload_id);
 } trove_stream_hooks;
+
+/* The whole object's digest, which the server checks before it publishes the object; another one is DATA_LOSS. */
+typedef enum trove_digest_kind {
+    TROVE_DIGEST_NONE = 0,
+    TROVE_DIGEST_SHA256 = 1,  /* 32 bytes */
+    TROVE_DIGEST_BLAKE2B = 2, /* 64 bytes, no key */
+} trove_digest_kind;
+
+#define TROVE_DIGEST_BYTES_MAX 64
+
+typedef struct trove_digest {
+    trove_digest_kind kind;
+    size_t size; /* of the value; 0: the library computes it of what is written, from the object's first byte on */
+    uint8_t value[TROVE_DIGEST_BYTES_MAX];
+} trove_digest;
+
+#define TROVE_REQUEST_ID_BYTES 16
+#define TROVE_UPLOAD_ID_BYTES  33 /* 32 hexadecimal digits and a NUL */
 
 typedef struct trove_stream_options {
     size_t struct_bytes;
@@ -414,7 +448,7 @@ typedef struct trove_stream_options {
     uint32_t channel_chunks;         /* chunks that may be queued and under way at once; 0: the pool's default (16) */
     const char *pool;                /* NULL: the server's default pool */
     trove_backpressure backpressure; /* default TROVE_BACKPRESSURE_DEFAULT */
-    bool resumable;                  /* answered UNIMPLEMENTED by this version */
+    bool resumable;                  /* it outlives its connection: see trove_stream_upload_id. Not for two-way streams */
     bool lossy;                      /* chunks may be lost: needed for TROVE_BACKPRESSURE_DROP; contradicts resumable */
     /* "Upload" and "download" here mean a two-way stream's way up and way down as well. */
     uint64_t size; /* upload: the object's size where it is known, else TROVE_SIZE_UNKNOWN (the default) */
@@ -447,6 +481,16 @@ typedef struct trove_stream_options {
      * timeout_ms. The server has a limit of its own for a stream on which nothing moves (its pool's idle_timeout). */
     uint32_t io_timeout_ms;
     bool follow; /* two-way: see trove_stream_is_writer */
+    /* Resumable upload: goes on with the one that has this id, 32 hexadecimal digits; NULL: begins one. Implies `resumable`. */
+    const char *upload_id;
+    /* Resumable upload that is begun: TROVE_REQUEST_ID_BYTES. The same id, bucket, key and size begin the same upload, or find it
+     * begun: for a program that keeps the id before it opens the stream, and may die before it is told the upload's. NULL: the
+     * library draws one. */
+    const uint8_t *request_id;
+    /* Resumable upload: memory for what is written and not durable yet, to be sent again; a write waits while it is used up. It
+     * counts within the client's memory_bytes, where it may be less. At least 65,536, and two chunks; 0: 32 MiB. */
+    uint64_t keep_bytes;
+    trove_digest digest; /* upload; contradicts lossy */
 } trove_stream_options;
 
 TROVE_API void trove_stream_options_init(trove_stream_options *options);
@@ -582,6 +626,7 @@ typedef struct trove_stream_metrics {
     uint64_t latency_p50_ns; /* as trove_chunk_ack.latency_ns, within 1/16; 0 while no chunk was acknowledged */
     uint64_t latency_p90_ns;
     uint64_t latency_p99_ns;
+    uint64_t reconnects; /* of a resumable stream: how often it has gone on after its connection was lost */
 } trove_stream_metrics;
 
 TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write, or of a download to read */
@@ -597,6 +642,40 @@ TROVE_API uint64_t trove_stream_chunk_bytes(const trove_stream *stream); /* as a
 TROVE_API uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream);
 TROVE_API uint64_t trove_stream_id(const trove_stream *stream); /* the server's, for `trove streams` */
 TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *metrics);
+
+/* Resumable streams (trove_stream_options.resumable). When the connection is lost, or the server goes away, the stream doesn't
+ * fail: it stands still, and goes on when the client has connected again; trove_stream_metrics.reconnects counts how often. It is
+ * given up, with UNAVAILABLE, when it hasn't within the client's retry_for_ms.
+ *
+ * Upload. What the server has made durable stays when the stream ends, but for a cancel (or a release before its end), which
+ * throws it away. Chunks are kept in their buffers until their bytes are durable, and sent again from where the server goes on:
+ * see keep_bytes. What was acknowledged and has to be sent again counts as queued once more in trove_stream_metrics; on_chunk
+ * tells of each chunk once, and progress doesn't go back.
+ * - trove_stream_upload_id names it. A stream that is opened with trove_stream_options.upload_id, and the same bucket and key, by
+ *   this process or another one, goes on with the upload: the program writes on from trove_stream_offset. Of its options content
+ *   type, metadata and conditions aren't looked at, for they are those of the beginning; size and digest must not contradict it.
+ *   If it is complete already, the stream is so when it is open, and trove_stream_complete tells the object.
+ * - Who attaches takes the upload over: the stream that had it before fails with ABORTED, and doesn't come back.
+ * - Errors that end the stream and leave the upload, whose id the message tells: UNAVAILABLE, DEADLINE_EXCEEDED,
+ *   RESOURCE_EXHAUSTED. NOT_FOUND at the opening: there is no such upload (any more). A stream that finds the upload gone when it
+ *   comes back begins a new one if it still has all that was written, else it fails with NOT_FOUND.
+ * - PERMISSION_DENIED: the upload is another principal's. UNIMPLEMENTED: the server's store has no resumable uploads.
+ * - An etag is given to the server at the end only where the library has seen the object's bytes from the first one on; a digest
+ *   that the library is to compute of a stream that begins further behind is INVALID_ARGUMENT.
+ * - Not with lossy, nor with TROVE_BACKPRESSURE_BUFFER; a seek can't go below trove_stream_durable_offset.
+ *
+ * Download. It goes on at the first byte that the program hasn't read, of the object that it has begun with: FAILED_PRECONDITION
+ * if that was replaced meanwhile. Chunks that came and weren't read are fetched again.
+ *
+ * Whole objects: trove_put_* and trove_get_* with `resumable` work alike; a small object doesn't go up in one flight then.
+ * With upload_id, trove_put_file and trove_put_fd (of a file) read what the server has already, to check it with the etag at the
+ * end, and send the rest; a source that has less than that is FAILED_PRECONDITION.
+ *
+ * The upload's id; "" for other streams. Belongs to the stream. */
+TROVE_API const char *trove_stream_upload_id(const trove_stream *stream);
+/* Resumable upload: all below it survives a crash of the server, if trove_stream_upload_survives_restart says so; 0 for others. */
+TROVE_API uint64_t trove_stream_durable_offset(const trove_stream *stream);
+TROVE_API bool trove_stream_upload_survives_restart(const trove_stream *stream);
 
 /* Follow mode: one writes, and others read what is written while it is. Among the streams of a key that are opened with
  * trove_stream_options.follow, from any number of clients, the first one is elected to write; those that are opened while it
@@ -655,7 +734,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_hooks_add(trove_stream *st
 /* For put and get: the stream's options; `timeout_ms` bounds each step that makes no progress, not the whole transfer. */
 
 /* Stores `size` bytes from memory, which must stay as they are during the call. Small objects go up in one flight, of which no
- * progress is told; where another hook is set, under a limit and in a client's pool they go by way of a stream like others. */
+ * progress is told; where another hook is set, under a limit, in a client's pool and where they are resumable they go by way of a
+ * stream like others. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, const char *bucket, const char *key,
                                                           const void *data, size_t size, const trove_stream_options *options,
                                                           trove_object_info **info, trove_error *error);

@@ -19,6 +19,7 @@
 #include "stream_hooks.h"
 #include "stream_limit.h"
 #include "stream_metrics.h"
+#include "stream_resume.h"
 #include "stream_state.h"
 #include "stream_upload.h"
 
@@ -79,6 +80,7 @@ struct trove_stream {
     struct tvc_stream_hooks hooks;
     struct tvc_upload upload;
     struct tvc_download download;
+    struct tvc_resume resume;
 };
 
 /* Which ways it goes. */

@@ -14,7 +14,7 @@ static void run(struct tvc_job *job);
 
 static bool is_empty(const trove_stream_hooks *program) {
     return program->on_progress == NULL && program->on_chunk == NULL && program->on_complete == NULL &&
-           program->on_error == NULL && program->on_drop == NULL;
+           program->on_error == NULL && program->on_drop == NULL && program->on_opened == NULL;
 }
 
 static const struct tvc_hook_set *set_at(const struct tvc_stream_hooks *hooks, unsigned at) {

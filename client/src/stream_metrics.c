@@ -161,6 +161,7 @@ void trove_stream_metrics_get(const trove_stream *stream, trove_stream_metrics *
     tv_rate_add(&self->rate, now_ns, tvc_stream_bytes_done(stream));
     metrics->state = stream->state;
     metrics->bytes_per_second = stream->rate.bytes_per_second;
+    metrics->reconnects = stream->resume.reconnects;
     metrics->elapsed_ns = stream->rate.begun_ns != 0 ? now_ns - stream->rate.begun_ns : 0;
     fill_account(stream, metrics);
     fill_ways(stream, metrics);

@@ -157,6 +157,8 @@ static void call_two_way(struct call *call) {
     MUST_OK(read_away(stream, call->test->bytes, &error), &error);
     MUST(trove_stream_offset(stream) == 2 * MIB && trove_stream_read_offset(stream) == 1 * MIB);
     MUST(!trove_stream_is_writer(stream));
+    MUST(strcmp(trove_stream_upload_id(stream), "") == 0 && trove_stream_durable_offset(stream) == 0);
+    MUST(!trove_stream_upload_survives_restart(stream));
     MUST_OK(trove_stream_complete(stream, 0, NULL, &error), &error);
     MUST(trove_stream_object(stream)->size == 2 * MIB);
     trove_stream_release(stream);
