@@ -787,8 +787,6 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_rest(trove_client *client, co
 
 /* ---- resumable uploads, seen from outside --------------------------------------------------------------------------------- */
 
-#define TROVE_UPLOAD_ID_BYTES 33 /* 32 hexadecimal digits and a NUL */
-
 /* A resumable upload as the server keeps it, whether a stream holds it now or it is parked. */
 typedef struct trove_upload {
     char id[TROVE_UPLOAD_ID_BYTES]; /* trove_stream_options.upload_id */
