@@ -65,6 +65,15 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     return 0;
 }
 
+/* Zeros that one get allows another one doesn't: they don't go on with each other's file. The caller's to free. */
+static char *resumed_object(const struct values *values, const char *bucket, const char *key) {
+    return cli_format("%s/%s%s", bucket, key, values->allow_gaps ? " with gaps" : "");
+}
+
+static struct cli_resume resume_of(const struct values *values, const char *object) {
+    return (struct cli_resume){.object = object, .anew = values->transfer.no_resume || values->ranged || values->follow};
+}
+
 static trove_stream_options stream_options(const struct values *values, const struct cli_context *context) {
     trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, context);
     stream_options.allow_gaps = values->allow_gaps;
@@ -83,8 +92,14 @@ static uint64_t fetched_bytes(const trove_stream_options *asked, const trove_obj
 }
 
 static void say_fetched(struct cli_output *output, const char *file, const trove_object_info *info,
-                        const trove_stream_options *asked) {
+                        const struct cli_fetch *fetch) {
+    const trove_stream_options *asked = &fetch->options;
     uint64_t bytes = fetched_bytes(asked, info);
+    if (!output->json && *fetch->kept_bytes > 0) {
+        cli_output_done(output, "%s/%s -> %s (%s, %s of it from before)", info->bucket, info->key, file,
+                        cli_human_size(bytes).text, cli_human_size(*fetch->kept_bytes).text);
+        return;
+    }
     if (!output->json && bytes == info->size) {
         cli_output_done(output, "%s/%s -> %s (%s)", info->bucket, info->key, file, cli_human_size(bytes).text);
         return;
@@ -98,7 +113,7 @@ static void say_fetched(struct cli_output *output, const char *file, const trove
     json_object_set_new(result, "file", cli_json_text(file));
     json_object_set_new(result, "offset", cli_json_number(asked->range_offset));
     json_object_set_new(result, "bytes", cli_json_number(bytes));
-    cli_object_json_add_metrics(result, asked->metrics);
+    cli_object_json_add_metrics(result, asked->metrics, *fetch->kept_bytes);
     cli_output_json(output, result);
 }
 
@@ -113,15 +128,15 @@ static void say_lost(struct cli_output *output, const trove_object_info *info, c
 
 /* The current folder is meant where no file is given: there not even a link is followed, and a key "x/-" is a file named "-". */
 static trove_status open_target(struct cli_target *target, struct cli_context *context, const char *key, const char *path,
-                                trove_error *error) {
+                                const struct cli_resume *resume, trove_error *error) {
     const char *name = cli_key_base(key);
     if (path != NULL)
-        return cli_target_open(target, context, path, name, error);
+        return cli_target_open(target, context, path, name, resume, error);
     const char *refusal = cli_local_path_refusal(name);
     if (refusal != NULL)
         return cli_error_set(error, TROVE_FAILED_PRECONDITION, "the key's last part can't be a file's name: %s; give a FILE",
                              refusal);
-    return cli_target_open_below(target, context, AT_FDCWD, name, error);
+    return cli_target_open_below(target, context, AT_FDCWD, name, resume, error);
 }
 
 /* What people are told about where it goes. The caller's to free. */
@@ -152,8 +167,14 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
     struct cli_target target;
     trove_stream_metrics metrics;
     trove_error error = {0};
+    uint64_t kept_bytes = 0;
     fetch.options.metrics = &metrics;
-    if (open_target(&target, context, name->key, path, &error) != TROVE_OK) {
+    fetch.kept_bytes = &kept_bytes;
+    char *object = resumed_object(values, name->bucket, name->key);
+    const struct cli_resume resume = resume_of(values, object);
+    trove_status opened = open_target(&target, context, name->key, path, &resume, &error);
+    free(object);
+    if (opened != TROVE_OK) {
         enum cli_exit failed = cli_fetch_fail_local(&fetch, &error);
         free(shown);
         return failed;
@@ -176,7 +197,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
     if (info != NULL)
         say_lost(&context->output, info, &metrics, !to_stdout);
     if (info != NULL && !to_stdout)
-        say_fetched(&context->output, shown, info, &fetch.options);
+        say_fetched(&context->output, shown, info, &fetch);
     trove_object_info_free(info);
     free(shown);
     return code;
@@ -214,15 +235,20 @@ static enum cli_exit get_file(void *input, size_t index) {
     trove_object_info *info = NULL;
     trove_stream_metrics metrics;
     enum cli_exit code = CLI_EXIT_OK;
+    uint64_t kept_bytes = 0;
     fetch.options.metrics = &metrics;
-    if (cli_target_open_below(&target, get->context, get->folder_fd, relative, &error) == TROVE_OK)
+    fetch.kept_bytes = &kept_bytes;
+    char *resumed = resumed_object(get->values, get->bucket, object->key);
+    const struct cli_resume resume = resume_of(get->values, resumed);
+    if (cli_target_open_below(&target, get->context, get->folder_fd, relative, &resume, &error) == TROVE_OK)
         code = cli_fetch_run(&fetch, &target, &info);
     else
         code = cli_fetch_fail_local(&fetch, &error);
     if (info != NULL) {
         say_lost(&get->context->output, info, &metrics, true);
-        say_fetched(&get->context->output, file, info, &fetch.options);
+        say_fetched(&get->context->output, file, info, &fetch);
     }
+    free(resumed);
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);
     free(file);

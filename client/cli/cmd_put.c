@@ -121,7 +121,7 @@ static void say_stored(struct cli_output *output, const char *source, const char
     }
     json_t *result = cli_object_json(info);
     json_object_set_new(result, "source", cli_json_text(source));
-    cli_object_json_add_metrics(result, metrics);
+    cli_object_json_add_metrics(result, metrics, 0);
     cli_output_json(output, result);
 }
 

@@ -20,7 +20,8 @@ static bool is_file(int fd) {
     return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
 }
 
-static enum cli_exit fail(const struct cli_fetch *fetch, enum cli_hint_way way, bool waits_for_pipe, const trove_error *error) {
+static enum cli_exit fail(const struct cli_fetch *fetch, enum cli_hint_way way, bool waits_for_pipe, bool goes_on,
+                          const trove_error *error) {
     char *object = cli_format("%s/%s", fetch->bucket, fetch->key);
     const struct cli_hint_about about = {
         .way = way,
@@ -28,6 +29,7 @@ static enum cli_exit fail(const struct cli_fetch *fetch, enum cli_hint_way way, 
         .object = object,
         .conditions = &fetch->options.conditions,
         .waits_for_pipe = waits_for_pipe,
+        .goes_on = goes_on,
     };
     enum cli_exit code = cli_fail_call(fetch->context, fetch->action, object, fetch->to_text, &about, error);
     free(object);
@@ -42,23 +44,28 @@ enum cli_exit cli_fetch_fail_local(const struct cli_fetch *fetch, const trove_er
     return code;
 }
 
-static trove_status get(const struct cli_fetch *fetch, int fd, trove_object_info **info, trove_error *error) {
+static trove_status get(const struct cli_fetch *fetch, const struct cli_target *target, trove_object_info **info,
+                        trove_error *error) {
     const struct cli_context *context = fetch->context;
     uint32_t silence_ms = context->timeout_ms > 0 ? context->timeout_ms : TROVE_NO_TIMEOUT;
     if (fetch->options.follow)
-        return cli_follow_get_fd(context->client, fetch->bucket, fetch->key, fd, silence_ms, &fetch->options, info, error);
-    return trove_get_fd(context->client, fetch->bucket, fetch->key, fd, &fetch->options, info, error);
+        return cli_follow_get_fd(context->client, fetch->bucket, fetch->key, target->fd, silence_ms, &fetch->options, info,
+                                 error);
+    if (target->lock_fd >= 0)
+        return trove_get_rest(context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, fetch->kept_bytes, info,
+                              error);
+    return trove_get_fd(context->client, fetch->bucket, fetch->key, target->fd, &fetch->options, info, error);
 }
 
 enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *target, trove_object_info **info) {
     trove_error error = {0};
     trove_object_info *fetched = NULL;
-    if (get(fetch, target->fd, &fetched, &error) != TROVE_OK) {
+    if (get(fetch, target, &fetched, &error) != TROVE_OK) {
         bool silent = error.status == TROVE_INTERNAL && reader_is_gone(target->fd);
         bool waits_for_pipe = target->folder_fd < 0 && !is_file(target->fd);
         enum cli_hint_way way = target->folder_fd < 0 ? CLI_HINT_TO_OUTPUT : CLI_HINT_TO_FILE;
-        cli_target_discard(target);
-        return silent ? CLI_EXIT_PIPE : fail(fetch, way, waits_for_pipe, &error);
+        bool goes_on = cli_target_discard(target, error.status);
+        return silent ? CLI_EXIT_PIPE : fail(fetch, way, waits_for_pipe, goes_on, &error);
     }
     if (cli_target_publish(target, &error) != TROVE_OK) {
         trove_object_info_free(fetched);

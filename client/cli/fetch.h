@@ -13,6 +13,7 @@ struct cli_fetch {
     const char *key;
     const char *to_text;          /* where it goes, for messages; NULL where that says nothing */
     trove_stream_options options; /* `follow`: from who writes it now, as it is written */
+    uint64_t *kept_bytes;         /* where it is told how much of the file was there already; NULL: nowhere */
 };
 
 /* Fetches into the target and closes it: published whole, or discarded. Says what went wrong; a reader of a pipe that went away

@@ -22,6 +22,7 @@ struct cli_hint_about {
     const char *object;                 /* BUCKET/KEY; needed with conditions, and for what is stored */
     const trove_conditions *conditions; /* NULL: none */
     bool waits_for_pipe;                /* one's own input or output may be what has kept it waiting */
+    bool goes_on;                       /* what has been moved stays, for the same command to go on with */
 };
 
 /* `about` is NULL for a call about no object. The caller's to free; NULL: there is no advice. */

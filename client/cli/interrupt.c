@@ -12,6 +12,14 @@ enum {
     HANDLED_COUNT = sizeof handled / sizeof handled[0]
 };
 
+/* False: it stays. */
+static bool remove_unless_worth(const struct cli_unfinished *file, bool can_go_on) {
+    if (file->resumable && can_go_on && cli_part_is_worth(file->folder_fd, file->name))
+        return false;
+    unlinkat(file->folder_fd, file->name, 0);
+    return true;
+}
+
 static void *wait_for_signal(void *context) {
     struct cli_interrupt *interrupt = context;
     int number = 0;
@@ -20,15 +28,17 @@ static void *wait_for_signal(void *context) {
     /* A regular end that crosses the signal must not stop this halfway: it waits, and the process ends here. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&interrupt->lock);
-    for (struct cli_unfinished *file = interrupt->files; file != NULL; file = file->next)
-        unlinkat(file->folder_fd, file->name, 0);
+    bool left = false;
+    for (const struct cli_unfinished *file = interrupt->files; file != NULL; file = file->next)
+        left |= !remove_unless_worth(file, true);
     if (interrupt->has_terminal)
         tcsetattr(STDIN_FILENO, TCSANOW, &interrupt->terminal);
 
     for (size_t i = 0; i < HANDLED_COUNT; i++)
         signal(handled[i], SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
-    cli_output_abandon(interrupt->output, "interrupted; nothing half-done is left");
+    cli_output_abandon(interrupt->output, left ? "interrupted; run the same command again, and it goes on where this one was"
+                                               : "interrupted; nothing half-done is left");
     _exit(128 + number);
 }
 
@@ -75,19 +85,32 @@ static void forget(struct cli_interrupt *interrupt, struct cli_unfinished *file)
         file->next->previous = file->previous;
 }
 
+static void remember(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+    file->previous = NULL;
+    file->next = interrupt->files;
+    if (file->next != NULL)
+        file->next->previous = file;
+    interrupt->files = file;
+}
+
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
     pthread_mutex_lock(&interrupt->lock);
     int fd = openat(file->folder_fd, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int error_number = errno;
-    if (fd >= 0) {
-        file->previous = NULL;
-        file->next = interrupt->files;
-        if (file->next != NULL)
-            file->next->previous = file;
-        interrupt->files = file;
-    }
+    if (fd >= 0)
+        remember(interrupt, file);
     pthread_mutex_unlock(&interrupt->lock);
     errno = error_number;
+    return fd;
+}
+
+int cli_interrupt_take(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+    pthread_mutex_lock(&interrupt->lock);
+    int fd = cli_part_open(file->folder_fd, file->name);
+    file->resumable = fd >= 0;
+    if (fd >= 0)
+        remember(interrupt, file);
+    pthread_mutex_unlock(&interrupt->lock);
     return fd;
 }
 
@@ -100,9 +123,10 @@ int cli_interrupt_commit(struct cli_interrupt *interrupt, struct cli_unfinished 
     return error_number;
 }
 
-void cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
+bool cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file, bool can_go_on) {
     pthread_mutex_lock(&interrupt->lock);
-    unlinkat(file->folder_fd, file->name, 0);
+    bool left = !remove_unless_worth(file, can_go_on);
     forget(interrupt, file);
     pthread_mutex_unlock(&interrupt->lock);
+    return left;
 }

@@ -1,24 +1,27 @@
 /* interrupt.h - SIGINT, SIGTERM and SIGHUP end the command in a clean way.
  *
- * One thread waits for them; all others have them blocked. It removes the files that are under way and ends the process there and
- * then: the server drops an upload whose connection ends, so nothing half-done is left on either side. Unwinding every worker
- * instead was rejected: one that sits in a read of a silent pipe or a call to a stuck server would hold the exit up.
+ * One thread waits for them; all others have them blocked. It removes the files that are under way, but for those that the same
+ * command goes on with and that are worth it, and ends the process there and then: the server drops an upload whose connection
+ * ends, or parks it. Unwinding every worker instead was rejected: one that sits in a read of a silent pipe or a call to a stuck
+ * server would hold the exit up.
  * A second signal, while the first is being served, kills at once.
  */
 #ifndef CLI_INTERRUPT_H
 #define CLI_INTERRUPT_H
 
 #include "output.h"
+#include "part.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <termios.h>
 
-/* A file to be removed should a signal come. Lives in the caller's memory from add to commit or drop. */
+/* A file to be removed should a signal come. Lives in the caller's memory from create or take to commit or drop. */
 struct cli_unfinished {
     int folder_fd;
-    char name[40];
+    char name[CLI_PART_NAME_BYTES];
+    bool resumable; /* see part.h: it stays if it is worth it */
     struct cli_unfinished *next;
     struct cli_unfinished *previous;
 };
@@ -48,10 +51,13 @@ void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct t
 /* Creates the file (0600, new) and remembers it in one step. Returns its descriptor, or -1 with errno set. */
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);
 
+/* The same for one that may be there already: see cli_part_open. */
+int cli_interrupt_take(struct cli_interrupt *interrupt, struct cli_unfinished *file);
+
 /* Renames the file to its name for good; from then on it stays. Returns 0, or an errno: then it is still to be removed. */
 int cli_interrupt_commit(struct cli_interrupt *interrupt, struct cli_unfinished *file, const char *name);
 
-/* Removes the file. */
-void cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file);
+/* Removes the file, or where it `can_go_on`, is resumable and worth it, leaves it. True: it is still there. */
+bool cli_interrupt_drop(struct cli_interrupt *interrupt, struct cli_unfinished *file, bool can_go_on);
 
 #endif

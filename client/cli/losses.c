@@ -15,6 +15,6 @@ void cli_losses_say(struct cli_output *output, const char *object, const trove_s
         return;
     json_t *note = json_object();
     json_object_set_new(note, "object", cli_json_text(object));
-    cli_object_json_add_metrics(note, metrics);
+    cli_object_json_add_metrics(note, metrics, 0);
     cli_output_json_note(output, note);
 }

@@ -39,11 +39,15 @@ json_t *cli_object_json(const trove_object_info *info) {
     return object;
 }
 
-void cli_object_json_add_metrics(json_t *object, const trove_stream_metrics *metrics) {
+void cli_object_json_add_metrics(json_t *object, const trove_stream_metrics *metrics, uint64_t resumed_bytes) {
     json_t *transfer = json_object();
     json_object_set_new(transfer, "p50_ns", cli_json_number(metrics->latency_p50_ns));
     json_object_set_new(transfer, "p90_ns", cli_json_number(metrics->latency_p90_ns));
     json_object_set_new(transfer, "p99_ns", cli_json_number(metrics->latency_p99_ns));
+    json_object_set_new(transfer, "resumed_bytes", cli_json_number(resumed_bytes));
+    json_object_set_new(transfer, "sent_bytes", cli_json_number(metrics->bytes_sent));
+    json_object_set_new(transfer, "received_bytes", cli_json_number(metrics->bytes_received));
+    json_object_set_new(transfer, "reconnects", cli_json_number(metrics->reconnects));
     json_object_set_new(transfer, "retries", cli_json_number(metrics->chunks_resent));
     json_object_set_new(transfer, "dropped_chunks", cli_json_number(metrics->chunks_dropped));
     json_object_set_new(transfer, "dropped_bytes", cli_json_number(metrics->bytes_dropped));

@@ -36,11 +36,35 @@ static trove_status create_unfinished(struct cli_target *target, trove_error *er
     return cli_error_errno(error, errno, "no file can be made in the folder of %s", target->name);
 }
 
+/* False: it can't be had, and a new one is made instead. */
+static bool take_unfinished(struct cli_target *target, const struct cli_resume *resume) {
+    target->unfinished.folder_fd = target->folder_fd;
+    cli_part_name(target->name, resume->object, target->unfinished.name);
+    if (resume->anew) {
+        cli_part_remove(target->folder_fd, target->unfinished.name);
+        return false;
+    }
+    target->fd = cli_interrupt_take(target->interrupt, &target->unfinished);
+    if (target->fd < 0)
+        return false;
+    target->lock_fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
+    if (target->lock_fd >= 0)
+        return true;
+    cli_interrupt_drop(target->interrupt, &target->unfinished, true);
+    target->unfinished.resumable = false;
+    close(target->fd);
+    return false;
+}
+
 /* Takes folder_fd over in any case. */
 static trove_status open_in_folder(struct cli_target *target, struct cli_interrupt *interrupt, int folder_fd, const char *name,
-                                   trove_error *error) {
-    *target = (struct cli_target){
-        .interrupt = interrupt, .fd = -1, .folder_fd = folder_fd, .name = cli_copy(name), .mode = interrupt->new_file_mode};
+                                   const struct cli_resume *resume, trove_error *error) {
+    *target = (struct cli_target){.interrupt = interrupt,
+                                  .fd = -1,
+                                  .lock_fd = -1,
+                                  .folder_fd = folder_fd,
+                                  .name = cli_copy(name),
+                                  .mode = interrupt->new_file_mode};
     struct stat existing;
     if (fstatat(folder_fd, name, &existing, AT_SYMLINK_NOFOLLOW) == 0) {
         if (S_ISDIR(existing.st_mode)) {
@@ -53,6 +77,8 @@ static trove_status open_in_folder(struct cli_target *target, struct cli_interru
         if (S_ISREG(existing.st_mode))
             target->mode = existing.st_mode & 0777;
     }
+    if (resume != NULL && take_unfinished(target, resume))
+        return TROVE_OK;
     trove_status status = create_unfinished(target, error);
     if (status != TROVE_OK) {
         close(folder_fd);
@@ -78,7 +104,7 @@ static trove_status open_special(struct cli_target *target, const char *path, bo
         return cli_error_set(error, TROVE_DEADLINE_EXCEEDED, "nobody has read %s for %g s", path, timeout_ms / 1000.0);
     if (fd < 0)
         return cli_error_errno(error, errno, "%s can't be opened", path);
-    *target = (struct cli_target){.fd = fd, .folder_fd = -1};
+    *target = (struct cli_target){.fd = fd, .lock_fd = -1, .folder_fd = -1};
     return TROVE_OK;
 }
 
@@ -97,11 +123,11 @@ static void unblock_stdout(void) {
 
 struct cli_target cli_target_stdout(void) {
     unblock_stdout();
-    return (struct cli_target){.fd = STDOUT_FILENO, .folder_fd = -1};
+    return (struct cli_target){.fd = STDOUT_FILENO, .lock_fd = -1, .folder_fd = -1};
 }
 
 trove_status cli_target_open(struct cli_target *target, struct cli_context *context, const char *path, const char *default_name,
-                             trove_error *error) {
+                             const struct cli_resume *resume, trove_error *error) {
     if (strcmp(path, "-") == 0) {
         *target = cli_target_stdout();
         return TROVE_OK;
@@ -128,7 +154,7 @@ trove_status cli_target_open(struct cli_target *target, struct cli_context *cont
     if (folder_fd < 0)
         status = cli_error_errno(error, errno, "folder %s can't be entered", folder);
     else
-        status = open_in_folder(target, &context->interrupt, folder_fd, name, error);
+        status = open_in_folder(target, &context->interrupt, folder_fd, name, resume, error);
     free(for_folder);
     free(for_name);
     free(real);
@@ -147,7 +173,7 @@ static int enter(int parent_fd, const char *name) {
 }
 
 trove_status cli_target_open_below(struct cli_target *target, struct cli_context *context, int folder_fd, const char *relative,
-                                   trove_error *error) {
+                                   const struct cli_resume *resume, trove_error *error) {
     char *parts = cli_copy(relative);
     int fd = openat(folder_fd, ".", FOLDER_FLAGS);
     trove_status status = fd >= 0 ? TROVE_OK : cli_error_errno(error, errno, "the folder can't be entered");
@@ -165,7 +191,7 @@ trove_status cli_target_open_below(struct cli_target *target, struct cli_context
         part = slash + 1;
     }
     if (status == TROVE_OK)
-        status = open_in_folder(target, &context->interrupt, fd, part, error);
+        status = open_in_folder(target, &context->interrupt, fd, part, resume, error);
     free(parts);
     return status;
 }
@@ -173,10 +199,12 @@ trove_status cli_target_open_below(struct cli_target *target, struct cli_context
 static void close_target(struct cli_target *target) {
     if (target->fd >= 0 && target->fd != STDOUT_FILENO)
         close(target->fd);
+    if (target->lock_fd >= 0)
+        close(target->lock_fd);
     if (target->folder_fd >= 0)
         close(target->folder_fd);
     free(target->name);
-    *target = (struct cli_target){.fd = -1, .folder_fd = -1};
+    *target = (struct cli_target){.fd = -1, .lock_fd = -1, .folder_fd = -1};
 }
 
 trove_status cli_target_publish(struct cli_target *target, trove_error *error) {
@@ -191,15 +219,15 @@ trove_status cli_target_publish(struct cli_target *target, trove_error *error) {
             error_number = cli_interrupt_commit(target->interrupt, &target->unfinished, target->name);
         if (error_number != 0) {
             status = cli_error_errno(error, error_number, "%s can't be written", target->name);
-            cli_interrupt_drop(target->interrupt, &target->unfinished);
+            cli_interrupt_drop(target->interrupt, &target->unfinished, false);
         }
     }
     close_target(target);
     return status;
 }
 
-void cli_target_discard(struct cli_target *target) {
-    if (target->folder_fd >= 0)
-        cli_interrupt_drop(target->interrupt, &target->unfinished);
+bool cli_target_discard(struct cli_target *target, trove_status status) {
+    bool left = target->folder_fd >= 0 && cli_interrupt_drop(target->interrupt, &target->unfinished, cli_part_can_go_on(status));
     close_target(target);
+    return left;
 }

@@ -54,6 +54,9 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
         if (!cli_parse_seconds(argument, &values->acquire_timeout_ms))
             argp_error(state, "--acquire-timeout takes seconds, such as 600 or 0.5, not '%s'", argument);
         return 0;
+    case CLI_KEY_NO_RESUME:
+        values->no_resume = true;
+        return 0;
     case CLI_KEY_BACKPRESSURE:
         parse_backpressure(argument, state, values);
         return 0;

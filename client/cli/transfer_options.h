@@ -9,6 +9,7 @@
 
 struct cli_transfer_values {
     bool recursive;
+    bool no_resume;
     uint64_t parallel; /* 0: not given */
     uint64_t chunk_bytes;
     trove_conditions conditions;
@@ -23,6 +24,7 @@ enum {
     CLI_KEY_POOL,
     CLI_KEY_ACQUIRE_TIMEOUT,
     CLI_KEY_BACKPRESSURE,
+    CLI_KEY_NO_RESUME,
 };
 
 /* `cat` has these alone. */
@@ -44,6 +46,12 @@ enum {
          "sources, and says how much (it reads as zeros; `get' needs --allow-gaps for what `put' lost); `buffer' keeps up to 1 " \
          "GiB of a put in memory and a file in $TMPDIR, so that a source that can't wait doesn't have to (`get' waits); "        \
          "`adaptive' waits and looks for the chunk size that goes best, up to --chunk-size",                                     \
+         0},                                                                                                                     \
+        {"no-resume",                                                                                                            \
+         CLI_KEY_NO_RESUME,                                                                                                      \
+         NULL,                                                                                                                   \
+         0,                                                                                                                      \
+         "Begin anew, and leave nothing to go on with. Without it the same command goes on where an earlier one was cut off",    \
          0},                                                                                                                     \
         CLI_CONDITION_OPTIONS
 

@@ -313,7 +313,8 @@ class JsonTest(ServerTest):
         self.assertRegex(stored["modified"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$")
         transfer = stored.pop("transfer")
         self.assertEqual(list(transfer), [
-            "p50_ns", "p90_ns", "p99_ns", "retries", "dropped_chunks", "dropped_bytes", "spilled_bytes",
+            "p50_ns", "p90_ns", "p99_ns", "resumed_bytes", "sent_bytes", "received_bytes",
+            "reconnects", "retries", "dropped_chunks", "dropped_bytes", "spilled_bytes",
         ])  # fmt: skip
         self.assertGreater(transfer["p50_ns"], 0)
         info = run("stat", self.name("a/key"))[0]

@@ -44,6 +44,16 @@ static const struct {
      TROVE_DEADLINE_EXCEEDED,
      "pool/x: no answer in time",
      "allow more with --timeout SECONDS; 'trove ping' tells how fast the server answers"},
+    /* What the same command goes on with. */
+    {{.way = CLI_HINT_TO_FILE, OBJECT, .goes_on = true},
+     TROVE_UNAVAILABLE,
+     "the connection is lost",
+     "'trove ping --wait 30' waits until the server answers again; run the same command again, and it goes on where this one "
+     "was"},
+    {{.way = CLI_HINT_STORE, OBJECT, .goes_on = true},
+     TROVE_RESOURCE_EXHAUSTED,
+     "the disk is full",
+     "run the same command again, and it goes on where this one was"},
     /* What takes too long. */
     {{.way = CLI_HINT_CALL},
      TROVE_DEADLINE_EXCEEDED,
