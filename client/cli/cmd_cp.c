@@ -22,8 +22,10 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
 enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY BUCKET/KEY",
-        .doc = "Copies an object inside the server, content type, metadata and gaps included.\v"
-               "A target that is a bucket or ends in '/' gets the last part of the source's key behind it.",
+        .doc =
+            "Copies an object inside the server, content type, metadata and gaps included.\v"
+            "A target that is a bucket or ends in '/' gets the last part of the source's key behind it. A large object takes its "
+            "time, which is waited for; --timeout limits it.",
         .options = options,
         .parse = parse,
         .operands_min = 2,
@@ -48,8 +50,10 @@ enum cli_exit cmd_cp(struct cli_context *context, int argc, char **argv) {
     if (code == CLI_EXIT_OK) {
         trove_error error = {0};
         trove_object_info *info = NULL;
+        /* Nobody tells how far a copy is: one that is large takes as long as it takes, while the server is there. */
+        uint32_t timeout_ms = context->timeout_ms > 0 ? context->timeout_ms : TROVE_NO_TIMEOUT;
         trove_status status =
-            trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, &conditions, 0, &info, &error);
+            trove_object_copy(context->client, from.bucket, from.key, to.bucket, to_key, &conditions, timeout_ms, &info, &error);
         if (status != TROVE_OK) {
             const struct cli_hint_about about = {.bucket = from.bucket, .object = target, .conditions = &conditions};
             code = cli_fail_call(context, "cp", operands.texts[0], target, &about, &error);
