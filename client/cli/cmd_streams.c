@@ -39,13 +39,13 @@ static bool show_page(void *context, const trove_server_stream_page *page) {
     struct listing *listing = context;
     struct cli_output *output = listing->output;
     if (!output->json && !listing->begun)
-        cli_output_text(output, cli_stream_head());
+        cli_output_text(output, cli_stream_head(SIZE_MAX));
     listing->begun = true;
     for (size_t i = 0; i < page->count; i++) {
         if (output->json)
             cli_output_json(output, cli_stream_json(&page->streams[i]));
         else
-            cli_output_text(output, cli_stream_row(&page->streams[i]));
+            cli_output_text(output, cli_stream_row(&page->streams[i], SIZE_MAX));
     }
     return cli_output_works(output);
 }

@@ -128,10 +128,10 @@ static void draw(const struct cli_context *context, const struct view *view) {
     for (size_t i = 0; i < view->pool_count; i++)
         draw_line(cli_pool_row(&view->pools[i]), columns);
     draw_line(cli_copy(""), columns);
-    draw_line(cli_stream_head(), columns);
+    draw_line(cli_stream_head(columns), columns);
     size_t used = view->pool_count + 5; /* the last row stays free: a newline there would scroll */
     for (size_t i = 0; i < view->stream_count && used + i < rows; i++)
-        draw_line(cli_stream_row(view->streams[i]), columns);
+        draw_line(cli_stream_row(view->streams[i], columns), columns);
     fputs("\033[J", stdout);
     fflush(stdout);
 }
@@ -141,9 +141,9 @@ static void print_all(struct cli_output *output, const struct view *view) {
     for (size_t i = 0; i < view->pool_count; i++)
         cli_output_text(output, cli_pool_row(&view->pools[i]));
     cli_output_line(output, "%s", "");
-    cli_output_text(output, cli_stream_head());
+    cli_output_text(output, cli_stream_head(SIZE_MAX));
     for (size_t i = 0; i < view->stream_count; i++)
-        cli_output_text(output, cli_stream_row(view->streams[i]));
+        cli_output_text(output, cli_stream_row(view->streams[i], SIZE_MAX));
 }
 
 /* ---- the keyboard ---- */

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *direction_name(trove_direction direction) {
     switch (direction) {
@@ -106,25 +107,96 @@ json_t *cli_pool_json(const trove_server_pool *pool) {
 
 /* ---- streams ---- */
 
-#define STREAM_LINE "%8s %-4s %-11s %5s %-12s %10s %10s %12s %9s %-10s %s"
+enum stream_column {
+    COLUMN_ID,
+    COLUMN_DIR,
+    COLUMN_STATE,
+    COLUMN_PLACE,
+    COLUMN_POOL,
+    COLUMN_DONE,
+    COLUMN_OF,
+    COLUMN_RATE,
+    COLUMN_P99,
+    COLUMN_WHO,
+    COLUMN_COUNT, /* and then the object, however long it is */
+};
 
-char *cli_stream_head(void) {
-    return cli_format(STREAM_LINE, "ID", "DIR", "STATE", "PLACE", "POOL", "DONE", "OF", "RATE", "P99", "WHO", "OBJECT");
+/* A negative width: to the left. */
+static const struct {
+    const char *head;
+    int width;
+    unsigned leaves; /* as which column it leaves where there is no room, from 1 on; 0: never */
+} stream_columns[COLUMN_COUNT] = {
+    [COLUMN_ID] = {"ID", 8, 0},       [COLUMN_DIR] = {"DIR", -4, 0},    [COLUMN_STATE] = {"STATE", -11, 0},
+    [COLUMN_PLACE] = {"PLACE", 5, 3}, [COLUMN_POOL] = {"POOL", -12, 4}, [COLUMN_DONE] = {"DONE", 10, 0},
+    [COLUMN_OF] = {"OF", 10, 5},      [COLUMN_RATE] = {"RATE", 12, 6},  [COLUMN_P99] = {"P99", 9, 2},
+    [COLUMN_WHO] = {"WHO", -10, 1},
+};
+
+enum {
+    OBJECT_CELLS_MIN = 18
+};
+
+/* The number of columns that have left so that the object has room. */
+static unsigned columns_left_out(size_t cells) {
+    for (unsigned gone = 0; gone < COLUMN_COUNT; gone++) {
+        size_t taken = 0;
+        for (size_t i = 0; i < COLUMN_COUNT; i++)
+            if (stream_columns[i].leaves == 0 || stream_columns[i].leaves > gone)
+                taken += (size_t)abs(stream_columns[i].width) + 1;
+        if (taken + OBJECT_CELLS_MIN <= cells)
+            return gone;
+    }
+    return COLUMN_COUNT;
 }
 
-char *cli_stream_row(const trove_server_stream *stream) {
+static char *stream_line(const char *const texts[COLUMN_COUNT], const char *object, size_t cells) {
+    unsigned gone = columns_left_out(cells);
+    char *line = cli_copy("");
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        if (stream_columns[i].leaves != 0 && stream_columns[i].leaves <= gone)
+            continue;
+        char *longer = cli_format("%s%*s ", line, stream_columns[i].width, texts[i]);
+        free(line);
+        line = longer;
+    }
+    char *whole = cli_format("%s%s", line, object);
+    free(line);
+    return whole;
+}
+
+char *cli_stream_head(size_t cells) {
+    const char *texts[COLUMN_COUNT];
+    for (size_t i = 0; i < COLUMN_COUNT; i++)
+        texts[i] = stream_columns[i].head;
+    return stream_line(texts, "OBJECT", cells);
+}
+
+char *cli_stream_row(const trove_server_stream *stream, size_t cells) {
     char id[24];
     char place[16] = "-";
     bool waits = stream->acquire_place > 0;
-    const char *state = waits && stream->state != TROVE_STREAM_PAUSED ? "waiting" : trove_stream_state_name(stream->state);
     snprintf(id, sizeof id, "%" PRIu64, stream->stream_id);
     if (waits)
         snprintf(place, sizeof place, "%u", stream->acquire_place);
+    struct cli_human done = cli_human_size(stream->bytes);
+    struct cli_human size = cli_human_size(stream->size);
+    struct cli_human speed = rate(stream->bytes_per_second);
+    struct cli_human p99 = latency(stream->latency_p99_ns);
+    const char *const texts[COLUMN_COUNT] = {
+        [COLUMN_ID] = id,
+        [COLUMN_DIR] = direction_name(stream->direction),
+        [COLUMN_STATE] = waits && stream->state != TROVE_STREAM_PAUSED ? "waiting" : trove_stream_state_name(stream->state),
+        [COLUMN_PLACE] = place,
+        [COLUMN_POOL] = stream->pool,
+        [COLUMN_DONE] = done.text,
+        [COLUMN_OF] = stream->size != TROVE_SIZE_UNKNOWN ? size.text : "-",
+        [COLUMN_RATE] = speed.text,
+        [COLUMN_P99] = p99.text,
+        [COLUMN_WHO] = stream->principal,
+    };
     char *object = cli_format("%s/%s", stream->bucket, stream->key);
-    char *row = cli_format(STREAM_LINE, id, direction_name(stream->direction), state, place, stream->pool,
-                           cli_human_size(stream->bytes).text,
-                           stream->size != TROVE_SIZE_UNKNOWN ? cli_human_size(stream->size).text : "-",
-                           rate(stream->bytes_per_second).text, latency(stream->latency_p99_ns).text, stream->principal, object);
+    char *row = stream_line(texts, object, cells);
     free(object);
     return row;
 }

@@ -188,6 +188,24 @@ class VerbsTest(PoolTest):
                 os.close(ours)  # or the terminal never ends
             terminal.join()
 
+    def test_top_on_a_narrow_terminal_shows_the_objects(self) -> None:
+        put = self.start_put("a-key-of-some-length", "slow")
+        for columns, shown_columns in ((60, b"ID"), (80, b"OF"), (100, b"PLACE"), (130, b"WHO")):
+            master, slave = pty.openpty()
+            termios.tcsetwinsize(slave, (24, columns))
+            top = self.start_trove("top", stdin=slave, stdout=slave, stderr=slave)
+            shown = b""
+            while b"OBJECT" not in shown or b"\x1b[J" not in shown:
+                shown += os.read(master, 65536)
+            self.assertIn(b"media/a-key-of-som", shown, columns)
+            self.assertIn(shown_columns, shown.split(b"OBJECT")[0].split(b"\n")[-1], columns)
+            os.write(master, b"q")
+            wait_for(lambda: top.poll() is not None, "it ends")
+            os.close(master)
+            os.close(slave)
+        put.kill()
+        self.finish(put, None)
+
 
 class ReloadTest(PoolTest):
     def reload(self, config: str, said: str = "msg=reloaded") -> None:
