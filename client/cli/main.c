@@ -49,14 +49,14 @@ int main(int argc, char **argv) {
     int verb_index = cli_options_parse_global(&context, argc, argv, verbs_doc);
     const char *verb = argv[verb_index];
     context.verb = verb;
-    enum cli_exit code = CLI_EXIT_USAGE;
+    enum cli_exit code = CLI_EXIT_OK;
     size_t found = 0;
     while (found < sizeof verbs / sizeof verbs[0] && strcmp(verbs[found].name, verb) != 0)
         found++;
     if (found < sizeof verbs / sizeof verbs[0])
         code = verbs[found].run(&context, argc - verb_index, argv + verb_index);
     else
-        fprintf(stderr, "trove: '%s' is no verb; 'trove --help' lists them\n", verb);
+        cli_usage_error(NULL, "'%s' is no verb; 'trove --help' lists them", verb);
     code = cli_output_finish(&context.output, code);
     cli_context_fini(&context);
     return (int)code;

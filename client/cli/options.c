@@ -3,6 +3,7 @@
 
 #include "parse.h"
 #include "text.h"
+#include "usage.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -121,7 +122,10 @@ int cli_options_parse_global(struct cli_context *context, int argc, char **argv,
         .help_filter = help_outer,
     };
     struct outer outer = {.context = context, .verbs_doc = verbs_doc, .verb_index = argc};
+    cli_usage_look(argc, argv);
+    cli_usage_begin(NULL);
     argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &outer);
+    cli_usage_end();
     return outer.verb_index;
 }
 
@@ -169,7 +173,9 @@ struct cli_operands cli_options_parse_verb(struct cli_context *context, const st
     char *verb = argv[0];
     char *name = cli_format("trove %s", verb);
     argv[0] = name;
+    cli_usage_begin(verb);
     argp_parse(&parser, argc, argv, 0, NULL, &inner);
+    cli_usage_end();
     argv[0] = verb;
     free(name);
     return inner.operands;
@@ -182,7 +188,7 @@ void cli_usage_error(const char *verb, const char *format, ...) {
     if (vasprintf(&message, format, arguments) < 0)
         message = cli_copy("wrong usage");
     va_end(arguments);
-    fprintf(stderr, "trove %s: %s\nTry `trove %s --help' for more information.\n", verb, message, verb);
+    cli_usage_say(verb, message);
     exit(CLI_EXIT_USAGE);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -414,11 +415,28 @@ class CommandLineTest(TroveTest):
             (["put", "--if-match", "abc", file, "bucket/key"], "--if-match takes an etag"),
             (["get", "bucket/key", ""], "name is empty"),
             (["--timeout", "never", "ls"], "--timeout takes seconds"),
+            (["ls", "--no-such-option"], "unrecognized option '--no-such-option'"),
+            (["--no-such-option", "ls"], "unrecognized option '--no-such-option'"),
+            (["nonsense"], "'nonsense' is no verb"),
+            (["cp", "bucket"], "another argument is missing"),
+            (["put", "--meta", "x", file, "bucket/key"], "--meta takes NAME=VALUE"),
         ):
             with self.subTest(arguments=arguments):
                 result = self.trove(*arguments, expect=USAGE)
                 self.assertIn(said, result.errors)
                 self.assertEqual(result.out, b"")
+                as_json = self.trove(*arguments, "--json", expect=USAGE)
+                error = json.loads(as_json.errors)["error"]
+                self.assertIn(said, error["message"])
+                self.assertEqual((error["status"], error["exit"]), ("INVALID_ARGUMENT", USAGE))
+                self.assertIn("--help' tells more", error["hint"])
+                self.assertEqual(as_json.out, b"")
+
+    def test_help_is_no_mistake(self) -> None:
+        for arguments in (["--json", "--help"], ["--json", "--version"], ["put", "--json", "--help"]):
+            result = self.trove(*arguments)
+            self.assertEqual(result.errors, "")
+            self.assertNotEqual(result.out, b"")
 
     def test_no_table_where_there_is_none(self) -> None:
         self.assertEqual(self.trove("streams", "--pool", "none", expect=NOT_FOUND).out, b"")
