@@ -70,6 +70,16 @@ static struct tvc_call *try_claim(struct trove_client *client, uint64_t early_by
     return take_slot(client);
 }
 
+/* Waits for the connection, where it is being made again. Under the lock. */
+static trove_status await_ready(struct trove_client *client, uint64_t deadline_ns, trove_error *error) {
+    if (client->phase == TVC_READY)
+        return TROVE_OK;
+    client->calls.waiting++;
+    trove_status status = tvc_client_await(client, deadline_ns, error);
+    client->calls.waiting--;
+    return status;
+}
+
 static void set_up(struct tvc_call *call, enum tvc_call_kind kind, uint64_t early_bytes, uint64_t deadline_ns) {
     call->entry.kind = TVC_ENTRY_CALL;
     call->next = NULL;
@@ -78,6 +88,8 @@ static void set_up(struct tvc_call *call, enum tvc_call_kind kind, uint64_t earl
     call->answered = false;
     call->not_taken = false;
     call->failed = false;
+    call->reads = false;
+    call->again = false;
     call->deadline_ns = deadline_ns;
     call->early_bytes = early_bytes;
     call->object = NULL;
@@ -89,7 +101,7 @@ trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint6
     bool on_hook_thread = tvc_job_thread_here(&client->hooks);
     bool in_time = true;
     pthread_mutex_lock(&client->lock);
-    trove_status status = tvc_client_check(client, error);
+    trove_status status = await_ready(client, deadline_ns, error);
     while (status == TROVE_OK && (call = try_claim(client, early_bytes)) == NULL && in_time) {
         if (on_hook_thread && client->calls.in_use >= client->limits.calls_max)
             break;
@@ -104,7 +116,7 @@ trove_status tvc_call_claim(trove_client *client, enum tvc_call_kind kind, uint6
         in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
         client->calls.waiting--;
         client->calls.hook_waits &= !on_hook_thread;
-        status = tvc_client_check(client, error);
+        status = await_ready(client, deadline_ns, error);
     }
     if (status == TROVE_OK && call == NULL) {
         status = why_not(client, early_bytes, error);
@@ -250,20 +262,51 @@ void tvc_answer_free(ProtobufCMessage *answer) {
     protobuf_c_message_free_unpacked(answer, NULL);
 }
 
+/* Methods that change nothing. */
+static bool only_reads(const char *method) {
+    static const char *const reading[] = {
+        "trove.v1.Buckets/List",  "trove.v1.Objects/Head",   "trove.v1.Objects/List", "trove.v1.Objects/BlockSums",
+        "trove.v1.Uploads/List",  "trove.v1.Uploads/Attach", "trove.v1.Pools/List",   "trove.v1.Streams/List",
+        "trove.v1.Server/Health", "trove.v1.Server/Info",    "trove.v1.Server/Echo",
+    };
+    for (size_t i = 0; i < sizeof reading / sizeof reading[0]; i++)
+        if (strcmp(method, reading[i]) == 0)
+            return true;
+    return false;
+}
+
+/* *again: it failed with its connection, and may be sent once more. */
+static trove_status call_once(trove_client *client, const char *method, const ProtobufCMessage *request,
+                              const ProtobufCMessageDescriptor *answer_type, uint64_t deadline_ns, ProtobufCMessage **answer,
+                              bool *again, trove_error *error) {
+    struct tvc_call *call = NULL;
+    *again = false;
+    trove_status status = tvc_call_claim(client, TVC_CALL_WAITED, 0, deadline_ns, &call, error);
+    if (status != TROVE_OK)
+        return status;
+    call->reads = only_reads(method);
+    status = tvc_call_start(client, call, method, request, error);
+    *again = status == TROVE_UNAVAILABLE; /* it wasn't sent */
+    if (status == TROVE_OK) {
+        status = tvc_call_wait(client, call, error);
+        *again = status == TROVE_UNAVAILABLE && call->again;
+    }
+    if (status == TROVE_OK)
+        status = unpack(call, answer_type, answer, error);
+    tvc_call_give_back(client, call);
+    return status;
+}
+
 trove_status tvc_call(trove_client *client, const char *method, const ProtobufCMessage *request,
                       const ProtobufCMessageDescriptor *answer_type, uint32_t timeout_ms, ProtobufCMessage **answer,
                       trove_error *error) {
     if (client == NULL)
         return TV_FAIL(error, INVALID_ARGUMENT, "the client is NULL");
-    struct tvc_call *call = NULL;
-    trove_status status = tvc_call_claim(client, TVC_CALL_WAITED, 0, tvc_client_deadline(client, timeout_ms), &call, error);
-    if (status != TROVE_OK)
-        return status;
-    status = tvc_call_start(client, call, method, request, error);
-    if (status == TROVE_OK)
-        status = tvc_call_wait(client, call, error);
-    if (status == TROVE_OK)
-        status = unpack(call, answer_type, answer, error);
-    tvc_call_give_back(client, call);
+    uint64_t deadline_ns = tvc_client_deadline(client, timeout_ms);
+    bool again = false;
+    trove_status status;
+    do
+        status = call_once(client, method, request, answer_type, deadline_ns, answer, &again, error);
+    while (again); /* the next one waits for the next connection, or fails without having been sent */
     return status;
 }

@@ -46,6 +46,8 @@ struct tvc_call {
     bool answered;
     bool not_taken; /* put: a stream is to be opened for it instead */
     bool failed;
+    bool reads; /* it changes nothing: sending it twice does no harm */
+    bool again; /* the server hasn't done it, or it does no harm: it may be sent on the next connection */
     uint64_t deadline_ns;
     uint64_t early_bytes; /* of the connection's early data */
     trove_done_fn done;
@@ -109,7 +111,8 @@ trove_status tvc_call_start(trove_client *client, struct tvc_call *call, const c
 /* Waits for the answer; past the deadline the server is told that nobody waits. The slot stays the caller's. Without the lock. */
 trove_status tvc_call_wait(trove_client *client, struct tvc_call *call, trove_error *error);
 
-/* A whole unary call. On OK *answer is the unpacked message, to be freed with tvc_answer_free. `answer` may be NULL. */
+/* A whole unary call. On OK *answer is the unpacked message, to be freed with tvc_answer_free. `answer` may be NULL. Where the
+ * connection is lost under it, it is sent again on the next one if that does no harm. */
 trove_status tvc_call(trove_client *client, const char *method, const ProtobufCMessage *request,
                       const ProtobufCMessageDescriptor *answer_type, uint32_t timeout_ms, ProtobufCMessage **answer,
                       trove_error *error);

@@ -142,7 +142,7 @@ void tvc_calls_flush(trove_client *client) {
     if (!client->calls.unsent)
         return;
     client->calls.unsent = false;
-    tv_conn_flush(client->conn); /* which is there until this thread has ended */
+    tvc_client_flush(client);
 }
 
 void tvc_calls_run_done(struct tvc_job *job) {

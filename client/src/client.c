@@ -6,13 +6,34 @@
 
 #include <string.h>
 
-/* What is queued at the end may still go out for so long; then the connection is cut. */
-#define FLUSH_MS 2000
-
 trove_status tvc_client_check(const struct trove_client *client, trove_error *error) {
     if (client->phase == TVC_READY)
         return TROVE_OK;
     return tv_error_copy(error, &client->lost);
+}
+
+/* Whether there will be a connection again without anyone's asking. */
+static bool is_coming_back(const struct trove_client *client) {
+    return client->phase == TVC_BROKEN || (client->phase == TVC_DRAINING && tvc_client_retries(client));
+}
+
+trove_status tvc_client_await(struct trove_client *client, uint64_t deadline_ns, trove_error *error) {
+    if (client->phase == TVC_GIVEN_UP)
+        tvc_redial_begin(client);
+    uint64_t times = client->times_given_up;
+    bool in_time = true;
+    while (is_coming_back(client) && client->times_given_up == times && in_time)
+        in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
+    if (!in_time && is_coming_back(client))
+        return TV_FAIL(error, DEADLINE_EXCEEDED, "%.300s; it wasn't there again in time", client->lost.message);
+    return tvc_client_check(client, error);
+}
+
+struct tvc_limits tvc_client_limits(struct trove_client *client) {
+    pthread_mutex_lock(&client->lock);
+    struct tvc_limits limits = client->limits;
+    pthread_mutex_unlock(&client->lock);
+    return limits;
 }
 
 uint64_t tvc_client_deadline(const struct trove_client *client, uint32_t timeout_ms) {
@@ -21,19 +42,8 @@ uint64_t tvc_client_deadline(const struct trove_client *client, uint32_t timeout
 
 /* ---- calling the connection ---- */
 
-/* False: trove_close has begun to take the connection down. */
-static bool conn_enter(struct trove_client *client) {
-    tvc_client_acquire(client);
-    atomic_fetch_add(&client->conn_users, 1);
-    if (!atomic_load(&client->closing))
-        return true;
-    atomic_fetch_sub(&client->conn_users, 1);
-    tvc_client_release(client);
-    return false;
-}
-
 static void conn_leave(struct trove_client *client) {
-    if (atomic_fetch_sub(&client->conn_users, 1) == 1 && atomic_load(&client->closing)) {
+    if (atomic_fetch_sub(&client->conn_users, 1) == 1 && atomic_load(&client->conn_shut)) {
         pthread_mutex_lock(&client->lock);
         pthread_cond_broadcast(&client->changed);
         pthread_mutex_unlock(&client->lock);
@@ -41,10 +51,20 @@ static void conn_leave(struct trove_client *client) {
     tvc_client_release(client);
 }
 
+/* False: there is no connection, or it is being taken down. */
+static bool conn_enter(struct trove_client *client) {
+    tvc_client_acquire(client);
+    atomic_fetch_add(&client->conn_users, 1);
+    if (!atomic_load(&client->conn_shut))
+        return true;
+    conn_leave(client);
+    return false;
+}
+
 trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                              trove_error *error) {
     if (!conn_enter(client))
-        return TV_FAIL(error, UNAVAILABLE, "the client is being closed");
+        return TV_FAIL(error, UNAVAILABLE, "there is no connection to %s", client->url);
     trove_status status = tv_conn_send(client->conn, frame, payload, payload_bytes, error);
     conn_leave(client);
     return status;
@@ -60,8 +80,26 @@ static trove_status send_first(struct trove_client *client, const struct tvc_ent
                                const void *payload, uint64_t payload_bytes, trove_error *error) {
     if (!sent_later(client, entry))
         return tvc_client_send(client, frame, payload, payload_bytes, error);
+    if (!conn_enter(client))
+        return TV_FAIL(error, UNAVAILABLE, "there is no connection to %s", client->url);
     client->calls.unsent = true;
-    return tv_conn_queue(client->conn, frame, payload, payload_bytes, error); /* this thread ends before the connection */
+    trove_status status = tv_conn_queue(client->conn, frame, payload, payload_bytes, error);
+    conn_leave(client);
+    return status;
+}
+
+void tvc_client_flush(struct trove_client *client) {
+    if (!conn_enter(client))
+        return;
+    tv_conn_flush(client->conn);
+    conn_leave(client);
+}
+
+void tvc_client_tick_connection(struct trove_client *client, uint64_t now_ns) {
+    if (!conn_enter(client))
+        return;
+    tv_conn_tick(client->conn, now_ns);
+    conn_leave(client);
 }
 
 void tvc_client_wake(struct trove_client *client, struct tv_flow *flow, unsigned wants) {
@@ -102,6 +140,13 @@ struct tvc_entry *tvc_client_find(struct trove_client *client, uint64_t id) {
     return (struct tvc_entry *)tv_id_table_find(&client->entries, id);
 }
 
+/* The connection takes nothing any more, and `closed` may be a while yet: who comes next is to wait for another one. */
+static void lose_ending(struct trove_client *client, const trove_error *why) {
+    trove_error lost;
+    TV_FAIL(&lost, UNAVAILABLE, "the connection to %s was lost: %s", client->url, why->message);
+    tvc_client_lose(client, false, &lost, why);
+}
+
 trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *entry, tv_frame *frame, const void *payload,
                               uint64_t payload_bytes, tvc_prepare prepare, void *context, trove_error *error) {
     pthread_mutex_lock(&client->lock);
@@ -113,7 +158,8 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
     frame->call_id = id;
     if (prepare != NULL)
         prepare(context, frame);
-    status = send_first(client, entry, frame, payload, payload_bytes, error);
+    trove_error why;
+    status = send_first(client, entry, frame, payload, payload_bytes, &why);
     if (status == TROVE_OK)
         return TROVE_OK;
     pthread_mutex_lock(&client->lock);
@@ -121,7 +167,9 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
     if (ours)
         tvc_client_unlist(client, entry);
     pthread_mutex_unlock(&client->lock);
-    return ours ? status : TROVE_OK;
+    if (status == TROVE_UNAVAILABLE)
+        lose_ending(client, &why);
+    return ours ? tv_error_copy(error, &why) : TROVE_OK;
 }
 
 /* ---- memory ---- */
@@ -176,6 +224,7 @@ void tvc_client_release(struct trove_client *client) {
         return;
     tvc_calls_fini(&client->calls);
     tv_id_table_fini(&client->entries);
+    tvc_job_thread_fini(&client->dialler);
     tvc_job_thread_fini(&client->resender);
     tvc_job_thread_fini(&client->drainer);
     tvc_job_thread_fini(&client->hooks);
@@ -190,61 +239,43 @@ static bool calls_are_back(const struct trove_client *client) {
     return client->calls.in_use == 0 && client->calls.waiting == 0;
 }
 
-/* The connection says its last word within FLUSH_MS, then it is cut; `closed` always comes after that. */
-static void close_connection(struct trove_client *client) {
-    trove_error quietly = {TROVE_OK, ""};
-    tv_conn_shutdown(client->conn, &quietly);
-    uint64_t deadline_ns = tvc_deadline_after_ms(FLUSH_MS);
-    bool in_time = true;
-    pthread_mutex_lock(&client->lock);
-    while (!client->conn_closed && in_time)
-        in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
-    pthread_mutex_unlock(&client->lock);
-    if (!in_time)
-        tv_conn_abort(client->conn, &quietly);
-    pthread_mutex_lock(&client->lock);
-    while (!client->conn_closed)
-        pthread_cond_wait(&client->changed, &client->lock);
-    pthread_mutex_unlock(&client->lock);
-}
-
 void trove_close(trove_client *client) {
     if (client == NULL)
         return;
     trove_error closed = {TROVE_CANCELLED, "the client was closed"};
-    tvc_client_lose(client, &closed, &closed);
+    tvc_client_lose(client, true, &closed, &closed);
     tvc_client_trim(client, UINT64_MAX);
-    if (client->conn != NULL)
-        close_connection(client);
+    tvc_job_thread_end(&client->dialler); /* it may be dialling: connect_timeout_ms bounds that */
+    tvc_client_end_connection(client);
     tv_timers_destroy(client->timers);
     /* Calls that waited come back by themselves, asynchronous ones are given back by the hook thread and the resender. */
     pthread_mutex_lock(&client->lock);
     while (!calls_are_back(client))
         pthread_cond_wait(&client->changed, &client->lock);
-    atomic_store(&client->closing, true);
-    while (atomic_load(&client->conn_users) > 0)
-        pthread_cond_wait(&client->changed, &client->lock);
     pthread_mutex_unlock(&client->lock);
     tvc_job_thread_end(&client->resender);
     tvc_job_thread_end(&client->drainer); /* what it ends has hooks */
     tvc_job_thread_end(&client->hooks);
-    tv_conn_destroy(client->conn);
+    tvc_client_disconnect(client);
     tvc_client_release(client);
 }
 
 /* ---- metrics ---- */
 
 void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics) {
-    struct tv_conn_metrics conn;
-    tv_conn_metrics(client->conn, &conn);
+    bool entered = conn_enter(client); /* which isn't counted among those before it until we leave */
+    pthread_mutex_lock(&client->lock);
+    struct tv_conn_metrics conn = client->conn_totals;
+    if (entered)
+        tvc_client_add_metrics(&conn, client->conn);
     *metrics = (trove_client_metrics){
         .frames_sent = conn.frames_sent,
         .frames_received = conn.frames_received,
         .bytes_sent = conn.bytes_sent,
         .bytes_received = conn.bytes_received,
         .payload_copied_bytes = conn.payload_copied_bytes,
+        .reconnects = client->reconnects,
     };
-    pthread_mutex_lock(&client->lock);
     metrics->buffers_allocated = client->buffers_gone + tvc_chunk_cache_created(client->cache.first);
     for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
         const struct tvc_chunks *ways[] = {stream->upload.half.chunks, stream->download.half.chunks};
@@ -252,6 +283,8 @@ void trove_client_metrics_get(trove_client *client, trove_client_metrics *metric
             metrics->buffers_allocated += ways[i] != NULL ? tvc_chunks_created(ways[i]) : 0;
     }
     pthread_mutex_unlock(&client->lock);
+    if (entered)
+        conn_leave(client);
 }
 
 const char *trove_version(void) {

@@ -21,7 +21,7 @@ static uint64_t given_or(uint64_t given, uint64_t otherwise, uint64_t max) {
 
 static trove_status on_welcome(struct trove_client *client, const Trove__V1__Welcome *welcome, trove_error *error) {
     pthread_mutex_lock(&client->lock);
-    bool second = client->phase == TVC_READY || client->phase == TVC_DRAINING; /* LOST: it comes too late, that is all */
+    bool second = client->phase == TVC_READY || client->phase == TVC_DRAINING; /* else it comes too late, that is all */
     pthread_mutex_unlock(&client->lock);
     if (second)
         return TV_FAIL(error, INVALID_ARGUMENT, "a second welcome");
@@ -37,13 +37,16 @@ static trove_status on_welcome(struct trove_client *client, const Trove__V1__Wel
         .streams_max = (uint32_t)given_or(welcome->streams_max, TV_STREAMS_PER_CONN_MAX, TV_STREAMS_PER_CONN_MAX),
         .lossy = (welcome->features & TV_FEATURE_LOSSY) != 0,
         .two_way = (welcome->features & TV_FEATURE_BIDI) != 0,
+        .resumable = (welcome->features & TV_FEATURE_RESUMABLE) != 0,
     };
     tv_conn_establish(client->conn, limits.payload_bytes_max, client->keepalive_ms,
                       (welcome->features & TV_FEATURE_HEADER_CHECKSUM) != 0);
     pthread_mutex_lock(&client->lock);
-    if (client->phase == TVC_GREETING) {
+    if (client->greeting && client->phase != TVC_LOST) {
+        client->greeting = false;
         client->limits = limits;
         client->phase = TVC_READY;
+        atomic_store(&client->conn_shut, false);
     }
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->lock);
@@ -54,12 +57,16 @@ static trove_status on_welcome(struct trove_client *client, const Trove__V1__Wel
 static void fail_not_begun(struct trove_client *client, uint64_t last_call_id) {
     for (uint32_t i = 0; i < client->calls.made; i++) {
         struct tvc_call *call = &client->calls.slots[i];
-        if (call->entry.listed && call->entry.node.id > last_call_id)
-            tvc_call_answered(client, call, &client->lost, false, NULL, 0, NULL);
+        if (!call->entry.listed || call->entry.node.id <= last_call_id)
+            continue;
+        call->again = true;
+        tvc_call_answered(client, call, &client->lost, false, NULL, 0, NULL);
     }
     for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next)
-        if (stream->entry.listed && !stream->opened && stream->entry.node.id > last_call_id)
+        if (stream->entry.listed && !stream->opened && stream->entry.node.id > last_call_id) {
+            stream->open_again = true;
             tvc_stream_end(stream, TV_EVENT_FAIL, &client->lost);
+        }
 }
 
 static void on_go_away(struct trove_client *client, const Trove__V1__GoAway *go_away) {
@@ -69,7 +76,7 @@ static void on_go_away(struct trove_client *client, const Trove__V1__GoAway *go_
     if (reason.status != TROVE_OK) {
         trove_error lost;
         TV_FAIL(&lost, UNAVAILABLE, "the server at %s has ended the connection: %s", client->url, reason.message);
-        tvc_client_lose(client, &lost, &reason);
+        tvc_client_lose(client, false, &lost, &reason);
         tv_conn_abort(client->conn, &reason);
         return;
     }
@@ -195,15 +202,17 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
 
 /* ---- the end ---- */
 
-/* Ends one stream that is in the table; false if there is none left. */
-static bool end_one_stream(struct trove_client *client, const trove_error *lost) {
+/* Ends one stream that can't outlive the connection; false if there is none left. */
+static bool end_one_stream(struct trove_client *client, bool for_good, const trove_error *lost) {
     pthread_mutex_lock(&client->lock);
     trove_stream *stream = client->streams;
-    while (stream != NULL && tv_stream_state_terminal(stream->state))
+    while (stream != NULL && (tv_stream_state_terminal(stream->state) || (!for_good && tvc_stream_detached(stream))))
         stream = stream->next;
     if (stream != NULL) {
         tvc_stream_acquire(stream);
-        tvc_stream_end(stream, lost->status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, lost);
+        stream->open_again = !stream->opened;
+        if (for_good || !tvc_resume_detach(stream, lost))
+            tvc_stream_end(stream, lost->status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, lost);
     }
     pthread_mutex_unlock(&client->lock);
     if (stream == NULL)
@@ -212,23 +221,43 @@ static bool end_one_stream(struct trove_client *client, const trove_error *lost)
     return true;
 }
 
-void tvc_client_lose(struct trove_client *client, const trove_error *lost, const trove_error *reason) {
-    pthread_mutex_lock(&client->lock);
-    bool first = client->phase != TVC_LOST;
-    if (first) {
-        client->phase = TVC_LOST;
-        client->lost = *lost;
-        client->reason = *reason;
-        tvc_pools_lost(client, lost);
-        for (uint32_t i = 0; i < client->calls.made; i++) {
-            struct tvc_call *call = &client->calls.slots[i];
-            if (call->entry.listed)
-                tvc_call_answered(client, call, lost, false, NULL, 0, NULL);
-        }
-        pthread_cond_broadcast(&client->changed);
+/* What was sent and can't be sent again may have been done or not. Under the lock. */
+static void lose_calls(struct trove_client *client, bool for_good, const trove_error *lost) {
+    trove_error unknown;
+    tv_error_set(&unknown, lost->status, "%.380s; whether the server has done what it was asked for isn't known", lost->message);
+    for (uint32_t i = 0; i < client->calls.made; i++) {
+        struct tvc_call *call = &client->calls.slots[i];
+        if (!call->entry.listed)
+            continue;
+        call->again = !for_good && call->reads;
+        tvc_call_answered(client, call, call->reads || for_good ? lost : &unknown, false, NULL, 0, NULL);
     }
+}
+
+/* What becomes of the client without its connection. False: the connection was lost before. Under the lock. */
+static bool take_loss(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason) {
+    if (client->phase == TVC_LOST || (!for_good && (client->phase == TVC_BROKEN || client->phase == TVC_GIVEN_UP)))
+        return false;
+    client->lost = *lost;
+    client->reason = *reason;
+    if (for_good) {
+        client->phase = TVC_LOST;
+        tvc_pools_lost(client, lost);
+    } else {
+        tvc_redial_begin(client);
+    }
+    pthread_cond_broadcast(&client->changed);
+    return true;
+}
+
+void tvc_client_lose(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason) {
+    pthread_mutex_lock(&client->lock);
+    for_good |= !tvc_client_retries(client) || client->phase == TVC_GREETING;
+    bool first = take_loss(client, for_good, lost, reason);
+    if (first)
+        lose_calls(client, lost->status == TROVE_CANCELLED, lost);
     pthread_mutex_unlock(&client->lock);
-    while (first && end_one_stream(client, lost))
+    while (first && end_one_stream(client, for_good, lost))
         continue;
 }
 
@@ -241,11 +270,16 @@ static void on_closed(void *context, const trove_error *why) {
     }
     trove_error lost;
     TV_FAIL(&lost, UNAVAILABLE, "the connection to %s was lost: %s", client->url, why->message);
-    tvc_client_lose(client, &lost, why);
+    tvc_client_lose(client, false, &lost, why);
     pthread_mutex_lock(&client->lock);
     client->conn_closed = true;
+    if (client->greeting)
+        client->reason = *why;
+    bool again = client->phase == TVC_BROKEN;
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->lock);
+    if (again)
+        tvc_redial_start(client);
 }
 
 const struct tv_conn_handler tvc_client_handler = {
@@ -286,7 +320,7 @@ static void tell_progress(struct trove_client *client, uint64_t now_ns) {
 void tvc_client_tick(struct tv_timer *timer) {
     struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, tick));
     uint64_t now_ns = tv_now_ns();
-    tv_conn_tick(client->conn, now_ns);
+    tvc_client_tick_connection(client, now_ns);
     while (withdraw_idle(client, now_ns) == IDLE_BATCH)
         continue;
     tell_progress(client, now_ns);

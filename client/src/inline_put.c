@@ -73,9 +73,9 @@ trove_status tvc_inline_put_start(trove_client *client, struct tvc_call *call, c
     return tvc_client_begin(client, &call->entry, &frame, data, size, add_checksum, &bytes, error);
 }
 
-uint64_t tvc_inline_put_most(const trove_client *client) {
-    const struct tvc_limits *limits = &client->limits;
-    return limits->inline_bytes_max < limits->early_data_bytes ? limits->inline_bytes_max : limits->early_data_bytes;
+uint64_t tvc_inline_put_most(trove_client *client) {
+    const struct tvc_limits limits = tvc_client_limits(client);
+    return limits.inline_bytes_max < limits.early_data_bytes ? limits.inline_bytes_max : limits.early_data_bytes;
 }
 
 trove_status tvc_inline_put(trove_client *client, const char *bucket, const char *key, const void *data, size_t size,

@@ -21,7 +21,7 @@ trove_status tvc_inline_put_start(trove_client *client, struct tvc_call *call, c
                                   const void *data, size_t size, const trove_stream_options *options, trove_error *error);
 
 /* The largest object that may go in one flight. */
-uint64_t tvc_inline_put_most(const trove_client *client);
+uint64_t tvc_inline_put_most(trove_client *client);
 /* Puts a small object and waits. *not_taken: the server asks for a stream instead (an error is returned then, too). `info` may
  * be NULL. */
 trove_status tvc_inline_put(trove_client *client, const char *bucket, const char *key, const void *data, size_t size,

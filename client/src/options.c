@@ -13,6 +13,7 @@
 #define KEEPALIVE_MS       15000
 #define KEEPALIVE_MS_MIN   1000 /* the client looks once a second */
 #define MEMORY_BYTES       (256 * TV_MIB)
+#define RETRY_FOR_MS       60000
 #define POOL_STREAMS       8
 #define OVERFLOW_MEMORY    (8 * TV_MIB)
 #define OVERFLOW_BYTES     (1 * TV_GIB)
@@ -26,6 +27,7 @@ void trove_client_options_init(trove_client_options *options) {
         .keepalive_ms = KEEPALIVE_MS,
         .memory_bytes = MEMORY_BYTES,
         .name = "libtrove",
+        .retry_for_ms = RETRY_FOR_MS,
     };
 }
 
@@ -84,6 +86,7 @@ trove_status tvc_client_options_take(const trove_client_options *from, trove_cli
     to->connect_timeout_ms = or_default(to->connect_timeout_ms, CONNECT_TIMEOUT_MS);
     to->call_timeout_ms = or_default(to->call_timeout_ms, CALL_TIMEOUT_MS);
     to->keepalive_ms = or_default(to->keepalive_ms, KEEPALIVE_MS);
+    to->retry_for_ms = or_default(to->retry_for_ms, RETRY_FOR_MS);
     if (to->keepalive_ms < KEEPALIVE_MS_MIN)
         return TV_FAIL(error, INVALID_ARGUMENT, "keepalive_ms is %u; at least %d are needed", to->keepalive_ms, KEEPALIVE_MS_MIN);
     if (to->memory_bytes < TV_MIB)

@@ -36,7 +36,7 @@ static void link_pool(struct trove_client *client, trove_pool *pool) {
 
 /* Under the lock. */
 static trove_status enlist(struct trove_client *client, trove_pool *pool, trove_error *error) {
-    trove_status status = tvc_client_check(client, error);
+    trove_status status = client->phase == TVC_LOST ? tvc_client_check(client, error) : TROVE_OK;
     if (status == TROVE_OK && client->pool_count == TROVE_POOLS_MAX)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "pool %s: the client has %d pools, and may have no more", pool->name,
                          TROVE_POOLS_MAX);

@@ -65,7 +65,8 @@ struct trove_stream {
     trove_stream *previous;
     trove_stream_state state;
     bool opened;
-    trove_error error;            /* why it failed or was cancelled; before that, what the program wants it to fail with */
+    bool open_again;   /* its connection was lost before the server had opened it: another one may be opened in its place */
+    trove_error error; /* why it failed or was cancelled; before that, what the program wants it to fail with */
     trove_object_info *published; /* what came of what went up; NULL until it has completed */
     uint64_t last_serial;         /* of a control of ours */
     uint64_t answered_serial;     /* the newest that the server has answered; it answers them in order */
@@ -82,6 +83,11 @@ struct trove_stream {
     struct tvc_download download;
     struct tvc_resume resume;
 };
+
+/* Whether it waits for another connection. Under the lock. */
+static inline bool tvc_stream_detached(const trove_stream *stream) {
+    return stream->resume.detached;
+}
 
 /* Which ways it goes. */
 static inline bool tvc_stream_sends(const trove_stream *stream) {

@@ -98,12 +98,12 @@ static trove_status claim_halves(trove_stream *stream, uint64_t chunk_bytes, uin
 /* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, the way down
  * asks for fewer chunks at once; the way up just never fills its window. */
 static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
-    const struct tvc_limits *limits = &stream->client->limits;
+    const struct tvc_limits limits = tvc_client_limits(stream->client);
     if (open->chunk_bytes == 0)
         open->chunk_bytes = stream->limit.chunk_bytes;
-    if (open->chunk_bytes > limits->chunk_bytes_max)
+    if (open->chunk_bytes > limits.chunk_bytes_max)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: chunks of %llu bytes; this server takes at most %llu", stream->bucket,
-                       stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits->chunk_bytes_max);
+                       stream->key, (unsigned long long)open->chunk_bytes, (unsigned long long)limits.chunk_bytes_max);
     bool adaptive = stream->backpressure == TROVE_BACKPRESSURE_ADAPTIVE;
     uint64_t usual_bytes = TV_CHUNK_BYTES_DEFAULT * (adaptive ? TV_ADAPTIVE_CHUNK_FACTOR : 1);
     uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : usual_bytes;
@@ -318,7 +318,7 @@ static uint64_t add_acquire(uint64_t deadline_ns, uint32_t acquire_timeout_ms) {
 }
 
 static trove_status open_stream(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
-                                trove_stream **stream_out, trove_error *error) {
+                                trove_stream **stream_out, bool *again, trove_error *error) {
     trove_stream *stream = NULL;
     trove_status status = make_stream(client, request, &stream, error);
     if (status != TROVE_OK)
@@ -329,16 +329,50 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
     if (status == TROVE_OK)
         status = tvc_spill_init(stream, &request->options, error);
     plan_spares(stream);
-    if (status == TROVE_OK)
+    if (status == TROVE_OK) {
         status = send_open(stream, request, error);
-    if (status == TROVE_OK)
+        *again = status == TROVE_UNAVAILABLE;
+    }
+    if (status == TROVE_OK) {
         status = wait_for_opened(stream, add_acquire(deadline_ns, request->options.acquire_timeout_ms), error);
+        *again = status == TROVE_UNAVAILABLE && stream->open_again;
+    }
     if (status != TROVE_OK) {
         discard(stream);
         return status;
     }
     *stream_out = stream;
     return TROVE_OK;
+}
+
+/* Whether the server can do what is asked for. */
+static trove_status check_features(trove_client *client, const struct tvc_stream_request *request, trove_error *error) {
+    const struct tvc_limits limits = tvc_client_limits(client);
+    if (request->direction == TROVE_DIRECTION_BIDI && !limits.two_way)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no two-way streams; open an upload and a download",
+                       request->bucket, request->key, client->url);
+    if (request->options.lossy && !limits.lossy)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no lossy streams; open one that loses nothing",
+                       request->bucket, request->key, client->url);
+    return TROVE_OK;
+}
+
+/* Opens one on whatever connection there is. A stream that wasn't opened has done nothing: one more does no harm. */
+static trove_status open_somehow(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
+                                 trove_stream **stream, trove_error *error) {
+    bool again = false;
+    trove_status status;
+    do {
+        again = false;
+        pthread_mutex_lock(&client->lock);
+        status = tvc_client_await(client, deadline_ns, error);
+        pthread_mutex_unlock(&client->lock);
+        if (status == TROVE_OK)
+            status = check_features(client, request, error);
+        if (status == TROVE_OK)
+            status = open_stream(client, request, deadline_ns, stream, &again, error);
+    } while (again); /* the next one waits for the next connection, or fails without having been sent */
+    return status;
 }
 
 /* With a place in its pool, which goes over to the stream. */
@@ -351,7 +385,7 @@ static trove_status open_member(trove_client *client, const struct tvc_stream_re
     tvc_pool_acquire(pool);
     trove_status status = tvc_pool_enter(pool, deadline_ns, error);
     if (status == TROVE_OK) {
-        status = open_stream(client, request, deadline_ns, &stream, error);
+        status = open_somehow(client, request, deadline_ns, &stream, error);
         if (status == TROVE_OK)
             tvc_pool_join(stream);
         else
@@ -365,12 +399,9 @@ static trove_status open_member(trove_client *client, const struct tvc_stream_re
 
 trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                              trove_stream **stream_out, trove_error *error) {
-    if (request->direction == TROVE_DIRECTION_BIDI && !client->limits.two_way)
-        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no two-way streams; open an upload and a download",
-                       request->bucket, request->key, client->url);
-    if (request->options.lossy && !client->limits.lossy)
-        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no lossy streams; open one that loses nothing",
-                       request->bucket, request->key, client->url);
     bool member = request->options.client_pool != NULL;
-    return (member ? open_member : open_stream)(client, request, deadline_ns, stream_out, error);
+    tvc_client_acquire(client);
+    trove_status status = (member ? open_member : open_somehow)(client, request, deadline_ns, stream_out, error);
+    tvc_client_release(client);
+    return status;
 }

@@ -3,12 +3,40 @@ if(NOT TARGET trove_test_support)
     add_subdirectory(${CMAKE_CURRENT_LIST_DIR}/../support ${CMAKE_CURRENT_BINARY_DIR}/support)
 endif()
 
-add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/two_way_test.c)
+add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/two_way_test.c
+    ${CMAKE_CURRENT_LIST_DIR}/coming_and_going.c)
 target_include_directories(trove_client_test PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support PRIVATE trove_flags)
 
-foreach(test objects conditions files rest streams states two_way two_way_ends two_way_limits follow lossy seek buffer overflow modes hooks hook_sets
-        metrics pools pool_streams server_pools outside statistics bandwidth memory failures damage)
+foreach(test
+        objects
+        conditions
+        files
+        rest
+        streams
+        states
+        two_way
+        two_way_ends
+        two_way_limits
+        follow
+        lossy
+        seek
+        buffer
+        overflow
+        modes
+        hooks
+        hook_sets
+        metrics
+        pools
+        pool_streams
+        server_pools
+        outside
+        statistics
+        bandwidth
+        memory
+        failures
+        reconnect
+        damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
     target_link_libraries(${program} PRIVATE trove_client_test trove_flags)

@@ -20,7 +20,7 @@ struct odd_server {
 void odd_init_welcome(Trove__V1__Welcome *welcome);
 
 void odd_listen(struct odd_server *server);
-/* Connects a client; `welcome` may be NULL, `options` too. */
+/* Connects a client; `welcome` may be NULL, `options` too: then it doesn't connect again. */
 trove_client *odd_connect(struct odd_server *server, Trove__V1__Welcome *welcome, const trove_client_options *options);
 /* Takes a connection up to its hello. */
 void odd_accept(struct odd_server *server);

@@ -1,4 +1,5 @@
-/* test_client_failures.c - libtrove when the server doesn't answer, goes away, isn't there yet; and when the client is closed. */
+/* test_client_failures.c - libtrove when the server doesn't answer, goes away for good, isn't there yet; and when the client is
+ * closed. */
 #include "client_test.h"
 
 #include <pthread.h>
@@ -20,11 +21,14 @@ struct own {
 static void begin(struct own *own, void **state) {
     const struct troved_options options = {.listen = {"ipc://%s/socket"}, .store = client_test_store()};
     trove_error error;
+    trove_client_options client_options;
+    trove_client_options_init(&client_options);
+    client_options.retry_for_ms = TROVE_NO_RETRY; /* what is gone stays away */
     own->group = *state;
     own->test = *own->group;
     own->test.server = troved_start(&options, NULL);
     own->test.url = troved_url(own->test.server, "ipc");
-    CHECK_OK(trove_connect(own->test.url, NULL, &own->test.client, &error), &error);
+    CHECK_OK(trove_connect(own->test.url, &client_options, &own->test.client, &error), &error);
     CHECK_OK(trove_bucket_create(own->test.client, BUCKET, 0, &error), &error);
 }
 

@@ -228,11 +228,64 @@ static void test_echo_not_taken(void **state) {
     odd_end(&server);
 }
 
+/* ---- a connection that is lost under a call ---- */
+
+struct calling {
+    trove_client *client;
+    bool deletes;
+    trove_status status;
+    trove_error error;
+};
+
+static void *call(void *argument) {
+    struct calling *calling = argument;
+    trove_object_info *info = NULL;
+    if (calling->deletes)
+        calling->status = trove_object_delete(calling->client, BUCKET, "k", NULL, 30000, &calling->error);
+    else
+        calling->status = trove_object_head(calling->client, BUCKET, "k", 30000, &info, &calling->error);
+    trove_object_info_free(info);
+    return NULL;
+}
+
+/* What only looks is sent again, what changes something isn't: whether it was done nobody knows. */
+static void test_lost_under_call(void **state) {
+    (void)state;
+    trove_client_options options;
+    trove_client_options_init(&options);
+    for (int i = 0; i < 2; i++) {
+        struct odd_server server;
+        Trove__V1__Welcome welcome;
+        pthread_t thread;
+        odd_init_welcome(&welcome);
+        odd_listen(&server);
+        struct calling calling = {.client = odd_connect(&server, NULL, &options), .deletes = i == 0};
+        assert_int_equal(pthread_create(&thread, NULL, call, &calling), 0);
+        raw_free(odd_expect(&server, RAW_BODY(CALL)));
+        raw_close(&server.peer);
+        odd_accept(&server);
+        odd_welcome(&server, &welcome);
+        if (!calling.deletes) {
+            raw_frame *again = odd_expect(&server, RAW_BODY(CALL));
+            odd_send_status(&server, again->call_id, TROVE__V1__CODE__NOT_FOUND, "there is none", false);
+            raw_free(again);
+        }
+        pthread_join(thread, NULL);
+        if (calling.deletes)
+            CHECK_FAILS(calling.status, UNAVAILABLE, "isn't known", &calling.error);
+        else
+            CHECK_FAILS(calling.status, NOT_FOUND, "there is none", &calling.error);
+        odd_disconnect(&server, calling.client);
+        odd_end(&server);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_second_welcome),        cmocka_unit_test(test_put_again),
-        cmocka_unit_test(test_put_too_late),          cmocka_unit_test(test_echo_not_taken),
-        cmocka_unit_test(test_pool_closed_meanwhile), cmocka_unit_test(test_little_early_data),
+        cmocka_unit_test(test_lost_under_call),   cmocka_unit_test(test_second_welcome),
+        cmocka_unit_test(test_put_again),         cmocka_unit_test(test_put_too_late),
+        cmocka_unit_test(test_echo_not_taken),    cmocka_unit_test(test_pool_closed_meanwhile),
+        cmocka_unit_test(test_little_early_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

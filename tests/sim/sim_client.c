@@ -98,6 +98,7 @@ static trove_status connect_client(struct sim_client *client) {
     options.memory_bytes = TV_MIB << sim_between(1, 4);
     options.call_timeout_ms = SIM_TIMEOUT_MS;
     options.connect_timeout_ms = 30000;
+    options.retry_for_ms = TROVE_NO_RETRY; /* links that break stay broken */
     snprintf(url, sizeof url, "%u", client->number);
     trove_status status = trove_connect(url, &options, &client->client, &error);
     bool silent = status == TROVE_DEADLINE_EXCEEDED && sim_link_broken(sim_link_of(client->number));

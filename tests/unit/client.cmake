@@ -7,6 +7,7 @@ function(trove_client_unit_test name)
     set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120)
 endfunction()
 
+trove_client_unit_test(test_backoff)
 trove_client_unit_test(test_chunks)
 trove_client_unit_test(test_client_options)
 trove_client_unit_test(test_job_thread)

@@ -77,7 +77,7 @@ static void on_error(void *context, const trove_error *error) {
 }
 
 static trove_stream_hooks all_hooks(struct told *told) {
-    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, on_drop};
+    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, on_drop, NULL};
 }
 
 static int begin(void **state) {
