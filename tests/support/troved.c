@@ -291,3 +291,25 @@ const char *troved_folder(const struct troved *troved) {
 pid_t troved_pid(const struct troved *troved) {
     return troved->pid;
 }
+
+/* A line of /proc/PID/status, such as "VmRSS:    1234 kB". */
+static uint64_t status_bytes(const struct troved *troved, const char *name) {
+    char path[64], line[256];
+    unsigned long long kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)troved->pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (kib == 0 && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            assert_int_equal(sscanf(line + strlen(name), ": %llu", &kib), 1);
+    fclose(file);
+    return kib * 1024;
+}
+
+uint64_t troved_memory(const struct troved *troved) {
+    return status_bytes(troved, "VmRSS");
+}
+
+uint64_t troved_memory_high_water(const struct troved *troved) {
+    return status_bytes(troved, "VmHWM");
+}

@@ -8,6 +8,7 @@
 #define TROVE_TESTS_TROVED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define TROVED_LISTEN_MAX 4
@@ -37,6 +38,9 @@ int troved_stop(struct troved *troved, bool keep_folder);
 const char *troved_url(const struct troved *troved, const char *scheme);
 const char *troved_folder(const struct troved *troved);
 pid_t troved_pid(const struct troved *troved);
+/* What it has in memory now; the most that it ever had. */
+uint64_t troved_memory(const struct troved *troved);
+uint64_t troved_memory_high_water(const struct troved *troved);
 
 /* Removes a folder that was kept. */
 void troved_remove_folder(const char *folder);
