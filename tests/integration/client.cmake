@@ -54,11 +54,11 @@ add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
 set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
 
 # Resumable uploads that are begun frame by frame.
-add_executable(test_client_uploads ${CMAKE_CURRENT_LIST_DIR}/test_client_uploads.c ${CMAKE_CURRENT_LIST_DIR}/client_test.c
+add_executable(test_client_uploads ${CMAKE_CURRENT_LIST_DIR}/test_client_uploads.c
     ${CMAKE_CURRENT_LIST_DIR}/../interop/resumable_client.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
     ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
 target_include_directories(test_client_uploads PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
-target_link_libraries(test_client_uploads PRIVATE trove_client trove_stock_client trove_test_support trove_flags)
+target_link_libraries(test_client_uploads PRIVATE trove_client_test trove_stock_client trove_flags)
 add_test(NAME integration/client_uploads_mem COMMAND test_client_uploads mem://)
 add_test(NAME integration/client_uploads_local COMMAND test_client_uploads local://%s/store)
 set_tests_properties(integration/client_uploads_mem integration/client_uploads_local PROPERTIES TIMEOUT 300)

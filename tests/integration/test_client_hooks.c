@@ -316,12 +316,12 @@ static void call_uploads(struct call *call) {
     trove_upload *upload = NULL;
     trove_error error;
     trove_upload_list_options_init(&options);
-    OK_IN_HOOK(trove_upload_list(client, &options, &page, &error), &error);
-    IN_HOOK(page->next_cursor == NULL);
+    MUST_OK(trove_upload_list(client, &options, &page, &error), &error);
+    MUST(page->next_cursor == NULL);
     trove_upload_page_free(page);
-    IN_HOOK(trove_upload_stat(client, nobodys, 0, &upload, &error) == TROVE_NOT_FOUND);
+    MUST(trove_upload_stat(client, nobodys, 0, &upload, &error) == TROVE_NOT_FOUND);
     trove_upload_free(upload);
-    IN_HOOK(trove_upload_abort(client, nobodys, 0, &error) == TROVE_NOT_FOUND);
+    MUST(trove_upload_abort(client, nobodys, 0, &error) == TROVE_NOT_FOUND);
 }
 
 static bool visit(void *context, trove_stream *stream) {
