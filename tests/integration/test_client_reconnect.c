@@ -7,8 +7,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define PATIENCE_MS 20000
-
 static void begin(struct restarted *own, void **state, uint32_t retry_for_ms) {
     trove_client_options options;
     trove_client_options_init(&options);
