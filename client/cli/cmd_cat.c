@@ -23,6 +23,7 @@ static const struct argp_option options[] = {
     {"follow", KEY_FOLLOW, NULL, 0, "What `put --follow' is writing now, from its beginning on, until it is done", 0},
     CLI_BWLIMIT_OPTION,
     CLI_POOL_OPTIONS,
+    CLI_RETRY_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -38,6 +39,7 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     case CLI_KEY_POOL:
     case CLI_KEY_ACQUIRE_TIMEOUT:
     case CLI_KEY_BWLIMIT:
+    case CLI_KEY_RETRY_FOR:
         return cli_transfer_parse(key, argument, state, &values->transfer);
     default:
         return ARGP_ERR_UNKNOWN;
@@ -58,6 +60,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
     struct values values = {0};
     struct cli_operands operands = cli_options_parse_verb(context, &usage, argc, argv, &values);
     struct cli_object_name *names = cli_operands_objects("cat", &operands, true);
+    context->retry_for_ms = cli_transfer_retry_ms(&values.transfer);
     enum cli_exit worst = cli_connect(context, 0);
     if (worst == CLI_EXIT_OK)
         worst = cli_bandwidth_begin(&values.transfer.bandwidth, context, 1);

@@ -184,7 +184,7 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
     /* Where the bytes themselves go to the terminal, a line between them would only spoil both. */
     bool drawn = !(to_stdout && context->output.stdout_is_terminal);
     if (drawn) {
-        cli_progress_start(&progress, &context->output, shown, 1);
+        cli_progress_start(&progress, context, shown, 1);
         cli_progress_expect(&progress, TROVE_SIZE_UNKNOWN);
         cli_progress_item_begin(&item, &progress, TROVE_SIZE_UNKNOWN, &fetch.options.hooks);
     }
@@ -272,7 +272,7 @@ static enum cli_exit get_many(struct cli_context *context, const struct values *
     if (code == CLI_EXIT_OK && cli_folder_make(folder, &get.folder_fd, &error) != TROVE_OK)
         code = cli_fail(context, "get", name->bucket, folder, NULL, &error);
     if (code == CLI_EXIT_OK) {
-        cli_progress_start(&get.progress, &context->output, NULL, list.count);
+        cli_progress_start(&get.progress, context, NULL, list.count);
         for (size_t i = 0; i < list.count; i++)
             cli_progress_expect(&get.progress, list.objects[i].size);
         size_t skipped = 0;
@@ -325,6 +325,7 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
     if (recursive && (values.ranged || cli_conditions_are_for_one(&values.transfer.conditions)))
         cli_usage_error("get", "--range, --if-match and --if-generation are for one object, not with --recursive");
 
+    context->retry_for_ms = cli_transfer_retry_ms(&values.transfer);
     enum cli_exit code = cli_connect(context, 0);
     if (code == CLI_EXIT_OK)
         code = cli_bandwidth_begin(&values.transfer.bandwidth, context, cli_transfer_threads(&values.transfer));

@@ -183,7 +183,7 @@ static enum cli_exit put_file(void *input, size_t index) {
 static enum cli_exit put_list(struct cli_context *context, const struct values *values, const char *bucket,
                               const struct cli_put_list *list) {
     struct put put = {.context = context, .values = values, .bucket = bucket, .list = list};
-    cli_progress_start(&put.progress, &context->output, list->count == 1 ? source_text(&list->files[0]) : NULL, list->count);
+    cli_progress_start(&put.progress, context, list->count == 1 ? source_text(&list->files[0]) : NULL, list->count);
     for (size_t i = 0; i < list->count; i++)
         cli_progress_expect(&put.progress, list->files[i].size);
     size_t skipped = 0;
@@ -241,6 +241,7 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
     check_operands(&operands, &values, &to);
 
     struct cli_put_list list = {.worst = CLI_EXIT_OK};
+    context->retry_for_ms = cli_transfer_retry_ms(&values.transfer);
     enum cli_exit code = cli_connect(context, 0);
     if (code == CLI_EXIT_OK)
         code = cli_bandwidth_begin(&values.transfer.bandwidth, context, cli_transfer_threads(&values.transfer));

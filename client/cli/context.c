@@ -13,7 +13,7 @@
 #define IO_TIMEOUT_MS 240000
 
 void cli_context_init(struct cli_context *context) {
-    *context = (struct cli_context){.io_timeout_ms = IO_TIMEOUT_MS};
+    *context = (struct cli_context){.io_timeout_ms = IO_TIMEOUT_MS, .retry_for_ms = TROVE_NO_RETRY};
     const char *server = getenv("TROVE_SERVER");
     bool given = server != NULL && *server != 0;
     context->server = given ? cli_copy(server) : cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
@@ -49,6 +49,7 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     trove_client_options options;
     trove_client_options_init(&options);
     options.name = "trove";
+    options.retry_for_ms = context->retry_for_ms;
     if (context->timeout_ms > 0) {
         options.connect_timeout_ms = context->timeout_ms;
         options.call_timeout_ms = context->timeout_ms;

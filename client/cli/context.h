@@ -11,6 +11,7 @@ struct cli_context {
     char *server;            /* URL */
     const char *server_from; /* the option or variable that says so */
     uint32_t timeout_ms;     /* for the server; 0: the library's defaults */
+    uint32_t retry_for_ms;   /* how long a lost connection is made again; TROVE_NO_RETRY: not at all */
     uint32_t io_timeout_ms;  /* for one's own input and output; TROVE_NO_TIMEOUT: none */
     struct cli_output output;
     struct cli_interrupt interrupt;

@@ -39,12 +39,15 @@ static void draw(struct cli_progress *progress, struct cli_rate *rate) {
         return;
     char count[64];
     snprintf(count, sizeof count, "%" PRIu64 "/%" PRIu64 " files", (uint64_t)progress->files_done, progress->files_total);
+    trove_client_metrics metrics;
+    trove_client_metrics_get(progress->client, &metrics);
     struct cli_progress_view view = {
         .label = progress->label != NULL ? progress->label : count,
         .bytes = bytes,
         .total_bytes = progress->total_unknown ? TROVE_SIZE_UNKNOWN : progress->total_bytes,
         .bytes_per_second = rate->bytes_per_second,
         .elapsed_seconds = (double)(now - progress->began_ms) / 1000,
+        .reconnecting = metrics.reconnecting,
     };
     char line[CLI_PROGRESS_LINE_BYTES];
     cli_progress_render(&view, terminal_columns(), line);
@@ -77,9 +80,11 @@ static bool is_wanted(const struct cli_output *output) {
     return output->stderr_is_terminal && !output->json && !output->quiet && terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name, uint64_t files_total) {
+void cli_progress_start(struct cli_progress *progress, struct cli_context *context, const char *name, uint64_t files_total) {
+    struct cli_output *output = &context->output;
     *progress = (struct cli_progress){
         .output = output,
+        .client = context->client,
         .label = name != NULL ? cli_text_escape(name) : NULL,
         .files_total = files_total,
         .began_ms = now_ms(),

@@ -6,7 +6,7 @@
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
-#include "output.h"
+#include "context.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@ struct cli_progress {
     struct cli_output *output;
     bool shown;
     /* Constant while it runs. */
+    trove_client *client;
     char *label; /* for one file its name; NULL: the count of files */
     uint64_t files_total;
     uint64_t began_ms;
@@ -37,8 +38,8 @@ struct cli_progress_item {
     uint64_t total_bytes;
 };
 
-/* `name` stands for a single file; with more, `files_total` counts. */
-void cli_progress_start(struct cli_progress *progress, struct cli_output *output, const char *name, uint64_t files_total);
+/* `name` stands for a single file; with more, `files_total` counts. The client must be connected, and outlive it. */
+void cli_progress_start(struct cli_progress *progress, struct cli_context *context, const char *name, uint64_t files_total);
 void cli_progress_stop(struct cli_progress *progress);
 
 /* `bytes` is what is known of the size before, TROVE_SIZE_UNKNOWN for a pipe. To be called for every file before the first one

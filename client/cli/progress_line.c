@@ -91,6 +91,10 @@ void cli_progress_render(const struct cli_progress_view *view, unsigned columns,
         snprintf(time, sizeof time, "  %s", cli_human_span(view->elapsed_seconds).text);
     }
     snprintf(speed, sizeof speed, "  %s/s", cli_human_size((uint64_t)view->bytes_per_second).text);
+    if (view->reconnecting) {
+        snprintf(speed, sizeof speed, "  reconnecting");
+        time[0] = 0;
+    }
 
     /* Room is given by importance; the pieces stand in the order of reading. */
     char tail[sizeof amounts + sizeof speed + sizeof time] = "";

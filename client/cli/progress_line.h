@@ -22,6 +22,7 @@ struct cli_progress_view {
     uint64_t total_bytes; /* TROVE_SIZE_UNKNOWN where nobody knows */
     double bytes_per_second;
     double elapsed_seconds;
+    bool reconnecting; /* it stands still for want of a connection: that is told instead of speed and time */
 };
 
 /* Room for any line. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const uint32_t ACQUIRE_TIMEOUT_MS = 30000;
+static const uint32_t RETRY_FOR_MS = 60000;
 static const uint64_t CHUNK_BYTES_MAX = UINT64_C(64) << 20; /* trove_stream_options.chunk_bytes */
 
 static const struct {
@@ -54,6 +55,12 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
         if (!cli_parse_seconds(argument, &values->acquire_timeout_ms))
             argp_error(state, "--acquire-timeout takes seconds, such as 600 or 0.5, not '%s'", argument);
         return 0;
+    case CLI_KEY_RETRY_FOR:
+        if (strcmp(argument, "0") == 0)
+            values->retry_for_ms = TROVE_NO_RETRY;
+        else if (!cli_parse_seconds(argument, &values->retry_for_ms))
+            argp_error(state, "--retry-for takes seconds, such as 600 or 0, not '%s'", argument);
+        return 0;
     case CLI_KEY_NO_RESUME:
         values->no_resume = true;
         return 0;
@@ -79,6 +86,10 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
         options.acquire_timeout_ms = values->acquire_timeout_ms;
     options.io_timeout_ms = context->io_timeout_ms;
     return options;
+}
+
+uint32_t cli_transfer_retry_ms(const struct cli_transfer_values *values) {
+    return values->retry_for_ms != 0 ? values->retry_for_ms : RETRY_FOR_MS;
 }
 
 void cli_transfer_check_follow(const char *verb, const struct cli_transfer_values *values) {

@@ -16,6 +16,7 @@ struct cli_transfer_values {
     struct cli_bandwidth bandwidth;
     const char *pool;
     uint32_t acquire_timeout_ms;     /* 0: not given */
+    uint32_t retry_for_ms;           /* 0: not given */
     trove_backpressure backpressure; /* 0: block */
 };
 
@@ -25,6 +26,7 @@ enum {
     CLI_KEY_ACQUIRE_TIMEOUT,
     CLI_KEY_BACKPRESSURE,
     CLI_KEY_NO_RESUME,
+    CLI_KEY_RETRY_FOR,
 };
 
 /* `cat` has these alone. */
@@ -34,10 +36,16 @@ enum {
             "Wait so long for a place in a pool that is full (default: as --timeout, else 30)", 0                                \
     }
 
+#define CLI_RETRY_OPTION                                                                                                         \
+    {                                                                                                                            \
+        "retry-for", CLI_KEY_RETRY_FOR, "SECONDS", 0,                                                                            \
+            "Connect again for so long when the connection is lost or the server restarts, and go on (default: 60); 0: don't", 0 \
+    }
+
 #define CLI_TRANSFER_OPTIONS                                                                                                     \
     {"parallel", 'p', "N", 0, "So many transfers at once, 1 to 64 (default: 4 where there are many)", 0},                        \
         {"chunk-size", CLI_KEY_CHUNK_SIZE, "SIZE", 0, "Bytes a chunk, as 256K or 4MiB; at most 64MiB", 0}, CLI_BWLIMIT_OPTION,   \
-        CLI_POOL_OPTIONS,                                                                                                        \
+        CLI_POOL_OPTIONS, CLI_RETRY_OPTION,                                                                                      \
         {"backpressure",                                                                                                         \
          CLI_KEY_BACKPRESSURE,                                                                                                   \
          "MODE",                                                                                                                 \
@@ -60,6 +68,9 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
 
 /* The library's options with what was given. */
 trove_stream_options cli_transfer_stream_options(const struct cli_transfer_values *values, const struct cli_context *context);
+
+/* What --retry-for says, as the client takes it. */
+uint32_t cli_transfer_retry_ms(const struct cli_transfer_values *values);
 
 /* Ends with a usage error where an option contradicts --follow. */
 void cli_transfer_check_follow(const char *verb, const struct cli_transfer_values *values);

@@ -160,6 +160,7 @@ typedef struct trove_client_metrics {
     uint64_t payload_copied_bytes; /* payload bytes that went through a staging buffer instead of straight to their place */
     uint64_t buffers_allocated;    /* chunk buffers ever allocated; stands still in the steady state */
     uint64_t reconnects;           /* connections that were lost and made again */
+    bool reconnecting;             /* now: the connection is lost, and is being made again */
 } trove_client_metrics;
 
 TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics);

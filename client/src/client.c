@@ -275,6 +275,7 @@ void trove_client_metrics_get(trove_client *client, trove_client_metrics *metric
         .bytes_received = conn.bytes_received,
         .payload_copied_bytes = conn.payload_copied_bytes,
         .reconnects = client->reconnects,
+        .reconnecting = client->phase == TVC_BROKEN,
     };
     metrics->buffers_allocated = client->buffers_gone + tvc_chunk_cache_created(client->cache.first);
     for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {

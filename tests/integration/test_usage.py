@@ -165,7 +165,7 @@ class HintTest(TroveTest):
 
     def test_a_server_that_goes_away(self) -> None:
         self.trove("put", "-", "bucket/key", data=content("away", 16 * MIB))
-        process = self.start_trove("get", "bucket/key", "-")
+        process = self.start_trove("get", "--retry-for", "0", "bucket/key", "-")
         assert process.stdout is not None
         process.stdout.read(1)
         self.server.kill()
@@ -411,6 +411,7 @@ class CommandLineTest(TroveTest):
             (["uploads", "abort", "12"], "'12' is no upload's id"),
             (["uploads", "ls", "bucket", "more"], "'more' is one argument too many"),
             (["put", "--acquire-timeout", "soon", file, "bucket/key"], "--acquire-timeout takes seconds"),
+            (["get", "--retry-for", "soon", "bucket/key"], "--retry-for takes seconds"),
             (["put", "--bwlimit", "1023", file, "bucket/key"], "from 1K on"),
             (["put", "--if-match", "abc", file, "bucket/key"], "--if-match takes an etag"),
             (["get", "bucket/key", ""], "name is empty"),

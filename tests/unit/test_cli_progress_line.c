@@ -44,6 +44,25 @@ static void every_width_has_its_pieces(void **state) {
     }
 }
 
+static void a_lost_connection_is_told_instead_of_speed_and_time(void **state) {
+    (void)state;
+    static const struct {
+        unsigned columns;
+        const char *line;
+    } rows[] = {
+        {19, " 50%  reconnecting"},
+        {18, " 50%"},
+        {60, "report.pdf   50%  150.0 MiB/300.0 MiB  reconnecting"},
+    };
+    struct cli_progress_view view = half;
+    view.reconnecting = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char line[CLI_PROGRESS_LINE_BYTES];
+        cli_progress_render(&view, rows[i].columns, line);
+        assert_string_equal(line, rows[i].line);
+    }
+}
+
 static void no_width_is_exceeded(void **state) {
     (void)state;
     static const char *const labels[] = {"", "x", "a rather long name of a file that goes on and on.pdf",
@@ -118,9 +137,10 @@ static void rate_follows_and_forgets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_width_has_its_pieces), cmocka_unit_test(no_width_is_exceeded),
-        cmocka_unit_test(pipe_has_no_percent),        cmocka_unit_test(hundred_is_said_only_when_true),
-        cmocka_unit_test(no_speed_no_estimate),       cmocka_unit_test(rate_follows_and_forgets),
+        cmocka_unit_test(every_width_has_its_pieces),     cmocka_unit_test(a_lost_connection_is_told_instead_of_speed_and_time),
+        cmocka_unit_test(no_width_is_exceeded),           cmocka_unit_test(pipe_has_no_percent),
+        cmocka_unit_test(hundred_is_said_only_when_true), cmocka_unit_test(no_speed_no_estimate),
+        cmocka_unit_test(rate_follows_and_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
