@@ -6,11 +6,11 @@
  *   -> e, es, s, ss     the initiator knows the responder's key, and sends its own encrypted
  *   <- e, ee, se
  *
- * From libsodium's primitives; what it has no function for (Noise's HMAC and HKDF over BLAKE2b) is built here. Pure: takes and gives
- * bytes, reads and writes nothing else but random numbers. One thread at a time. All of it lives in memory of secret.h, and is wiped
- * at the end, ephemeral keys as soon as they have been used.
- * (Rejected: a library of its own. It would bring other implementations of what libsodium has, and every pattern that there is; of one
- * pattern what is left is some 200 lines, which the published test vectors check.)
+ * From libsodium's primitives; what it has no function for (Noise's HMAC and HKDF over BLAKE2b) is built here. Pure: takes and
+ * gives bytes, reads and writes nothing else but random numbers. One thread at a time. All of it lives in memory of secret.h, and
+ * is wiped at the end, ephemeral keys as soon as they have been used.
+ * (Rejected: a library of its own. It would bring other implementations of what libsodium has, and every pattern that there is;
+ * of one pattern what is left is some 200 lines, which the published test vectors check.)
  */
 #ifndef TV_NOISE_H
 #define TV_NOISE_H
@@ -43,13 +43,14 @@ TROVE_WARN_UNUSED trove_status tv_noise_create(const struct tv_noise_options *op
                                                trove_error *error);
 void tv_noise_destroy(struct tv_noise *noise); /* wipes it; NULL is allowed */
 
-/* The next message, which must be this side's turn, with `payload` in it (that of the first message can be replayed). `message` has
- * room for TV_NOISE_MESSAGE_MAX. Errors: INVALID_ARGUMENT (a public key that is none). */
+/* The next message, which must be this side's turn, with `payload` in it (that of the first message can be replayed). `message`
+ * has room for TV_NOISE_MESSAGE_MAX. Errors: INVALID_ARGUMENT (a public key that is none). */
 TROVE_WARN_UNUSED trove_status tv_noise_write(struct tv_noise *noise, const void *payload, size_t payload_bytes, uint8_t *message,
                                               size_t *message_bytes, trove_error *error);
 /* The peer's. `payload` has room for TV_NOISE_MESSAGE_MAX. Of the first message `peer` (NULL: everybody) is asked as soon as the
  * initiator's key is known, before any key agreement with it. After an error the handshake is over.
- * Errors: UNAUTHENTICATED (it doesn't fit: other keys, another prologue, changed on the way), INVALID_ARGUMENT (its size), `peer`'s. */
+ * Errors: UNAUTHENTICATED (it doesn't fit: other keys, another prologue, changed on the way), INVALID_ARGUMENT (its size),
+ * `peer`'s. */
 TROVE_WARN_UNUSED trove_status tv_noise_read(struct tv_noise *noise, const uint8_t *message, size_t message_bytes,
                                              tv_noise_peer peer, void *context, void *payload, size_t *payload_bytes,
                                              trove_error *error);

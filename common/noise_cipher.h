@@ -41,8 +41,8 @@ void tv_noise_cipher_set(struct tv_noise_cipher *self, enum tv_cipher cipher, co
 TROVE_WARN_UNUSED trove_status tv_noise_seal(struct tv_noise_cipher *self, const void *ad, size_t ad_bytes, const void *plain,
                                              size_t bytes, void *sealed, uint8_t tag[static TV_NOISE_TAG_BYTES],
                                              trove_error *error);
-/* The same back. Where the tag doesn't fit `plain` holds nothing of use, and the counter stays. Errors: DATA_LOSS (it isn't what was
- * sealed with this key, counter and `ad`), RESOURCE_EXHAUSTED. */
+/* The same back. Where the tag doesn't fit `plain` holds nothing of use, and the counter stays. Errors: DATA_LOSS (it isn't what
+ * was sealed with this key, counter and `ad`), RESOURCE_EXHAUSTED. */
 TROVE_WARN_UNUSED trove_status tv_noise_open(struct tv_noise_cipher *self, const void *ad, size_t ad_bytes, const void *sealed,
                                              size_t bytes, const uint8_t tag[static TV_NOISE_TAG_BYTES], void *plain,
                                              trove_error *error);

@@ -1,13 +1,13 @@
 /* record.h - what travels after the handshake: bytes, sealed in records of at most 32 KiB, several to an SP message. Pure.
  *
  *   message = entry... sealed...      as many sealed records as entries, in their order
- *   entry   = 32 bits, big-endian: the highest is set in the message's last entry, the others are the record's length; then its tag
+ *   entry = 32 bits, big-endian: the highest is set in the message's last entry, the others are the record's length; then its tag
  *
- * A record's associated data are the four bytes before its tag, so neither lengths nor the end of a message can be changed; its nonce is
- * a counter, so records can't be repeated, left out or moved. The bytes inside go on from one record and one message to the next: frames,
- * each after its length, wherever the records are cut.
- * The tags are gathered in front, so that payloads lie side by side and are received straight to their place. A sender cuts records
- * where a large buffer begins, that is where a payload does.
+ * A record's associated data are the four bytes before its tag, so neither lengths nor the end of a message can be changed; its
+ * nonce is a counter, so records can't be repeated, left out or moved. The bytes inside go on from one record and one message to
+ * the next: frames, each after its length, wherever the records are cut.
+ * The tags are gathered in front, so that payloads lie side by side and are received straight to their place. A sender cuts
+ * records where a large buffer begins, that is where a payload does.
  * (Rejected: one record a frame. A batch of small frames would pay for each what one record costs.)
  *
  * Threads: one for each direction. One writer seals, and so no counter is used twice.
@@ -28,8 +28,8 @@
 
 _Static_assert(TV_SEALED_BYTES_MAX < TV_MIB, "stock nng sockets take it");
 
-/* Seals the beginning of what `iov` holds as one message to `out`, of `capacity` bytes, which hold one record at least. *plain_bytes
- * is how much of it that was, *sealed_bytes what it has become. There must be something.
+/* Seals the beginning of what `iov` holds as one message to `out`, of `capacity` bytes, which hold one record at least.
+ * *plain_bytes is how much of it that was, *sealed_bytes what it has become. There must be something.
  * Errors: RESOURCE_EXHAUSTED (the key is used up). */
 TROVE_WARN_UNUSED trove_status tv_records_seal(struct tv_noise_cipher *cipher, const struct iovec *iov, unsigned iov_count,
                                                uint8_t *out, size_t capacity, size_t *plain_bytes, size_t *sealed_bytes,

@@ -1,12 +1,14 @@
-/* record_reader.h - opens the records of a connection: sealed bytes come in, plain ones go to where the reader of frames wants them.
+/* record_reader.h - opens the records of a connection: sealed bytes come in, plain ones go to where the frames' reader wants
+ * them.
  *
- * Where a payload is expected its records are received straight to its place and opened there. Everything else goes through a small
- * area of its own (TV_SEALED_AHEAD_BYTES), which is all that an idle connection holds; a record that has no place in either gets a
- * buffer until it has been handed on. Records are opened whole or not at all: nothing is handed out that wasn't authenticated.
+ * Where a payload is expected its records are received straight to its place and opened there. Everything else goes through a
+ * small area of its own (TV_SEALED_AHEAD_BYTES), which is all that an idle connection holds; a record that has no place in either
+ * gets a buffer until it has been handed on. Records are opened whole or not at all: nothing is handed out that wasn't
+ * authenticated.
  * Pure: no input and output of its own. The receive loop's alone.
  *
- * Each round: `want` says what is to be received, `add` how much came, then `open` again and again until it has nothing more.
- * The caller's buffers are the same in all three, those it wants filled next: the last one may be moved by the caller in between (its
+ * Each round: `want` says what is to be received, `add` how much came, then `open` again and again until it has nothing more. The
+ * caller's buffers are the same in all three, those it wants filled next: the last one may be moved by the caller in between (its
  * staging), the others may not.
  */
 #ifndef TV_RECORD_READER_H
@@ -46,7 +48,8 @@ struct tv_record_reader {
 void tv_record_reader_init(struct tv_record_reader *self, struct tv_noise_cipher *cipher, bool type_octet);
 void tv_record_reader_fini(struct tv_record_reader *self);
 
-/* What to receive next, `iov` being the caller's buffers (1 to TV_IOV_MAX - 1): fills in `raw`, of TV_IOV_MAX, returns how many. */
+/* What to receive next, `iov` being the caller's buffers (1 to TV_IOV_MAX - 1): fills in `raw`, of TV_IOV_MAX, returns how
+ * many. */
 unsigned tv_record_reader_want(struct tv_record_reader *self, const struct iovec *iov, unsigned iov_count, struct iovec *raw);
 /* So many bytes have come. */
 void tv_record_reader_add(struct tv_record_reader *self, size_t bytes);

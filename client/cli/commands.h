@@ -19,6 +19,7 @@ enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_uploads(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_pools(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_top(struct cli_context *context, int argc, char **argv);
+enum cli_exit cmd_keygen(struct cli_context *context, int argc, char **argv);
 enum cli_exit cmd_ping(struct cli_context *context, int argc, char **argv);
 
 #endif

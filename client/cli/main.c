@@ -11,9 +11,10 @@ static const struct {
     const char *name;
     enum cli_exit (*run)(struct cli_context *context, int argc, char **argv);
 } verbs[] = {
-    {"mb", cmd_mb},       {"rb", cmd_rb},           {"ls", cmd_ls},       {"put", cmd_put}, {"get", cmd_get},
-    {"cat", cmd_cat},     {"stat", cmd_stat},       {"cp", cmd_cp},       {"rm", cmd_rm},   {"ping", cmd_ping},
-    {"scrub", cmd_scrub}, {"streams", cmd_streams}, {"pools", cmd_pools}, {"top", cmd_top}, {"uploads", cmd_uploads},
+    {"mb", cmd_mb},       {"rb", cmd_rb},     {"ls", cmd_ls},           {"put", cmd_put},
+    {"get", cmd_get},     {"cat", cmd_cat},   {"stat", cmd_stat},       {"cp", cmd_cp},
+    {"rm", cmd_rm},       {"ping", cmd_ping}, {"scrub", cmd_scrub},     {"streams", cmd_streams},
+    {"pools", cmd_pools}, {"top", cmd_top},   {"uploads", cmd_uploads}, {"keygen", cmd_keygen},
 };
 
 static const char verbs_doc[] = "Verbs:\n"
@@ -32,6 +33,7 @@ static const char verbs_doc[] = "Verbs:\n"
                                 "  pools\tlist the server's stream pools\n"
                                 "  top\twatch pools and streams\n"
                                 "  ping\tsee whether the server answers\n"
+                                "  keygen\tmake a key in a file, and print its public key\n"
                                 "\n`trove VERB --help' tells more.\n";
 
 /* Where a standard descriptor is closed, the next file or socket would take its number and get what is printed. It is filled with

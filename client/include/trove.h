@@ -165,6 +165,22 @@ typedef struct trove_client_metrics {
 
 TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metrics *metrics);
 
+/* ---- keys ----------------------------------------------------------------------------------------------------------------- */
+
+/* A key is a pair: the private one stays in its file, which its owner alone can read, the public one is what others know it by.
+ * As text a public key is base64 of 32 bytes. Clients and servers have keys of the same kind. */
+#define TROVE_KEY_TEXT_BYTES 45 /* 44 characters and a NUL */
+
+/* Draws a key and writes it to a new file at `path` (0600), synced; `public_key` is its public key. Blocks for the disk.
+ * Errors: ALREADY_EXISTS (no file is ever replaced), NOT_FOUND (no such folder) and others of writing. */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_key_create(const char *path, char public_key[TROVE_KEY_TEXT_BYTES],
+                                                          trove_error *error);
+
+/* The public key of the key file at `path`. Errors: NOT_FOUND and others of reading; FAILED_PRECONDITION (others can use the file, or
+ * it is somebody else's); INVALID_ARGUMENT (it holds no key). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_key_public(const char *path, char public_key[TROVE_KEY_TEXT_BYTES],
+                                                          trove_error *error);
+
 /* ---- buckets -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct trove_bucket_info {

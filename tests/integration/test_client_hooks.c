@@ -36,6 +36,18 @@ static void call_server(struct call *call) {
     MUST(strcmp(trove_status_name(TROVE_OK), "OK") == 0 && trove_version()[0] != '\0');
 }
 
+static void call_keys(struct call *call) {
+    char path[512];
+    char made[TROVE_KEY_TEXT_BYTES];
+    char read_back[TROVE_KEY_TEXT_BYTES];
+    trove_error error;
+    snprintf(path, sizeof path, "%s/key", troved_folder(call->test->server));
+    MUST_OK(trove_key_create(path, made, &error), &error);
+    MUST_OK(trove_key_public(path, read_back, &error), &error);
+    MUST(strcmp(made, read_back) == 0);
+    unlink(path);
+}
+
 /* What is open is the stream whose hook this is, and others; what isn't there can't be moved. */
 static void call_server_streams(struct call *call) {
     trove_client *client = call->test->client;
@@ -366,6 +378,7 @@ static const struct row {
 } rows[] = {
     {"what the server and the connection tell", call_server, 0},
     {"the server's pools and other streams", call_server_streams, 0},
+    {"keys", call_keys, 0},
     {"buckets", call_buckets, 0},
     {"objects and listings", call_objects, 0},
     {"an upload of another stream", call_upload, 0},

@@ -1,0 +1,9 @@
+/* key_path.h - where the command's own key is, unless it is told otherwise. Pure. */
+#ifndef CLI_KEY_PATH_H
+#define CLI_KEY_PATH_H
+
+/* $XDG_CONFIG_HOME/trove/key, else $HOME/.config/trove/key; NULL where there is neither (relative ones count for nothing). The
+ * caller's to free. */
+char *cli_key_path_default(const char *config_folder, const char *home);
+
+#endif
