@@ -37,6 +37,8 @@ trove_status tv_conn_create(struct tv_transport *transport_move, const struct tv
     trove_status status = tv_reader_init(conn, error);
     if (status == TROVE_OK)
         status = tv_writer_init(conn, error);
+    if (status == TROVE_OK && options->secure != NULL)
+        status = tv_conn_secure_create(conn, options, error);
     if (status != TROVE_OK) {
         tv_conn_destroy(conn);
         return status;
@@ -52,6 +54,8 @@ void tv_conn_start(struct tv_conn *conn) {
     if (!conn->transport->no_greeting)
         tv_writer_push_raw(conn, tv_sp_greeting, sizeof tv_sp_greeting);
     pthread_mutex_unlock(&conn->lock);
+    if (conn->handshake != NULL)
+        tv_conn_secure_start(conn);
     tv_writer_kick(conn);
     tv_reader_submit(conn);
 }
@@ -64,6 +68,7 @@ void tv_conn_destroy(struct tv_conn *conn) {
     conn->transport->ops->destroy(conn->transport);
     tv_reader_fini(conn);
     tv_writer_fini(conn);
+    tv_conn_secure_destroy(conn);
     pthread_mutex_destroy(&conn->lock);
     free(conn);
 }

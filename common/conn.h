@@ -21,6 +21,7 @@
 
 #include "data.h"
 #include "frame.h"
+#include "secure.h"
 #include "transport.h"
 
 struct tv_conn;
@@ -50,6 +51,9 @@ struct tv_conn_handler {
     void (*closed)(void *context, const trove_error *why);
     /* tv_conn_crowded said yes, and there is room again. On the sending thread, under no lock. NULL for who never asks. */
     void (*drained)(void *context);
+    /* A client's, where `secure` was given: the handshake is done, and what is sent from now on is encrypted; nothing was before.
+     * On the receiving thread, under no lock. */
+    void (*secured)(void *context);
 };
 
 /* What streams have to send waits in two rings; the first goes before the second. */
@@ -112,6 +116,9 @@ struct tv_flow_ops {
 
 struct tv_conn_options {
     uint64_t payload_bytes_max; /* of an incoming frame, now; the greeting's limits until tv_conn_establish */
+    struct tv_secure
+        *secure;          /* to encrypt; a client's connection always is then, a server's if the client begins so. NULL: never */
+    bool secure_required; /* of a server: plain connections are refused with UNAUTHENTICATED */
 };
 
 struct tv_conn_metrics {
@@ -172,6 +179,8 @@ void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);
  * don't read. */
 void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
 
+/* The public key that the peer has, of an encrypted connection; NULL of a plain one. From a handler function. */
+const uint8_t *tv_conn_peer_key(const struct tv_conn *conn);
 const char *tv_conn_peer(const struct tv_conn *conn);
 const struct tv_transport *tv_conn_transport(const struct tv_conn *conn);
 uint64_t tv_conn_payload_bytes_max(struct tv_conn *conn);

@@ -15,6 +15,7 @@
 #define TV_CONN_INTERNAL_H
 
 #include "conn.h"
+#include "record_reader.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -45,10 +46,20 @@ struct tv_unsent {
     size_t capacity;
     size_t bytes;
     uint64_t frames;
+    bool ends_plain; /* behind it everything is sealed */
     uint8_t data[];
 };
 
 #define TV_SPARE_BLOCKS 2
+
+struct tv_handshake; /* conn_secure.c */
+
+/* An encrypted connection's, in memory of secret.h. */
+struct tv_secure_keys {
+    struct tv_noise_cipher send;    /* the pump's alone */
+    struct tv_noise_cipher receive; /* the receive loop's alone */
+    uint8_t peer_key[TV_NOISE_KEY_BYTES];
+};
 
 /* The pulled frame whose payload the transport reads. */
 struct tv_in_flight {
@@ -77,6 +88,7 @@ struct tv_reader {
     bool checksums;
     bool checksums_next; /* from the next frame on */
     bool established;
+    struct tv_record_reader *records; /* NULL: what comes is plain */
 };
 
 struct tv_writer {
@@ -93,8 +105,17 @@ struct tv_writer {
         struct tv_flow *last;
     } rings[TV_RING_COUNT];
 
+    struct tv_noise_cipher *sealer_next; /* set once there are keys */
+
     /* the pump's alone */
-    uint8_t *pulled; /* headers and small payloads of pulled frames */
+    struct tv_noise_cipher *sealer; /* NULL: what goes is plain */
+    bool operation_ends_plain;
+    bool plain_sent;            /* the last plain message has gone */
+    struct tv_scratch *scratch; /* a sealed message that the transport has; NULL: none */
+    size_t scratch_at;          /* how much of it has gone */
+    size_t scratch_bytes;
+    size_t scratch_plain; /* how much of the operation it stands for */
+    uint8_t *pulled;      /* headers and small payloads of pulled frames */
     size_t pulled_bytes;
     struct iovec iov[TV_IOV_MAX];
     unsigned iov_first; /* of what the transport hasn't taken yet */
@@ -112,9 +133,12 @@ struct tv_conn {
     struct tv_transport *transport;
     const struct tv_conn_handler *handler;
     void *context;
-    size_t prefix_bytes;
+    struct tv_secure *secure; /* NULL: never encrypted */
+    size_t prefix_bytes;      /* but once, see conn_secure.c */
 
-    struct tv_reader reader; /* the receive loop's alone */
+    struct tv_reader reader;        /* the receive loop's alone */
+    struct tv_handshake *handshake; /* the same; NULL: none, or it is done */
+    struct tv_secure_keys *keys;    /* the same; NULL: plain */
 
     pthread_mutex_t lock;
     /* under the lock */
@@ -166,6 +190,16 @@ void tv_reader_fini(struct tv_conn *conn);
 void tv_reader_submit(struct tv_conn *conn);
 void tv_reader_received(void *context, trove_status status, size_t bytes);
 
+/* conn_secure.c */
+TROVE_WARN_UNUSED trove_status tv_conn_secure_create(struct tv_conn *conn, const struct tv_conn_options *options,
+                                                     trove_error *error);
+void tv_conn_secure_destroy(struct tv_conn *conn);
+/* Behind the greeting; before anything is received. */
+void tv_conn_secure_start(struct tv_conn *conn);
+/* A frame while there is a handshake, whose message is `raw`. Not *taken: it is for the handler, as ever. */
+TROVE_WARN_UNUSED trove_status tv_conn_secure_frame(struct tv_conn *conn, const tv_frame *frame, const void *raw,
+                                                    size_t raw_bytes, bool *taken, trove_error *error);
+
 /* conn_write.c */
 TROVE_WARN_UNUSED trove_status tv_writer_init(struct tv_conn *conn, trove_error *error);
 void tv_writer_fini(struct tv_conn *conn);
@@ -173,6 +207,8 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes);
 /* Packs a frame behind what is queued. Under the lock. Errors: RESOURCE_EXHAUSTED (memory, or TV_UNSENT_BYTES_CEILING). */
 TROVE_WARN_UNUSED trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload,
                                               uint64_t payload_bytes, trove_error *error);
+/* What was pushed last is the last plain message. Under the lock. */
+void tv_writer_end_plain(struct tv_conn *conn);
 /* Queues bytes as they are. Under the lock; before any frame (greeting). */
 void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count);
 /* Puts a flow into the rings. No lock. */

@@ -57,9 +57,23 @@ static unsigned next_iov(struct tv_reader *reader, struct iovec *iov) {
     return count;
 }
 
+static bool is_open(const struct tv_conn *conn) {
+    return atomic_load_explicit(&conn->open, memory_order_relaxed);
+}
+
+/* Once it isn't open any more nothing is opened, either. */
+static bool reader_is_sealed(const struct tv_conn *conn) {
+    return conn->reader.records != NULL && is_open(conn);
+}
+
 void tv_reader_submit(struct tv_conn *conn) {
     struct iovec iov[TV_IOV_MAX];
     unsigned count = next_iov(&conn->reader, iov);
+    if (reader_is_sealed(conn)) {
+        struct iovec wanted[TV_IOV_MAX];
+        memcpy(wanted, iov, count * sizeof *iov);
+        count = tv_record_reader_want(conn->reader.records, wanted, count, iov);
+    }
     if (tv_conn_submit_begin(conn)) {
         conn->transport->ops->receive(conn->transport, iov, count);
         tv_conn_submit_end(conn);
@@ -164,7 +178,7 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
     reader->sink_at = 0;
     reader->payload = NULL;
     reader->payload_left = reader->layout.payload_bytes;
-    if (reader->payload_left > 0) {
+    if (reader->payload_left > 0 && conn->handshake == NULL) {
         conn->handler->payload(conn->context, reader->frame, reader->payload_left, &reader->sink);
         if (reader->sink.kind == TV_SINK_MESSAGE && reader->payload_left > TV_MESSAGE_BYTES_MAX)
             reader->sink.kind = TV_SINK_DISCARD;
@@ -215,7 +229,7 @@ static trove_status read_header(struct tv_conn *conn, bool *more, trove_error *e
     case TV_SCAN_BAD:
         return unreadable(reader, &why, error);
     case TV_SCAN_SHUFFLED:
-        if (!reader->checksums)
+        if (!reader->checksums && conn->handshake == NULL)
             return begin_whole(conn, error);
         TV_FAIL(&why, DATA_LOSS, "its checksum and its payload aren't its last fields");
         return unreadable(reader, &why, error);
@@ -281,8 +295,14 @@ static trove_status finish_frame(struct tv_conn *conn, trove_error *error) {
     struct tv_reader *reader = &conn->reader;
     TV_COUNT(conn, frames_received, 1);
     TV_COUNT(conn, payload_received, reader->layout.payload_bytes);
-    trove_status status;
-    if (reader->payload != NULL && !tv_frame_payload_matches(reader->frame, reader->payload, reader->layout.payload_bytes))
+    trove_status status = TROVE_OK;
+    bool taken = false;
+    if (conn->handshake != NULL) /* its message lies in staging, whole: it has no payload, or one that was passed over */
+        status = tv_conn_secure_frame(conn, reader->frame, reader->staging + reader->begin - reader->message_bytes,
+                                      reader->message_bytes, &taken, error);
+    if (taken || status != TROVE_OK)
+        taken = true;
+    else if (reader->payload != NULL && !tv_frame_payload_matches(reader->frame, reader->payload, reader->layout.payload_bytes))
         status =
             TV_FAIL(error, DATA_LOSS, "the payload of call %" PRIu64 " doesn't match its checksum: it was damaged on the way",
                     reader->frame->call_id);
@@ -364,10 +384,6 @@ static trove_status parse_step(struct tv_conn *conn, bool *more, trove_error *er
     return TROVE_OK;
 }
 
-static bool is_open(const struct tv_conn *conn) {
-    return atomic_load_explicit(&conn->open, memory_order_relaxed);
-}
-
 /* From now on bytes are only counted, and may come in the midst of anything. */
 static void forget(struct tv_reader *reader) {
     reader->state = TV_READ_PREFIX;
@@ -423,6 +439,36 @@ static bool park(struct tv_conn *conn) {
     return stop;
 }
 
+/* Opens and handles all that is there: nothing waits for the next receive that could be handled before it. What an encrypted peer
+ * can have sent ahead is little (TV_SEALED_AHEAD_BYTES, a record). */
+static void handle_records(struct tv_conn *conn) {
+    for (size_t plain = 1; plain > 0 && is_open(conn);) {
+        struct iovec iov[TV_IOV_MAX];
+        trove_error error;
+        unsigned count = next_iov(&conn->reader, iov);
+        if (tv_record_reader_open(conn->reader.records, iov, count, &plain, &error) != TROVE_OK) {
+            forget(&conn->reader);
+            tv_conn_shutdown(conn, &error);
+            return;
+        }
+        if (plain > 0) {
+            account(&conn->reader, plain);
+            handle_batch(conn);
+        }
+    }
+}
+
+static void take_received(struct tv_conn *conn, size_t bytes) {
+    if (conn->reader.records != NULL) {
+        tv_record_reader_add(conn->reader.records, bytes);
+    } else {
+        account(&conn->reader, bytes);
+        handle_batch(conn);
+    }
+    if (conn->reader.records != NULL) /* perhaps since just now */
+        handle_records(conn);
+}
+
 void tv_reader_received(void *context, trove_status status, size_t bytes) {
     struct tv_conn *conn = context;
     trove_error lost = {TROVE_UNAVAILABLE, "the peer has closed the connection"};
@@ -430,8 +476,7 @@ void tv_reader_received(void *context, trove_status status, size_t bytes) {
         atomic_store_explicit(&conn->heard_ns, tv_now_ns(), memory_order_relaxed);
         TV_COUNT(conn, bytes_received, bytes);
         if (is_open(conn)) {
-            account(&conn->reader, bytes);
-            handle_batch(conn);
+            take_received(conn, bytes);
         } else if (discard(conn, bytes)) {
             tv_conn_abort(conn, &lost);
         }

@@ -100,6 +100,7 @@ static struct tv_unsent *add_block(struct tv_conn *conn, size_t capacity) {
     block->next = NULL;
     block->bytes = 0;
     block->frames = 0;
+    block->ends_plain = false;
     if (writer->unsent_last != NULL)
         writer->unsent_last->next = block;
     else
@@ -138,7 +139,8 @@ static size_t capacity_for(const tv_frame *frame, uint64_t payload_bytes) {
 trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                             trove_error *error) {
     struct tv_writer *writer = &conn->writer;
-    if (writer->unsent_last != NULL && pack_into(conn, writer->unsent_last, frame, payload, payload_bytes))
+    if (writer->unsent_last != NULL && !writer->unsent_last->ends_plain &&
+        pack_into(conn, writer->unsent_last, frame, payload, payload_bytes))
         return TROVE_OK;
     struct tv_unsent *block = add_block(conn, capacity_for(frame, payload_bytes));
     if (block == NULL)
@@ -147,6 +149,10 @@ trove_status tv_writer_push(struct tv_conn *conn, const tv_frame *frame, const v
     bool fits = pack_into(conn, block, frame, payload, payload_bytes);
     TV_ASSERT(fits);
     return TROVE_OK;
+}
+
+void tv_writer_end_plain(struct tv_conn *conn) {
+    conn->writer.unsent_last->ends_plain = true;
 }
 
 void tv_writer_push_raw(struct tv_conn *conn, const void *bytes, size_t count) {
@@ -224,7 +230,8 @@ static void append(struct tv_writer *writer, void *bytes, size_t count) {
 static void take_pushed(struct tv_conn *conn) {
     struct tv_writer *writer = &conn->writer;
     struct tv_unsent **tail = &writer->sending;
-    while (writer->unsent_first != NULL && writer->iov_count < TV_IOV_MAX && writer->operation_bytes < OPERATION_BYTES) {
+    while (writer->unsent_first != NULL && writer->iov_count < TV_IOV_MAX && writer->operation_bytes < OPERATION_BYTES &&
+           !writer->operation_ends_plain) {
         struct tv_unsent *block = writer->unsent_first;
         writer->unsent_first = block->next;
         if (writer->unsent_first == NULL)
@@ -235,6 +242,7 @@ static void take_pushed(struct tv_conn *conn) {
         tail = &block->next;
         append(writer, block->data, block->bytes);
         writer->operation_frames += block->frames;
+        writer->operation_ends_plain = block->ends_plain;
     }
 }
 
@@ -343,12 +351,15 @@ static void build_operation(struct tv_conn *conn) {
     writer->operation_bytes = 0;
     writer->operation_frames = 0;
     writer->pulled_bytes = 0;
+    writer->operation_ends_plain = false;
     pthread_mutex_lock(&conn->lock);
+    if (writer->plain_sent)
+        writer->sealer = writer->sealer_next;
     struct tv_unsent *excess = take_back_sent(writer);
     take_pushed(conn);
     pthread_mutex_unlock(&conn->lock);
     free_blocks(excess);
-    while (has_room(writer) && pull_one(conn))
+    while (!writer->operation_ends_plain && has_room(writer) && pull_one(conn))
         continue;
 }
 
@@ -363,13 +374,68 @@ static void finish_operation(struct tv_conn *conn) {
 
 /* ---- the pump ---- */
 
+static void put_scratch(struct tv_conn *conn) {
+    if (conn->writer.scratch != NULL)
+        tv_secure_scratch_put(conn->secure, conn->writer.scratch);
+    conn->writer.scratch = NULL;
+}
+
+/* Seals the beginning of what the operation has left. The plain bytes stay as they are: they may have to be sent again. */
+static trove_status seal(struct tv_conn *conn, trove_error *error) {
+    struct tv_writer *writer = &conn->writer;
+    const struct iovec *iov = writer->iov + writer->iov_first;
+    unsigned count = writer->iov_count - writer->iov_first;
+    size_t octet = conn->transport->type_octet ? 1 : 0;
+    writer->scratch = tv_secure_scratch_get(conn->secure, tv_iov_bytes(iov, count));
+    if (writer->scratch == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory to encrypt a message in");
+    uint8_t *out = writer->scratch->data;
+    size_t framing = octet + sizeof(uint64_t);
+    size_t sealed_bytes = 0;
+    trove_status status = tv_records_seal(writer->sealer, iov, count, out + framing, writer->scratch->capacity - framing,
+                                          &writer->scratch_plain, &sealed_bytes, error);
+    uint64_t length = htobe64(sealed_bytes);
+    out[0] = 1; /* of ipc; the length's first byte is written over it otherwise */
+    memcpy(out + octet, &length, sizeof length);
+    writer->scratch_at = 0;
+    writer->scratch_bytes = framing + sealed_bytes;
+    return status;
+}
+
+/* Sends what the operation has left, or seals the next message of it and sends that. False: the connection is closed. */
 static bool submit(struct tv_conn *conn) {
     struct tv_writer *writer = &conn->writer;
-    if (!tv_conn_submit_begin(conn))
+    struct iovec sealed;
+    const struct iovec *iov = writer->iov + writer->iov_first;
+    unsigned count = writer->iov_count - writer->iov_first;
+    if (writer->sealer != NULL) {
+        trove_error error;
+        if (writer->scratch == NULL && seal(conn, &error) != TROVE_OK) {
+            put_scratch(conn);
+            tv_conn_abort(conn, &error);
+            return false;
+        }
+        sealed = (struct iovec){writer->scratch->data + writer->scratch_at, writer->scratch_bytes - writer->scratch_at};
+        iov = &sealed;
+        count = 1;
+    }
+    if (!tv_conn_submit_begin(conn)) {
+        put_scratch(conn);
         return false;
-    conn->transport->ops->send(conn->transport, writer->iov + writer->iov_first, writer->iov_count - writer->iov_first);
+    }
+    conn->transport->ops->send(conn->transport, iov, count);
     tv_conn_submit_end(conn);
     return true;
+}
+
+/* Of a sealed message so many bytes have gone. Returns how many bytes of the operation that were: all at once, with the last. */
+static size_t count_sealed(struct tv_conn *conn, size_t bytes) {
+    struct tv_writer *writer = &conn->writer;
+    writer->scratch_at += bytes;
+    if (writer->scratch_at < writer->scratch_bytes)
+        return 0;
+    put_scratch(conn);
+    return writer->scratch_plain;
 }
 
 /* Nothing to send: gives the role back, unless something has come meanwhile. Returns whether the role was given back. */
@@ -460,11 +526,14 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
     if (status != TROVE_OK) {
         trove_error lost = {TROVE_UNAVAILABLE, "the connection was lost"};
         tv_conn_abort(conn, &lost);
+        put_scratch(conn);
         finish_operation(conn);
         pump(conn); /* finds the phase changed, and rests */
         return;
     }
     TV_COUNT(conn, bytes_sent, bytes);
+    if (writer->scratch != NULL)
+        bytes = count_sealed(conn, bytes);
     tv_iov_advance(writer->iov, writer->iov_count, &writer->iov_first, bytes);
     if (writer->iov_first < writer->iov_count) {
         pthread_mutex_lock(&conn->lock);
@@ -475,6 +544,7 @@ void tv_writer_sent(void *context, trove_status status, size_t bytes) {
     } else {
         TV_COUNT(conn, frames_sent, writer->operation_frames);
         measure(writer);
+        writer->plain_sent |= writer->operation_ends_plain;
     }
     finish_operation(conn);
     tell_of_room(conn);
