@@ -2,7 +2,7 @@
  *
  * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
  * aio sleeps before it accepts again.
- * nng binds a unix socket and changes its mode to 0600 after that. In between the process's umask must keep others out, and
+ * nng binds a unix socket and changes its mode after that. In between the process's umask must keep others out, and
  * troved's does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's
  * thread that makes a folder meanwhile would make one that nobody can enter.)
  */
@@ -49,9 +49,9 @@ static void on_accept(void *argument) {
     nng_stream_listener_accept(self->listener, self->aio);
 }
 
-static int set_options(nng_stream_listener *listener, const char *url) {
+static int set_options(nng_stream_listener *listener, const char *url, unsigned ipc_mode) {
     if (strncmp(url, "ipc://", 6) == 0)
-        return nng_stream_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600);
+        return nng_stream_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, (int)ipc_mode);
     int code = nng_stream_listener_set_bool(listener, NNG_OPT_TCP_NODELAY, true);
     if (strncmp(url, "ws://", 5) != 0)
         return code;
@@ -112,8 +112,8 @@ static void note_url(struct tv_listener *self, const char *url) {
     snprintf(self->url, sizeof self->url, "%.*s:%d%s", (int)(colon - url), url, port, end);
 }
 
-trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context, struct tv_listener **listener,
-                                trove_error *error) {
+trove_status tv_listener_create(const char *url, unsigned ipc_mode, tv_accepted accepted, void *context,
+                                struct tv_listener **listener, trove_error *error) {
     trove_status status = tv_url_check(url, TV_URL_TO_LISTEN, error);
     if (status == TROVE_OK && strncmp(url, "ipc://", 6) == 0)
         status = prepare_ipc_path(url + 6, error);
@@ -128,7 +128,7 @@ trove_status tv_listener_create(const char *url, tv_accepted accepted, void *con
     if (code == 0)
         code = nng_stream_listener_alloc(&self->listener, url);
     if (code == 0)
-        code = set_options(self->listener, url);
+        code = set_options(self->listener, url, ipc_mode);
     if (code == 0)
         code = nng_stream_listener_listen(self->listener);
     if (code != 0) {

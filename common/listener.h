@@ -17,10 +17,10 @@ TROVE_WARN_UNUSED trove_status tv_listener_check(const char *url, trove_error *e
 typedef void (*tv_accepted)(void *context, struct tv_transport *transport_move);
 
 /* Listens on tcp://HOST:PORT (0 for any), ipc:///PATH, ws://HOST:PORT/PATH and begins to accept. An ipc path that is anything but
- * a socket is refused, one that a live server holds too. The socket is 0600, and before nng has changed its mode what the umask
+ * a socket is refused, one that a live server holds too. The socket has `ipc_mode`, and before nng has changed it what the umask
  * leaves, which should be 077; its directory is made 0700 if it doesn't exist. Running out of file descriptors is waited out with
  * a timer. */
-TROVE_WARN_UNUSED trove_status tv_listener_create(const char *url, tv_accepted accepted, void *context,
+TROVE_WARN_UNUSED trove_status tv_listener_create(const char *url, unsigned ipc_mode, tv_accepted accepted, void *context,
                                                   struct tv_listener **listener, trove_error *error);
 /* The URL with the real port. */
 const char *tv_listener_url(const struct tv_listener *listener);

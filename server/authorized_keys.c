@@ -23,16 +23,17 @@ struct reading {
 static trove_status parse_name(const char *word, struct tvs_principal *key, trove_error *error) {
     size_t bytes = strlen(word);
     if (bytes > TVS_KEY_NAME_BYTES_MAX || strspn(word, NAME_CHARS) != bytes)
-        return TV_FAIL(error, INVALID_ARGUMENT, "\"%.80s\" is no name; it has 1 to %d of A-Z, a-z, 0-9, '.', '_', '@' and '-'", word,
-                       TVS_KEY_NAME_BYTES_MAX);
+        return TV_FAIL(error, INVALID_ARGUMENT, "\"%.80s\" is no name; it has 1 to %d of A-Z, a-z, 0-9, '.', '_', '@' and '-'",
+                       word, TVS_KEY_NAME_BYTES_MAX);
     snprintf(key->name, sizeof key->name, "key:%s", word);
     return TROVE_OK;
 }
 
 static trove_status parse_key(const char *word, struct tvs_principal *key, trove_error *error) {
     size_t bytes = 0;
-    if (strlen(word) != KEY_TEXT_BYTES || sodium_base642bin(key->public_key, sizeof key->public_key, word, KEY_TEXT_BYTES, NULL, &bytes,
-                                                            NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+    if (strlen(word) != KEY_TEXT_BYTES ||
+        sodium_base642bin(key->public_key, sizeof key->public_key, word, KEY_TEXT_BYTES, NULL, &bytes, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0 ||
         bytes != sizeof key->public_key)
         return TV_FAIL(error, INVALID_ARGUMENT, "the second word is no public key; that is base64 of 32 bytes, in %d characters",
                        KEY_TEXT_BYTES);

@@ -82,8 +82,15 @@ void tvs_config_init(struct tvs_config *config) {
 
 void tvs_config_fini(struct tvs_config *config) {
     tvs_config_clear_listen(config);
+    for (size_t i = 0; i < config->user_count; i++)
+        free(config->users[i].rights);
+    for (size_t i = 0; i < config->origin_count; i++)
+        free(config->origins[i]);
+    free(config->key_file);
+    free(config->authorized_keys);
+    free(config->audit_log);
     free(config->store);
-    config->store = NULL;
+    tvs_config_init(config);
 }
 
 void tvs_config_clear_listen(struct tvs_config *config) {
@@ -102,13 +109,17 @@ trove_status tvs_config_add_listen(struct tvs_config *config, const char *url, t
     return TROVE_OK;
 }
 
-trove_status tvs_config_set_store(struct tvs_config *config, const char *dsn, trove_error *error) {
-    char *copy = strdup(dsn);
+static trove_status set_text(char **at, const char *text, trove_error *error) {
+    char *copy = strdup(text);
     if (copy == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the config");
-    free(config->store);
-    config->store = copy;
+    free(*at);
+    *at = copy;
     return TROVE_OK;
+}
+
+trove_status tvs_config_set_store(struct tvs_config *config, const char *dsn, trove_error *error) {
+    return set_text(&config->store, dsn, error);
 }
 
 bool tvs_config_log_level(const char *text, enum tvs_log_level *level) {
@@ -239,10 +250,77 @@ static trove_status apply_pools(const struct tvs_config_raw *raw, struct tvs_poo
     return status;
 }
 
+/* ---- who is let in ---- */
+
+static const struct number user_numbers[] = {
+    {"quota", offsetof(struct tvs_config_raw_user, quota), offsetof(struct tvs_user, quota_bytes), KIND_BYTES, 1,
+     1024 * 1024 * TV_GIB, true},
+    {"bandwidth", offsetof(struct tvs_config_raw_user, bandwidth), offsetof(struct tvs_user, bandwidth), KIND_BYTES, 1 * TV_KIB,
+     1024 * TV_GIB, true},
+};
+
+static trove_status apply_rights(const char *text, struct tvs_user *user, struct place *place, const char *section,
+                                 trove_error *error) {
+    struct tvs_rights *rights = NULL;
+    trove_error why;
+    snprintf(place->path, sizeof place->path, "%srights", section);
+    trove_status status = tvs_rights_parse(text, &rights, &why);
+    tvs_rights_release(rights);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "`%s`: %s", place->path, why.message);
+    return set_text(&user->rights, text, error);
+}
+
+static trove_status apply_user(const struct tvs_config_raw_user *raw, struct tvs_config *config, unsigned index,
+                               struct place *place, trove_error *error) {
+    struct tvs_user *user = &config->users[config->user_count++];
+    char section[32];
+    trove_error why;
+    *user = (struct tvs_user){.uid = 0};
+    snprintf(section, sizeof section, "users[%u].", index);
+    snprintf(place->path, sizeof place->path, "%suid", section);
+    trove_status status = tvs_parse_count(raw->uid, &user->uid, &why);
+    if (status != TROVE_OK)
+        return tv_error_set(error, status, "`%s`: %s", place->path, why.message);
+    for (size_t i = 0; i + 1 < config->user_count; i++)
+        if (config->users[i].uid == user->uid)
+            return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: uid %u is there already", place->path, user->uid);
+    status = apply_rights(raw->rights, user, place, section, error);
+    return status == TROVE_OK
+               ? apply_numbers(user_numbers, sizeof user_numbers / sizeof user_numbers[0], section, raw, user, place, error)
+               : status;
+}
+
+static trove_status apply_access(const struct tvs_config_raw *raw, struct tvs_config *config, struct place *place,
+                                 trove_error *error) {
+    const struct {
+        const char *path;
+        const char *text;
+        char **to;
+    } texts[] = {
+        {"key_file", raw->key_file, &config->key_file},
+        {"authorized_keys", raw->authorized_keys, &config->authorized_keys},
+        {"audit_log", raw->audit_log, &config->audit_log},
+    };
+    trove_status status = TROVE_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == TROVE_OK; i++) {
+        snprintf(place->path, sizeof place->path, "%s", texts[i].path);
+        if (texts[i].text != NULL)
+            status = set_text(texts[i].to, texts[i].text, error);
+    }
+    for (unsigned i = 0; i < raw->users_count && status == TROVE_OK; i++)
+        status = apply_user(&raw->users[i], config, i, place, error);
+    for (unsigned i = 0; i < raw->allow_origins_count && status == TROVE_OK; i++)
+        status = set_text(&config->origins[config->origin_count++], raw->allow_origins[i], error);
+    return status;
+}
+
 /* *place is the key that an error belongs to. */
 static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *config, struct place *place, trove_error *error) {
     if (raw->insecure != NULL)
         config->insecure = *raw->insecure != 0;
+    if (raw->socket_mode != NULL)
+        config->server.socket_mode = (uint32_t)*raw->socket_mode;
     if (raw->durability != NULL)
         config->server.relaxed = *raw->durability == TVS_DURABILITY_RELAXED;
     if (raw->log.level != NULL)
@@ -258,6 +336,8 @@ static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *c
         tvs_config_clear_listen(config);
     for (unsigned i = 0; status == TROVE_OK && i < raw->listen_count; i++)
         status = tvs_config_add_listen(config, raw->listen[i], error);
+    if (status == TROVE_OK)
+        status = apply_access(raw, config, place, error);
     if (status == TROVE_OK)
         status = apply_numbers(numbers, sizeof numbers / sizeof numbers[0], "", raw, config, place, error);
     return status == TROVE_OK ? apply_pools(raw, &config->server.pools, place, error) : status;
@@ -335,6 +415,19 @@ trove_status tvs_config_load(struct tvs_config *config, const char *path, trove_
 
 /* ---- the whole ---- */
 
+void tvs_config_server(struct tvs_config *config) {
+    struct tvs_server_options *server = &config->server;
+    server->store = config->store;
+    server->insecure = config->insecure;
+    server->origins = (const char *const *)config->origins;
+    server->origin_count = config->origin_count;
+    server->access = (struct tvs_keyring_options){
+        .authorized_keys = config->authorized_keys,
+        .users = config->users,
+        .user_count = config->user_count,
+    };
+}
+
 trove_status tvs_config_check(const struct tvs_config *config, trove_error *error) {
     for (unsigned i = 0; i < config->listen_count; i++) {
         const char *url = config->listen[i];
@@ -342,12 +435,14 @@ trove_status tvs_config_check(const struct tvs_config *config, trove_error *erro
         trove_status status = tv_url_check(url, TV_URL_TO_LISTEN, &why);
         if (status != TROVE_OK)
             return tv_error_set(error, status, "`listen`: %s", why.message);
-        if (tv_url_is_network(url) && !config->insecure)
+        if (tv_url_is_network(url) && !config->insecure && (config->key_file == NULL || config->authorized_keys == NULL))
             return TV_FAIL(
                 error, FAILED_PRECONDITION,
-                "won't listen on %s: whoever can reach it could read, change and delete everything, for there is neither "
-                "authentication nor encryption on tcp:// and ws://. Listen on ipc:///PATH instead, or say --insecure "
-                "(insecure: true in the config) where the network is closed to others",
+                "won't listen on %s: whoever can reach it could read, change and delete everything, for without keys there is "
+                "neither authentication nor encryption on tcp:// and ws://. Listen on ipc:///PATH instead, give the config "
+                "`key_file` and `authorized_keys`, or say --insecure (insecure: true in the config) where the network is closed "
+                "to "
+                "others",
                 url);
     }
     trove_status status = TROVE_OK;

@@ -13,11 +13,18 @@ struct tvs_config {
     char *listen[TVS_LISTEN_MAX];
     unsigned listen_count;
     char *store;
-    bool insecure; /* tcp:// and ws:// are allowed, without authentication */
+    bool insecure;         /* tcp:// and ws:// are allowed, without authentication */
+    char *key_file;        /* the server's own; NULL: none */
+    char *authorized_keys; /* path; NULL: none */
+    struct tvs_user users[TVS_USERS_MAX];
+    size_t user_count;
+    char *origins[TVS_ORIGINS_MAX]; /* of web pages that may connect over ws:// */
+    size_t origin_count;
+    char *audit_log; /* path, or "log"; NULL: none */
     enum tvs_log_level log_level;
     enum tvs_log_format log_format;
     uint32_t drain_timeout_ms;
-    struct tvs_server_options server; /* all but `store`, which stays NULL here */
+    struct tvs_server_options server; /* all but what points to the above (tvs_config_server) */
 };
 
 void tvs_config_init(struct tvs_config *config);
@@ -40,8 +47,11 @@ trove_status tvs_config_set_store(struct tvs_config *config, const char *dsn, tr
 bool tvs_config_log_level(const char *text, enum tvs_log_level *level);
 bool tvs_config_log_format(const char *text, enum tvs_log_format *format);
 
+/* Puts into config->server what it has of the above: what points there is good as long as `config`. */
+void tvs_config_server(struct tvs_config *config);
+
 /* What can be judged only when all is known: that the values go together, and that nothing listens on the network without
- * `insecure`. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION. */
+ * keys or `insecure`. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION. */
 trove_status tvs_config_check(const struct tvs_config *config, trove_error *error);
 
 #endif

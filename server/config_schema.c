@@ -19,6 +19,8 @@ static const cyaml_strval_t log_levels[] = {
     {"debug", TVS_LOG_DEBUG}, {"info", TVS_LOG_INFO}, {"warn", TVS_LOG_WARN}, {"error", TVS_LOG_ERROR}};
 static const cyaml_strval_t log_formats[] = {{"logfmt", TVS_LOG_LOGFMT}, {"json", TVS_LOG_JSON}};
 
+static const cyaml_strval_t socket_modes[] = {{"0600", 0600}, {"0660", 0660}, {"0666", 0666}};
+
 bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) {
     static const struct {
         const cyaml_strval_t *words;
@@ -28,6 +30,7 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) 
         [TVS_WORDS_DURABILITY] = {durabilities, COUNT(durabilities)},
         [TVS_WORDS_LOG_LEVEL] = {log_levels, COUNT(log_levels)},
         [TVS_WORDS_LOG_FORMAT] = {log_formats, COUNT(log_formats)},
+        [TVS_WORDS_SOCKET_MODE] = {socket_modes, COUNT(socket_modes)},
     };
     for (size_t i = 0; i < tables[words].count; i++)
         if (strcmp(tables[words].words[i].str, word) == 0) {
@@ -50,7 +53,7 @@ bool tvs_config_word(enum tvs_config_words words, const char *word, int *value) 
         .key = name, .data_offset = 0, .value = { CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, struct tvs_config_raw, fields) }      \
     }
 
-static const cyaml_schema_value_t listen_url = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TEXT_BYTES_MAX)};
+static const cyaml_schema_value_t list_text = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TEXT_BYTES_MAX)};
 
 /* A pool's keys, in the section `pool` (whole is the config, at is "pool.") or in an entry of `pools`. */
 #define POOL_TEXT(whole, at, key) CYAML_FIELD_STRING_PTR(#key, KEY_FLAGS, struct whole, at key, 1, TEXT_BYTES_MAX)
@@ -69,6 +72,16 @@ static const cyaml_schema_field_t pool_entry_keys[] = {
 
 static const cyaml_schema_value_t pool_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tvs_config_raw_pool, pool_entry_keys)};
+
+static const cyaml_schema_field_t user_keys[] = {
+    CYAML_FIELD_STRING_PTR("uid", CYAML_FLAG_POINTER, struct tvs_config_raw_user, uid, 1, TEXT_BYTES_MAX),
+    CYAML_FIELD_STRING_PTR("rights", CYAML_FLAG_POINTER, struct tvs_config_raw_user, rights, 1, TEXT_BYTES_MAX),
+    CYAML_FIELD_STRING_PTR("quota", KEY_FLAGS, struct tvs_config_raw_user, quota, 1, TEXT_BYTES_MAX),
+    CYAML_FIELD_STRING_PTR("bandwidth", KEY_FLAGS, struct tvs_config_raw_user, bandwidth, 1, TEXT_BYTES_MAX),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t user = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tvs_config_raw_user, user_keys)};
 
 static const cyaml_schema_field_t connection_keys[] = {
     TEXT("max", connections.max),
@@ -91,10 +104,16 @@ static const cyaml_schema_field_t log_keys[] = {
 };
 
 static const cyaml_schema_field_t keys[] = {
-    CYAML_FIELD_SEQUENCE("listen", KEY_FLAGS, struct tvs_config_raw, listen, &listen_url, 1, TVS_LISTEN_MAX),
+    CYAML_FIELD_SEQUENCE("listen", KEY_FLAGS, struct tvs_config_raw, listen, &list_text, 1, TVS_LISTEN_MAX),
     WORD("insecure", insecure, booleans),
     TEXT("store", store),
     TEXT("store_memory", store_memory),
+    TEXT("key_file", key_file),
+    TEXT("authorized_keys", authorized_keys),
+    CYAML_FIELD_SEQUENCE("users", KEY_FLAGS, struct tvs_config_raw, users, &user, 1, TVS_USERS_MAX),
+    WORD("socket_mode", socket_mode, socket_modes),
+    CYAML_FIELD_SEQUENCE("allow_origins", KEY_FLAGS, struct tvs_config_raw, allow_origins, &list_text, 1, TVS_ORIGINS_MAX),
+    TEXT("audit_log", audit_log),
     WORD("durability", durability, durabilities),
     TEXT("memory", memory),
     TEXT("workers", workers),

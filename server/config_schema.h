@@ -12,7 +12,8 @@ enum tvs_config_words {
     TVS_WORDS_BOOLEAN,
     TVS_WORDS_DURABILITY,
     TVS_WORDS_LOG_LEVEL,
-    TVS_WORDS_LOG_FORMAT
+    TVS_WORDS_LOG_FORMAT,
+    TVS_WORDS_SOCKET_MODE
 };
 
 /* The value that a word stands for; false where it is none of them. */
@@ -38,11 +39,27 @@ struct tvs_config_raw_pool {
     char *credit_expiry;
 };
 
+/* An entry of `users`. */
+struct tvs_config_raw_user {
+    char *uid;
+    char *rights;
+    char *quota;
+    char *bandwidth;
+};
+
 /* What was loaded. Every member is NULL where the file doesn't have the key. */
 struct tvs_config_raw {
     char **listen;
     uint32_t listen_count;
     int *insecure;
+    char *key_file;
+    char *authorized_keys;
+    struct tvs_config_raw_user *users;
+    uint32_t users_count;
+    int *socket_mode;
+    char **allow_origins;
+    uint32_t allow_origins_count;
+    char *audit_log;
     char *store;
     char *store_memory;
     int *durability;

@@ -111,6 +111,10 @@ static void run(struct tvs_task *task) {
     if (go_on(job, &finished, &job->rpc.error) != TROVE_OK) {
         server->ops->copy_abort(job->copy);
         finish(job);
+    } else if (finished && tvs_session_may(job->rpc.session, TVS_RIGHT_WRITE, job->to_bucket, job->to_key, &job->rpc.error) !=
+                               TROVE_OK) { /* any more */
+        server->ops->copy_abort(job->copy);
+        finish(job);
     } else if (finished) {
         server->ops->copy_commit(job->copy, on_committed, job);
     } else {

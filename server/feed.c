@@ -76,9 +76,23 @@ static struct tvs_feed *find(const struct tvs_feeds *feeds, const char *bucket, 
     return feed;
 }
 
+static uint64_t hash_of(const char *bucket, const char *key) {
+    return tv_hash_seeded(key, strlen(key), tv_hash(bucket, strlen(bucket)));
+}
+
+struct tvs_feed *tvs_feeds_find(struct tvs_feeds *feeds, const char *bucket, const char *key) {
+    uint64_t hash = hash_of(bucket, key);
+    pthread_mutex_lock(&feeds->lock);
+    struct tvs_feed *feed = find(feeds, bucket, key, hash);
+    if (feed != NULL) /* while it is listed its writer has a reference */
+        atomic_fetch_add_explicit(&feed->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&feeds->lock);
+    return feed;
+}
+
 trove_status tvs_feeds_join(struct tvs_feeds *feeds, const char *bucket, const char *key, struct tvs_feed **feed_out,
                             bool *writer, trove_error *error) {
-    uint64_t hash = tv_hash_seeded(key, strlen(key), tv_hash(bucket, strlen(bucket)));
+    uint64_t hash = hash_of(bucket, key);
     pthread_mutex_lock(&feeds->lock);
     struct tvs_feed *feed = find(feeds, bucket, key, hash);
     bool fresh = feed == NULL;

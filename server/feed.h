@@ -72,6 +72,8 @@ void tvs_feeds_fini(struct tvs_feeds *feeds);
  * Copies the names. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_feeds_join(struct tvs_feeds *feeds, const char *bucket, const char *key, struct tvs_feed **feed, bool *writer,
                             trove_error *error);
+/* The same for who may not write it; NULL: there is none. */
+struct tvs_feed *tvs_feeds_find(struct tvs_feeds *feeds, const char *bucket, const char *key);
 /* The last one frees it: it has been retired then. */
 void tvs_feed_release(struct tvs_feed *feed);
 

@@ -14,7 +14,11 @@ trove_status tvs_follow_join(struct tvs_stream *stream, trove_error *error) {
     struct tvs_server *server = session->server;
     struct tvs_feed *feed = NULL;
     bool writer = false;
-    trove_status status = tvs_feeds_join(&server->feeds, stream->bucket, stream->key, &feed, &writer, error);
+    trove_status status = tvs_session_may(session, TVS_RIGHT_WRITE, stream->bucket, stream->key, error);
+    if (status != TROVE_OK && (feed = tvs_feeds_find(&server->feeds, stream->bucket, stream->key)) != NULL)
+        status = TROVE_OK; /* it only reads */
+    else if (status == TROVE_OK)
+        status = tvs_feeds_join(&server->feeds, stream->bucket, stream->key, &feed, &writer, error);
     if (status != TROVE_OK)
         return status;
     pthread_mutex_lock(&session->lock);

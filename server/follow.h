@@ -7,8 +7,8 @@
 
 #include "stream.h"
 
-/* The first stream of an object writes it, others follow it. By the way up's strand. Errors: RESOURCE_EXHAUSTED, UNIMPLEMENTED
- * (the store can't read what isn't complete). */
+/* The first stream of an object writes it, others follow it. By the way up's strand. Errors: PERMISSION_DENIED (nobody
+ * writes it, and this one may not), RESOURCE_EXHAUSTED, UNIMPLEMENTED (the store can't read what isn't complete). */
 trove_status tvs_follow_join(struct tvs_stream *stream, trove_error *error);
 /* The writer has ended, its feed is closed: followers are told. By the way up's strand. */
 void tvs_follow_settle(struct tvs_stream *stream);

@@ -237,6 +237,8 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
     bool not_taken = false;
     trove_error error;
     trove_status status = describe(frame, payload, payload_bytes, &described, &error);
+    if (status == TROVE_OK)
+        status = tvs_session_may(session, TVS_RIGHT_WRITE, described.bucket, described.key, &error);
     if (status == TROVE_OK && (pool = tvs_pools_find(server->pools, frame->open->pool, &error)) == NULL)
         status = error.status;
     if (status == TROVE_OK)

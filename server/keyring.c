@@ -33,27 +33,49 @@ struct tvs_keyring {
 
 /* ---- reading the file ---- */
 
-/* Whoever may write to it may let themselves in. */
-static trove_status check_file(int fd, const char *path, trove_error *error) {
+static trove_status check_owner(int fd, const char *path, mode_t *mode, trove_error *error) {
     struct stat info;
     if (fstat(fd, &info) != 0)
         return tv_error_errno(error, errno, "looking at %s", path);
     if (!S_ISREG(info.st_mode))
         return TV_FAIL(error, FAILED_PRECONDITION, "%s is no regular file", path);
     if (info.st_uid != 0 && info.st_uid != geteuid())
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s belongs to user %u; it must belong to root or to user %u, who reads it", path,
-                       info.st_uid, geteuid());
-    if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return TV_FAIL(error, FAILED_PRECONDITION,
-                       "others than its owner may write to %s (mode %04o), and let themselves in; say: chmod go-w %s", path,
-                       info.st_mode & 07777, path);
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s belongs to user %u; it must belong to root or to user %u, who reads it",
+                       path, info.st_uid, geteuid());
+    *mode = info.st_mode & 07777;
     return TROVE_OK;
+}
+
+/* Whoever may write to it may let themselves in. */
+static trove_status check_file(int fd, const char *path, trove_error *error) {
+    mode_t mode;
+    trove_status status = check_owner(fd, path, &mode, error);
+    if (status == TROVE_OK && (mode & (S_IWGRP | S_IWOTH)) != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION,
+                       "others than its owner may write to %s (mode %04o), and let themselves in; say: chmod go-w %s", path, mode,
+                       path);
+    return status;
+}
+
+trove_status tvs_secret_file_check(const char *path, trove_error *error) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return tv_error_errno(error, errno, "opening %s", path);
+    mode_t mode;
+    trove_status status = check_owner(fd, path, &mode, error);
+    close(fd);
+    if (status == TROVE_OK && (mode & (S_IRWXG | S_IRWXO)) != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION,
+                       "%s holds a secret, and others than its owner can read it (mode %04o); say: chmod 600 %s", path, mode,
+                       path);
+    return status;
 }
 
 static trove_status read_all(int fd, const char *path, char *text, size_t *bytes, trove_error *error) {
     size_t used = 0;
     ssize_t got;
-    while (used <= TVS_AUTHORIZED_KEYS_BYTES_MAX && (got = read(fd, text + used, TVS_AUTHORIZED_KEYS_BYTES_MAX + 1 - used)) != 0) {
+    while (used <= TVS_AUTHORIZED_KEYS_BYTES_MAX &&
+           (got = read(fd, text + used, TVS_AUTHORIZED_KEYS_BYTES_MAX + 1 - used)) != 0) {
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -219,14 +241,15 @@ trove_status tvs_keyring_find(struct tvs_keyring *keyring, const uint8_t public_
 trove_status tvs_keyring_find_user(struct tvs_keyring *keyring, uint64_t uid, struct tvs_principal *out, trove_error *error) {
     if (uid == keyring->overflow_uid)
         return TV_FAIL(error, UNAUTHENTICATED,
-                       "uid %" PRIu64 " stands for everybody who has none in the server's user namespace; it can't be let in", uid);
+                       "uid %" PRIu64 " stands for everybody who has none in the server's user namespace; it can't be let in",
+                       uid);
     pthread_mutex_lock(&keyring->lock);
     bool known = give(find_user(keyring->table, uid), out);
     pthread_mutex_unlock(&keyring->lock);
     if (known)
         return TROVE_OK;
-    return TV_FAIL(error, PERMISSION_DENIED, "uid:%" PRIu64 " has no rights here; they are given by `users` in the server's config",
-                   uid);
+    return TV_FAIL(error, PERMISSION_DENIED,
+                   "uid:%" PRIu64 " has no rights here; they are given by `users` in the server's config", uid);
 }
 
 void tvs_keyring_anonymous(struct tvs_keyring *keyring, struct tvs_principal *out) {

@@ -45,7 +45,7 @@ static const struct argp_option option_list[] = {
     {"listen", OPTION_LISTEN, "URL", 0,
      "Listen on URL: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH; may be given several times", 0},
     {"store", OPTION_STORE, "DSN", 0, "Keep objects in DSN: local:///FOLDER, mem:// or null://", 0},
-    {"insecure", OPTION_INSECURE, NULL, 0, "Allow tcp:// and ws://, on which there is no authentication", 0},
+    {"insecure", OPTION_INSECURE, NULL, 0, "Allow tcp:// and ws:// without keys: whoever reaches them may do everything", 0},
     {"log-format", OPTION_LOG_FORMAT, "logfmt|json", 0, "Form of the log on standard error (default: logfmt)", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "Log from LEVEL on: debug, info, warn or error (default: info)", 0},
     {"check-config", OPTION_CHECK, NULL, 0,
@@ -61,8 +61,7 @@ static const char doc[] =
     "Without --store it keeps objects in ~/.local/share/trove (root: /var/lib/trove).\n"
     "\n"
     "SIGTERM and SIGINT end it when what is under way is done, within `drain_timeout` in any case; a second one ends it at "
-    "once. "
-    "SIGHUP has the config read again: pools and `drain_timeout` take its values over.\n"
+    "once. SIGHUP has the config and the keys read again: pools, users, keys and `drain_timeout` take effect.\n"
     "\n"
     "Exit codes: 0 ended as it should, 1 couldn't start or was ended by a second signal, 64 wrong usage. A store whose index "
     "can't be written any more ends it by SIGABRT.\n";
@@ -213,7 +212,7 @@ static trove_status gather_settings(const struct command_line *line, struct tvs_
     const char *path;
     if (status == TROVE_OK && tvs_driver_find(config->store, &path, error) == NULL)
         status = TROVE_INVALID_ARGUMENT;
-    config->server.store = config->store;
+    tvs_config_server(config);
     return status;
 }
 
@@ -232,6 +231,12 @@ static trove_status check_places(const struct tvs_config *config, bool store_is_
     for (unsigned i = 0; i < config->listen_count; i++)
         if (tv_listener_check(config->listen[i], &why) != TROVE_OK)
             return tv_error_set(error, why.status, "`listen`: %s: %s", config->listen[i], why.message);
+    struct tvs_keyring *keyring = NULL;
+    if (config->key_file != NULL && tvs_secret_file_check(config->key_file, &why) != TROVE_OK)
+        return tv_error_set(error, why.status, "`key_file`: %s", why.message);
+    if (tvs_keyring_create(&config->server.access, &keyring, error) != TROVE_OK)
+        return error->status;
+    tvs_keyring_destroy(keyring);
     const char *path;
     const struct tvs_driver_ops *driver = tvs_driver_find(config->store, &path, error);
     /* Of the default place all folders are made, of one that somebody named the last. */
@@ -316,7 +321,7 @@ static void let_second_signal_end(void) {
 
 static void warn_if_insecure(const struct tvs_config *config) {
     for (unsigned i = 0; i < config->listen_count; i++) {
-        if (!tv_url_is_network(config->listen[i]))
+        if (!config->insecure || !tv_url_is_network(config->listen[i]))
             continue;
         struct tvs_log_line line;
         tvs_log_begin(&line, TVS_LOG_WARN,
@@ -371,12 +376,20 @@ static bool same_text(const char *left, const char *right) {
     return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
 }
 
+static bool same_origins(const struct tvs_config *left, const struct tvs_config *right) {
+    bool same = left->origin_count == right->origin_count;
+    for (size_t i = 0; same && i < left->origin_count; i++)
+        same = strcmp(left->origins[i], right->origins[i]) == 0;
+    return same;
+}
+
 /* Whether a key differs that takes effect at the start alone. What the file leaves to its default place stays where it is. */
 static bool needs_restart(const struct tvs_config *running, const struct tvs_config *read) {
     const struct tvs_server_options *was = &running->server;
     const struct tvs_server_options *is = &read->server;
     bool moved = read->log_level != running->log_level || read->log_format != running->log_format;
-    moved |= read->insecure != running->insecure;
+    moved |= read->insecure != running->insecure || !same_text(read->key_file, running->key_file);
+    moved |= !same_text(read->audit_log, running->audit_log) || !same_origins(running, read);
     moved |= read->store != NULL && !same_text(running->store, read->store);
     moved |= read->listen_count > 0 && read->listen_count != running->listen_count;
     for (unsigned i = 0; i < read->listen_count && !moved; i++)
@@ -385,19 +398,21 @@ static bool needs_restart(const struct tvs_config *running, const struct tvs_con
            was->memory_bytes != is->memory_bytes || was->workers != is->workers || was->connections_max != is->connections_max ||
            was->keepalive_ms != is->keepalive_ms || was->handshake_ms != is->handshake_ms ||
            was->call_deadline_ms != is->call_deadline_ms || was->uploads_idle_ms != is->uploads_idle_ms ||
-           was->uploads_keep_ms != is->uploads_keep_ms;
+           was->uploads_keep_ms != is->uploads_keep_ms || was->socket_mode != is->socket_mode;
 }
 
 static void log_reloaded(const struct tvs_config *running, const struct tvs_config *read) {
     struct tvs_log_line line;
     tvs_log_begin(&line, TVS_LOG_INFO, "reloaded");
     tvs_log_number(&line, "pools", read->server.pools.count);
+    tvs_log_number(&line, "users", read->user_count);
     tvs_log_end(&line);
     if (!needs_restart(running, read))
         return;
     tvs_log_begin(
         &line, TVS_LOG_WARN,
-        "of what has changed in the config, `pool`, `pools` and `drain_timeout` are in effect; the rest needs a new start");
+        "of what has changed in the config, `pool`, `pools`, `users`, `authorized_keys` and `drain_timeout` are in effect; "
+        "the rest needs a new start");
     tvs_log_end(&line);
 }
 
@@ -415,6 +430,9 @@ static void reload(const struct command_line *line, struct tvs_config *running, 
     trove_status status = read_settings(line, &read, &error);
     if (status == TROVE_OK)
         status = tvs_config_check(&read, &error);
+    tvs_config_server(&read);
+    if (status == TROVE_OK)
+        status = tvs_server_reload_access(server, &read.server.access, &error);
     if (status == TROVE_OK)
         status = tvs_server_reload(server, &read.server.pools, read.drain_timeout_ms, &error);
     if (status == TROVE_OK) {

@@ -137,8 +137,8 @@ static trove_status check_upload(struct tvs_stream *stream, trove_error *error) 
     struct tvs_server *server = stream->session->server;
     trove_error different = {TROVE_OK, ""};
     struct wanted wanted = {stream, &different};
-    trove_status status =
-        server->ops->upload_stat(server->driver, &stream->resume->holder.id, stream->session->principal, compare, &wanted, error);
+    trove_status status = server->ops->upload_stat(server->driver, &stream->resume->holder.id, stream->session->principal.name,
+                                                   compare, &wanted, error);
     return status == TROVE_OK && different.status != TROVE_OK ? tv_error_copy(error, &different) : status;
 }
 
@@ -162,12 +162,12 @@ static void ask(struct tvs_stream *stream) {
         return;
     tvs_stream_acquire(stream); /* the question's */
     if (resume->attaches) {
-        server->ops->upload_attach(server->driver, &resume->holder.id, session->principal, on_attached, stream);
+        server->ops->upload_attach(server->driver, &resume->holder.id, session->principal.name, on_attached, stream);
         return;
     }
     struct tvs_upload_options options = {
         .put = stream->put_options,
-        .principal = session->principal,
+        .principal = session->principal.name,
         .idle_ns = (uint64_t)server->options.uploads_idle_ms * 1000000,
         .keep_ns = (uint64_t)server->options.uploads_keep_ms * 1000000,
     };
@@ -469,7 +469,7 @@ void tvs_resume_leave(struct tvs_stream *stream) {
     answer_all(calls, size, completed ? NULL : &why);
     if (removes) {
         tvs_stream_acquire(stream); /* the removal's */
-        server->ops->upload_abort(server->driver, &resume->holder.id, session->principal, on_aborted, stream);
+        server->ops->upload_abort(server->driver, &resume->holder.id, session->principal.name, on_aborted, stream);
     }
     tvs_holders_remove(&server->holders, &resume->holder);
     if (resume->holder.epoch != 0)

@@ -28,6 +28,7 @@ trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_err
             .service = services[i].service,
             .index = (unsigned)(found - descriptor->methods),
             .descriptor = found,
+            .access = tvs_access_find(descriptor, found->name),
             .blocks = services[i].blocks,
         };
         return TROVE_OK;
@@ -57,6 +58,8 @@ trove_status tvs_rpc_invoke(const struct tvs_method *method, const void *request
     rpc->error = (trove_error){TROVE_OK, ""};
     ProtobufCMessage *input = NULL;
     trove_status status = tv_message_unpack(method->descriptor->input, request, request_bytes, arena, &input, &rpc->error);
+    if (status == TROVE_OK)
+        status = tvs_access_check(method->access, input, rpc->session, &rpc->error);
     if (status != TROVE_OK)
         return status;
     method->service->invoke(method->service, method->index, input, (ProtobufCClosure)tvs_rpc_respond, rpc);

@@ -8,15 +8,16 @@
 #ifndef TVS_RPC_H
 #define TVS_RPC_H
 
+#include "access.h"
 #include "session.h"
 
 struct tvs_call;
 
 struct tvs_rpc {
     struct tvs_server *server;
-    const struct tvs_session *session; /* that called */
-    struct tvs_call *call;             /* NULL: on the receiving thread */
-    bool is_moved;                     /* by tvs_rpc_later */
+    struct tvs_session *session; /* that called */
+    struct tvs_call *call;       /* NULL: on the receiving thread */
+    bool is_moved;               /* by tvs_rpc_later */
     trove_error error;
     void *response; /* packed; malloc'd */
     size_t response_bytes;
@@ -29,13 +30,14 @@ struct tvs_method {
     ProtobufCService *service;
     unsigned index;
     const ProtobufCMethodDescriptor *descriptor;
+    const struct tvs_access *access;
     bool blocks;
 };
 
 /* Finds "trove.v1.Objects/Head". Errors: UNIMPLEMENTED, naming the method. */
 trove_status tvs_rpc_find(const char *name, struct tvs_method *method, trove_error *error);
 
-/* Unpacks the request, calls the method. Fills in response or error; returns the error's status. */
+/* Unpacks the request, sees whether its caller may, calls the method. Fills in response or error; returns the error's status. */
 trove_status tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes, struct tv_arena *arena,
                             struct tvs_rpc *rpc);
 

@@ -37,6 +37,7 @@ void tvs_server_options_init(struct tvs_server_options *options) {
         .call_deadline_ms = 30000,
         .uploads_idle_ms = 24 * HOUR_MS,
         .uploads_keep_ms = 7 * 24 * HOUR_MS,
+        .socket_mode = 0600,
         .pools = {.count = 1, .pools[0] = {.name = TVS_POOL_NAME_DEFAULT}},
     };
     tvs_pool_limits_init(&options->pools.pools[0].limits);
@@ -224,6 +225,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     if (status == TROVE_OK)
         status = create_pools(server, &options->pools, error);
     if (status == TROVE_OK)
+        status = tvs_keyring_create(&options->access, &server->keyring, error);
+    if (status == TROVE_OK)
         status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
     if (status != TROVE_OK) {
         (void)tvs_server_destroy(server);
@@ -238,7 +241,7 @@ trove_status tvs_server_listen(struct tvs_server *server, const char *url, const
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s is one address too many; a server listens on at most %d", url,
                        TVS_LISTEN_MAX);
     struct tv_listener *listener = NULL;
-    trove_status status = tv_listener_create(url, tvs_session_accept, server, &listener, error);
+    trove_status status = tv_listener_create(url, server->options.socket_mode, tvs_session_accept, server, &listener, error);
     if (status != TROVE_OK)
         return status;
     server->listeners[server->listener_count++] = listener;
@@ -250,6 +253,15 @@ trove_status tvs_server_listen(struct tvs_server *server, const char *url, const
 trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_set *pools, uint32_t drain_ms,
                                trove_error *error) {
     return tvs_pools_reload(server->pools, pools, drain_ms, error);
+}
+
+/* Sessions look at their next tick, which is now: on the timer's thread. */
+trove_status tvs_server_reload_access(struct tvs_server *server, const struct tvs_keyring_options *access, trove_error *error) {
+    trove_status status = tvs_keyring_reload(server->keyring, access, error);
+    if (status != TROVE_OK)
+        return status;
+    atomic_fetch_add_explicit(&server->access_edition, 1, memory_order_release);
+    return tv_timer_arm(server->timers, &server->tick, tv_now_ns(), error);
 }
 
 /* ---- the end ---- */
@@ -417,6 +429,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tv_timers_destroy(
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_pools_destroy(server->pools);
+    tvs_keyring_destroy(server->keyring);
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
     tvs_feeds_fini(&server->feeds);

@@ -5,6 +5,7 @@
 #ifndef TVS_SERVER_H
 #define TVS_SERVER_H
 
+#include "keyring.h"
 #include "pools.h"
 
 #include <stddef.h>
@@ -13,6 +14,8 @@ struct tvs_server;
 
 /* Addresses that a server may listen on. */
 #define TVS_LISTEN_MAX 16
+/* Entries of `allow_origins` in the config. */
+#define TVS_ORIGINS_MAX 16
 
 struct tvs_server_options {
     const char *store;           /* DSN: local:///DIR, mem://, null:// */
@@ -27,6 +30,11 @@ struct tvs_server_options {
     uint32_t uploads_idle_ms;    /* a resumable upload that nobody touches expires after it; default 24 h */
     uint32_t uploads_keep_ms;    /* and so long after its beginning at the latest; default 7 days */
     struct tvs_pool_set pools;   /* the default one first; it alone by default */
+    uint32_t socket_mode;        /* of unix sockets; default 0600 */
+    const char *const *origins;  /* of web pages that may connect over ws:// */
+    size_t origin_count;
+    bool insecure;                     /* whoever comes over a network is let in, and may do everything */
+    struct tvs_keyring_options access; /* who else is known */
 };
 
 void tvs_server_options_init(struct tvs_server_options *options);
@@ -42,6 +50,10 @@ trove_status tvs_server_listen(struct tvs_server *server, const char *url, const
  * Errors: INVALID_ARGUMENT (limits that don't go together), RESOURCE_EXHAUSTED. */
 trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_set *pools, uint32_t drain_ms,
                                trove_error *error);
+
+/* Who is known, anew: at once for those who come. Connections of those who aren't known any more end soon, and streams that may not go on.
+ * On failure nothing has changed. Blocks for the file of keys. Errors: as tvs_keyring_create. */
+trove_status tvs_server_reload_access(struct tvs_server *server, const struct tvs_keyring_options *access, trove_error *error);
 
 /* Stops accepting, tells all peers to go away, waits until nothing is under way. All of the end has timeout_ms: this takes up to half of
  * it, but for the last 2 s (1 s of 2 s, 8 s of 10 s), tvs_server_destroy what is left. True: all was finished. */

@@ -36,6 +36,22 @@ static void buckets_delete(Trove__V1__Buckets_Service *service, const Trove__V1_
     respond(&response, closure_data);
 }
 
+/* Leaves those of which the caller may know; returns how many. What is in one is for those to know who may list all of it. */
+static size_t keep_visible(struct tvs_session *session, struct tvs_bucket *buckets, size_t count) {
+    size_t kept = 0;
+    pthread_mutex_lock(&session->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (!tvs_rights_show(session->principal.rights, buckets[i].name))
+            continue;
+        buckets[kept] = buckets[i];
+        if (!tvs_rights_allow(session->principal.rights, TVS_RIGHT_LIST, buckets[i].name, ""))
+            buckets[kept].object_count = buckets[kept].object_bytes = 0;
+        kept++;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return kept;
+}
+
 static void respond_buckets(const struct tvs_bucket *buckets, size_t count, Trove__V1__BucketListResponse_Closure respond,
                             struct tvs_rpc *rpc) {
     Trove__V1__BucketInfo *infos = calloc(count + 1, sizeof *infos);
@@ -69,7 +85,7 @@ static void buckets_list(Trove__V1__Buckets_Service *service, const Trove__V1__B
     size_t count = 0;
     if (rpc->server->ops->bucket_list(rpc->server->driver, &buckets, &count, &rpc->error) != TROVE_OK)
         return;
-    respond_buckets(buckets, count, respond, rpc);
+    respond_buckets(buckets, keep_visible(rpc->session, buckets, count), respond, rpc);
     free(buckets);
 }
 

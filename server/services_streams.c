@@ -152,12 +152,38 @@ static void respond_streams(struct tvs_stream **streams, size_t count, size_t li
     free(list);
 }
 
+/* The caller's own, or where it is an admin. */
+static bool visible(struct tvs_rpc *rpc, const struct tvs_stream *stream) {
+    trove_error error;
+    return strcmp(stream->session->principal.name, rpc->session->principal.name) == 0 ||
+           tvs_session_may(rpc->session, TVS_RIGHT_ADMIN, stream->bucket, stream->key, &error) == TROVE_OK;
+}
+
+/* A page of those that the caller may see; each has a reference. */
+static size_t visible_page(struct tvs_rpc *rpc, const struct tvs_pool *pool, uint64_t after_id, struct tvs_stream **streams,
+                           size_t count_max) {
+    size_t count = 0;
+    for (size_t got = 1; got > 0 && count < count_max;) {
+        got = tvs_stream_list_page(&rpc->server->streams, pool, after_id, streams + count, count_max - count);
+        struct tvs_stream **page = streams + count;
+        for (size_t i = 0; i < got; i++) {
+            struct tvs_stream *stream = page[i];
+            after_id = stream->id;
+            if (visible(rpc, stream))
+                streams[count++] = stream;
+            else
+                tvs_stream_release(stream);
+        }
+    }
+    return count;
+}
+
 static void list_streams(const Trove__V1__StreamListRequest *request, const struct tvs_pool *pool,
                          Trove__V1__StreamListResponse_Closure respond, struct tvs_rpc *rpc) {
     size_t limit = request->limit != 0 ? request->limit : TV_LIST_LIMIT_MAX;
     struct tvs_stream *streams[TV_LIST_LIMIT_MAX + 1];
     tvs_pools_number(rpc->server->pools);
-    size_t count = tvs_stream_list_page(&rpc->server->streams, pool, request->after_stream_id, streams, limit + 1);
+    size_t count = visible_page(rpc, pool, request->after_stream_id, streams, limit + 1);
     respond_streams(streams, count, limit, respond, rpc);
     for (size_t i = 0; i < count; i++)
         tvs_stream_release(streams[i]);
@@ -207,12 +233,14 @@ static void streams_control(Trove__V1__Streams_Service *service, const Trove__V1
     if (!event_of(request->type, &event, &rpc->error))
         return;
     struct tvs_stream *stream = tvs_stream_list_find(&rpc->server->streams, request->stream_id);
-    if (stream == NULL) {
+    if (stream == NULL || !visible(rpc, stream)) { /* one answer: others' streams aren't the caller's business */
+        if (stream != NULL)
+            tvs_stream_release(stream);
         TV_FAIL(&rpc->error, NOT_FOUND, "stream %llu doesn't exist; it may have ended", (unsigned long long)request->stream_id);
         return;
     }
     trove_stream_state state;
-    if (tvs_stream_control(stream, event, rpc->session->principal, &state, &rpc->error) == TROVE_OK) {
+    if (tvs_stream_control(stream, event, rpc->session->principal.name, &state, &rpc->error) == TROVE_OK) {
         Trove__V1__StreamControlResponse response = TROVE__V1__STREAM_CONTROL_RESPONSE__INIT;
         response.state = (Trove__V1__StreamState)state;
         respond(&response, rpc);

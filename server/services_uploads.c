@@ -46,6 +46,32 @@ static void info_to_wire(struct tvs_server *server, const struct tvs_upload_info
     wire->expires_ns = info->expires_ns;
 }
 
+/* The caller's own, or where it is an admin. */
+static bool visible(struct tvs_rpc *rpc, const struct tvs_upload_info *info) {
+    trove_error error;
+    return strcmp(info->principal, rpc->session->principal.name) == 0 ||
+           tvs_session_may(rpc->session, TVS_RIGHT_ADMIN, info->bucket, info->key, &error) == TROVE_OK;
+}
+
+struct look {
+    struct tvs_rpc *rpc;
+    bool visible;
+};
+
+static bool look_at(void *context, const struct tvs_upload_info *info) {
+    struct look *look = context;
+    look->visible = visible(look->rpc, info);
+    return true;
+}
+
+/* Whose the store is to find it to be: the caller's own, anybody's (NULL) for an admin. */
+static const char *expected_owner(struct tvs_rpc *rpc, const struct tvs_upload_id *id) {
+    struct look look = {.rpc = rpc};
+    trove_error error;
+    trove_status status = rpc->server->ops->upload_stat(rpc->server->driver, id, NULL, look_at, &look, &error);
+    return status == TROVE_OK && look.visible ? NULL : rpc->session->principal.name; /* then the store says what is wrong */
+}
+
 /* ---- list ---- */
 
 struct page {
@@ -65,7 +91,7 @@ static void *keep(struct tv_arena *arena, const void *bytes, size_t count) {
 
 static bool add_upload(void *context, const struct tvs_upload_info *info) {
     struct page *page = context;
-    if (strcmp(info->principal, page->rpc->session->principal) != 0)
+    if (!visible(page->rpc, info))
         return true; /* not the caller's business */
     size_t bytes = ENTRY_BYTES + strlen(info->bucket) + strlen(info->key);
     if (page->bytes + bytes > TVS_PAGE_BYTES_MAX)
@@ -170,7 +196,7 @@ static void uploads_attach(Trove__V1__Uploads_Service *service, const Trove__V1_
     (void)service;
     if (!read_id(&request->upload_id, &id, &rpc->error))
         return;
-    if (rpc->server->ops->upload_stat(rpc->server->driver, &id, rpc->session->principal, tell, &told, &error) != TROVE_OK)
+    if (rpc->server->ops->upload_stat(rpc->server->driver, &id, expected_owner(rpc, &id), tell, &told, &error) != TROVE_OK)
         (void)tv_error_copy(&rpc->error, &error);
 }
 
@@ -194,7 +220,8 @@ static void uploads_flush(Trove__V1__Uploads_Service *service, const Trove__V1__
     struct status status;
     (void)service;
     if (!read_id(&request->upload_id, &id, &rpc->error) ||
-        server->ops->upload_stat(server->driver, &id, rpc->session->principal, read_status, &status, &rpc->error) != TROVE_OK)
+        server->ops->upload_stat(server->driver, &id, rpc->session->principal.name, read_status, &status, &rpc->error) !=
+            TROVE_OK)
         return;
     struct tvs_stream *stream = tvs_holders_find(&server->holders, &id, UINT64_MAX);
     if (stream != NULL) {
@@ -260,7 +287,7 @@ static void uploads_abort(Trove__V1__Uploads_Service *service, const Trove__V1__
         return;
     }
     struct tvs_server *server = rpc->server;
-    const char *principal = rpc->session->principal;
+    const char *principal = expected_owner(rpc, &id);
     abort->id = id;
     tvs_rpc_later(rpc, &abort->rpc);
     server->ops->upload_abort(server->driver, &id, principal, on_aborted, abort);

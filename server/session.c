@@ -42,6 +42,50 @@ void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, cons
     (void)sent; /* a connection that is closing has no use for it */
 }
 
+/* ---- who it is ---- */
+
+static trove_status learn_locked(struct tvs_session *session, const uint8_t *public_key, struct tvs_principal *found,
+                                 trove_error *error) {
+    struct tvs_server *server = session->server;
+    const struct tv_transport *transport = tv_conn_transport(session->conn);
+    session->access_edition = atomic_load_explicit(&server->access_edition, memory_order_acquire); /* or one later */
+    if (public_key != NULL)
+        return tvs_keyring_find(server->keyring, public_key, found) == TROVE_OK
+                   ? TROVE_OK
+                   : TV_FAIL(error, UNAUTHENTICATED, "the server doesn't know this key, or it has expired");
+    if (transport->has_credentials)
+        return tvs_keyring_find_user(server->keyring, transport->peer_uid, found, error);
+    if (transport->type_octet || !server->options.insecure)
+        return TV_FAIL(error, UNAUTHENTICATED, "the server lets nobody in here without a key");
+    tvs_keyring_anonymous(server->keyring, found);
+    return TROVE_OK;
+}
+
+static trove_status authenticate(struct tvs_session *session, const uint8_t *public_key, trove_error *error) {
+    struct tvs_principal found;
+    pthread_mutex_lock(&session->lock);
+    trove_status status = learn_locked(session, public_key, &found, error);
+    if (status == TROVE_OK) {
+        tvs_principal_fini(&session->principal);
+        session->principal = found;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+trove_status tvs_session_authenticate(struct tvs_session *session, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
+                                      trove_error *error) {
+    return authenticate(session, public_key, error);
+}
+
+trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket, const char *prefix,
+                             trove_error *error) {
+    pthread_mutex_lock(&session->lock);
+    trove_status status = tvs_principal_check(&session->principal, wanted, bucket, prefix, error);
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
 /* ---- greeting ---- */
 
 static void send_welcome(struct tvs_session *session, uint64_t payload_bytes_max) {
@@ -68,6 +112,9 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     if (frame->body_case != TV_BODY(HELLO) || frame->call_id != 0)
         return TV_FAIL(error, FAILED_PRECONDITION, "the first frame of a connection must be a hello");
     const Trove__V1__Hello *hello = frame->hello;
+    trove_status status = session->principal.kind == TVS_PRINCIPAL_NOBODY ? authenticate(session, NULL, error) : TROVE_OK;
+    if (status != TROVE_OK)
+        return status;
     if (hello->version < PROTOCOL_VERSION)
         return TV_FAIL(error, FAILED_PRECONDITION, "the client speaks version %u of the protocol; this server needs %u",
                        hello->version, PROTOCOL_VERSION);
@@ -89,6 +136,7 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     struct tvs_log_line line;
     tvs_log_begin(&line, TVS_LOG_DEBUG, "connected");
     tvs_log_text(&line, "peer", tv_conn_peer(session->conn));
+    tvs_log_text(&line, "principal", session->principal.name);
     tvs_log_text(&line, "agent", hello->agent);
     tvs_log_end(&line);
     return TROVE_OK;
@@ -224,14 +272,6 @@ static const struct tv_conn_handler handler = {
 
 /* ---- life ---- */
 
-static void describe_principal(struct tvs_session *session) {
-    const struct tv_transport *transport = tv_conn_transport(session->conn);
-    if (transport->has_credentials)
-        snprintf(session->principal, sizeof session->principal, "uid:%llu", (unsigned long long)transport->peer_uid);
-    else
-        snprintf(session->principal, sizeof session->principal, "anonymous");
-}
-
 /* Links the session in. Returns how many there are then. */
 static uint32_t enlist(struct tvs_session *session, bool *draining) {
     struct tvs_server *server = session->server;
@@ -262,7 +302,6 @@ static struct tvs_session *create(struct tvs_server *server, struct tv_transport
     pthread_mutex_init(&session->lock, NULL);
     tv_arena_init(&session->arena, TV_ARENA_BYTES_MAX);
     atomic_init(&session->references, 1); /* the connection's, until it is closed */
-    describe_principal(session);
     return session;
 }
 
@@ -288,8 +327,8 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     tvs_session_release(session);
 }
 
-/* Calls `what` for each stream. It may end its stream, which changes the table: so they are listed first. */
-static void for_each_stream(struct tvs_session *session, void (*what)(struct tvs_stream *, uint64_t), uint64_t now_ns) {
+/* All streams, each with a reference: what is done with one may end it, which changes the table. The timer's thread. */
+static struct tvs_stream *list_streams(struct tvs_session *session) {
     struct tvs_stream *list = NULL;
     pthread_mutex_lock(&session->lock);
     for (struct tv_id_node *node = NULL; (node = tv_id_table_next(&session->streams, node)) != NULL;) {
@@ -299,24 +338,85 @@ static void for_each_stream(struct tvs_session *session, void (*what)(struct tvs
         list = stream;
     }
     pthread_mutex_unlock(&session->lock);
-    while (list != NULL) {
-        struct tvs_stream *stream = list;
-        list = stream->tick_next;
+    return list;
+}
+
+/* Gives the reference to the first of a list back, and returns the next one. */
+static struct tvs_stream *next_listed(struct tvs_stream *stream) {
+    struct tvs_stream *next = stream->tick_next;
+    tvs_stream_release(stream);
+    return next;
+}
+
+static void for_each_stream(struct tvs_session *session, void (*what)(struct tvs_stream *, uint64_t), uint64_t now_ns) {
+    for (struct tvs_stream *stream = list_streams(session); stream != NULL; stream = next_listed(stream))
         what(stream, now_ns);
-        tvs_stream_release(stream);
-    }
+}
+
+/* The peer isn't known any more: its streams end with that reason, then its connection. */
+static void expel(struct tvs_session *session, const trove_error *why) {
+    for (struct tvs_stream *stream = list_streams(session); stream != NULL; stream = next_listed(stream))
+        tvs_stream_end(stream, TV_EVENT_FAIL, why);
+    tv_conn_shutdown(session->conn, why);
+}
+
+/* The rights have changed. */
+static void recheck_stream(struct tvs_stream *stream, uint64_t unused) {
+    trove_error why;
+    (void)unused;
+    if (tvs_stream_authorize(stream->session, stream->direction, stream->follow, stream->bucket, stream->key, &why) != TROVE_OK)
+        tvs_stream_end(stream, TV_EVENT_FAIL, &why);
+}
+
+/* Takes over what may change; others read the name without a lock. */
+static void renew_locked(struct tvs_principal *principal, struct tvs_principal *found) {
+    struct tvs_rights *before = principal->rights;
+    principal->rights = found->rights;
+    principal->expires_ns = found->expires_ns;
+    principal->quota_bytes = found->quota_bytes;
+    principal->bandwidth = found->bandwidth;
+    found->rights = before;
+}
+
+/* What is known of the peer is read anew where that has changed, or its time is over. *changed tells whether its rights may be others now. */
+static trove_status renew(struct tvs_session *session, bool *changed, trove_error *error) {
+    struct tvs_principal found = {.kind = TVS_PRINCIPAL_NOBODY};
+    struct tvs_principal *principal = &session->principal;
+    unsigned edition = atomic_load_explicit(&session->server->access_edition, memory_order_acquire);
+    trove_status status = TROVE_OK;
+    pthread_mutex_lock(&session->lock);
+    /* Who isn't known yet is asked for later, and then as it is now. */
+    *changed = principal->kind != TVS_PRINCIPAL_NOBODY && session->access_edition != edition;
+    if (*changed)
+        status = learn_locked(session, principal->kind == TVS_PRINCIPAL_KEY ? principal->public_key : NULL, &found, error);
+    if (*changed && status == TROVE_OK && strcmp(found.name, principal->name) != 0)
+        status = TV_FAIL(error, UNAUTHENTICATED, "the key has another name now; connect again");
+    else if (*changed && status == TROVE_OK)
+        renew_locked(principal, &found);
+    if (status == TROVE_OK && tvs_principal_expired(principal, tv_wall_ns()))
+        status = TV_FAIL(error, UNAUTHENTICATED, "the key %s has expired", principal->name);
+    pthread_mutex_unlock(&session->lock);
+    tvs_principal_fini(&found);
+    return status;
 }
 
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
     const struct tvs_server_options *options = &session->server->options;
     tv_conn_tick(session->conn, now_ns);
     bool welcomed = atomic_load_explicit(&session->welcomed, memory_order_relaxed);
+    bool changed = false;
+    trove_error why = {TROVE_OK, ""};
     if (!welcomed && now_ns > session->opened_ns + (uint64_t)options->handshake_ms * 1000000) {
-        trove_error late;
-        TV_FAIL(&late, DEADLINE_EXCEEDED, "no hello within %u ms", options->handshake_ms);
-        tv_conn_shutdown(session->conn, &late);
+        TV_FAIL(&why, DEADLINE_EXCEEDED, "no hello within %u ms", options->handshake_ms);
+        tv_conn_shutdown(session->conn, &why);
         return;
     }
+    if (renew(session, &changed, &why) != TROVE_OK) {
+        expel(session, &why);
+        return;
+    }
+    if (changed)
+        for_each_stream(session, recheck_stream, now_ns);
     for_each_stream(session, tvs_stream_tick, now_ns);
 }
 
@@ -391,6 +491,7 @@ void tvs_session_destroy(struct tvs_session *session) {
     tv_id_table_fini(&session->streams);
     tv_id_table_fini(&session->calls);
     tv_arena_fini(&session->arena);
+    tvs_principal_fini(&session->principal);
     pthread_mutex_destroy(&session->lock);
     free(session);
 }

@@ -1,7 +1,7 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
  * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of
- * feeds; feed; holders) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
+ * feeds; feed; holders; keyring) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
  * the driver or a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement
  * cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by
@@ -17,6 +17,7 @@
 #include "feed.h"
 #include "holders.h"
 #include "id_table.h"
+#include "keyring.h"
 #include "log.h"
 #include "quota.h"
 #include "relief.h"
@@ -43,6 +44,7 @@ struct tvs_server {
     struct tvs_budget *budget; /* of small objects in one flight, and of all pools without memory of their own */
     struct tv_timers *timers;
     struct tvs_pools *pools;
+    struct tvs_keyring *keyring;
     uint64_t started_ns;
 
     /* each with a lock of its own, or atomic in itself */
@@ -76,6 +78,7 @@ struct tvs_server {
     atomic_ullong frames_out;
     atomic_ullong payload_copied;
     atomic_uint histograms;                    /* of streams */
+    atomic_uint access_edition;                /* counts changes of who is known: at the next tick sessions look again */
     atomic_bool collecting;                    /* expired uploads: `collect` is submitted or running */
     _Atomic(struct tvs_session *) flush_first; /* sessions with queued answers, see tvs_session_flush_later */
 
@@ -93,7 +96,6 @@ struct tvs_session {
     struct tvs_server *server;
     struct tv_conn *conn;
     uint64_t opened_ns;
-    char principal[64];
 
     /* under the server's lock */
     struct tvs_session *next;
@@ -116,7 +118,9 @@ struct tvs_session {
     struct tvs_fragment *free_fragments; /* used ones, for the next chunks */
     uint32_t free_fragment_count;
     bool draining;
-    bool closed; /* the connection has ended */
+    bool closed;                    /* the connection has ended */
+    struct tvs_principal principal; /* its name is constant once it is welcomed */
+    unsigned access_edition;        /* of the server's, by which its rights were found */
 
     /* atomic */
     atomic_bool welcomed; /* written by the receiving thread alone */
@@ -138,6 +142,13 @@ void tvs_session_accept(void *server, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
 /* Somebody waits for memory: streams give back what they don't use. */
 void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
+/* The peer has shown that it holds the private key: from now on it is who the keyring says. Before the welcome; on the receiving thread.
+ * Errors: UNAUTHENTICATED. */
+TROVE_WARN_UNUSED trove_status tvs_session_authenticate(struct tvs_session *session,
+                                                        const uint8_t public_key[TVS_PUBLIC_KEY_BYTES], trove_error *error);
+/* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
+TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
+                                               const char *prefix, trove_error *error);
 /* New calls are refused from now on, and the peer is told. */
 void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms);
 /* After the connection has ended and the last reference is gone; on the timer's thread. */

@@ -183,7 +183,7 @@ void tvs_stream_log_end(const struct tvs_stream *stream) {
     tvs_log_text(&line, "bucket", stream->bucket);
     tvs_log_text(&line, "key", stream->key);
     tvs_log_text(&line, "pool", stream->pool->name);
-    tvs_log_text(&line, "principal", stream->session->principal);
+    tvs_log_text(&line, "principal", stream->session->principal.name);
     if (stream->state != TROVE_STREAM_COMPLETED)
         tvs_log_error(&line, &stream->failure);
     tvs_log_end(&line);

@@ -212,6 +212,9 @@ static inline bool tvs_stream_ways_closed(const struct tvs_stream *stream) {
 /* stream_open.c */
 /* Opens a stream from an Open frame; answers errors itself. */
 void tvs_stream_open(struct tvs_session *session, const tv_frame *frame);
+/* Whether such a stream may be opened, or go on. Any thread, not under the lock. Errors: PERMISSION_DENIED. */
+trove_status tvs_stream_authorize(struct tvs_session *session, trove_direction direction, bool follow, const char *bucket,
+                                  const char *key, trove_error *error);
 
 /* stream_in.c */
 /* A frame for a stream that exists, other than its chunks. Not under the lock. */

@@ -105,7 +105,7 @@ void tvs_stream_info(struct tvs_stream *stream, Trove__V1__StreamInfo *info) {
     info->bucket = stream->bucket;
     info->key = stream->key;
     info->pool = stream->pool->name;
-    info->principal = stream->session->principal;
+    info->principal = stream->session->principal.name;
     pthread_mutex_lock(&stream->session->lock);
     info->state = (Trove__V1__StreamState)stream->state;
     info->bytes = metrics->bytes;

@@ -94,6 +94,15 @@ static trove_status check_open(const Trove__V1__Open *open, trove_error *error) 
     return status == TROVE_OK ? tv_content_type_check(open->content_type, error) : status;
 }
 
+trove_status tvs_stream_authorize(struct tvs_session *session, trove_direction direction, bool follow, const char *bucket,
+                                  const char *key, trove_error *error) {
+    unsigned wanted = direction != TROVE_DIRECTION_UPLOAD ? TVS_RIGHT_READ : 0;
+    if (direction != TROVE_DIRECTION_DOWNLOAD &&
+        !follow) /* of those that follow the one who writes is asked when it is elected */
+        wanted |= TVS_RIGHT_WRITE;
+    return tvs_session_may(session, wanted, bucket, key, error);
+}
+
 static char *take_text(char **at, const char *text) {
     size_t bytes = strlen(text) + 1;
     char *copy = memcpy(*at, text, bytes);
@@ -260,6 +269,8 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
                            trove_error *error) {
     const Trove__V1__Open *open = frame->open;
     trove_status status = check_open(open, error);
+    if (status == TROVE_OK)
+        status = tvs_stream_authorize(session, (trove_direction)open->direction, open->follow, open->bucket, open->key, error);
     if (status != TROVE_OK)
         return status;
     struct tvs_stream *stream = calloc(1, sizeof *stream);

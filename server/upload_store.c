@@ -194,7 +194,8 @@ static trove_status expect_digest(const struct tvs_stream *stream, trove_error *
 
 static void commit(struct tvs_stream *stream) {
     trove_error error;
-    if (check_size(stream, &error) != TROVE_OK || expect_digest(stream, &error) != TROVE_OK) {
+    if (check_size(stream, &error) != TROVE_OK || expect_digest(stream, &error) != TROVE_OK ||
+        tvs_session_may(stream->session, TVS_RIGHT_WRITE, stream->bucket, stream->key, &error) != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }

@@ -169,6 +169,7 @@ static void draw(struct tvs_server_options *options) {
     sim.tight = sim_chance(50);
     tvs_server_options_init(options);
     options->store = "mem://";
+    options->insecure = true; /* its links have no credentials */
     options->memory_bytes = sim_between(4, sim.tight ? 8 : 64) * TV_SEGMENT_BYTES;
     options->workers = (uint32_t)sim_between(1, 4);
     options->call_deadline_ms = SIM_TIMEOUT_MS;

@@ -156,7 +156,7 @@ struct scripted_server *scripted_server_start(uint64_t features) {
     server->features = features;
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
-    trove_status status = tv_listener_create(server->url, on_accepted, server, &server->listener, &error);
+    trove_status status = tv_listener_create(server->url, 0600, on_accepted, server, &server->listener, &error);
     if (status != TROVE_OK)
         fail_msg("%s", error.message);
     return server;

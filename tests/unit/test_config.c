@@ -129,6 +129,40 @@ static void pools_take_after_the_default(void **state) {
     tvs_config_fini(&config);
 }
 
+static void who_is_let_in(void **state) {
+    (void)state;
+    struct tvs_config config;
+    trove_error error = {.message = ""};
+    trove_status status = parse("key_file: /k\nauthorized_keys: /a\nsocket_mode: 0660\naudit_log: log\n"
+                                "allow_origins: [\"https://a.example\", \"https://b.example\"]\n"
+                                "users:\n  - uid: 4711\n    rights: read,list:media all:scratch\n    quota: 3GiB\n"
+                                "    bandwidth: 2MiB\n  - {uid: 0, rights: list}\n",
+                                &config, &error);
+    assert_string_equal(error.message, "");
+    assert_int_equal(status, TROVE_OK);
+    tvs_config_server(&config);
+    const struct tvs_server_options *server = &config.server;
+    assert_string_equal(config.key_file, "/k");
+    assert_string_equal(config.audit_log, "log");
+    assert_int_equal(server->socket_mode, 0660);
+    assert_string_equal(server->access.authorized_keys, "/a");
+    assert_int_equal(server->origin_count, 2);
+    assert_string_equal(server->origins[1], "https://b.example");
+    assert_int_equal(server->access.user_count, 2);
+    const struct tvs_user *user = &server->access.users[0];
+    assert_int_equal(user->uid, 4711);
+    assert_string_equal(user->rights, "read,list:media all:scratch");
+    assert_int_equal(user->quota_bytes, 3 * TV_GIB);
+    assert_int_equal(user->bandwidth, 2 * TV_MIB);
+    assert_int_equal(server->access.users[1].uid, 0);
+    assert_int_equal(server->access.users[1].quota_bytes, 0);
+    tvs_config_fini(&config);
+    tvs_config_init(&config);
+    assert_int_equal(config.server.socket_mode, 0600);
+    assert_int_equal(config.user_count, 0);
+    tvs_config_fini(&config);
+}
+
 static void own_memory(void **state) {
     (void)state;
     static const struct {
@@ -219,6 +253,14 @@ static void mistakes_are_named_with_their_line(void **state) {
         {"pool: 5\n", "x.yaml line 1: `pool` must be a section"},
         {"memory:\n  - 1MiB\n", "x.yaml line 1: `memory` must be one plain value"},
         {"memory: {a: b}\n", "x.yaml line 1: `memory` must be one plain value"},
+        {"users:\n  - uid: 1\n    rights: read\n  - uid: 1\n    rights: list\n",
+         "x.yaml line 4: `users[1].uid`: uid 1 is there already"},
+        {"users:\n  - uid: me\n    rights: read\n", "x.yaml line 2: `users[0].uid`: "},
+        {"users:\n  - uid: 1\n    rights: reed\n", "x.yaml line 3: `users[0].rights`: grant \"reed\": "},
+        {"users:\n  - uid: 1\n", "x.yaml line 2: `users[0]` has no `rights`"},
+        {"users:\n  - uid: 1\n    rights: read\n    quota: 3\n", "x.yaml line 4: `users[0].quota`: "},
+        {"users:\n  - uid: 1\n    rights: read\n    bandwidth: 1B\n", "x.yaml line 4: `users[0].bandwidth` is 1B; 0 (none)"},
+        {"socket_mode: 0777\n", "x.yaml line 1: `socket_mode` is \"0777\"; allowed are: 0600, 0660, 0666"},
         {"insecure: flase\n", "x.yaml line 1: `insecure` is \"flase\"; allowed are: true, false"},
         {"insecure: 1\n", "x.yaml line 1: `insecure` is \"1\"; allowed are: true, false"},
         {"\n\ndurability: none\n", "x.yaml line 3: `durability` is \"none\"; allowed are: strict, relaxed"},
@@ -327,6 +369,9 @@ static void the_network_needs_a_word(void **state) {
         {"listen: [\"tcp://127.0.0.1:0\"]", TROVE_FAILED_PRECONDITION, "won't listen on tcp://127.0.0.1:0: whoever can reach it"},
         {"listen: [ipc:///a, \"ws://h:1/x\"]", TROVE_FAILED_PRECONDITION, "won't listen on ws://h:1/x: whoever can reach it"},
         {"{insecure: true, listen: [\"tcp://a:1\", \"ws://b:1/x\"]}", TROVE_OK, ""},
+        {"{key_file: k, authorized_keys: a, listen: [\"tcp://a:1\"]}", TROVE_OK, ""},
+        {"{key_file: k, listen: [\"tcp://a:1\"]}", TROVE_FAILED_PRECONDITION, "won't listen on tcp://a:1"},
+        {"{authorized_keys: a, listen: [\"tcp://a:1\"]}", TROVE_FAILED_PRECONDITION, "won't listen on tcp://a:1"},
         {"listen: [\"http://a\"]", TROVE_INVALID_ARGUMENT, "`listen`: \"http://a\" is no server's address"},
         {"listen: [\"ipc://relative\"]", TROVE_INVALID_ARGUMENT, "`listen`: \"ipc://relative\" is no server's address"},
         {"{insecure: true, listen: [\"tcp://a\"]}", TROVE_INVALID_ARGUMENT,
@@ -450,6 +495,7 @@ int main(void) {
         cmocka_unit_test(unreadable_files_are_named),
         cmocka_unit_test(the_command_line_replaces),
         cmocka_unit_test(pools_take_after_the_default),
+        cmocka_unit_test(who_is_let_in),
         cmocka_unit_test(own_memory),
         cmocka_unit_test(pool_names),
     };

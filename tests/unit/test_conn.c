@@ -213,7 +213,7 @@ static void pair_open(struct pair *pair) {
     assert_non_null(mkdtemp(pair->folder));
     snprintf(pair->url, sizeof pair->url, "ipc://%s/s", pair->folder);
     trove_error error;
-    assert_int_equal(tv_listener_create(pair->url, on_accepted, pair, &pair->listener, &error), TROVE_OK);
+    assert_int_equal(tv_listener_create(pair->url, 0600, on_accepted, pair, &pair->listener, &error), TROVE_OK);
     struct tv_transport *transport = NULL;
     assert_int_equal(tv_transport_dial(pair->url, 5000, &transport, &error), TROVE_OK);
     struct timespec until = deadline();

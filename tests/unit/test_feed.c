@@ -142,6 +142,18 @@ static void test_the_first_one_writes(void **state) {
     end(feed);
 }
 
+static void test_who_may_not_write_finds_who_does(void **state) {
+    (void)state;
+    struct tvs_feed *feed = begin();
+    struct tvs_feed *found = tvs_feeds_find(&feeds, "media", "log");
+    assert_ptr_equal(found, feed);
+    tvs_feed_release(found);
+    assert_null(tvs_feeds_find(&feeds, "media", "logs"));
+    tvs_feed_retire(feed);
+    assert_null(tvs_feeds_find(&feeds, "media", "log"));
+    end(feed);
+}
+
 /* The same slot, whatever the hash: feeds are found by their names. */
 static void test_many_feeds(void **state) {
     (void)state;
@@ -373,6 +385,7 @@ static void test_closing_waits_for_reads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_one_writes),
+        cmocka_unit_test(test_who_may_not_write_finds_who_does),
         cmocka_unit_test(test_many_feeds),
         cmocka_unit_test(test_the_next_one_writes_anew),
         cmocka_unit_test(test_those_who_wait_are_told),

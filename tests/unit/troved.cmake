@@ -1,5 +1,5 @@
 # Unit tests of troved's shell: log, config, default places, pools.
-foreach(module acquire_queue authorized_keys bandwidth budget config feed flush_policy gap_check grant keyring log places quota relief rights stream_list units wire)
+foreach(module access acquire_queue authorized_keys bandwidth budget config feed flush_policy gap_check grant keyring log places quota relief rights stream_list units wire)
     set(test test_${module})
     add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
     target_link_libraries(${test} PRIVATE trove_server PkgConfig::CMOCKA PkgConfig::JANSSON trove_flags)
@@ -7,3 +7,4 @@ foreach(module acquire_queue authorized_keys bandwidth budget config feed flush_
     set_tests_properties(unit/${test} PROPERTIES TIMEOUT 120)
 endforeach()
 target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
+target_compile_definitions(test_access PRIVATE TROVE_PROTO="${PROJECT_SOURCE_DIR}/proto/trove/v1/trove.proto")
