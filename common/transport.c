@@ -195,6 +195,7 @@ static void transport_destroy(struct tv_transport *transport) {
     nng_aio_free(self->send_aio);
     if (self->incoming != NULL)
         nng_msg_free(self->incoming);
+    nng_strfree(self->base.origin);
     nng_stream_free(self->stream);
     free(self);
 }
@@ -228,6 +229,14 @@ static void describe_ipc_peer(struct nng_transport *self) {
         snprintf(base->peer, sizeof base->peer, "pid %" PRIu64 " uid %" PRIu64, base->peer_pid, base->peer_uid);
 }
 
+/* False: it has an origin that can't be told. */
+static bool learn_origin(struct nng_transport *self) {
+    int code = nng_stream_get_string(self->stream, NNG_OPT_WS_REQUEST_HEADER "Origin", &self->base.origin);
+    if (code != 0)
+        self->base.origin = NULL;
+    return code == 0 || code == NNG_ENOENT;
+}
+
 trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, struct tv_transport **transport,
                                      trove_error *error) {
     struct nng_transport *self = calloc(1, sizeof *self);
@@ -241,7 +250,8 @@ trove_status tv_nng_transport_create(nng_stream *stream_move, const char *url, s
     self->base.no_greeting = self->messages;
     self->base.type_octet = strncmp(url, "ipc://", 6) == 0;
     snprintf(self->base.peer, sizeof self->base.peer, "unknown");
-    if (nng_aio_alloc(&self->receive_aio, on_received, self) != 0 || nng_aio_alloc(&self->send_aio, on_sent, self) != 0) {
+    if (nng_aio_alloc(&self->receive_aio, on_received, self) != 0 || nng_aio_alloc(&self->send_aio, on_sent, self) != 0 ||
+        (self->messages && !learn_origin(self))) {
         transport_destroy(&self->base);
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
     }

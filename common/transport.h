@@ -39,6 +39,7 @@ struct tv_transport {
     bool type_octet;  /* each message is preceded by an octet 1 (nng's ipc mapping) */
     bool no_greeting; /* ws: its subprotocol stands for the SP greeting */
     char peer[128];   /* for logs: address, or "pid 12 uid 34" */
+    char *origin;     /* ws: the web page that connects, as its browser says; NULL: none. The transport's */
     /* ipc: the peer's credentials; otherwise has_credentials is false */
     bool has_credentials;
     uint64_t peer_uid;

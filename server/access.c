@@ -12,8 +12,14 @@
 #define STREAMS (&trove__v1__streams__descriptor)
 #define SERVER  (&trove__v1__server__descriptor)
 
-#define OBJECT(right) {{TVS_RIGHT_##right, "bucket", "key"}}
-#define BUCKET(right) {{TVS_RIGHT_##right, "bucket", NULL}}
+#define OBJECT(right)                                                                                                            \
+    {                                                                                                                            \
+        { TVS_RIGHT_##right, "bucket", "key" }                                                                                   \
+    }
+#define BUCKET(right)                                                                                                            \
+    {                                                                                                                            \
+        { TVS_RIGHT_##right, "bucket", NULL }                                                                                    \
+    }
 
 static const struct tvs_access rows[] = {
     {&trove__v1__transfer__descriptor, "Stream", TVS_SCOPE_STREAM, {{0}}},

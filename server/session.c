@@ -305,11 +305,20 @@ static struct tvs_session *create(struct tvs_server *server, struct tv_transport
     return session;
 }
 
+/* A browser lets any page connect anywhere, and says which one it is: that is to be looked at here. */
+static bool origin_allowed(const struct tvs_server_options *options, const char *origin) {
+    bool allowed = origin == NULL;
+    for (size_t i = 0; i < options->origin_count && !allowed; i++)
+        allowed = strcmp(options->origins[i], origin) == 0;
+    return allowed;
+}
+
 void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     struct tvs_server *server = context;
     struct tvs_session *session = create(server, transport_move);
     if (session == NULL)
         return;
+    const char *origin = tv_conn_transport(session->conn)->origin;
     bool draining = false;
     uint32_t count = enlist(session, &draining);
     tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
@@ -320,6 +329,9 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     else if (count > server->options.connections_max)
         TV_FAIL(&refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)",
                 server->options.connections_max);
+    else if (!origin_allowed(&server->options, origin))
+        TV_FAIL(&refusal, PERMISSION_DENIED, "web pages of %.200s may not connect; they would have to be in `allow_origins`",
+                origin);
     if (refusal.status != TROVE_OK && count > server->options.connections_max + REFUSED_POLITELY_MAX)
         tv_conn_abort(session->conn, &refusal);
     else if (refusal.status != TROVE_OK)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import unittest
 from pathlib import Path
@@ -309,6 +310,47 @@ class Network(RightsTest):
         errors = self.trove("ping", server=self.server.url("tcp"), expect=DENIED).errors
         self.assertIn("lets nobody in here without a key", errors)
         self.trove("ping")
+
+    def upgrade(self, origin: str) -> socket.socket:
+        """A WebSocket connection as a page of `origin` would have it."""
+        host, port = self.server.url("ws").split("/")[2].split(":")
+        connection = socket.create_connection((host, int(port)), timeout=60)
+        self.addCleanup(connection.close)
+        lines = [
+            "GET /trove HTTP/1.1",
+            f"Host: {host}:{port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Protocol: pair.sp.nanomsg.org",
+            *([f"Origin: {origin}"] if origin else []),
+        ]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return connection
+
+    def hello(self, connection: socket.socket) -> bytes:
+        """Says hello in one masked message, and returns what comes until the server says something of its own."""
+        hello = bytes([0x12, 2, 8, 1])  # Frame.hello with version 1
+        connection.sendall(bytes([0x82, 0x80 | len(hello), 0, 0, 0, 0]) + hello)
+        got = b""
+        while b"troved" not in got and b"may not" not in got:
+            more = connection.recv(4096)
+            if not more:
+                break
+            got += more
+        return got
+
+    def test_web_pages_have_to_be_listed(self) -> None:
+        config = "allow_origins:\n  - https://console.example\n"
+        self.start_server(schemes=("ipc", "ws"), store="mem://", config=config)
+        for origin in ("https://evil.example", "null", "https://console.example.evil", "http://console.example"):
+            told = self.hello(self.upgrade(origin))
+            self.assertIn(f"web pages of {origin} may not connect".encode(), told)
+            self.assertNotIn(b"troved", told)
+        for origin in ("https://console.example", ""):
+            self.assertIn(b"troved", self.hello(self.upgrade(origin)))
+        self.trove("ping", server=self.server.url("ws"))
 
     def check(self, config: str, expect: int) -> str:
         file = self.write("check.yaml", config.encode())
