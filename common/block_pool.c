@@ -1,8 +1,8 @@
 /* block_pool.c - see block_pool.h.
  *
  * One mapping of address space; the kernel gives memory when a block is first written. Free blocks are a stack of indexes, so the
- * warmest is reused first and what was never needed is never touched. (Rejected: malloc for each block: with 256 KiB it maps and
- * unmaps, and each first touch costs more than a copy of the bytes.)
+ * warmest is reused first, what was never needed is never touched, and what isn't needed any more lies at the bottom. (Rejected:
+ * malloc for each block: with 256 KiB it maps and unmaps, and each first touch costs more than a copy of the bytes.)
  * Under AddressSanitizer free blocks are poisoned, so that I/O into memory that was given back is seen.
  */
 #include "block_pool.h"
@@ -23,8 +23,10 @@ struct tv_block_pool {
     /* under the lock */
     uint32_t *free_blocks; /* a stack of indexes below `created` */
     size_t free_count;
-    uint32_t *holds; /* of each block; 0: free */
-    size_t created;  /* blocks from here on were never handed out */
+    size_t dry_count;  /* so many at the bottom of the stack have no memory */
+    size_t idle_count; /* so many at the bottom weren't used since the last trim */
+    uint32_t *holds;   /* of each block; 0: free */
+    size_t created;    /* blocks from here on were never handed out */
     uint64_t allocated;
     uint64_t released;
     uint64_t high_water;
@@ -86,11 +88,17 @@ void tv_block_pool_destroy(struct tv_block_pool *pool) {
     free(pool);
 }
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 void *tv_block_pool_get(struct tv_block_pool *pool) {
     char *block = NULL;
     pthread_mutex_lock(&pool->lock);
     if (pool->free_count > 0 || pool->created < pool->blocks_max) {
         size_t index = pool->free_count > 0 ? pool->free_blocks[--pool->free_count] : pool->created++;
+        pool->dry_count = least(pool->dry_count, pool->free_count);
+        pool->idle_count = least(pool->idle_count, pool->free_count);
         pool->holds[index] = 1;
         pool->allocated++;
         uint64_t in_use = pool->allocated - pool->released;
@@ -132,6 +140,27 @@ void tv_block_pool_hold(struct tv_block_pool *pool, void *block) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* One at a time: the lock is held for a call into the kernel. */
+static bool dry_one(struct tv_block_pool *pool, size_t keep) {
+    pthread_mutex_lock(&pool->lock);
+    bool more = pool->dry_count < pool->idle_count && pool->created - pool->dry_count > keep;
+    if (more) {
+        char *block = pool->memory + pool->free_blocks[pool->dry_count] * pool->block_bytes;
+        (void)madvise(block, pool->block_bytes, MADV_DONTNEED); /* at worst it stays */
+        pool->dry_count++;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return more;
+}
+
+void tv_block_pool_trim(struct tv_block_pool *pool, size_t keep, size_t most) {
+    while (most > 0 && dry_one(pool, keep))
+        most--;
+    pthread_mutex_lock(&pool->lock);
+    pool->idle_count = pool->free_count;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 bool tv_block_pool_reserve(struct tv_block_pool *pool, uint64_t bytes) {
     pthread_mutex_lock(&pool->lock);
     bool fits = bytes <= pool->bytes - pool->reserved_bytes;
@@ -156,6 +185,7 @@ void tv_block_pool_stats(struct tv_block_pool *pool, struct tv_block_stats *stat
         .in_use = pool->allocated - pool->released,
         .high_water = pool->high_water,
         .created = pool->created,
+        .dry = pool->dry_count,
         .blocks_max = pool->blocks_max,
         .block_bytes = pool->block_bytes,
         .reserved_bytes = pool->reserved_bytes,

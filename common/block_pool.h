@@ -1,8 +1,8 @@
 /* block_pool.h - memory for chunks: blocks of one size under one ceiling, taken and given back without allocating.
  *
  * A pool is made of `blocks_max` blocks of `block_bytes` each. Address space is reserved at creation, memory is touched when a
- * block is first used and then kept, last used first reused (warm). The server has one pool of 256 KiB segments for everything
- * that its budget covers; each client stream has one whose blocks are as large as its chunks.
+ * block is first used and then kept, last used first reused (warm), until the owner trims the pool. The server has one pool of
+ * 256 KiB segments for everything that its budget covers; each client stream has one whose blocks are as large as its chunks.
  * Two steps, so that credit can stand for memory: `reserve` counts bytes that may be claimed later, `get` claims a block.
  * Threads: all functions from any thread; one lock inside, held for a few instructions. Blocks are page-aligned.
  */
@@ -21,6 +21,7 @@ struct tv_block_stats {
     uint64_t in_use;
     uint64_t high_water; /* most that were in use at once */
     uint64_t created;    /* blocks ever touched: stands still in the steady state */
+    uint64_t dry;        /* of them, those whose memory was given back to the system, and that weren't used since */
     uint64_t blocks_max;
     uint64_t block_bytes;
     uint64_t reserved_bytes; /* by tv_block_pool_reserve */
@@ -45,6 +46,10 @@ void tv_block_pool_unreserve(struct tv_block_pool *pool, uint64_t bytes);
 
 /* Another holder of a block: it is given back when each has put it. */
 void tv_block_pool_hold(struct tv_block_pool *pool, void *block);
+
+/* Gives memory back to the system: of at most `most` blocks that were free ever since the last call, as long as more than `keep`
+ * have some. Takes some 10 us for each, in which the pool's other users may have to wait. */
+void tv_block_pool_trim(struct tv_block_pool *pool, size_t keep, size_t most);
 
 void tv_block_pool_stats(struct tv_block_pool *pool, struct tv_block_stats *stats);
 

@@ -8,6 +8,12 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+/* Memory that nobody used for so long goes back to the system, so much of it at a time, but for a part of the budget: as much as
+ * what comes next is likely to need at once. */
+#define TRIM_NS         (5 * (uint64_t)1000 * 1000 * 1000)
+#define TRIM_BLOCKS_MAX 2048
+#define TRIM_KEEP_PART  8
+
 struct tvs_budget {
     struct tv_block_pool *pool; /* constant */
     struct tvs_workers *workers;
@@ -20,6 +26,8 @@ struct tvs_budget {
     struct tvs_claim *first;
     struct tvs_claim *last;
     bool serving; /* the task is submitted */
+
+    uint64_t trimmed_ns; /* the tick's */
 
     atomic_uint waiting;
     atomic_uint holds;
@@ -125,6 +133,13 @@ void tvs_budget_read_ahead_sub(struct tvs_budget *budget, uint64_t bytes) {
 
 uint64_t tvs_budget_read_ahead_bytes(const struct tvs_budget *budget) {
     return atomic_load_explicit(&budget->read_ahead_bytes, memory_order_relaxed);
+}
+
+void tvs_budget_tick(struct tvs_budget *budget, uint64_t now_ns) {
+    if (now_ns < budget->trimmed_ns + TRIM_NS)
+        return;
+    budget->trimmed_ns = now_ns;
+    tv_block_pool_trim(budget->pool, budget->bytes / TV_SEGMENT_BYTES / TRIM_KEEP_PART, TRIM_BLOCKS_MAX);
 }
 
 bool tvs_budget_contended(struct tvs_budget *budget) {

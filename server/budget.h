@@ -41,6 +41,9 @@ void tvs_budget_read_ahead_add(struct tvs_budget *budget, uint64_t bytes);
 void tvs_budget_read_ahead_sub(struct tvs_budget *budget, uint64_t bytes);
 uint64_t tvs_budget_read_ahead_bytes(const struct tvs_budget *budget);
 
+/* Once a second, or more often, on the timer's thread: memory that wasn't used for some seconds goes back to the system. */
+void tvs_budget_tick(struct tvs_budget *budget, uint64_t now_ns);
+
 /* Reserves now or not at all. */
 bool tvs_budget_try(struct tvs_budget *budget, uint64_t bytes);
 /* Reserves now (true), or queues the claim, which must not wait already: from here until `granted` has been called. */

@@ -274,6 +274,9 @@ bool tvs_pool_tick(struct tvs_pool *pool, uint64_t now_ns) {
     bool cancel = pool->closing && now_ns >= pool->cancel_ns;
     if (cancel)
         pool->cancel_ns = UINT64_MAX; /* once */
+    struct tvs_budget *budget = tvs_budget_acquire(pool->budget);
     pthread_mutex_unlock(&pool->lock);
+    tvs_budget_tick(budget, now_ns);
+    tvs_budget_release(budget);
     return cancel;
 }

@@ -4,6 +4,7 @@
 #include "unit_abort.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static struct tv_block_pool *pool;
@@ -104,6 +105,59 @@ static void reuses_the_warmest_block(void **state) {
     }
     assert_int_equal(stats().created, 2);
     assert_int_equal(stats().allocated, 1002);
+    destroy();
+}
+
+/* Pages of the block that have memory; the system says it of free ones as well. */
+static size_t resident_pages(void *block, size_t bytes) {
+    unsigned char pages[64];
+    size_t count = bytes / (size_t)sysconf(_SC_PAGESIZE);
+    assert_true(count <= sizeof pages);
+    assert_int_equal(mincore(block, bytes, pages), 0);
+    size_t resident = 0;
+    for (size_t i = 0; i < count; i++)
+        resident += pages[i] & 1;
+    return resident;
+}
+
+static void gives_back_the_memory_of_what_lies_idle(void **state) {
+    (void)state;
+    enum {
+        COUNT = 6,
+        BYTES = 65536
+    };
+    char *blocks[COUNT];
+    const size_t pages = BYTES / (size_t)sysconf(_SC_PAGESIZE);
+    create(BYTES, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = tv_block_pool_get(pool);
+        memset(blocks[i], 'x', BYTES);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        tv_block_pool_put(pool, blocks[i]);
+    tv_block_pool_trim(pool, 1, COUNT); /* they have just been used */
+    assert_int_equal(stats().dry, 0);
+    assert_ptr_equal(tv_block_pool_get(pool), blocks[5]);
+    assert_ptr_equal(tv_block_pool_get(pool), blocks[4]);
+    tv_block_pool_put(pool, blocks[4]);
+    tv_block_pool_trim(pool, 1, 3); /* those that weren't, in steps, the coldest first */
+    assert_int_equal(stats().dry, 3);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(resident_pages(blocks[i], BYTES), i < 3 ? 0 : pages);
+    tv_block_pool_trim(pool, 2, COUNT); /* not the one in use, and one more is kept */
+    assert_int_equal(stats().dry, 4);
+    assert_int_equal(resident_pages(blocks[4], BYTES), pages);
+    assert_ptr_equal(tv_block_pool_get(pool), blocks[4]);
+    assert_int_equal(stats().dry, 4);
+    for (size_t i = 4; i-- > 0;) { /* and are blocks as before */
+        assert_ptr_equal(tv_block_pool_get(pool), blocks[i]);
+        assert_int_equal(blocks[i][BYTES - 1], 0);
+        memset(blocks[i], 'y', BYTES);
+    }
+    assert_int_equal(stats().dry, 0);
+    assert_int_equal(stats().created, COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        tv_block_pool_put(pool, blocks[i]);
     destroy();
 }
 
@@ -228,6 +282,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_no_machine_has),
         cmocka_unit_test(counts_and_ends_at_its_size),
         cmocka_unit_test(reuses_the_warmest_block),
+        cmocka_unit_test(gives_back_the_memory_of_what_lies_idle),
         cmocka_unit_test(a_held_block_waits_for_its_last_holder),
         cmocka_unit_test(reserves_up_to_its_size),
         cmocka_unit_test(mistakes_end_the_process),
