@@ -86,6 +86,8 @@ static void taken_locked(struct tvs_stream *stream, struct tvs_fragment *fragmen
     tv_receiver_taken(&stream->receiver, fragment->data.bytes, fragment->ends_chunk);
     tvs_stream_count_locked(stream, fragment->data.bytes, fragment->ends_chunk, stream->progress_ns - fragment->arrived_ns);
     tvs_upload_give_locked(stream, fragment);
+    if (stream->fragment_count == 0) /* all is stored: the reservation stays, the memory goes to who is next, still warm */
+        tvs_upload_drop_segment_locked(stream);
     if (tvs_budget_contended(stream->budget) || stream->receiver.final_seen)
         tvs_upload_trim_locked(stream);
     (void)tvs_upload_grant_locked(stream); /* the acknowledgement tells it */

@@ -402,6 +402,33 @@ static void waiting_for_memory_is_not_idle(void **state) {
 #define GUESSES 30
 #define ROUNDS  8000
 
+static uint64_t memory_in_use(struct raw_client *client) {
+    uint64_t id = raw_call(client, "trove.v1.Server/Info", NULL);
+    Trove__V1__ServerInfoResponse *info =
+        (Trove__V1__ServerInfoResponse *)raw_answer(client, id, &trove__v1__server_info_response__descriptor);
+    uint64_t in_use = info->memory_in_use_bytes;
+    protobuf_c_message_free_unpacked(&info->base, NULL);
+    return in_use;
+}
+
+/* What was stored leaves no memory behind, though the stream may go on at any time: its credit stands. */
+static void an_upload_between_chunks_holds_no_memory(void **state) {
+    (void)state;
+    struct fixture fixture;
+    begin(&fixture);
+    Trove__V1__Open open;
+    raw_init_open(&open, "media", "between", true);
+    uint64_t id = raw_opened_stream(&fixture.outside, &open);
+    for (uint64_t index = 0; index < 3; index++) {
+        Trove__V1__Chunk chunk;
+        raw_init_chunk(&chunk, id, index, index * sizeof bytes, bytes, sizeof bytes);
+        raw_send_chunk(&fixture.outside, id, &chunk, bytes, sizeof bytes);
+        raw_free(expect(&fixture.outside, RAW_BODY(ACK), id));
+        assert_int_equal(memory_in_use(&fixture.outside), 0);
+    }
+    end(&fixture);
+}
+
 static void send_guesses(struct raw_client *client, uint64_t stream_id) {
     struct raw_client collected;
     Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
@@ -461,6 +488,7 @@ int main(void) {
         cmocka_unit_test(a_chunk_without_credit_fails),
         cmocka_unit_test(a_chunk_on_expired_credit_comes_again),
         cmocka_unit_test(waiting_for_memory_is_not_idle),
+        cmocka_unit_test(an_upload_between_chunks_holds_no_memory),
         cmocka_unit_test(ids_may_be_guessed),
     };
     return cmocka_run_group_tests(tests, begin_group, end_group);
