@@ -2,11 +2,13 @@
  *
  * The window's chunks (sender.h) have no memory here: they are places in the object, cut by arithmetic, and the bytes come from
  * what was read ahead at the place that is to be sent next. What comes back as not taken is simply read again.
- * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. When somebody
- * waits for memory, whoever's transport doesn't ask for data gives all of it back (tvs_download_relieve_locked).
+ * Reading goes as far ahead as the client's credit allows, and no further than the transport needs to be kept busy. Whoever's
+ * transport doesn't ask for data gives all of it back: at once when somebody waits for memory, and else soon
+ * (tvs_download_relieve_locked).
  */
 #include "download.h"
 
+#include "checked.h"
 #include "follow.h"
 #include "gap_check.h"
 #include "upload.h"
@@ -15,8 +17,10 @@
 
 /* Read and not yet sent, at most: one run that is being sent from, one that is ready. More only costs the caches. */
 #define AHEAD_BYTES_MAX (2 * TV_PAYLOAD_BYTES_MAX)
-/* A stream whose transport hasn't asked for data for so long can do without what was read for it. */
+/* A stream whose transport hasn't asked for data for so long can do without what was read for it, where somebody waits for memory;
+ * after so much longer it does so anyway, for there may be thousands that stand still. */
 #define UNUSED_NS (20 * UINT64_C(1000000))
+#define IDLE_NS   (50 * UNUSED_NS)
 
 /* ---- chunks; under the session's lock ---- */
 
@@ -120,6 +124,8 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
     if (run != NULL)
         atomic_fetch_add_explicit(&run->references, 1, memory_order_relaxed); /* the transport's */
     *run_out = run;
+    (void)tvs_read_ahead_at(&stream->ahead, tv_sender_position(&stream->sender),
+                            &have_bytes); /* lets go of what was sent whole */
     return true;
 }
 
@@ -171,6 +177,14 @@ static uint64_t wanted_bytes(const struct tvs_stream *stream) {
     if (begun_bytes >= AHEAD_BYTES_MAX || credit_bytes >= AHEAD_BYTES_MAX - begun_bytes)
         return AHEAD_BYTES_MAX;
     return begun_bytes + credit_bytes;
+}
+
+/* How many blocks the next read is to bring: a run's, unless the credit ends before. */
+static uint64_t wanted_blocks(const struct tvs_stream *stream) {
+    uint64_t end = tv_add_capped(tv_sender_position(&stream->sender), wanted_bytes(stream));
+    bool all = stream->drops || wanted_bytes(stream) == AHEAD_BYTES_MAX;
+    end = all || end > stream->read_end ? stream->read_end : end;
+    return (end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
 }
 
 static bool wants_more(const struct tvs_stream *stream) {
@@ -232,7 +246,8 @@ void tvs_download_granted(struct tvs_claim *claim) {
 }
 
 void tvs_download_relieve_locked(struct tvs_stream *stream, uint64_t now_ns) {
-    if (!stream->sender_ready || now_ns < stream->pulled_ns + UNUSED_NS)
+    bool wanted = tvs_budget_contended(stream->budget);
+    if (!stream->sender_ready || now_ns < stream->pulled_ns + (wanted ? UNUSED_NS : IDLE_NS) || (stream->drops && !wanted))
         return;
     /* Whoever has bytes to send is in the connection's ring, or gets there with the credit that it lacks: it will be asked
      * again. */
@@ -362,7 +377,7 @@ static bool plan(struct tvs_stream *stream, struct reading *reading) {
     if (go && stream->ahead.end % TV_BLOCK_BYTES != 0)
         tvs_read_ahead_move(&stream->ahead, stream->ahead.end);
     if (go) {
-        uint64_t blocks = (stream->read_end - stream->ahead.end + TV_BLOCK_BYTES - 1) / TV_BLOCK_BYTES;
+        uint64_t blocks = wanted_blocks(stream);
         uint64_t share = tvs_download_share_blocks(stream->budget);
         uint64_t most = share < TVS_RUN_BLOCKS_MAX ? share : TVS_RUN_BLOCKS_MAX;
         blocks = blocks < most ? blocks : most;

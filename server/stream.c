@@ -291,6 +291,8 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     tvs_stream_metrics_tick_locked(stream, now_ns);
     if (held_up(stream))
         stream->progress_ns = now_ns;
+    if (stream->down.open && !tv_stream_state_terminal(stream->state))
+        tvs_download_relieve_locked(stream, now_ns);
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {
         strands = tvs_stream_end_locked(stream, TV_EVENT_FAIL, &why);
         wake = true;

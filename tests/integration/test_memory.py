@@ -128,6 +128,18 @@ class MemoryTest(TroveTest):
             self.check_content(self.finish(process).out, data, "what went on")
         self.check_memory()
 
+    def test_gets_that_stand_still_hold_no_memory(self) -> None:
+        """Not even where nobody else waits for it; their credit ends inside a block."""
+        data = content("still", 12 * MIB)
+        self.trove("put", "-", "bucket/still", data=data)
+        still = [self.start_trove("get", "--chunk-size", "100KiB", "bucket/still", "-") for _ in range(4)]
+        for process in still:
+            wait_for(lambda: self.readable(process), "the first bytes of the object")
+        wait_for(lambda: self.ping()["memory_in_use_bytes"] == 0, "the memory is given back")
+        self.assertEqual(self.ping()["streams_active"], len(still))
+        for process in still:
+            self.check_content(self.finish(process).out, data, "what went on")
+
     def readable(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.stdout is not None
         return bool(select.select([process.stdout], [], [], 0)[0])
