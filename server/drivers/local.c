@@ -68,8 +68,8 @@ fail_index:
 fail_files:
     tvs_file_store_fini(&local->files);
 fail_directory:
-    tvs_store_io->close(local->root);
-    tvs_store_io->close(local->lock_fd);
+    TVS_IO(close)(local->root);
+    TVS_IO(close)(local->lock_fd);
     return status;
 }
 
@@ -97,8 +97,8 @@ static void local_close(struct tvs_driver *driver) {
     tvs_local_uploads_fini(&local->uploads);
     tvs_index_close(&local->index);
     tvs_file_store_fini(&local->files);
-    tvs_store_io->close(local->root);
-    tvs_store_io->close(local->lock_fd);
+    TVS_IO(close)(local->root);
+    TVS_IO(close)(local->lock_fd);
     free(local);
 }
 

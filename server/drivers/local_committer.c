@@ -62,7 +62,7 @@ __attribute__((noreturn)) static void end_process(struct tvs_committer *committe
 
 static void write_batch(struct tvs_committer *committer, const struct tvs_batch *batch) {
     char *failure = NULL;
-    tvs_store_io->index_write(committer->index->db, committer->index->write_options, batch->writes, &failure);
+    TVS_IO(index_write)(committer->index->db, committer->index->write_options, batch->writes, &failure);
     if (failure != NULL)
         end_process(committer, failure);
     atomic_fetch_add_explicit(&committer->batches, 1, memory_order_relaxed);

@@ -21,11 +21,11 @@
 static int sync_shard(struct tvs_file_store *store, unsigned shard) {
     char name[3];
     snprintf(name, sizeof name, "%02x", shard);
-    int fd = tvs_store_io->open_at(store->directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(store->directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return errno;
-    int failure = tvs_store_io->sync_directory(fd) != 0 ? errno : 0;
-    tvs_store_io->close(fd);
+    int failure = TVS_IO(sync_directory)(fd) != 0 ? errno : 0;
+    TVS_IO(close)(fd);
     return failure;
 }
 
@@ -65,7 +65,7 @@ static trove_status make_durable(struct tvs_file_writer *writer, trove_error *er
     struct tvs_file_store *store = writer->store;
     if (store->relaxed)
         return TROVE_OK;
-    if (tvs_store_io->fdatasync(writer->fd) != 0) {
+    if (TVS_IO(fdatasync)(writer->fd) != 0) {
         /* Nobody knows any more what is on the disk, unless it was only too full to take it: then what was there hasn't changed. */
         writer->sync_failed = errno != ENOSPC && errno != EDQUOT;
         return tv_error_errno(error, errno, "can't make an object's bytes durable");
@@ -83,7 +83,7 @@ static trove_status make_durable(struct tvs_file_writer *writer, trove_error *er
 static trove_status close_file(struct tvs_file_writer *writer, trove_error *error) {
     int fd = writer->fd;
     writer->fd = -1;
-    if (tvs_store_io->close(fd) == 0 || errno == EINTR)
+    if (TVS_IO(close)(fd) == 0 || errno == EINTR)
         return TROVE_OK;
     trove_status status = tv_error_errno(error, errno, "can't close an object's file");
     if (!writer->kept)
@@ -196,10 +196,10 @@ trove_status tvs_file_writer_reopen(struct tvs_file_writer *writer, const struct
 trove_status tvs_file_length(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t *bytes, trove_error *error) {
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(id, path);
-    int fd = tvs_store_io->open_at(store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open objects/%s", path);
     trove_status status = length_of(fd, path, bytes, error);
-    tvs_store_io->close(fd);
+    TVS_IO(close)(fd);
     return status;
 }

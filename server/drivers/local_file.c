@@ -52,10 +52,10 @@ static trove_status make_shards(int directory, bool relaxed, trove_error *error)
     for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
         char name[3];
         snprintf(name, sizeof name, "%02x", shard);
-        if (tvs_store_io->make_directory_at(directory, name, 0700) != 0 && errno != EEXIST)
+        if (TVS_IO(make_directory_at)(directory, name, 0700) != 0 && errno != EEXIST)
             return tv_error_errno(error, errno, "can't make the directory objects/%s", name);
     }
-    if (!relaxed && tvs_store_io->sync_directory(directory) != 0)
+    if (!relaxed && TVS_IO(sync_directory)(directory) != 0)
         return tv_error_errno(error, errno, "can't sync the directory objects");
     return TROVE_OK;
 }
@@ -74,14 +74,14 @@ trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_mov
 
 void tvs_file_store_fini(struct tvs_file_store *store) {
     if (store->directory >= 0)
-        tvs_store_io->close(store->directory);
+        TVS_IO(close)(store->directory);
     pthread_cond_destroy(&store->synced);
     pthread_mutex_destroy(&store->lock);
 }
 
 bool tvs_file_space_is_low(int fd) {
     uint64_t available, total;
-    if (tvs_store_io->free_bytes(fd, &available, &total) != 0)
+    if (TVS_IO(free_bytes)(fd, &available, &total) != 0)
         return false;
     uint64_t reserve = total / 20 < SPACE_RESERVE_BYTES_MAX ? total / 20 : SPACE_RESERVE_BYTES_MAX;
     return available < reserve;
@@ -90,7 +90,7 @@ bool tvs_file_space_is_low(int fd) {
 void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id) {
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(id, path);
-    (void)tvs_store_io->unlink_at(store->directory, path, 0);
+    (void)TVS_IO(unlink_at)(store->directory, path, 0);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
@@ -99,13 +99,13 @@ trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs
                                   struct tvs_file_reader *reader, trove_error *error) {
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(id, path);
-    int fd = tvs_store_io->open_at(store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open objects/%s", path);
     struct stat info;
     uint64_t expected = size + tv_block_count(size) * sizeof(uint64_t);
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size != expected) {
-        tvs_store_io->close(fd);
+        TVS_IO(close)(fd);
         return TV_FAIL(error, DATA_LOSS, "the file objects/%s has %lld bytes instead of %llu", path, (long long)info.st_size,
                        (unsigned long long)expected);
     }
@@ -121,7 +121,7 @@ trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, 
     memcpy(left, iov, count * sizeof *iov);
     struct iovec *at = left;
     while (count > 0) {
-        ssize_t got = tvs_store_io->preadv(fd, at, (int)count, (off_t)offset);
+        ssize_t got = TVS_IO(preadv)(fd, at, (int)count, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -171,6 +171,6 @@ trove_status tvs_file_reader_sums(const struct tvs_file_reader *reader, uint64_t
 
 void tvs_file_reader_close(struct tvs_file_reader *reader) {
     if (reader->fd >= 0)
-        tvs_store_io->close(reader->fd);
+        TVS_IO(close)(reader->fd);
     reader->fd = -1;
 }

@@ -13,12 +13,12 @@
 static const char format_text[] = "trove-local 1\n";
 
 static trove_status read_small(int directory, const char *name, char *text, size_t capacity, trove_error *error) {
-    int fd = tvs_store_io->open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open %s of the store", name);
     ssize_t bytes = read(fd, text, capacity - 1);
     int failure = errno;
-    tvs_store_io->close(fd);
+    TVS_IO(close)(fd);
     if (bytes < 0)
         return tv_error_errno(error, failure, "can't read %s of the store", name);
     text[bytes] = '\0';
@@ -26,13 +26,14 @@ static trove_status read_small(int directory, const char *name, char *text, size
 }
 
 static trove_status write_small(int directory, const char *name, const char *text, trove_error *error) {
-    int fd = tvs_store_io->open_at(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = TVS_IO(open_at)(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't make %s of the store", name);
     struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
-    bool good = tvs_store_io->pwritev(fd, &iov, 1, 0) == (ssize_t)iov.iov_len && tvs_store_io->fdatasync(fd) == 0;
+    errno = ENOSPC; /* of a write that was cut short without a word */
+    bool good = TVS_IO(pwritev)(fd, &iov, 1, 0) == (ssize_t)iov.iov_len && TVS_IO(fdatasync)(fd) == 0;
     int failure = errno;
-    tvs_store_io->close(fd);
+    TVS_IO(close)(fd);
     return good ? TROVE_OK : tv_error_errno(error, failure, "can't write %s of the store", name);
 }
 
@@ -41,7 +42,7 @@ static trove_status write_small(int directory, const char *name, const char *tex
 /* An open-file-description lock: it ends with the process however that ends, and a second open in the same process is refused as well
  * (a plain fcntl lock wouldn't). */
 static trove_status take_lock(const char *path, int root, int *lock_fd, trove_error *error) {
-    int fd = tvs_store_io->open_at(root, "LOCK", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = TVS_IO(open_at)(root, "LOCK", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the lock %s/LOCK", path);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -50,7 +51,7 @@ static trove_status take_lock(const char *path, int root, int *lock_fd, trove_er
         char holder[32] = "";
         (void)read_small(root, "LOCK", holder, sizeof holder, NULL);
         holder[strcspn(holder, "\n")] = '\0';
-        tvs_store_io->close(fd);
+        TVS_IO(close)(fd);
         if (failure != EAGAIN && failure != EACCES)
             return tv_error_errno(error, failure, "can't lock %s/LOCK", path);
         return TV_FAIL(error, FAILED_PRECONDITION,
@@ -67,7 +68,7 @@ static void write_holder(int lock_fd) {
     snprintf(own, sizeof own, "%ld\n", (long)getpid());
     if (ftruncate(lock_fd, 0) == 0) {
         struct iovec iov = {.iov_base = own, .iov_len = strlen(own)};
-        (void)tvs_store_io->pwritev(lock_fd, &iov, 1, 0);
+        (void)TVS_IO(pwritev)(lock_fd, &iov, 1, 0);
     }
 }
 
@@ -96,7 +97,7 @@ static trove_status make_format(int root, trove_error *error) {
     trove_status status = write_small(root, "FORMAT.new", format_text, error);
     if (status != TROVE_OK)
         return status;
-    if (tvs_store_io->rename_at(root, "FORMAT.new", root, "FORMAT") != 0 || tvs_store_io->sync_directory(root) != 0)
+    if (TVS_IO(rename_at)(root, "FORMAT.new", root, "FORMAT") != 0 || TVS_IO(sync_directory)(root) != 0)
         return tv_error_errno(error, errno, "can't make FORMAT of the store");
     return TROVE_OK;
 }
@@ -126,7 +127,7 @@ static trove_status check_format(const char *path, int root, bool *missing, trov
 
 /* The entry of the store's directory itself. Where a file system is mounted there is none of it. */
 static trove_status sync_parent(const char *path, int root, bool made, trove_error *error) {
-    int fd = tvs_store_io->open_at(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0 && errno == EACCES && !made)
         return TROVE_OK; /* somebody made it for us in a directory that isn't ours to read, nor to sync */
     if (fd < 0)
@@ -134,9 +135,9 @@ static trove_status sync_parent(const char *path, int root, bool made, trove_err
     struct stat above;
     struct stat own;
     bool same = fstat(fd, &above) == 0 && fstat(root, &own) == 0 && above.st_dev == own.st_dev;
-    bool failed = same && tvs_store_io->sync_directory(fd) != 0;
+    bool failed = same && TVS_IO(sync_directory)(fd) != 0;
     int failure = errno;
-    tvs_store_io->close(fd);
+    TVS_IO(close)(fd);
     return failed ? tv_error_errno(error, failure, "can't sync the directory above %s", path) : TROVE_OK;
 }
 
@@ -157,14 +158,14 @@ trove_status tvs_local_directory_check(const char *path, unsigned missing_max, t
         status = tv_folder_check(path, missing_max, error);
     if (status != TROVE_OK)
         return status;
-    int root = tvs_store_io->open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int root = TVS_IO(open_at)(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (root < 0 && errno == ENOENT)
         return TROVE_OK;
     if (root < 0)
         return tv_error_errno(error, errno, "can't open the store's directory %s", path);
     bool missing;
     status = check_format(path, root, &missing, error);
-    tvs_store_io->close(root);
+    TVS_IO(close)(root);
     return status;
 }
 
@@ -172,10 +173,10 @@ trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root,
     trove_status valid = check_path(path, error);
     if (valid != TROVE_OK)
         return valid;
-    bool made = tvs_store_io->make_directory_at(AT_FDCWD, path, 0700) == 0;
+    bool made = TVS_IO(make_directory_at)(AT_FDCWD, path, 0700) == 0;
     if (!made && errno != EEXIST)
         return tv_error_errno(error, errno, "can't make the store's directory %s", path);
-    int fd = tvs_store_io->open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the store's directory %s", path);
     int lock = -1;
@@ -191,8 +192,8 @@ trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root,
         status = make_format(fd, error);
     if (status != TROVE_OK) {
         if (lock >= 0)
-            tvs_store_io->close(lock);
-        tvs_store_io->close(fd);
+            TVS_IO(close)(lock);
+        TVS_IO(close)(fd);
         return status;
     }
     write_holder(lock);
@@ -202,7 +203,7 @@ trove_status tvs_local_directory_open(const char *path, bool relaxed, int *root,
 }
 
 static trove_status make_directory(int root, const char *name, trove_error *error) {
-    if (tvs_store_io->make_directory_at(root, name, 0700) != 0 && errno != EEXIST)
+    if (TVS_IO(make_directory_at)(root, name, 0700) != 0 && errno != EEXIST)
         return tv_error_errno(error, errno, "can't make the directory %s of the store", name);
     return TROVE_OK;
 }
@@ -214,9 +215,9 @@ trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_
         status = make_directory(root, "index", error);
     if (status != TROVE_OK)
         return status;
-    if (!relaxed && tvs_store_io->sync_directory(root) != 0)
+    if (!relaxed && TVS_IO(sync_directory)(root) != 0)
         return tv_error_errno(error, errno, "can't sync the store's directory");
-    int fd = tvs_store_io->open_at(root, "objects", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(root, "objects", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return tv_error_errno(error, errno, "can't open the directory objects of the store");
     *objects = fd;
@@ -240,12 +241,12 @@ static trove_status has_owner(struct tvs_local *local, const struct tvs_file_id 
 static trove_status clean_shard(struct tvs_local *local, unsigned shard, uint64_t *removed, trove_error *error) {
     char name[3];
     snprintf(name, sizeof name, "%02x", shard);
-    int fd = tvs_store_io->open_at(local->files.directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int fd = TVS_IO(open_at)(local->files.directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     if (entries == NULL) {
         trove_status status = tv_error_errno(error, errno, "can't read the directory objects/%s", name);
         if (fd >= 0)
-            tvs_store_io->close(fd);
+            TVS_IO(close)(fd);
         return status;
     }
     trove_status status = TROVE_OK;

@@ -30,7 +30,7 @@ void tvs_file_writer_show(struct tvs_file_writer *writer) {
 static trove_status open_to_read(struct tvs_file_writer *writer, int *fd, trove_error *error) {
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(&writer->id, path);
-    int opened = tvs_store_io->open_at(writer->store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    int opened = TVS_IO(open_at)(writer->store->directory, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (opened < 0)
         return tv_error_errno(error, errno, "can't open objects/%s", path);
     pthread_mutex_lock(&writer->lock);
@@ -40,7 +40,7 @@ static trove_status open_to_read(struct tvs_file_writer *writer, int *fd, trove_
     *fd = writer->read_fd;
     pthread_mutex_unlock(&writer->lock);
     if (!first)
-        tvs_store_io->close(opened);
+        TVS_IO(close)(opened);
     return TROVE_OK;
 }
 
@@ -91,7 +91,7 @@ trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct t
 trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t length, trove_error *error) {
     int result;
     do
-        result = tvs_store_io->set_length(writer->fd, (off_t)length);
+        result = TVS_IO(set_length)(writer->fd, (off_t)length);
     while (result != 0 && errno == EINTR);
     return result == 0 ? TROVE_OK : tv_error_errno(error, errno, "can't change the length of an object's file");
 }

@@ -23,14 +23,14 @@ int tvs_file_writer_open(struct tvs_file_writer *writer, int flags) {
     char path[TVS_FILE_PATH_BYTES];
     tvs_file_path(&writer->id, path);
     writer->direct = atomic_load_explicit(&store->direct, memory_order_relaxed);
-    writer->fd = tvs_store_io->open_at(store->directory, path, flags | (writer->direct ? O_DIRECT : 0), 0600);
+    writer->fd = TVS_IO(open_at)(store->directory, path, flags | (writer->direct ? O_DIRECT : 0), 0600);
     if (writer->fd < 0 && writer->direct && errno == EINVAL) {
         /* Some file systems make the file before they refuse the flag. */
         if ((flags & O_CREAT) != 0)
-            (void)tvs_store_io->unlink_at(store->directory, path, 0);
+            (void)TVS_IO(unlink_at)(store->directory, path, 0);
         atomic_store_explicit(&store->direct, false, memory_order_relaxed);
         writer->direct = false;
-        writer->fd = tvs_store_io->open_at(store->directory, path, flags, 0600);
+        writer->fd = TVS_IO(open_at)(store->directory, path, flags, 0600);
     }
     return writer->fd < 0 ? errno : 0;
 }
@@ -38,7 +38,8 @@ int tvs_file_writer_open(struct tvs_file_writer *writer, int flags) {
 trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error) {
     if (!writer->kept)
         tvs_file_id_draw(writer->store, &writer->id);
-    int failure = tvs_file_writer_open(writer, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
+    /* Of a kept one a holder before may have left a file that couldn't be removed. */
+    int failure = tvs_file_writer_open(writer, O_RDWR | O_CREAT | (writer->kept ? O_TRUNC : O_EXCL) | O_NOFOLLOW | O_CLOEXEC);
     if (failure == 0)
         return TROVE_OK;
     char path[TVS_FILE_PATH_BYTES];
@@ -57,7 +58,7 @@ trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec 
     if (tvs_file_space_is_low(writer->store->directory))
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "the store's disk is nearly full; delete something or give it more room");
     while (count > 0) {
-        ssize_t put = tvs_store_io->pwritev(writer->fd, iov, count, (off_t)writer->file_bytes);
+        ssize_t put = TVS_IO(pwritev)(writer->fd, iov, count, (off_t)writer->file_bytes);
         if (put < 0 && errno == EINTR)
             continue;
         /* Alignment that this file system doesn't take, perhaps after a short write. */
@@ -237,7 +238,7 @@ trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, 
     trove_status status = tvs_file_writer_create(writer, error);
     if (status != TROVE_OK)
         return status;
-    if (tvs_store_io->clone(from_fd, writer->fd) != 0) {
+    if (TVS_IO(clone)(from_fd, writer->fd) != 0) {
         tvs_file_writer_abandon(writer);
         return TV_FAIL(error, UNIMPLEMENTED, "the file system can't share blocks between files");
     }
@@ -247,10 +248,10 @@ trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, 
 
 void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
     if (writer->read_fd >= 0)
-        tvs_store_io->close(writer->read_fd);
+        TVS_IO(close)(writer->read_fd);
     writer->read_fd = -1;
     if (writer->fd >= 0) {
-        tvs_store_io->close(writer->fd);
+        TVS_IO(close)(writer->fd);
         writer->fd = -1;
         if (!writer->kept)
             tvs_file_remove(writer->store, &writer->id);

@@ -42,4 +42,5 @@ const struct tvs_store_io tvs_store_io_system = {
     .index_write = rocksdb_write,
 };
 
+_Thread_local const struct tvs_io_site *tvs_io_site;
 const struct tvs_store_io *tvs_store_io = &tvs_store_io_system;
