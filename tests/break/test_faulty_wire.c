@@ -72,7 +72,7 @@ static const char *draw_scheme(struct seeded *random) {
 
 static void run_round(struct faulty_worker *worker, uint64_t seed) {
     struct proxy_faults faults;
-    seeded_round(seed);
+    seeded_round(seed, 1);
     seeded_init(&worker->random, seed);
     worker->seed = seed;
     worker->keys = 0;

@@ -190,19 +190,15 @@ class VerbsTest(PoolTest):
 
     def test_top_on_a_narrow_terminal_shows_the_objects(self) -> None:
         put = self.start_put("a-key-of-some-length", "slow")
-        for columns, shown_columns in ((60, b"ID"), (80, b"OF"), (100, b"PLACE"), (130, b"WHO")):
-            master, slave = pty.openpty()
-            termios.tcsetwinsize(slave, (24, columns))
-            top = self.start_trove("top", stdin=slave, stdout=slave, stderr=slave)
-            shown = b""
-            while b"OBJECT" not in shown or b"\x1b[J" not in shown:
-                shown += os.read(master, 65536)
-            self.assertIn(b"media/a-key-of-som", shown, columns)
-            self.assertIn(shown_columns, shown.split(b"OBJECT")[0].split(b"\n")[-1], columns)
-            os.write(master, b"q")
+        for columns, shown_columns in ((60, "ID"), (80, "OF"), (100, "PLACE"), (130, "WHO")):
+            terminal = Terminal(columns=columns)
+            top = terminal.start(lambda inner: self.start_trove("top", stdin=inner, stdout=inner, stderr=inner))
+            wait_for(lambda: "OBJECT" in terminal.shown and "\x1b[J" in terminal.shown, "it is drawn")
+            self.assertIn("media/a-key-of-som", terminal.shown, columns)
+            self.assertIn(shown_columns, terminal.shown.split("OBJECT")[0].split("\n")[-1], columns)
+            terminal.type(b"q")
             wait_for(lambda: top.poll() is not None, "it ends")
-            os.close(master)
-            os.close(slave)
+            terminal.join()
         put.kill()
         self.finish(put, None)
 

@@ -11,16 +11,18 @@
 
 static char program[128];
 static _Thread_local uint64_t round_seed;
-static _Thread_local bool in_round;
+static _Thread_local uint64_t round_count; /* 0: between rounds */
 
 /* ---- the run ---- */
 
 /* In a signal handler: what isn't safe there (none of it waits for a lock that the thread may hold) is worth the message. */
 static void tell_replay(int number) {
     char text[256];
-    int bytes = in_round ? snprintf(text, sizeof text, "%s; again with: %s --seed %llu --rounds 1\n",
-                                    number == SIGALRM ? "it hangs" : "it has failed", program, (unsigned long long)round_seed)
-                         : snprintf(text, sizeof text, "%s\n", number == SIGALRM ? "it hangs" : "it has failed, between rounds");
+    int bytes = round_count > 0
+                    ? snprintf(text, sizeof text, "%s; again with: %s --seed %llu --rounds %llu\n",
+                               number == SIGALRM ? "it hangs" : "it has failed", program, (unsigned long long)round_seed,
+                               (unsigned long long)round_count)
+                    : snprintf(text, sizeof text, "%s\n", number == SIGALRM ? "it hangs" : "it has failed, between rounds");
     if (write(STDERR_FILENO, text, (size_t)bytes) < 0 || number == SIGALRM)
         _exit(EXIT_FAILURE);
     signal(number, SIG_DFL);
@@ -61,9 +63,9 @@ void seeded_begin(struct seeded_run *run, int argc, char **argv, uint64_t rounds
     signal(SIGPIPE, SIG_IGN);
 }
 
-void seeded_round(uint64_t seed) {
+void seeded_round(uint64_t seed, uint64_t rounds) {
     round_seed = seed;
-    in_round = true;
+    round_count = rounds;
 }
 
 void seeded_watchdog(unsigned seconds) {

@@ -26,8 +26,9 @@ struct seeded_run {
 
 /* Reads the arguments and prints the seed. With TROVE_TEST_LONG in the environment there are `rounds_long` rounds unless it is told. */
 void seeded_begin(struct seeded_run *run, int argc, char **argv, uint64_t rounds, uint64_t rounds_long);
-/* Names the calling thread's round, for the message. */
-void seeded_round(uint64_t seed);
+/* Names what replays the calling thread's round, for the message: rounds that go on with what those before them left behind need
+ * these as well. */
+void seeded_round(uint64_t seed, uint64_t rounds);
 /* The whole process must have come here again within so many seconds; 0: never. One thread calls it. */
 void seeded_watchdog(unsigned seconds);
 

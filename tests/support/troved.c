@@ -243,8 +243,9 @@ void troved_let_go(struct troved *troved) {
     assert_int_equal(kill(troved->pid, SIGCONT), 0);
 }
 
-/* Waits for its end. One that doesn't come to it is made to, in a way that says where it was: then *hung. */
-static int wait_for_end(struct troved *troved, bool *hung) {
+/* Waits for its end. One that doesn't come to it is made to, in a way that says where it was: then *hung. Returns its exit code; 128
+ * and the signal's number for one that was killed. */
+static int await_end(struct troved *troved, bool *hung) {
     int how = 0;
     int process = pidfd_open(troved->pid, 0);
     assert_true(process >= 0);
@@ -254,25 +255,42 @@ static int wait_for_end(struct troved *troved, bool *hung) {
     while (waitpid(troved->pid, &how, 0) < 0)
         assert_int_equal(errno, EINTR);
     close(process);
+    pthread_join(troved->log_thread, NULL);
     return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+}
+
+static void free_troved(struct troved *troved) {
+    close(troved->log_fd);
+    free(troved->log);
+    free(troved);
 }
 
 int troved_stop(struct troved *troved, bool keep_folder) {
     bool hung;
     troved_ask_to_end(troved);
     troved_let_go(troved);
-    int code = wait_for_end(troved, &hung);
-    pthread_join(troved->log_thread, NULL);
+    int code = await_end(troved, &hung);
     if (code != 0 || getenv("TROVE_TEST_LOG") != NULL)
         print_log(troved);
     if (!keep_folder)
         troved_remove_folder(troved->folder);
-    close(troved->log_fd);
-    free(troved->log);
-    free(troved);
+    free_troved(troved);
     if (hung)
         fail_msg("troved has not ended within %d ms", END_MS);
     return code;
+}
+
+void troved_kill(struct troved *troved) {
+    kill(troved->pid, SIGKILL);
+    bool hung;
+    int code = await_end(troved, &hung);
+    if (code != 128 + SIGKILL) { /* it had ended before, which it should not */
+        print_log(troved);
+        fail_msg("troved has ended with %d", code);
+    }
+    if (getenv("TROVE_TEST_LOG") != NULL)
+        print_log(troved);
+    free_troved(troved);
 }
 
 const char *troved_url(const struct troved *troved, const char *scheme) {

@@ -34,6 +34,9 @@ void troved_let_go(struct troved *troved);
  * signal's number for one that was killed. */
 int troved_stop(struct troved *troved, bool keep_folder);
 
+/* kill -9. Keeps the folder, and its log for itself. */
+void troved_kill(struct troved *troved);
+
 /* The bound address of a scheme ("tcp", "ipc", "ws"); belongs to the server. */
 const char *troved_url(const struct troved *troved, const char *scheme);
 const char *troved_folder(const struct troved *troved);
