@@ -147,7 +147,8 @@ static trove_status read_prefix(struct tv_conn *conn, bool *more, trove_error *e
 }
 
 static trove_status check_header(struct tv_reader *reader, const uint8_t *header, trove_error *error) {
-    if (!reader->checksums)
+    bool early = !reader->established && reader->layout.has_checksum; /* hello and welcome may have it */
+    if (!reader->checksums && !early)
         return TROVE_OK;
     if (!reader->layout.has_checksum)
         return TV_FAIL(error, DATA_LOSS, "a frame without the header checksum that was agreed on");

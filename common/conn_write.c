@@ -73,12 +73,21 @@ static size_t put_prefix(const struct tv_conn *conn, uint8_t *at, uint64_t messa
     return conn->prefix_bytes;
 }
 
+/* Hello and welcome, which agree on checksums, have one themselves. */
+static bool is_checksummed(const struct tv_conn *conn, const tv_frame *frame) {
+    if (frame->body_case == TV_BODY(HELLO))
+        return (frame->hello->features & TV_FEATURE_HEADER_CHECKSUM) != 0;
+    if (frame->body_case == TV_BODY(WELCOME))
+        return (frame->welcome->features & TV_FEATURE_HEADER_CHECKSUM) != 0;
+    return conn->writer.checksums;
+}
+
 /* Prefix and header of a message into `out`; 0 if they don't fit. */
 static size_t pack(const struct tv_conn *conn, const tv_frame *frame, uint64_t payload_bytes, uint8_t *out, size_t capacity) {
     if (capacity <= conn->prefix_bytes)
         return 0;
     size_t packed =
-        tv_frame_pack(frame, payload_bytes, conn->writer.checksums, out + conn->prefix_bytes, capacity - conn->prefix_bytes);
+        tv_frame_pack(frame, payload_bytes, is_checksummed(conn, frame), out + conn->prefix_bytes, capacity - conn->prefix_bytes);
     if (packed == 0)
         return 0;
     put_prefix(conn, out, packed + payload_bytes);

@@ -325,6 +325,32 @@ static void damage_is_told_from_mistakes(void **state) {
         }
 }
 
+/* Whatever bit of a hello's header changes on the way, a hello that has a checksum isn't taken for another one. */
+static void a_damaged_hello_is_noticed(void **state) {
+    uint8_t right[128], damaged[128];
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
+    (void)state;
+    hello.version = 1;
+    hello.features = 15;
+    hello.agent = (char[]){"somebody"};
+    frame.body_case = TV_BODY(HELLO);
+    frame.hello = &hello;
+    size_t bytes = message(right, sizeof right, &frame, 0, true);
+    for (size_t bit = 8 * UNIT_PREFIX_BYTES; bit < 8 * (bytes - 10); bit++) {
+        rig_connect();
+        memcpy(damaged, right, bytes);
+        damaged[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        feed(damaged, bytes);
+        assert_int_equal(rig.frames, 0);
+        rig_close();
+    }
+    rig_connect();
+    feed(right, bytes);
+    assert_int_equal(rig.frames, 1);
+    rig_close();
+}
+
 /* ---- pulled frames ---- */
 
 static uint64_t payload_asked; /* of the last pull */
@@ -630,6 +656,7 @@ int main(void) {
         cmocka_unit_test(what_is_held_has_a_ceiling),
         cmocka_unit_test(a_failed_send_counts_nothing),
         cmocka_unit_test(damage_is_told_from_mistakes),
+        cmocka_unit_test(a_damaged_hello_is_noticed),
         cmocka_unit_test(payloads_are_as_large_as_was_agreed),
         cmocka_unit_test(headers_are_small_before_the_welcome),
         cmocka_unit_test(nobody_is_asked_before_the_welcome),
