@@ -8,8 +8,7 @@
 
 /* ---- what must hold ---- */
 
-/* What can come of bytes that are lost, late or flipped. No checksum covers what comes before the welcome: there it may also look as if
- * the other end didn't know the protocol. */
+/* What can come of bytes that are lost, late or flipped. Before the welcome a go-away has no checksum: its code may be any. */
 static bool may_be(trove_status status, bool connecting) {
     switch (status) {
     case TROVE_OK:
@@ -19,7 +18,7 @@ static bool may_be(trove_status status, bool connecting) {
     case TROVE_RESOURCE_EXHAUSTED:
         return true;
     default:
-        return connecting && (status == TROVE_FAILED_PRECONDITION || status == TROVE_INVALID_ARGUMENT);
+        return connecting;
     }
 }
 
