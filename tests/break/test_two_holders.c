@@ -254,6 +254,9 @@ static void run_round(uint64_t seed) {
     else
         race(&contest, store, &random);
     check_object(&contest, store);
+    trove_error error = {0};
+    if (trove_object_delete(clients[store], HOLDER_BUCKET, contest.upload.key, NULL, 0, &error) != TROVE_OK)
+        fail_msg("%s", error.message);
     pthread_mutex_destroy(&contest.lock);
     seeded_watchdog(0);
 }
