@@ -3,7 +3,6 @@
 
 #include "local_waiter.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -40,9 +39,7 @@ void store_close(struct store *store) {
 
 int store_setup(void **state) {
     struct store *store = calloc(1, sizeof *store);
-    const char *folder = getenv("TMPDIR");
-    snprintf(store->path, sizeof store->path, "%s/trove-conformance-XXXXXX", folder != NULL ? folder : "/tmp");
-    if (mkdtemp(store->path) == NULL)
+    if (!scratch_make(store->path))
         return -1;
     store->ops = fixture_ops;
     store->config = (struct tvs_driver_config){.path = store->path, .log = print_log};
@@ -63,20 +60,9 @@ int relaxed_setup(void **state) {
     return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-void folder_remove(const char *path) {
-    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 void store_renew(struct store *store) {
     store_close(store);
-    folder_remove(store->path);
+    (void)scratch_remove(store->path);
     store_open(store);
     trove_error error = {0};
     must(store->ops->bucket_create(store->driver, "bucket", &error), &error);
@@ -85,7 +71,7 @@ void store_renew(struct store *store) {
 int store_teardown(void **state) {
     struct store *store = *state;
     store_close(store);
-    folder_remove(store->path);
+    (void)scratch_remove(store->path);
     free(store);
     return 0;
 }

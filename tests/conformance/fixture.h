@@ -3,6 +3,7 @@
 #define CONFORMANCE_FIXTURE_H
 
 #include "driver.h"
+#include "scratch.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -15,7 +16,7 @@ struct store {
     const struct tvs_driver_ops *ops;
     struct tvs_driver *driver;
     struct tvs_driver_config config;
-    char path[200];
+    char path[SCRATCH_BYTES];
 };
 
 /* The driver under test, from the program's argument; a program that is for one driver sets it itself. */
@@ -30,7 +31,6 @@ int store_teardown(void **state);
 void store_open(struct store *store);
 void store_close(struct store *store);
 void store_renew(struct store *store); /* an empty one, with the bucket "bucket" */
-void folder_remove(const char *path);  /* with all that is in it */
 
 /* Bytes that a seed determines. Page-aligned; free() them. */
 char *bytes_make(size_t size, uint64_t seed);

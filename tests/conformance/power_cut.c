@@ -225,7 +225,7 @@ static void record_index_write(rocksdb_t *db, const rocksdb_writeoptions_t *opti
 
 static void copy_folder(const char *from, const char *to) {
     char command[800];
-    folder_remove(to);
+    (void)scratch_remove(to);
     snprintf(command, sizeof command, "cp -r '%s' '%s'", from, to);
     assert_int_equal(system(command), 0);
 }
@@ -255,7 +255,7 @@ size_t power_recorded(void) {
 }
 
 void power_forget(void) {
-    folder_remove(power.base);
+    (void)scratch_remove(power.base);
     for (size_t i = 0; i < power.count; i++)
         free(power.events[i].data);
     free(power.events);

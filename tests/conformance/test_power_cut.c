@@ -68,7 +68,7 @@ static int cuts_teardown(void **state) {
     const struct store *store = *state;
     char path[220];
     snprintf(path, sizeof path, "%s.cut", store->path);
-    folder_remove(path);
+    (void)scratch_remove(path);
     power_forget();
     return store_teardown(state);
 }

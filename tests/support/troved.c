@@ -1,9 +1,10 @@
 /* troved.c - see troved.h. One thread of its own per server, which reads the log. */
 #include "troved.h"
 
+#include "scratch.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -59,21 +60,8 @@ static bool readable_by(int fd, int64_t until_ms) {
 
 /* ---- the folder ---- */
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 void troved_remove_folder(const char *folder) {
-    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static void make_folder(char *folder) {
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, TEXT_BYTES, "%s/trove-test-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
-    assert_non_null(mkdtemp(folder));
+    assert_true(scratch_remove(folder));
 }
 
 /* Puts the folder in the place of %s. */
@@ -198,7 +186,7 @@ struct troved *troved_start(const struct troved_options *options, const char *fo
     if (folder != NULL)
         expand(folder, "", troved->folder);
     else
-        make_folder(troved->folder);
+        assert_true(scratch_make(troved->folder));
     char texts[TROVED_LISTEN_MAX + 2][TEXT_BYTES];
     char *arguments[ARGUMENTS_MAX];
     unsigned count = 0;

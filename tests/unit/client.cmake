@@ -1,7 +1,7 @@
 # Unit tests of the client library's inside: they see its headers.
 function(trove_client_unit_test name)
     add_executable(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.c)
-    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client/src)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/client/src ${CMAKE_CURRENT_LIST_DIR}/../support)
     target_link_libraries(${name} PRIVATE trove_client trove_common PkgConfig::CMOCKA trove_flags)
     add_test(NAME unit/${name} COMMAND ${name})
     set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120)

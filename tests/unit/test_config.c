@@ -2,6 +2,7 @@
  * TROVE_EXAMPLE_CONFIG is the path of deploy/troved.yaml. */
 #include "bounds.h"
 #include "config.h"
+#include "scratch.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -437,11 +438,21 @@ static void the_example_holds_the_defaults(void **state) {
     tvs_config_fini(&example);
 }
 
+static char folder[SCRATCH_BYTES];
+
+static int make_folder(void **state) {
+    (void)state;
+    return scratch_make(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return scratch_remove(folder) ? 0 : -1;
+}
+
 static void unreadable_files_are_named(void **state) {
     (void)state;
-    char folder[] = "/tmp/trove-test-config-XXXXXX";
-    assert_non_null(mkdtemp(folder));
-    char large[64];
+    char large[SCRATCH_BYTES + 16];
     snprintf(large, sizeof large, "%s/large.yaml", folder);
     int fd = open(large, O_WRONLY | O_CREAT, 0600);
     assert_int_equal(ftruncate(fd, (1 << 20) + 1), 0);
@@ -456,8 +467,6 @@ static void unreadable_files_are_named(void **state) {
     assert_int_equal(tvs_config_load(&config, large, &error), TROVE_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "larger than 1 MiB"));
     tvs_config_fini(&config);
-    unlink(large);
-    rmdir(folder);
 }
 
 static void the_command_line_replaces(void **state) {
@@ -492,7 +501,7 @@ int main(void) {
         cmocka_unit_test(the_network_needs_a_word),
         cmocka_unit_test(damaged_texts_are_survived),
         cmocka_unit_test(the_example_holds_the_defaults),
-        cmocka_unit_test(unreadable_files_are_named),
+        cmocka_unit_test_setup_teardown(unreadable_files_are_named, make_folder, remove_folder),
         cmocka_unit_test(the_command_line_replaces),
         cmocka_unit_test(pools_take_after_the_default),
         cmocka_unit_test(who_is_let_in),

@@ -5,7 +5,9 @@
 #include "unit.h"
 
 #include "conn.h"
+#include "elsewhere.h"
 #include "listener.h"
+#include "scratch.h"
 #include "timer.h"
 
 #include <pthread.h>
@@ -53,7 +55,7 @@ static void on_payload(void *context, const tv_frame *frame, uint64_t payload_by
         sink->kind = TV_SINK_MESSAGE;
         return;
     }
-    assert_true(payload_bytes <= LARGE);
+    MUST(payload_bytes <= LARGE);
     sink->kind = TV_SINK_MEMORY;
     sink->iov_count = 2; /* not in one piece, as segments are */
     sink->iov[0] = (struct iovec){end->target, payload_bytes / 3};
@@ -120,7 +122,7 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
 
 static void on_sent(struct tv_flow *flow, void *cookie) {
     struct end *end = (struct end *)flow;
-    assert_ptr_equal(end, cookie);
+    MUST(end == cookie);
     atomic_fetch_add(&end->sent, 1);
 }
 
@@ -136,9 +138,20 @@ static const struct tv_flow_ops flow_ops = {pull_control, pull_data, on_sent, ac
 
 /* ---- a pair ---- */
 
+static char folder[SCRATCH_BYTES];
+
+static int make_folder(void **state) {
+    (void)state;
+    return scratch_make(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return scratch_remove(folder) ? 0 : -1;
+}
+
 struct pair {
-    char folder[64];
-    char url[128];
+    char url[SCRATCH_BYTES + 16];
     struct tv_listener *listener;
     struct end client;
     struct end server;
@@ -208,10 +221,7 @@ static void pair_open(struct pair *pair) {
     pthread_cond_init(&pair->accepted, NULL);
     end_init(&pair->client, 1);
     end_init(&pair->server, 2);
-    const char *base = getenv("TMPDIR");
-    snprintf(pair->folder, sizeof pair->folder, "%.40s/trove-conn-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(pair->folder));
-    snprintf(pair->url, sizeof pair->url, "ipc://%s/s", pair->folder);
+    snprintf(pair->url, sizeof pair->url, "ipc://%s/s", folder);
     trove_error error;
     assert_int_equal(tv_listener_create(pair->url, 0600, on_accepted, pair, &pair->listener, &error), TROVE_OK);
     struct tv_transport *transport = NULL;
@@ -240,7 +250,6 @@ static void pair_close(struct pair *pair) {
     end_fini(&pair->server);
     tv_listener_destroy(pair->listener);
     unlink(pair->url + strlen("ipc://"));
-    rmdir(pair->folder);
     pthread_mutex_destroy(&pair->lock);
     pthread_cond_destroy(&pair->accepted);
 }
@@ -310,13 +319,14 @@ static void calls_overtake_data(void **state) {
     (void)state;
     struct pair pair;
     pair_open(&pair);
-    pair_start(&pair);
+    tv_conn_start(pair.client.conn);
     send_chunks(&pair.client, 2000, LARGE);
     assert_int_equal(send_call(&pair.client, "hurry"), TROVE_OK);
+    tv_conn_start(pair.server.conn); /* only now is anything read */
     WAIT_FOR(&pair.server, pair.server.calls == 1);
     assert_string_equal(pair.server.message, "hurry");
     /* It waits for the operation under way and for what the kernel holds, not for 2 GB. */
-    assert_true(pair.server.call_at_chunk < 200);
+    assert_true(pair.server.call_at_chunk <= 8);
     WAIT_FOR(&pair.server, pair.server.chunks == 2000);
     pair_close(&pair);
 }
@@ -394,5 +404,5 @@ int main(void) {
         cmocka_unit_test(damaged_headers_are_noticed),
         cmocka_unit_test(data_in_both_directions_ends_whole),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

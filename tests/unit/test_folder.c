@@ -1,19 +1,18 @@
 /* test_folder.c - folders that could be used, found out without making any. */
 #include "folder.h"
 
+#include "scratch.h"
 #include "unit.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[128];
+static char root[SCRATCH_BYTES];
 
 static int make_root(void **state) {
     (void)state;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%.90s/trove-folder-XXXXXX", temporary != NULL ? temporary : "/tmp");
-    return mkdtemp(root) != NULL ? 0 : -1;
+    return scratch_make(root) ? 0 : -1;
 }
 
 static void path_below(const char *name, char path[static 256]) {
@@ -22,12 +21,7 @@ static void path_below(const char *name, char path[static 256]) {
 
 static int remove_root(void **state) {
     (void)state;
-    char path[256];
-    path_below("/file", path);
-    unlink(path);
-    path_below("/folder", path);
-    rmdir(path);
-    return rmdir(root);
+    return scratch_remove(root) ? 0 : -1;
 }
 
 static void judged(void **state) {

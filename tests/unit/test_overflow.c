@@ -4,6 +4,8 @@
  */
 #include "overflow.h"
 
+#include "elsewhere.h"
+#include "scratch.h"
 #include "unit.h"
 
 #include <dirent.h>
@@ -538,17 +540,19 @@ static void where_files_cannot_be_made_without_a_name(void **state) {
 
 /* ---- on a real file system -------------------------------------------------------------------------------------------------------- */
 
-static char folder[] = "/tmp/trove-test-overflow-XXXXXX";
+static char folder[SCRATCH_BYTES];
 
 static int make_folder(void **state) {
     (void)state;
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    return scratch_make(folder) ? 0 : -1;
 }
 
 /* Fails where something was left in it. */
 static int remove_folder(void **state) {
     (void)state;
-    return rmdir(folder);
+    int code = rmdir(folder);
+    (void)scratch_remove(folder);
+    return code;
 }
 
 static int opened_fd = -1;
@@ -640,7 +644,7 @@ static void *watch(void *context) {
     while (stats.spilled_chunks < 10) {
         sched_yield();
         tv_overflow_stats(context, &stats);
-        assert_true(stats.bytes <= 5000 && stats.file_bytes <= stats.bytes);
+        MUST(stats.bytes <= 5000 && stats.file_bytes <= stats.bytes);
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
  */
 #include "unit.h"
 
+#include "elsewhere.h"
 #include "stream.h"
 #include "wait.h"
 
@@ -41,7 +42,7 @@ struct fixture {
 };
 
 static void note(struct told *told, enum event event) {
-    assert_true(told->count < EVENTS_MAX);
+    MUST(told->count < EVENTS_MAX);
     told->events[told->count++] = event;
     if (pthread_mutex_lock(&told->fixture->client.lock) != 0) /* it checks: this very thread has it already */
         told->locked++;
@@ -72,7 +73,7 @@ static void on_complete(void *context, const trove_object_info *info) {
 }
 
 static void on_error(void *context, const trove_error *error) {
-    assert_int_equal(error->status, TROVE_ABORTED);
+    MUST(error->status == TROVE_ABORTED);
     note(context, EVENT_ERROR);
 }
 

@@ -2,9 +2,11 @@
 #include "timer.h"
 
 #include "bounds.h"
+#include "elsewhere.h"
 #include "unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -41,7 +43,7 @@ static void probe_fire(struct tv_timer *timer) {
         pthread_cond_wait(&probe->changed, &probe->lock);
     if (probe->rearm > 0) {
         probe->rearm--;
-        assert_int_equal(tv_timer_arm(probe->timers, timer, tv_now_ns(), NULL), TROVE_OK);
+        MUST(tv_timer_arm(probe->timers, timer, tv_now_ns(), NULL) == TROVE_OK);
     }
     if (probe->cancel_itself)
         tv_timer_cancel(probe->timers, timer);
@@ -85,6 +87,13 @@ static unsigned probe_fired(struct probe *probe) {
     return fired;
 }
 
+static bool probe_inside(struct probe *probe) {
+    pthread_mutex_lock(&probe->lock);
+    bool inside = probe->inside;
+    pthread_mutex_unlock(&probe->lock);
+    return inside;
+}
+
 static int create_timers(void **state) {
     struct tv_timers *timers = NULL;
     trove_error error;
@@ -103,7 +112,7 @@ static int destroy_timers(void **state) {
 static void flush(struct tv_timers *timers) {
     struct probe probe;
     probe_init(&probe, timers);
-    assert_int_equal(tv_timer_arm(timers, &probe.timer, tv_now_ns(), NULL), TROVE_OK);
+    MUST(tv_timer_arm(timers, &probe.timer, tv_now_ns(), NULL) == TROVE_OK);
     probe_wait(&probe, 1);
     tv_timer_cancel(timers, &probe.timer);
 }
@@ -208,12 +217,16 @@ static void cancelling_what_is_not_armed_does_nothing(void **state) {
 
 struct canceller {
     struct probe *probe;
+    atomic_bool calling;
     atomic_bool done;
+    bool inside; /* the callback, when it had been cancelled */
 };
 
 static void *cancel_in_thread(void *context) {
     struct canceller *canceller = context;
+    atomic_store(&canceller->calling, true);
     tv_timer_cancel(canceller->probe->timers, &canceller->probe->timer);
+    canceller->inside = probe_inside(canceller->probe);
     atomic_store(&canceller->done, true);
     return NULL;
 }
@@ -229,12 +242,18 @@ static void cancel_waits_for_the_callback(void **state) {
     struct canceller canceller = {.probe = &probe};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, cancel_in_thread, &canceller), 0);
-    for (int i = 0; i < 1000; i++)
-        assert_false(atomic_load(&canceller.done));
+    while (!atomic_load(&canceller.calling))
+        sched_yield();
+    unsigned early = 0;
+    for (int i = 0; i < 1000; i++) { /* turns in which it could come back, if it didn't wait */
+        sched_yield();
+        early += atomic_load(&canceller.done);
+    }
     probe_open_gate(&probe);
     pthread_join(thread, NULL);
+    assert_int_equal(early, 0);
     unsigned fired = probe_fired(&probe);
-    assert_false(probe.inside);
+    assert_false(canceller.inside);
     flush(*state);
     assert_int_equal(probe_fired(&probe), fired);
     assert_int_equal(probe.timer.position, 0);
@@ -259,14 +278,14 @@ static void *arm_and_cancel(void *context) {
     struct probe probe;
     probe_init(&probe, timers);
     for (int i = 0; i < 2000; i++) {
-        assert_int_equal(tv_timer_arm(timers, &probe.timer, tv_now_ns() + (uint64_t)(i % 7) * 1000, NULL), TROVE_OK);
+        MUST(tv_timer_arm(timers, &probe.timer, tv_now_ns() + (uint64_t)(i % 7) * 1000, NULL) == TROVE_OK);
         if (i % 3 == 0)
             tv_timer_cancel(timers, &probe.timer);
     }
     tv_timer_cancel(timers, &probe.timer);
     unsigned fired = probe_fired(&probe);
     flush(timers);
-    assert_int_equal(probe_fired(&probe), fired);
+    MUST(probe_fired(&probe) == fired);
     return NULL;
 }
 

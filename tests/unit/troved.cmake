@@ -2,6 +2,7 @@
 foreach(module access acquire_queue authorized_keys bandwidth budget config feed flush_policy gap_check grant keyring log places quota relief rights stream_list units wire)
     set(test test_${module})
     add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
+    target_include_directories(${test} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../support)
     target_link_libraries(${test} PRIVATE trove_server PkgConfig::CMOCKA PkgConfig::JANSSON trove_flags)
     add_test(NAME unit/${test} COMMAND ${test})
     set_tests_properties(unit/${test} PROPERTIES TIMEOUT 120)
