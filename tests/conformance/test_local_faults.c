@@ -9,6 +9,7 @@
 #include "fault_io.h"
 #include "local.h"
 #include "local_disk.h"
+#include "scratch.h"
 #include "scrubs.h"
 #include "uploads.h"
 
@@ -242,7 +243,8 @@ static trove_status run_first_start(struct store *store, trove_error *error) {
     trove_status status = store->ops->open(&config, &driver, error);
     if (status == TROVE_OK)
         store->ops->close(driver);
-    folder_remove(path);
+    if (!scratch_remove(path))
+        fail_msg("%s isn't gone", path);
     return status;
 }
 
