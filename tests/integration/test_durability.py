@@ -58,7 +58,7 @@ class DurabilityTest(TroveTest):
             key.tried += 1
             version = key.tried
             key.possible.add(version)
-            result = self.trove("put", "-", f"bucket/{key.name}", data=key.data(version), expect=None)
+            result = self.trove("put", "--retry-for", "0", "-", f"bucket/{key.name}", data=key.data(version), expect=None)
             if result.code != OK:
                 self.assertEqual(result.code, UNAVAILABLE, result.errors)
                 return
@@ -133,7 +133,7 @@ class DurabilityTest(TroveTest):
         self.start_server()
         self.trove("mb", "bucket")
         putting = self.start_trove(
-            "--json", "put", "--recursive", "--parallel", str(WRITERS), files, "bucket", stderr=subprocess.DEVNULL
+            "--json", "put", "--retry-for", "0", "--recursive", "--parallel", str(WRITERS), files, "bucket", stderr=subprocess.DEVNULL
         )
         assert putting.stdout is not None
         first = putting.stdout.readline()  # of a full buffer, so there are many

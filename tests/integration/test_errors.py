@@ -360,7 +360,7 @@ class FullDiskTest(TroveTest):
         self.trove("mb", "bucket")
         self.trove("put", "-", "bucket/large", data=content("large", self.SIZE + MIB))
         script = (
-            '"$1" --server "$2" get bucket/large "$3/target"; code=$?; '
+            '"$1" --server "$2" get --no-resume bucket/large "$3/target"; code=$?; '
             'left=$(ls -A "$3"); [ -z "$left" ] || exit 99; exit $code'
         )
         line = self.command("sh", "-c", script, "sh", program("TROVE"), server.url(), self.disk)

@@ -50,7 +50,7 @@ class StuckTest(TroveTest):
         self.fifo = files[0]
         self.fifo.unlink()
         os.mkfifo(self.fifo)
-        reading = self.start_trove("cat", "bucket/stuck")
+        reading = self.start_trove("cat", "--retry-for", "0", "bucket/stuck")
         wait_for(lambda: self.ping()["streams_active"] == 1, "the download has begun")
         if places_of_waiting(self.server.pid) <= {"0", ""}:
             self.skipTest("this kernel doesn't tell whether a thread waits for a FIFO")
@@ -81,7 +81,7 @@ class StuckTest(TroveTest):
     def test_all_workers_hang(self) -> None:
         """And a put that waits for one of them."""
         reading = self.start_stuck(workers=1)
-        putting = self.start_trove("put", "-", "bucket/new", stdin=subprocess.PIPE)
+        putting = self.start_trove("put", "--retry-for", "0", "-", "bucket/new", stdin=subprocess.PIPE)
         assert putting.stdin is not None
         putting.stdin.write(content("new", 100 * KIB))
         putting.stdin.flush()
