@@ -85,6 +85,9 @@ void tvs_follow_enter(struct tvs_stream *stream) {
 }
 
 void tvs_follow_leave(struct tvs_stream *stream) {
+    pthread_mutex_lock(&stream->session->lock);
+    stream->awaits_news = false;
+    pthread_mutex_unlock(&stream->session->lock);
     tvs_feed_leave(stream->feed, &stream->following);
 }
 

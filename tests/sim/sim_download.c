@@ -94,6 +94,8 @@ bool sim_read_all(struct sim_reader *reader) {
     uint64_t pause_ns = sim_chance(50) ? sim_between(0, 300 * SIM_MS) : 0;
     unsigned window = sim_check_window(reader->stream); /* who holds all of it waits for ever */
     reader->held_most = (unsigned)sim_between(0, window < SIM_HELD_MAX ? window - 1 : SIM_HELD_MAX - 1);
+    if (reader->follows) /* who keeps what it got from a silent writer counts as idle */
+        reader->held_most = 0;
     for (bool done = false;;) {
         if (pause_ns > 0)
             sim_sleep(sim_between(0, pause_ns));
