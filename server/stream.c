@@ -10,6 +10,7 @@
 #include "download.h"
 #include "follow.h"
 #include "resume.h"
+#include "stream_control.h"
 #include "upload.h"
 
 /* A stream gives its worker back after so many steps, so that a busy one doesn't keep the others waiting. */
@@ -33,6 +34,9 @@ void tvs_stream_release(struct tvs_stream *stream) {
         tvs_download_fini(stream);
     tvs_stream_metrics_fini_locked(stream); /* the strands counted until now */
     tvs_follow_fini(stream);
+    struct tvs_control_answer untold;
+    while (tvs_stream_answer_take_locked(stream, &untold)) /* nobody else has it any more */
+        continue;
     free(stream->resume);
     tvs_object_fini(&stream->published);
     tvs_wire_gaps_fini(&stream->published_gaps);

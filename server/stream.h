@@ -49,8 +49,10 @@ struct tvs_fragment {
     void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
 };
 
-/* What the peer is to be told of controls: the answer to one of its own, or one that came from outside. */
+/* What the peer is to be told of controls: the answer to one of its own, or one that came from outside. Allocated for as long as it
+ * is due, for most streams never have one. */
 struct tvs_control_answer {
+    struct tvs_control_answer *next;
     bool is_control;            /* from outside */
     enum tv_stream_event event; /* its kind */
     uint64_t serial;            /* the peer's, or ours */
@@ -128,7 +130,8 @@ struct tvs_stream {
     uint64_t control_serial; /* counts controls from outside */
     unsigned outside_count;  /* of the answers */
     unsigned answer_count;
-    struct tvs_control_answer answers[TVS_CONTROL_ANSWERS_MAX + TVS_CONTROLS_OUTSIDE_MAX];
+    struct tvs_control_answer *answer_first;
+    struct tvs_control_answer *answer_last;
     uint64_t state_ns;    /* when it was paused or went on, or got its place */
     uint64_t progress_ns; /* when something last moved */
     uint64_t granted_ns;  /* upload: when credit was last given */

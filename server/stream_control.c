@@ -9,6 +9,32 @@
 #include "download.h"
 #include "upload.h"
 
+struct tvs_control_answer *tvs_stream_answer_add_locked(struct tvs_stream *stream) {
+    struct tvs_control_answer *answer = calloc(1, sizeof *answer);
+    if (answer == NULL)
+        return NULL;
+    if (stream->answer_last != NULL)
+        stream->answer_last->next = answer;
+    else
+        stream->answer_first = answer;
+    stream->answer_last = answer;
+    stream->answer_count++;
+    return answer;
+}
+
+bool tvs_stream_answer_take_locked(struct tvs_stream *stream, struct tvs_control_answer *answer) {
+    struct tvs_control_answer *first = stream->answer_first;
+    if (first == NULL)
+        return false;
+    stream->answer_first = first->next;
+    if (stream->answer_first == NULL)
+        stream->answer_last = NULL;
+    stream->answer_count--;
+    *answer = *first;
+    free(first);
+    return true;
+}
+
 /* The state has changed, or not: its clocks. */
 static trove_status apply(struct tvs_stream *stream, enum tv_stream_event event, trove_error *error) {
     trove_stream_state before = stream->state;
@@ -41,6 +67,22 @@ trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream
     return status;
 }
 
+/* The peer is told of a control from outside, or the stream fails: it would go on as before. */
+static void tell_control(struct tvs_stream *stream, enum tv_stream_event event, unsigned *strands) {
+    trove_error no_memory;
+    struct tvs_control_answer *told = tvs_stream_answer_add_locked(stream);
+    if (told == NULL) {
+        TV_FAIL(&no_memory, RESOURCE_EXHAUSTED, "no memory to tell of a control");
+        *strands |= tvs_stream_end_locked(stream, TV_EVENT_FAIL, &no_memory);
+        return;
+    }
+    stream->outside_count++;
+    told->is_control = true;
+    told->event = event;
+    told->serial = ++stream->control_serial;
+    told->state = stream->state;
+}
+
 trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event event, const char *who, trove_stream_state *state,
                                 trove_error *error) {
     struct tvs_session *session = stream->session;
@@ -57,11 +99,8 @@ trove_status tvs_stream_control(struct tvs_stream *stream, enum tv_stream_event 
                          TVS_CONTROLS_OUTSIDE_MAX, (unsigned long long)stream->id);
     else
         status = tvs_stream_control_locked(stream, event, &why, &strands, error);
-    if (status == TROVE_OK && told_by_control && stream->state != before) {
-        stream->outside_count++;
-        stream->answers[stream->answer_count++] = (struct tvs_control_answer){
-            .is_control = true, .event = event, .serial = ++stream->control_serial, .state = stream->state};
-    }
+    if (status == TROVE_OK && told_by_control && stream->state != before)
+        tell_control(stream, event, &strands);
     *state = stream->state;
     pthread_mutex_unlock(&session->lock);
     tvs_stream_run(stream, strands);

@@ -4,6 +4,12 @@
 
 #include "stream.h"
 
+/* What the peer is to be told of a control, behind all that it is to be told of others; to be filled in. NULL: no memory. Under the
+ * lock. */
+struct tvs_control_answer *tvs_stream_answer_add_locked(struct tvs_stream *stream);
+/* Takes the first of them out: false: there is none. Under the lock. */
+bool tvs_stream_answer_take_locked(struct tvs_stream *stream, struct tvs_control_answer *answer);
+
 /* Pauses, resumes, starts, cancels or fails the stream; `why` is read for the last two. Under the lock; adds to *strands those
  * that the caller is to run after unlocking. FAILED_PRECONDITION, naming both states; the state is unchanged then. */
 trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,

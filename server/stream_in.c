@@ -252,8 +252,14 @@ static void on_control(struct tvs_stream *stream, const Trove__V1__Control *cont
         fail(stream, &flood, after);
         return;
     }
-    struct tvs_control_answer *answer = &stream->answers[stream->answer_count++];
-    *answer = (struct tvs_control_answer){.serial = control->serial};
+    struct tvs_control_answer *answer = tvs_stream_answer_add_locked(stream);
+    if (answer == NULL) {
+        trove_error no_memory;
+        TV_FAIL(&no_memory, RESOURCE_EXHAUSTED, "no memory to answer a control");
+        fail(stream, &no_memory, after);
+        return;
+    }
+    answer->serial = control->serial;
     trove_error stale = {TROVE_OK, ""};
     bool told = stream->opened_sent; /* the epoch */
     if (told && tvs_resume_check_epoch_locked(stream, control->epoch, &stale) != TROVE_OK) {

@@ -11,11 +11,26 @@ static struct tv_histogram *make_histogram(struct tvs_server *server) {
     return histogram;
 }
 
+/* Adds what the stream knows of its latencies. Under its session's lock. */
+static void merge_latencies(struct tv_histogram *into, const struct tvs_stream_metrics *metrics) {
+    for (uint32_t i = 0; i < metrics->first_latency_count; i++)
+        tv_histogram_add(into, metrics->first_latencies_ns[i]);
+    if (metrics->latencies != NULL)
+        tv_histogram_merge(into, metrics->latencies);
+}
+
 static void count_latency(struct tvs_stream *stream, uint64_t latency_ns) {
     struct tvs_stream_metrics *metrics = &stream->metrics;
     struct tvs_pool *pool = stream->pool;
-    if (metrics->latencies == NULL)
-        metrics->latencies = make_histogram(stream->session->server);
+    if (metrics->latencies == NULL && metrics->first_latency_count < TVS_STREAM_FIRST_LATENCIES) {
+        metrics->first_latencies_ns[metrics->first_latency_count++] = latency_ns;
+        return;
+    }
+    if (metrics->latencies == NULL && (metrics->latencies = make_histogram(stream->session->server)) != NULL) {
+        for (uint32_t i = 0; i < metrics->first_latency_count; i++)
+            tv_histogram_add(metrics->latencies, metrics->first_latencies_ns[i]);
+        metrics->first_latency_count = 0;
+    }
     if (metrics->latencies != NULL) {
         tv_histogram_add(metrics->latencies, latency_ns);
         return;
@@ -46,15 +61,16 @@ void tvs_stream_count_drops_locked(struct tvs_stream *stream, uint64_t chunks) {
 }
 
 void tvs_stream_metrics_fini_locked(struct tvs_stream *stream) {
-    struct tv_histogram *latencies = stream->metrics.latencies;
+    struct tvs_stream_metrics *metrics = &stream->metrics;
     struct tvs_pool *pool = stream->pool;
-    if (latencies == NULL)
-        return;
-    stream->metrics.latencies = NULL;
     pthread_mutex_lock(&pool->lock);
-    tv_histogram_merge(&pool->latencies, latencies);
+    merge_latencies(&pool->latencies, metrics);
     pthread_mutex_unlock(&pool->lock);
-    free(latencies);
+    metrics->first_latency_count = 0;
+    if (metrics->latencies == NULL)
+        return;
+    free(metrics->latencies);
+    metrics->latencies = NULL;
     atomic_fetch_sub_explicit(&stream->session->server->histograms, 1, memory_order_relaxed);
 }
 
@@ -114,11 +130,12 @@ void tvs_stream_info(struct tvs_stream *stream, Trove__V1__StreamInfo *info) {
     info->started_ns = metrics->started_ns;
     tvs_stream_metrics_tick_locked(stream, tv_now_ns());
     info->bytes_per_second = (uint64_t)metrics->rate.bytes_per_second;
-    if (metrics->latencies != NULL) {
-        info->latency_p50_ns = tv_histogram_quantile(metrics->latencies, 0.5);
-        info->latency_p90_ns = tv_histogram_quantile(metrics->latencies, 0.9);
-        info->latency_p99_ns = tv_histogram_quantile(metrics->latencies, 0.99);
-    }
+    struct tv_histogram latencies;
+    tv_histogram_init(&latencies);
+    merge_latencies(&latencies, metrics);
+    info->latency_p50_ns = tv_histogram_quantile(&latencies, 0.5);
+    info->latency_p90_ns = tv_histogram_quantile(&latencies, 0.9);
+    info->latency_p99_ns = tv_histogram_quantile(&latencies, 0.99);
     info->retries = metrics->retries;
     info->drops = metrics->drops;
     info->waiting_bytes = waiting_bytes(stream);
@@ -130,7 +147,6 @@ void tvs_stream_info(struct tvs_stream *stream, Trove__V1__StreamInfo *info) {
 void tvs_open_streams_add(struct tvs_open_streams *open, struct tvs_stream *stream) {
     pthread_mutex_lock(&stream->session->lock);
     open->waiting_bytes += waiting_bytes(stream);
-    if (stream->metrics.latencies != NULL)
-        tv_histogram_merge(&open->latencies, stream->metrics.latencies);
+    merge_latencies(&open->latencies, &stream->metrics);
     pthread_mutex_unlock(&stream->session->lock);
 }

@@ -1,8 +1,8 @@
 /* stream_metrics.h - what a stream has done so far, for whoever lists streams. See StreamInfo in trove.proto.
  *
  * A stream's latencies are kept apart from the pool's while it is open, so that counting one costs no lock besides the session's;
- * they are added to the pool's at its end. The histogram is made with the first chunk, and for so many streams at most: of those
- * beyond, the pool alone knows the latencies.
+ * they are added to the pool's at its end. The first few are kept one by one; the histogram is made with the chunk after them, and
+ * for so many streams at most: of those beyond, the pool alone knows the latencies.
  */
 #ifndef TVS_STREAM_METRICS_H
 #define TVS_STREAM_METRICS_H
@@ -13,6 +13,9 @@
 
 /* Histograms that the streams of a server may have at once: 32 MiB. */
 #define TVS_STREAM_HISTOGRAMS_MAX 16384
+
+/* Chunks whose latencies are kept without a histogram: thousands of streams that hardly move don't cost 2 KiB each. */
+#define TVS_STREAM_FIRST_LATENCIES 8
 
 struct tvs_pool;
 struct tvs_stream;
@@ -25,6 +28,8 @@ struct tvs_stream_metrics {
     uint64_t retries;
     uint64_t drops;
     struct tv_rate rate;
+    uint64_t first_latencies_ns[TVS_STREAM_FIRST_LATENCIES]; /* until there is a histogram, which takes them over */
+    uint32_t first_latency_count;
     struct tv_histogram *latencies; /* NULL: none yet, or none to be had */
 };
 

@@ -5,6 +5,7 @@
  */
 #include "download.h"
 #include "resume.h"
+#include "stream_control.h"
 
 static void start(struct tvs_stream *stream, struct tv_pulled *pulled, Trove__V1__Frame__BodyCase body) {
     pulled->frame.call_id = stream->node.id;
@@ -60,10 +61,7 @@ static void pull_outside(struct tvs_stream *stream, struct tv_pulled *pulled, co
 static void pull_answer(struct tvs_stream *stream, struct tv_pulled *pulled, struct tvs_control_answer *kept,
                         Trove__V1__Status *status) {
     Trove__V1__State *state = &pulled->scratch.state;
-    *kept = stream->answers[0];
-    stream->answer_count--;
-    for (unsigned i = 0; i < stream->answer_count; i++)
-        stream->answers[i] = stream->answers[i + 1];
+    (void)tvs_stream_answer_take_locked(stream, kept);
     if (kept->is_control) {
         stream->outside_count--;
         pull_outside(stream, pulled, kept);
@@ -170,7 +168,7 @@ static bool pull_control_locked(struct tvs_stream *stream, struct tv_pulled *pul
         return true;
     }
     /* The peer knows no controls of a stream that wasn't opened; one that has ended without that has its status. */
-    bool held_back = stream->answer_count > 0 && stream->answers[0].is_control && !stream->opened_sent;
+    bool held_back = stream->answer_count > 0 && stream->answer_first->is_control && !stream->opened_sent;
     if (stream->answer_count > 0 && !held_back) {
         pull_answer(stream, pulled, &kept.answer, &kept.status);
         return true;
