@@ -82,8 +82,10 @@
 #define TV_CALLS_MAX       65536
 #define TV_CALLS_BYTES_MAX (32 * TV_MIB)
 /* The memory that holds all streams of a server, with their names and metadata, those that wait for their pool included:
- * 40,000 without metadata. */
+ * 90,000 without metadata. */
 #define TV_STREAMS_BYTES_MAX (256 * TV_MIB)
+/* What all peers of a server are to be told of controls, and don't read: 80,000 answers. */
+#define TV_CONTROL_ANSWERS_BYTES_MAX (16 * TV_MIB)
 /* Copies of objects that wait for their turn; each holds its names, some 3 KiB. */
 #define TV_COPIES_WAITING_MAX 1024
 /* Scrubs that wait for theirs; each holds a place in a bucket, some 3 KiB. */

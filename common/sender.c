@@ -218,6 +218,11 @@ uint64_t tv_sender_begun_bytes(const struct tv_sender *sender) {
     return chunk != NULL ? chunk->bytes - chunk->sent_bytes : 0;
 }
 
+uint64_t tv_sender_waiting_bytes(const struct tv_sender *sender) {
+    const struct tv_chunk *chunk = ring_first(&sender->queue);
+    return chunk != NULL ? chunk->bytes : 0;
+}
+
 bool tv_sender_drained(const struct tv_sender *sender) {
     return sender->final_pushed && sender->queue.count == 0 && begun(sender) == NULL;
 }

@@ -90,6 +90,8 @@ bool tv_sender_next(struct tv_sender *sender, uint64_t payload_bytes_max, struct
 uint64_t tv_sender_position(const struct tv_sender *sender);
 /* What is left of the chunk that was begun there; 0: none was. */
 uint64_t tv_sender_begun_bytes(const struct tv_sender *sender);
+/* Of the oldest chunk that wasn't begun; 0: there is none, or it is the empty last one. */
+uint64_t tv_sender_waiting_bytes(const struct tv_sender *sender);
 /* All that was pushed has been handed to the transport, the final chunk included. */
 bool tv_sender_drained(const struct tv_sender *sender);
 /* All that was pushed has been acknowledged or lost. */

@@ -172,7 +172,9 @@ static uint64_t wanted_bytes(const struct tvs_stream *stream) {
     uint64_t position = tv_sender_position(sender);
     uint64_t begun_bytes = tv_sender_begun_bytes(sender);
     uint64_t next_offset = position + begun_bytes;
-    uint64_t next_bytes = chunk_end(stream, next_offset) - next_offset;
+    uint64_t next_bytes = tv_sender_waiting_bytes(sender); /* perhaps of another size than those that are cut now */
+    if (next_bytes == 0)
+        next_bytes = chunk_end(stream, next_offset) - next_offset;
     uint64_t credit_bytes = next_bytes <= sender->credit_bytes ? sender->credit_bytes : 0;
     if (begun_bytes >= AHEAD_BYTES_MAX || credit_bytes >= AHEAD_BYTES_MAX - begun_bytes)
         return AHEAD_BYTES_MAX;

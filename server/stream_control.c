@@ -10,9 +10,15 @@
 #include "upload.h"
 
 struct tvs_control_answer *tvs_stream_answer_add_locked(struct tvs_stream *stream) {
-    struct tvs_control_answer *answer = calloc(1, sizeof *answer);
-    if (answer == NULL)
+    struct tvs_quota *quota = &stream->session->server->control_answers;
+    struct tvs_control_answer *answer = NULL;
+    if (!tvs_quota_take(quota, sizeof *answer, TV_CONTROL_ANSWERS_BYTES_MAX, UINT32_MAX))
         return NULL;
+    answer = calloc(1, sizeof *answer);
+    if (answer == NULL) {
+        tvs_quota_give(quota, sizeof *answer);
+        return NULL;
+    }
     if (stream->answer_last != NULL)
         stream->answer_last->next = answer;
     else
@@ -32,6 +38,7 @@ bool tvs_stream_answer_take_locked(struct tvs_stream *stream, struct tvs_control
     stream->answer_count--;
     *answer = *first;
     free(first);
+    tvs_quota_give(&stream->session->server->control_answers, sizeof *answer);
     return true;
 }
 
