@@ -1,13 +1,15 @@
 /* listener.c - listening over nng_stream_listener. See listener.h.
  *
- * One accept is under way at a time. At the limit of file descriptors nng completes accepts at once with an error: then the same
- * aio sleeps before it accepts again.
+ * One accept is under way at a time. While descriptors are short (descriptors.h) the same aio sleeps and looks again, and whoever
+ * dials waits in the system's queue: connections that are accepted only to be refused would take the last ones on their way out.
+ * At the limit itself nng completes accepts at once with an error.
  * nng binds a unix socket and changes its mode after that. In between the process's umask must keep others out, and
  * troved's does from its beginning. (Rejected: changing the umask for that moment. It is the whole process's, and a store's
  * thread that makes a folder meanwhile would make one that nobody can enter.)
  */
 #include "listener.h"
 
+#include "descriptors.h"
 #include "folder.h"
 #include "transport_nng.h"
 #include "url.h"
@@ -33,20 +35,16 @@ static void on_accept(void *argument) {
     int code = nng_aio_result(self->aio);
     if (code == NNG_ECLOSED || code == NNG_ECANCELED)
         return;
-    if (self->backing_off) {
-        self->backing_off = false;
-        nng_stream_listener_accept(self->listener, self->aio);
-        return;
-    }
-    if (code != 0) {
-        self->backing_off = true;
-        nng_sleep_aio(BACK_OFF_MS, self->aio);
-        return;
-    }
     struct tv_transport *transport = NULL;
-    if (tv_nng_transport_create(nng_aio_get_output(self->aio, 0), self->url, &transport, NULL) == TROVE_OK)
+    if (!self->backing_off && code == 0 &&
+        tv_nng_transport_create(nng_aio_get_output(self->aio, 0), self->url, &transport, NULL) == TROVE_OK)
         self->accepted(self->context, transport);
-    nng_stream_listener_accept(self->listener, self->aio);
+    bool failed = !self->backing_off && code != 0;
+    self->backing_off = failed || !tv_descriptors_for_connection();
+    if (self->backing_off)
+        nng_sleep_aio(BACK_OFF_MS, self->aio);
+    else
+        nng_stream_listener_accept(self->listener, self->aio);
 }
 
 static int set_options(nng_stream_listener *listener, const char *url, unsigned ipc_mode) {

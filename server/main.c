@@ -283,6 +283,7 @@ static void awaited_signals(sigset_t *set) {
 
 static void block_signals(void) {
     signal(SIGPIPE, SIG_IGN); /* a write to a peer that left is an error code to whoever wrote */
+    signal(SIGXFSZ, SIG_IGN); /* and so is one beyond the limit of a file's size */
     sigset_t set;
     awaited_signals(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "container.h"
+#include "descriptors.h"
 #include "inline_put.h"
 #include "stream.h"
 #include "upload.h"
@@ -313,28 +314,42 @@ static bool origin_allowed(const struct tvs_server_options *options, const char 
     return allowed;
 }
 
+/* Whether there is room for a connection more, `count` with it; whether the refused one is still told why. */
+static trove_status check_room(const struct tvs_server *server, uint32_t count, bool *politely, trove_error *refusal) {
+    uint32_t max = tv_descriptors_connections_max();
+    bool by_files = max < server->options.connections_max;
+    max = by_files ? max : server->options.connections_max;
+    bool has_descriptors = tv_descriptors_for_connection();
+    *politely = has_descriptors && count <= max + REFUSED_POLITELY_MAX;
+    if (count > max && !by_files)
+        return TV_FAIL(refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)", max);
+    if (count > max || !has_descriptors)
+        return TV_FAIL(refusal, RESOURCE_EXHAUSTED,
+                       "the server has %u connections, and no more open files for them (of %u); raise its limit of open files",
+                       count, tv_descriptors_max());
+    return TROVE_OK;
+}
+
 void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     struct tvs_server *server = context;
     struct tvs_session *session = create(server, transport_move);
     if (session == NULL)
         return;
     const char *origin = tv_conn_transport(session->conn)->origin;
-    bool draining = false;
+    bool draining = false, politely = true;
     uint32_t count = enlist(session, &draining);
     tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
     tv_conn_start(session->conn);
     trove_error refusal = {TROVE_OK, ""};
+    trove_status status = check_room(server, count, &politely, &refusal);
     if (draining)
-        TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
-    else if (count > server->options.connections_max)
-        TV_FAIL(&refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)",
-                server->options.connections_max);
-    else if (!origin_allowed(&server->options, origin))
-        TV_FAIL(&refusal, PERMISSION_DENIED, "web pages of %.200s may not connect; they would have to be in `allow_origins`",
-                origin);
-    if (refusal.status != TROVE_OK && count > server->options.connections_max + REFUSED_POLITELY_MAX)
+        status = TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
+    else if (status == TROVE_OK && !origin_allowed(&server->options, origin))
+        status = TV_FAIL(&refusal, PERMISSION_DENIED,
+                         "web pages of %.200s may not connect; they would have to be in `allow_origins`", origin);
+    if (status != TROVE_OK && !politely)
         tv_conn_abort(session->conn, &refusal);
-    else if (refusal.status != TROVE_OK)
+    else if (status != TROVE_OK)
         tv_conn_shutdown(session->conn, &refusal);
     tvs_session_release(session);
 }

@@ -43,6 +43,7 @@ static trove_status open_parts(struct tvs_local *local, const struct tvs_driver_
     status = tvs_index_open(&local->index, path, config->memory_bytes, config->relaxed, error);
     if (status != TROVE_OK)
         goto fail_files;
+    local->files.index_bytes = local->index.memory_bytes;
     tvs_local_uploads_init(&local->uploads, &local->index);
     status = tvs_local_buckets_load(&local->buckets, &local->index, error);
     if (status == TROVE_OK)

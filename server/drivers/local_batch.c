@@ -260,7 +260,7 @@ void tvs_batch_add(struct tvs_committer *committer, struct tvs_commit *commit_mo
     struct tvs_batch *batch = committer->building;
     if (batch->count == 0) {
         batch->time_ns = tvs_now_ns();
-        batch->no_space = tvs_file_space_is_low(committer->space_fd);
+        batch->no_space = tvs_file_space_is_low(committer->space_fd, committer->index->memory_bytes);
         batch->changes_bucket = is_bucket_change(commit_move);
     }
     commit_move->status = apply(committer, commit_move);

@@ -43,6 +43,7 @@ struct tvs_file_store {
     int directory; /* objects/ */
     bool relaxed;  /* no syncs */
     uint64_t incarnation;
+    uint64_t index_bytes; /* for which room is kept back */
     /* atomic */
     atomic_ullong next_number;
     atomic_bool direct; /* the file system takes O_DIRECT, as far as known */
@@ -57,9 +58,9 @@ struct tvs_file_store {
 trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error);
 void tvs_file_store_fini(struct tvs_file_store *store);
 
-/* Whether the file system that this descriptor is on has only left what is kept back for the index: a twentieth of it, at most
- * 128 MiB. */
-bool tvs_file_space_is_low(int fd);
+/* Whether the file system that this descriptor is on has only left what is kept back for the index: as much as that has in memory and
+ * must be able to write at any time, but not more than a quarter of all. */
+bool tvs_file_space_is_low(int fd, uint64_t index_bytes);
 
 /* One that no file has had. */
 void tvs_file_id_draw(struct tvs_file_store *store, struct tvs_file_id *id);

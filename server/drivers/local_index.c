@@ -16,6 +16,8 @@
  */
 #include "local_index.h"
 
+#include "descriptors.h"
+
 #include <string.h>
 
 #define INDEX_MEMORY_BYTES_DEFAULT (128 * TV_MIB)
@@ -50,7 +52,8 @@ static rocksdb_options_t *make_options(struct tvs_index *index, size_t write_buf
     rocksdb_options_set_max_write_buffer_number(options, write_buffers);
     rocksdb_options_set_allow_concurrent_memtable_write(options, 0); /* there is one writer */
     rocksdb_options_set_max_background_jobs(options, 2);
-    rocksdb_options_set_max_open_files(options, 256);
+    uint32_t files_max = tv_descriptors_max() / 8;
+    rocksdb_options_set_max_open_files(options, (int)(files_max < TV_INDEX_FILES_MAX ? files_max : TV_INDEX_FILES_MAX));
     rocksdb_options_set_recycle_log_file_num(options, 2);
     rocksdb_options_set_wal_recovery_mode(options, RECOVER_TO_POINT_IN_TIME);
     rocksdb_options_set_max_total_wal_size(options, 128 * TV_MIB);
@@ -75,6 +78,7 @@ trove_status tvs_index_open(struct tvs_index *index, const char *path, uint64_t 
         memory = INDEX_MEMORY_BYTES_MIN;
     /* In sixteenths: 3 for the cache, 3 for three buffers of rows, 8 for two of inline bytes (one fills, the others are on their
      * way to disk); 2 are left for filters and what RocksDB needs besides. */
+    index->memory_bytes = memory;
     index->cache = rocksdb_cache_create_lru((size_t)(memory * 3 / 16));
     index->options[0] = make_options(index, (size_t)(memory / 16), 3);
     index->options[1] = make_options(index, (size_t)(memory * 4 / 16), 2);

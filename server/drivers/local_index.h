@@ -19,6 +19,7 @@ struct tvs_index {
     rocksdb_writeoptions_t *write_options; /* synced, but for a relaxed store */
     rocksdb_options_t *options[2];
     rocksdb_cache_t *cache;
+    uint64_t memory_bytes; /* of all its parts together */
 };
 
 /* Blocks: recovers. `memory_bytes` bounds caches and write buffers; 0: the default.

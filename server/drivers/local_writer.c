@@ -55,7 +55,7 @@ bool tvs_file_writer_leave_direct(struct tvs_file_writer *writer) {
 
 trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error) {
     /* The last of the space is the index's: without it not even a deletion could be written down. */
-    if (tvs_file_space_is_low(writer->store->directory))
+    if (tvs_file_space_is_low(writer->store->directory, writer->store->index_bytes))
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "the store's disk is nearly full; delete something or give it more room");
     while (count > 0) {
         ssize_t put = TVS_IO(pwritev)(writer->fd, iov, count, (off_t)writer->file_bytes);

@@ -1,6 +1,9 @@
 /* store_io.c - the real system calls. See store_io.h. Any thread. */
 #include "store_io.h"
 
+#include "descriptors.h"
+
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -10,7 +13,14 @@
 #include <unistd.h>
 
 static int system_open_at(int directory, const char *path, int flags, mode_t mode) {
-    return openat(directory, path, flags, mode);
+    int fd = openat(directory, path, flags, mode);
+    if (fd < 0 || tv_descriptor_for_file(fd))
+        return fd;
+    close(fd);
+    if ((flags & O_EXCL) != 0)
+        (void)unlinkat(directory, path, 0);
+    errno = EMFILE; /* the last ones are the index's */
+    return -1;
 }
 
 static int system_clone(int from, int to) {
