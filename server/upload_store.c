@@ -4,6 +4,8 @@
 #include "follow.h"
 #include "resume.h"
 
+#include <string.h>
+
 /* What may be stored before the sender is told: this part of the window, and for so long. */
 #define UNTOLD_PART 4
 #define UNTOLD_NS   ((uint64_t)50 * 1000 * 1000)
@@ -147,6 +149,16 @@ static void rewind_store(struct tvs_stream *stream, uint64_t offset) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
 }
 
+/* What a driver says of a commit may name the object, or not. */
+static void name_object(const struct tvs_stream *stream, const trove_error *error, trove_error *why) {
+    char name[TV_BUCKET_BYTES_MAX + 1 + 200 + 1];
+    snprintf(name, sizeof name, "%s/%.200s", stream->bucket, stream->key);
+    if (strstr(error->message, name) != NULL)
+        (void)tv_error_copy(why, error);
+    else
+        (void)tv_error_set(why, error->status, "storing %s: %s", name, error->message);
+}
+
 /* On a thread of the driver's. */
 static void on_committed(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
     struct tvs_stream *stream = context;
@@ -155,7 +167,7 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     struct tvs_wire_gaps gaps = {0};
     trove_error why = {TROVE_OK, ""};
     if (status != TROVE_OK)
-        (void)tv_error_set(&why, status, "storing %s/%.200s: %s", stream->bucket, stream->key, error->message);
+        name_object(stream, error, &why);
     else if (tvs_object_copy(&copy, object, &why) == TROVE_OK && tvs_wire_gaps_init(&gaps, object, &why) != TROVE_OK)
         tvs_object_fini(&copy);
     pthread_mutex_lock(&session->lock);
