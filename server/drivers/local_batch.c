@@ -251,6 +251,7 @@ static trove_status apply(struct tvs_committer *committer, struct tvs_commit *co
     case TVS_COMMIT_UPLOAD_FLUSH:
     case TVS_COMMIT_UPLOAD_LOSE:
     case TVS_COMMIT_UPLOAD_REMOVE:
+    case TVS_COMMIT_UPLOAD_DISCARD:
         return tvs_batch_apply_upload(committer, commit, &commit->error);
     }
     return apply_object(committer, commit, &commit->error);

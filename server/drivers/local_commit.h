@@ -20,6 +20,7 @@ enum tvs_commit_kind {
     TVS_COMMIT_UPLOAD_FLUSH,
     TVS_COMMIT_UPLOAD_LOSE,
     TVS_COMMIT_UPLOAD_REMOVE,
+    TVS_COMMIT_UPLOAD_DISCARD, /* one whose rows are damaged */
 };
 
 struct tvs_local_upload;

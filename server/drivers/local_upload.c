@@ -135,6 +135,16 @@ void tvs_local_upload_attach(struct tvs_driver *driver, const struct tvs_upload_
 
 void tvs_local_upload_abort(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
                             tvs_upload_done done, void *context) {
+    struct tvs_local *local = tvs_local_of(driver);
+    struct tvs_local_upload *upload;
+    trove_error error = {0};
+    bool damaged = tvs_local_upload_damaged(local, id, &upload, &error);
+    /* Whose it was may not be known any more; who knows its id, which nobody can guess, may be rid of it. */
+    if (damaged && (upload == NULL || tvs_upload_check_principal(id, upload->record.principal, principal, &error) == TROVE_OK)) {
+        tvs_local_upload_discard(local, id, upload, done, context);
+        return;
+    }
+    tvs_local_upload_release(upload);
     change(driver, TVS_COMMIT_UPLOAD_REMOVE, id, principal, done, context);
 }
 

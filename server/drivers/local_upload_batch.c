@@ -202,6 +202,24 @@ static trove_status judge_removal(struct tvs_committer *committer, struct tvs_up
     return TROVE_OK;
 }
 
+/* What a damaged upload had. One that is in memory, whole, is removed as any other. */
+static trove_status discard(struct tvs_committer *committer, struct tvs_upload_commit *commit, trove_error *error) {
+    struct tvs_local_upload *upload = commit->base.upload;
+    if (upload != NULL && upload->loaded)
+        return judge_removal(committer, commit, error);
+    const uint8_t *at = (const uint8_t *)commit->sums, *end = at + commit->discarded_bytes;
+    for (uint16_t length; at < end; at += sizeof length + length) {
+        memcpy(&length, at, sizeof length);
+        delete_row(committer, at + sizeof length, length);
+    }
+    committer->building->bytes += commit->discarded_bytes;
+    if (commit->discards_file)
+        discard_file(committer, &upload->record);
+    if (commit->was_unfinished)
+        atomic_fetch_sub_explicit(&commit->uploads->unfinished, 1, memory_order_relaxed);
+    return TROVE_OK;
+}
+
 /* ---- beginning ------------------------------------------------------------------------------------------------------- */
 
 /* The upload that this request has begun, as far as has been judged: a reference. NOT_FOUND: none. */
@@ -305,6 +323,8 @@ trove_status tvs_batch_apply_upload(struct tvs_committer *committer, struct tvs_
         return flush(committer, upload, error);
     case TVS_COMMIT_UPLOAD_LOSE:
         return lose(committer, upload, error);
+    case TVS_COMMIT_UPLOAD_DISCARD:
+        return discard(committer, upload, error);
     default:
         return judge_removal(committer, upload, error);
     }

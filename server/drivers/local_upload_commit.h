@@ -17,6 +17,11 @@ struct tvs_upload_commit {
     uint32_t first_segment; /* flush: the sums are those of the blocks from its beginning on */
     size_t sum_count;
     uint64_t expired_ns; /* remove: only if it has expired by then; 0: in any case */
+    /* discard: keys of rows in the sums' place, each behind its length: 2; `info` is filled in. The upload may be NULL. */
+    struct tvs_local_uploads *uploads;
+    size_t discarded_bytes;
+    bool discards_file; /* its description's */
+    bool was_unfinished;
     tvs_upload_done done;
     void *context;
     /* the committer's */

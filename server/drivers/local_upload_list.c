@@ -149,19 +149,28 @@ static void count_removal(void *context, trove_status status, const struct tvs_u
     pthread_mutex_unlock(&collection->lock);
 }
 
+static void count_up(struct collection *collection) {
+    pthread_mutex_lock(&collection->lock);
+    collection->pending++;
+    pthread_mutex_unlock(&collection->lock);
+}
+
 static bool submit_removal(struct tvs_local *local, const struct tvs_upload_id *id, struct removal *removal) {
     struct tvs_local_upload *upload;
     struct tvs_upload_commit *commit;
-    if (tvs_local_upload_acquire(&local->uploads, id, &upload, NULL) != TROVE_OK)
+    if (tvs_local_upload_damaged(local, id, &upload, NULL)) {
+        count_up(removal->collection);
+        tvs_local_upload_discard(local, id, upload, count_removal, removal);
+        return true;
+    }
+    if (upload == NULL)
         return false;
     if (tvs_upload_commit_create(TVS_COMMIT_UPLOAD_REMOVE, upload, 0, &commit, NULL) != TROVE_OK) {
         tvs_local_upload_release(upload);
         return false;
     }
     commit->expired_ns = removal->now_ns;
-    pthread_mutex_lock(&removal->collection->lock);
-    removal->collection->pending++;
-    pthread_mutex_unlock(&removal->collection->lock);
+    count_up(removal->collection);
     tvs_upload_commit_submit(&local->committer, commit, count_removal, removal);
     return true;
 }
@@ -183,7 +192,7 @@ trove_status tvs_local_upload_collect(struct tvs_driver *driver, uint64_t now_ns
     for (; rocksdb_iter_valid(rows) && count < limit; rocksdb_iter_next(rows)) {
         size_t key_bytes;
         const char *key = rocksdb_iter_key(rows, &key_bytes);
-        /* One that can't be read, of a later version perhaps, stays where it is. */
+        /* One of a later version stays where it is; one that is damaged goes when it would have been looked at. */
         count += row_id('x', key, key_bytes, &id) && submit_removal(local, &id, &removal);
     }
     bool follows = rocksdb_iter_valid(rows) != 0;
