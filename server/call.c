@@ -7,6 +7,7 @@
  */
 #include "call.h"
 
+#include "audit_events.h"
 #include "rpc.h"
 
 #include "container.h"
@@ -120,6 +121,7 @@ void tvs_rpc_later(struct tvs_rpc *rpc, struct tvs_rpc *later) {
 void tvs_rpc_end(struct tvs_rpc *rpc) {
     struct tvs_call *call = rpc->call;
     struct tvs_session *session = call->session;
+    tvs_audit_call(session, &call->method, call->request, call->request_bytes, &rpc->error);
     if (unlist(call))
         send_answer(session, call->node.id, rpc);
     tv_timer_cancel(session->server->timers, &call->timer);
@@ -135,6 +137,8 @@ static void run(struct tvs_task *task) {
     bool wanted = tvs_rpc_wanted(&rpc);
     if (wanted && wait_for_room(call))
         return;
+    if (!wanted)
+        TV_FAIL(&rpc.error, CANCELLED, "it was cancelled, or its deadline was over, before it began");
     if (wanted) {
         struct tv_arena arena;
         tv_arena_init(&arena, 4 * TV_MESSAGE_BYTES_MAX);
@@ -231,6 +235,7 @@ trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, 
         return begin_on_worker(session, frame, &method, payload, payload_bytes, error);
     struct tvs_rpc rpc = {.server = session->server, .session = session};
     status = tvs_rpc_invoke(&method, payload, payload_bytes, &session->arena, &rpc);
+    tvs_audit_call(session, &method, payload, payload_bytes, &rpc.error);
     if (status == TROVE_OK)
         send_answer(session, frame->call_id, &rpc);
     else

@@ -419,6 +419,7 @@ void tvs_config_server(struct tvs_config *config) {
     struct tvs_server_options *server = &config->server;
     server->store = config->store;
     server->insecure = config->insecure;
+    server->audit_log = config->audit_log;
     server->origins = (const char *const *)config->origins;
     server->origin_count = config->origin_count;
     server->access = (struct tvs_keyring_options){

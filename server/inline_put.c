@@ -6,6 +6,7 @@
  */
 #include "inline_put.h"
 
+#include "audit_events.h"
 #include "chunk.h"
 #include "container.h"
 #include "names.h"
@@ -75,7 +76,9 @@ static void finish(struct inline_put *put) {
 /* On a thread of the driver's. */
 static void on_committed(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
     struct inline_put *put = context;
+    static const trove_error fine = {TROVE_OK, ""};
     struct tvs_session *session = put->session;
+    tvs_audit_put(session, put->bucket, put->key, put->data.bytes, status == TROVE_OK ? &fine : error);
     if (status != TROVE_OK) {
         tvs_session_send_status(session, put->call_id, error, false);
         finish(put);
@@ -246,6 +249,8 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
     if (status != TROVE_OK) {
         if (pool != NULL)
             tvs_pool_release_reference(pool);
+        if (!not_taken) /* else it comes again */
+            tvs_audit_put(session, frame->open->bucket, frame->open->key, payload_bytes, &error);
         tvs_session_send_status(session, frame->call_id, &error, not_taken);
         return;
     }

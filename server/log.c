@@ -18,10 +18,10 @@
 /* No value takes more of a line than this, quotes aside: a long key from a peer must not push the fields behind it out. */
 #define VALUE_BYTES_MAX 768
 /* What stands at the end of a line that was cut; always kept free, so a line can be ended properly whatever came before. */
-#define TAIL_LOGFMT    " truncated=true\n"
-#define TAIL_JSON      ",\"truncated\":true}\n"
-#define TAIL_BYTES_MAX (sizeof TAIL_JSON - 1)
-#define TEXT_BYTES_MAX (sizeof((struct tvs_log_line *)0)->text - TAIL_BYTES_MAX)
+#define TAIL_LOGFMT          " truncated=true\n"
+#define TAIL_JSON            ",\"truncated\":true}\n"
+#define TAIL_BYTES_MAX       (sizeof TAIL_JSON - 1)
+#define TEXT_BYTES_MAX(line) ((line)->capacity - TAIL_BYTES_MAX)
 /* The longest that one character becomes: \u and four digits. */
 #define ESCAPED_BYTES_MAX 6
 
@@ -48,7 +48,7 @@ static const char *level_name(enum tvs_log_level level) {
 
 /* All of it or, where there is no room, nothing. */
 static bool append(struct tvs_log_line *line, const char *bytes, size_t count) {
-    if (count > TEXT_BYTES_MAX - line->used) {
+    if (count > TEXT_BYTES_MAX(line) - line->used) {
         line->truncated = true;
         return false;
     }
@@ -122,9 +122,9 @@ static size_t escape(uint32_t code, const char *raw, size_t raw_bytes, char out[
 static void append_quoted(struct tvs_log_line *line, const char *value) {
     if (!append(line, "\"", 1))
         return;
-    size_t end = line->used + VALUE_BYTES_MAX;
-    if (end > TEXT_BYTES_MAX - 1)
-        end = TEXT_BYTES_MAX - 1;
+    size_t end = TEXT_BYTES_MAX(line) - 1;
+    if (line->value_bytes_max < end - line->used)
+        end = line->used + line->value_bytes_max;
     while (*value != '\0') {
         uint32_t code;
         char escaped[ESCAPED_BYTES_MAX + 1];
@@ -141,12 +141,12 @@ static void append_quoted(struct tvs_log_line *line, const char *value) {
 }
 
 /* Whether logfmt can do without quotes. */
-static bool is_bare(const char *value) {
+static bool is_bare(const char *value, size_t bytes_max) {
     if (*value == '\0')
         return false;
     size_t bytes = 0;
     for (const char *at = value; *at != '\0'; at++, bytes++)
-        if (*at <= ' ' || *at == '"' || *at == '=' || *at == '\\' || *at >= 0x7F || bytes >= VALUE_BYTES_MAX)
+        if (*at <= ' ' || *at == '"' || *at == '=' || *at == '\\' || *at >= 0x7F || bytes >= bytes_max)
             return false;
     return true;
 }
@@ -157,7 +157,7 @@ static bool is_bare(const char *value) {
 static bool append_key(struct tvs_log_line *line, const char *key, size_t value_bytes) {
     bool json = settings.format == TVS_LOG_JSON;
     size_t key_bytes = strlen(key);
-    if (key_bytes + value_bytes + sizeof ",\"\":" > TEXT_BYTES_MAX - line->used) {
+    if (key_bytes + value_bytes + sizeof ",\"\":" > TEXT_BYTES_MAX(line) - line->used) {
         line->truncated = true;
         return false;
     }
@@ -176,7 +176,7 @@ void tvs_log_text(struct tvs_log_line *line, const char *key, const char *value)
     if (!line->enabled)
         return;
     /* A bare value that doesn't fit is tried again with quotes, for there it can be cut. */
-    if (settings.format == TVS_LOG_LOGFMT && is_bare(value) && append_key(line, key, strlen(value)))
+    if (settings.format == TVS_LOG_LOGFMT && is_bare(value, line->value_bytes_max) && append_key(line, key, strlen(value)))
         append(line, value, strlen(value));
     else if (append_key(line, key, 2 + ESCAPED_BYTES_MAX))
         append_quoted(line, value);
@@ -198,12 +198,7 @@ void tvs_log_error(struct tvs_log_line *line, const trove_error *error) {
 
 /* ---- lines ---- */
 
-void tvs_log_begin(struct tvs_log_line *line, enum tvs_log_level level, const char *message) {
-    line->enabled = tvs_log_enabled(level);
-    line->truncated = false;
-    line->used = 0;
-    if (!line->enabled)
-        return;
+static void begin(struct tvs_log_line *line, enum tvs_log_level level, const char *message) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct tm utc;
@@ -215,6 +210,22 @@ void tvs_log_begin(struct tvs_log_line *line, enum tvs_log_level level, const ch
     tvs_log_text(line, "time", stamp);
     tvs_log_text(line, "level", level_name(level));
     tvs_log_text(line, "msg", message);
+}
+
+void tvs_log_begin(struct tvs_log_line *line, enum tvs_log_level level, const char *message) {
+    line->enabled = tvs_log_enabled(level);
+    line->truncated = false;
+    line->used = 0;
+    line->text = line->own;
+    line->capacity = sizeof line->own;
+    line->value_bytes_max = VALUE_BYTES_MAX;
+    if (line->enabled)
+        begin(line, level, message);
+}
+
+void tvs_log_begin_record(struct tvs_log_line *line, const char *message, char *text, size_t capacity) {
+    *line = (struct tvs_log_line){.enabled = true, .text = text, .capacity = capacity, .value_bytes_max = capacity};
+    begin(line, TVS_LOG_INFO, message);
 }
 
 /* One write for the whole line, so that lines don't mix; what a full pipe leaves over is sent after. A reader that has gone away
@@ -231,13 +242,20 @@ static void write_out(int fd, const char *bytes, size_t count) {
     }
 }
 
-void tvs_log_end(struct tvs_log_line *line) {
-    if (!line->enabled)
-        return;
+size_t tvs_log_finish(struct tvs_log_line *line) {
     const char *tail = line->truncated ? TAIL_LOGFMT : "\n";
     if (settings.format == TVS_LOG_JSON)
         tail = line->truncated ? TAIL_JSON : "}\n";
     size_t tail_bytes = strlen(tail);
     memcpy(line->text + line->used, tail, tail_bytes);
-    write_out(settings.fd, line->text, line->used + tail_bytes);
+    return line->used + tail_bytes;
+}
+
+void tvs_log_end(struct tvs_log_line *line) {
+    if (line->enabled)
+        tvs_log_write(line->text, tvs_log_finish(line));
+}
+
+void tvs_log_write(const char *text, size_t bytes) {
+    write_out(settings.fd, text, bytes);
 }

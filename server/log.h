@@ -33,7 +33,10 @@ struct tvs_log_line {
     bool enabled;
     bool truncated;
     size_t used;
-    char text[2048];
+    size_t capacity;
+    size_t value_bytes_max;
+    char *text; /* `own`, or a record's */
+    char own[2048];
 };
 
 /* tvs_log_begin(&line, TVS_LOG_INFO, "ready"); tvs_log_text(&line, "listen", url); tvs_log_end(&line); */
@@ -43,5 +46,12 @@ void tvs_log_number(struct tvs_log_line *line, const char *key, uint64_t value);
 /* Adds status and message of an error: status=NOT_FOUND error="..." */
 void tvs_log_error(struct tvs_log_line *line, const trove_error *error);
 void tvs_log_end(struct tvs_log_line *line);
+
+/* A line for elsewhere, whatever its level, in memory of the caller's; each value may take all of it. tvs_log_finish ends it, instead of
+ * tvs_log_end, and returns its length with the newline. */
+void tvs_log_begin_record(struct tvs_log_line *line, const char *message, char *text, size_t capacity);
+size_t tvs_log_finish(struct tvs_log_line *line);
+/* Puts finished lines into the log. */
+void tvs_log_write(const char *text, size_t bytes);
 
 #endif

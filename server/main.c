@@ -6,6 +6,7 @@
  * kernel withholds that from process 1 of a container; and on SIGALRM when drain_timeout is over and even this thread hangs.
  * Threads: this file's code runs on the main thread alone.
  */
+#include "audit.h"
 #include "config.h"
 #include "drivers/driver.h"
 #include "listener.h"
@@ -232,6 +233,8 @@ static trove_status check_places(const struct tvs_config *config, bool store_is_
         if (tv_listener_check(config->listen[i], &why) != TROVE_OK)
             return tv_error_set(error, why.status, "`listen`: %s: %s", config->listen[i], why.message);
     struct tvs_keyring *keyring = NULL;
+    if (config->audit_log != NULL && tvs_audit_check(config->audit_log, &why) != TROVE_OK)
+        return tv_error_set(error, why.status, "`audit_log`: %s", why.message);
     if (config->key_file != NULL && tvs_secret_file_check(config->key_file, &why) != TROVE_OK)
         return tv_error_set(error, why.status, "`key_file`: %s", why.message);
     if (tvs_keyring_create(&config->server.access, &keyring, error) != TROVE_OK)
@@ -428,6 +431,8 @@ static void reload(const struct command_line *line, struct tvs_config *running, 
         return;
     }
     tvs_config_init(&read);
+    if (tvs_server_reopen_audit(server, &error) != TROVE_OK) /* whatever the config says now */
+        log_failure("can't make the audit log anew, the old one goes on", &error);
     trove_status status = read_settings(line, &read, &error);
     if (status == TROVE_OK)
         status = tvs_config_check(&read, &error);

@@ -226,6 +226,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
         status = create_pools(server, &options->pools, error);
     if (status == TROVE_OK)
         status = tvs_keyring_create(&options->access, &server->keyring, error);
+    if (status == TROVE_OK && options->audit_log != NULL)
+        status = tvs_audit_create(options->audit_log, &server->audit, error);
     if (status == TROVE_OK)
         status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
     if (status != TROVE_OK) {
@@ -262,6 +264,10 @@ trove_status tvs_server_reload_access(struct tvs_server *server, const struct tv
         return status;
     atomic_fetch_add_explicit(&server->access_edition, 1, memory_order_release);
     return tv_timer_arm(server->timers, &server->tick, tv_now_ns(), error);
+}
+
+trove_status tvs_server_reopen_audit(struct tvs_server *server, trove_error *error) {
+    return server->audit != NULL ? tvs_audit_reopen(server->audit, error) : TROVE_OK;
 }
 
 /* ---- the end ---- */
@@ -430,6 +436,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_pools_destroy(server->pools);
     tvs_keyring_destroy(server->keyring);
+    tvs_audit_destroy(server->audit);
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
     tvs_feeds_fini(&server->feeds);

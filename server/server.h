@@ -33,6 +33,7 @@ struct tvs_server_options {
     uint32_t socket_mode;        /* of unix sockets; default 0600 */
     const char *const *origins;  /* of web pages that may connect over ws:// */
     size_t origin_count;
+    const char *audit_log;             /* path, or "log"; NULL: none */
     bool insecure;                     /* whoever comes over a network is let in, and may do everything */
     struct tvs_keyring_options access; /* who else is known */
 };
@@ -54,6 +55,9 @@ trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_
 /* Who is known, anew: at once for those who come. Connections of those who aren't known any more end soon, and streams that may not go on.
  * On failure nothing has changed. Blocks for the file of keys. Errors: as tvs_keyring_create. */
 trove_status tvs_server_reload_access(struct tvs_server *server, const struct tvs_keyring_options *access, trove_error *error);
+
+/* The audit log's file was moved away: it is made anew. On failure the old one goes on. */
+trove_status tvs_server_reopen_audit(struct tvs_server *server, trove_error *error);
 
 /* Stops accepting, tells all peers to go away, waits until nothing is under way. All of the end has timeout_ms: this takes up to half of
  * it, but for the last 2 s (1 s of 2 s, 8 s of 10 s), tvs_server_destroy what is left. True: all was finished. */

@@ -4,6 +4,7 @@
  */
 #include "session.h"
 
+#include "audit_events.h"
 #include "call.h"
 #include "container.h"
 #include "descriptors.h"
@@ -143,6 +144,14 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
     return TROVE_OK;
 }
 
+static trove_status greet_or_not(struct tvs_session *session, const tv_frame *frame, trove_error *error) {
+    static const trove_error fine = {TROVE_OK, ""};
+    trove_status status = greet(session, frame, error);
+    const char *agent = frame->body_case == TV_BODY(HELLO) ? frame->hello->agent : NULL;
+    tvs_audit_connect(session, agent, status == TROVE_OK ? &fine : error);
+    return status;
+}
+
 /* ---- frames ---- */
 
 static void on_payload(void *context, const tv_frame *frame, uint64_t payload_bytes, struct tv_sink *sink) {
@@ -206,7 +215,7 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
                              trove_error *error) {
     struct tvs_session *session = context;
     if (!atomic_load_explicit(&session->welcomed, memory_order_relaxed))
-        return greet(session, frame, error);
+        return greet_or_not(session, frame, error);
     switch (frame->body_case) {
     case TV_BODY(CHUNK):
         tvs_upload_chunk(session, frame, payload_bytes);
@@ -249,6 +258,7 @@ static void on_closed(void *context, const trove_error *why) {
     tvs_log_text(&line, "peer", tv_conn_peer(session->conn));
     tvs_log_error(&line, why);
     tvs_log_end(&line);
+    tvs_audit_disconnect(session, why);
     pthread_mutex_lock(&session->lock);
     session->closed = true;
     pthread_mutex_unlock(&session->lock);
@@ -347,6 +357,8 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     else if (status == TROVE_OK && !origin_allowed(&server->options, origin))
         status = TV_FAIL(&refusal, PERMISSION_DENIED,
                          "web pages of %.200s may not connect; they would have to be in `allow_origins`", origin);
+    if (status != TROVE_OK)
+        tvs_audit_connect(session, NULL, &refusal);
     if (status != TROVE_OK && !politely)
         tv_conn_abort(session->conn, &refusal);
     else if (status != TROVE_OK)

@@ -10,6 +10,7 @@
 #ifndef TVS_SESSION_H
 #define TVS_SESSION_H
 
+#include "audit.h"
 #include "budget.h"
 #include "conn.h"
 #include "copies.h"
@@ -45,6 +46,7 @@ struct tvs_server {
     struct tv_timers *timers;
     struct tvs_pools *pools;
     struct tvs_keyring *keyring;
+    struct tvs_audit *audit; /* NULL: none */
     uint64_t started_ns;
 
     /* each with a lock of its own, or atomic in itself */

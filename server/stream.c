@@ -7,6 +7,7 @@
  */
 #include "stream.h"
 
+#include "audit_events.h"
 #include "download.h"
 #include "follow.h"
 #include "resume.h"
@@ -191,6 +192,7 @@ void tvs_stream_log_end(const struct tvs_stream *stream) {
     if (stream->state != TROVE_STREAM_COMPLETED)
         tvs_log_error(&line, &stream->failure);
     tvs_log_end(&line);
+    tvs_audit_stream(stream);
 }
 
 unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why) {

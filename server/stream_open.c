@@ -2,6 +2,7 @@
  *
  * On the connection's receiving thread; but a place that was waited for comes on a worker or the timer's thread.
  */
+#include "audit_events.h"
 #include "download.h"
 #include "names.h"
 #include "resume.h"
@@ -352,6 +353,7 @@ void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
     struct tvs_stream *stream = NULL;
     trove_error error;
     if (create(session, frame, &stream, &error) != TROVE_OK) {
+        tvs_audit_refused(session, frame->open, &error);
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }

@@ -219,7 +219,7 @@ static void a_full_line_ends_properly(void **state) {
             tvs_log_number(&line, "n", INT64_MAX); /* the largest that jansson takes */
             tvs_log_end(&line);
             json_t *fields = parse_line(formats[f]);
-            assert_true(strlen(output) <= sizeof line.text);
+            assert_true(strlen(output) <= sizeof line.own);
             bool whole = json_object_get(fields, "n") != NULL;
             static const char *const keys[] = {"a", "b", "c"};
             for (size_t i = 0; i < 3; i++) {

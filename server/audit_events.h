@@ -1,0 +1,30 @@
+/* audit_events.h - what goes into the audit log, and in which words. All do nothing where there is none. Any thread, under no lock.
+ *
+ *   event=connect      principal, peer, agent; or why not
+ *   event=disconnect   of who was let in
+ *   event=upload, download, bidi   a stream has ended, or wasn't opened: bucket, key, bytes
+ *   event=put          a small object in one flight
+ *   event=SERVICE/METHOD           a call: what its request says of the object, upload or stream
+ *
+ * Each with principal, peer, status, and the error where there is one. Calls that concern nobody's data (Server/...) are left out unless
+ * they are refused.
+ */
+#ifndef TVS_AUDIT_EVENTS_H
+#define TVS_AUDIT_EVENTS_H
+
+#include "audit.h"
+#include "rpc.h"
+
+struct tvs_stream;
+
+/* `agent` NULL: it didn't get as far as to say it. */
+void tvs_audit_connect(struct tvs_session *session, const char *agent, const trove_error *result);
+void tvs_audit_disconnect(struct tvs_session *session, const trove_error *why);
+void tvs_audit_stream(const struct tvs_stream *stream);
+/* An open that was refused; its strings are what the peer sent. */
+void tvs_audit_refused(struct tvs_session *session, const Trove__V1__Open *open, const trove_error *result);
+void tvs_audit_put(struct tvs_session *session, const char *bucket, const char *key, uint64_t bytes, const trove_error *result);
+void tvs_audit_call(struct tvs_session *session, const struct tvs_method *method, const void *request, size_t request_bytes,
+                    const trove_error *result);
+
+#endif
