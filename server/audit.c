@@ -67,7 +67,8 @@ trove_status tvs_audit_check(const char *place, trove_error *error) {
     if (strcmp(place, TVS_AUDIT_LOG) == 0)
         return TROVE_OK;
     if (place[0] != '/')
-        return TV_FAIL(error, INVALID_ARGUMENT, "\"%.200s\" is neither a path that begins with / nor \"%s\"", place, TVS_AUDIT_LOG);
+        return TV_FAIL(error, INVALID_ARGUMENT, "\"%.200s\" is neither a path that begins with / nor \"%s\"", place,
+                       TVS_AUDIT_LOG);
     if (lstat(place, &info) == 0) {
         if (!S_ISREG(info.st_mode))
             return TV_FAIL(error, FAILED_PRECONDITION, "%s is no regular file", place);

@@ -96,8 +96,8 @@ void tvs_audit_put(struct tvs_session *session, const char *bucket, const char *
 /* ---- calls ---- */
 
 /* What of a request is told: which object, upload or stream it is about. Never contents. */
-static const char *const fields[] = {"bucket",    "key",    "prefix",    "from_bucket", "from_key", "to_bucket",
-                                     "to_key",    "pool",   "upload_id", "stream_id",   "type"};
+static const char *const fields[] = {"bucket", "key",  "prefix",    "from_bucket", "from_key", "to_bucket",
+                                     "to_key", "pool", "upload_id", "stream_id",   "type"};
 
 static void hex_field(struct tvs_audit_line *line, const char *name, const ProtobufCBinaryData *data) {
     char text[2 * TVS_UPLOAD_ID_BYTES + 1] = "";

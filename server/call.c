@@ -190,7 +190,7 @@ static struct tvs_call *create(struct tvs_session *session, const tv_frame *fram
 static bool list(struct tvs_call *call) {
     struct tvs_session *session = call->session;
     pthread_mutex_lock(&session->lock);
-    bool fits = session->calls_begun < TV_CALLS_PER_CONN_MAX &&
+    bool fits = session->calls_begun < session->server->options.calls_max &&
                 session->requests_bytes + call->request_bytes <= TV_REQUESTS_PER_CONN_BYTES_MAX;
     if (fits) {
         session->calls_begun++;
@@ -211,8 +211,8 @@ static trove_status begin_on_worker(struct tvs_session *session, const tv_frame 
     if (!list(call)) {
         destroy(call);
         return TV_FAIL(error, RESOURCE_EXHAUSTED,
-                       "%s: this connection has as many calls under way as are allowed, %d of together %llu bytes; wait for some",
-                       method->descriptor->name, TV_CALLS_PER_CONN_MAX, (unsigned long long)TV_REQUESTS_PER_CONN_BYTES_MAX);
+                       "%s: this connection has as many calls under way as are allowed, %u of together %llu bytes; wait for some",
+                       method->descriptor->name, server->options.calls_max, (unsigned long long)TV_REQUESTS_PER_CONN_BYTES_MAX);
     }
     trove_status status = tv_timer_arm(server->timers, &call->timer, tv_now_ns() + (uint64_t)call->deadline_ms * 1000000, error);
     if (status != TROVE_OK) {

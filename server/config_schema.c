@@ -85,6 +85,10 @@ static const cyaml_schema_value_t user = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT
 
 static const cyaml_schema_field_t connection_keys[] = {
     TEXT("max", connections.max),
+    TEXT("per_address", connections.per_address),
+    TEXT("handshakes_per_address", connections.handshakes_per_address),
+    TEXT("streams", connections.streams),
+    TEXT("calls", connections.calls),
     TEXT("keepalive", connections.keepalive),
     TEXT("handshake_timeout", connections.handshake_timeout),
     TEXT("call_timeout", connections.call_timeout),

@@ -70,6 +70,10 @@ struct tvs_config_raw {
     uint32_t pools_count;
     struct {
         char *max;
+        char *per_address;
+        char *handshakes_per_address;
+        char *streams;
+        char *calls;
         char *keepalive;
         char *handshake_timeout;
         char *call_timeout;

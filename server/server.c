@@ -32,6 +32,10 @@ void tvs_server_options_init(struct tvs_server_options *options) {
         .memory_bytes = 256 * TV_MIB,
         .workers = 4,
         .connections_max = 4096,
+        .per_address_max = 2048,
+        .handshakes_max = 6000,
+        .streams_max = TV_STREAMS_PER_CONN_MAX,
+        .calls_max = TV_CALLS_PER_CONN_MAX,
         .keepalive_ms = 15000,
         .handshake_ms = 5000,
         .call_deadline_ms = 30000,
@@ -196,6 +200,16 @@ static trove_status create_pools(struct tvs_server *server, const struct tvs_poo
     return tvs_pools_create(set, &parts, &server->pools, error);
 }
 
+/* Those that are being refused have addresses as well. */
+static trove_status create_address_limits(struct tvs_server *server, trove_error *error) {
+    const struct tvs_address_limits_options limits = {
+        .connections_max = server->options.per_address_max,
+        .handshakes_max = server->options.handshakes_max,
+        .addresses_max = 2 * server->options.connections_max,
+    };
+    return tvs_address_limits_create(&limits, &server->address_limits, error);
+}
+
 trove_status tvs_server_create(const struct tvs_server_options *options, struct tvs_server **server_out, trove_error *error) {
     trove_error local;
     error = error != NULL ? error : &local;
@@ -224,6 +238,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
         status = tvs_budget_create(options->memory_bytes, server->workers, on_pressed, server, &server->budget, error);
     if (status == TROVE_OK)
         status = create_pools(server, &options->pools, error);
+    if (status == TROVE_OK)
+        status = create_address_limits(server, error);
     if (status == TROVE_OK)
         status = tvs_keyring_create(&options->access, &server->keyring, error);
     if (status == TROVE_OK && options->audit_log != NULL)
@@ -435,6 +451,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tv_timers_destroy(
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_pools_destroy(server->pools);
+    tvs_address_limits_destroy(server->address_limits);
     tvs_keyring_destroy(server->keyring);
     tvs_audit_destroy(server->audit);
     tvs_budget_release(server->budget);

@@ -24,6 +24,10 @@ struct tvs_server_options {
     uint64_t memory_bytes;       /* budget of everything that moves: chunks, read-ahead, inline objects; default 256 MiB */
     uint32_t workers;            /* threads for the disk's work; default 4 */
     uint32_t connections_max;    /* default 4,096 */
+    uint32_t per_address_max;    /* of one address; default 2,048 */
+    uint32_t handshakes_max;     /* of one address in a minute; default 6,000 */
+    uint32_t streams_max;        /* open on one connection; default and at most TV_STREAMS_PER_CONN_MAX */
+    uint32_t calls_max;          /* under way on one connection; default and at most TV_CALLS_PER_CONN_MAX */
     uint32_t keepalive_ms;       /* default 15,000 */
     uint32_t handshake_ms;       /* greeting and hello must have come by then; default 5,000 */
     uint32_t call_deadline_ms;   /* of calls that name none; default 30,000 */

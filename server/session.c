@@ -75,11 +75,6 @@ static trove_status authenticate(struct tvs_session *session, const uint8_t *pub
     return status;
 }
 
-trove_status tvs_session_authenticate(struct tvs_session *session, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
-                                      trove_error *error) {
-    return authenticate(session, public_key, error);
-}
-
 trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket, const char *prefix,
                              trove_error *error) {
     pthread_mutex_lock(&session->lock);
@@ -99,8 +94,8 @@ static void send_welcome(struct tvs_session *session, uint64_t payload_bytes_max
     welcome.payload_bytes_max = payload_bytes_max;
     welcome.early_data_bytes = TV_EARLY_DATA_BYTES;
     welcome.inline_bytes_max = TV_INLINE_BYTES_MAX;
-    welcome.calls_max = TV_CALLS_PER_CONN_MAX;
-    welcome.streams_max = TV_STREAMS_PER_CONN_MAX;
+    welcome.calls_max = options->calls_max;
+    welcome.streams_max = options->streams_max;
     welcome.chunk_bytes_max = TV_CHUNK_BYTES_MAX;
     welcome.agent = "troved";
     welcome.keepalive_ms = options->keepalive_ms;
@@ -146,6 +141,8 @@ static trove_status greet(struct tvs_session *session, const tv_frame *frame, tr
 
 static trove_status greet_or_not(struct tvs_session *session, const tv_frame *frame, trove_error *error) {
     static const trove_error fine = {TROVE_OK, ""};
+    if (session->refused) /* it is about to be told */
+        return TROVE_OK;
     trove_status status = greet(session, frame, error);
     const char *agent = frame->body_case == TV_BODY(HELLO) ? frame->hello->agent : NULL;
     tvs_audit_connect(session, agent, status == TROVE_OK ? &fine : error);
@@ -340,29 +337,43 @@ static trove_status check_room(const struct tvs_server *server, uint32_t count, 
     return TROVE_OK;
 }
 
+/* Why a new connection is not to be had; OK: it is. `politely`: whether it is told. */
+static trove_status judge(struct tvs_session *session, uint32_t count, bool draining, bool *politely, trove_error *refusal) {
+    const struct tvs_server_options *options = &session->server->options;
+    const struct tv_transport *transport = tv_conn_transport(session->conn);
+    bool handshake = options->access.authorized_keys != NULL && !transport->type_octet;
+    trove_error no_room;
+    trove_status room = check_room(session->server, count, politely, &no_room);
+    trove_status status = tvs_address_limits_enter(session->server->address_limits, transport->peer, handshake,
+                                                   session->opened_ns, &session->entry, refusal);
+    *politely = *politely && (!session->entry.refused || session->entry.politely);
+    if (draining)
+        return TV_FAIL(refusal, UNAVAILABLE, "the server is shutting down");
+    if (room != TROVE_OK)
+        return tv_error_copy(refusal, &no_room);
+    if (status == TROVE_OK && !origin_allowed(options, transport->origin))
+        return TV_FAIL(refusal, PERMISSION_DENIED,
+                       "web pages of %.200s may not connect; they would have to be in `allow_origins`", transport->origin);
+    return status;
+}
+
 void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     struct tvs_server *server = context;
     struct tvs_session *session = create(server, transport_move);
     if (session == NULL)
         return;
-    const char *origin = tv_conn_transport(session->conn)->origin;
     bool draining = false, politely = true;
     uint32_t count = enlist(session, &draining);
+    trove_error refusal;
+    session->refused = judge(session, count, draining, &politely, &refusal) != TROVE_OK;
     tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
     tv_conn_start(session->conn);
-    trove_error refusal = {TROVE_OK, ""};
-    trove_status status = check_room(server, count, &politely, &refusal);
-    if (draining)
-        status = TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
-    else if (status == TROVE_OK && !origin_allowed(&server->options, origin))
-        status = TV_FAIL(&refusal, PERMISSION_DENIED,
-                         "web pages of %.200s may not connect; they would have to be in `allow_origins`", origin);
-    if (status != TROVE_OK)
+    if (session->refused)
         tvs_audit_connect(session, NULL, &refusal);
-    if (status != TROVE_OK && !politely)
-        tv_conn_abort(session->conn, &refusal);
-    else if (status != TROVE_OK)
+    if (session->refused && politely)
         tv_conn_shutdown(session->conn, &refusal);
+    else if (session->refused)
+        tv_conn_abort(session->conn, &refusal);
     tvs_session_release(session);
 }
 
@@ -522,6 +533,7 @@ void tvs_session_destroy(struct tvs_session *session) {
     atomic_fetch_add_explicit(&server->frames_out, metrics.frames_sent, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->payload_copied, metrics.payload_copied_bytes, memory_order_relaxed);
     tv_conn_destroy(session->conn);
+    tvs_address_limits_leave(server->address_limits, &session->entry);
     while (session->free_fragments != NULL) {
         struct tvs_fragment *fragment = session->free_fragments;
         session->free_fragments = fragment->next;

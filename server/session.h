@@ -10,6 +10,7 @@
 #ifndef TVS_SESSION_H
 #define TVS_SESSION_H
 
+#include "address_limits.h"
 #include "audit.h"
 #include "budget.h"
 #include "conn.h"
@@ -46,6 +47,7 @@ struct tvs_server {
     struct tv_timers *timers;
     struct tvs_pools *pools;
     struct tvs_keyring *keyring;
+    struct tvs_address_limits *address_limits;
     struct tvs_audit *audit; /* NULL: none */
     uint64_t started_ns;
 
@@ -99,6 +101,8 @@ struct tvs_session {
     struct tvs_server *server;
     struct tv_conn *conn;
     uint64_t opened_ns;
+    struct tvs_entry entry; /* of its peer's address */
+    bool refused;           /* nothing of it is listened to */
 
     /* under the server's lock */
     struct tvs_session *next;
@@ -145,10 +149,6 @@ void tvs_session_accept(void *server, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
 /* Somebody waits for memory: streams give back what they don't use. */
 void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
-/* The peer has shown that it holds the private key: from now on it is who the keyring says. Before the welcome; on the receiving thread.
- * Errors: UNAUTHENTICATED. */
-TROVE_WARN_UNUSED trove_status tvs_session_authenticate(struct tvs_session *session,
-                                                        const uint8_t public_key[TVS_PUBLIC_KEY_BYTES], trove_error *error);
 /* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
 TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
                                                const char *prefix, trove_error *error);

@@ -302,9 +302,9 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
 /* Into the connection's table and the server's list. Under the lock. */
 static trove_status enlist_locked(struct tvs_stream *stream, trove_error *error) {
     struct tvs_session *session = stream->session;
-    if (session->streams.count >= TV_STREAMS_PER_CONN_MAX)
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %d streams open, which is the limit",
-                       TV_STREAMS_PER_CONN_MAX);
+    uint32_t streams_max = session->server->options.streams_max;
+    if (session->streams.count >= streams_max)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %u streams open, which is the limit", streams_max);
     tv_id_table_add(&session->streams, &stream->node);
     tvs_stream_list_add(&session->server->streams, stream);
     stream->listed = true;

@@ -101,8 +101,7 @@ static void nothing_can_be_forged(void **state) {
     tvs_audit_destroy(audit);
     char *text = read_file(folder->file);
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
-    assert_non_null(
-        strstr(text, "key=\"x\\ntime=2026 msg=audit event=connect \\u001b[2J \xEF\xBF\xBD\\\"\\r\"\n"));
+    assert_non_null(strstr(text, "key=\"x\\ntime=2026 msg=audit event=connect \\u001b[2J \xEF\xBF\xBD\\\"\\r\"\n"));
     free(text);
 }
 

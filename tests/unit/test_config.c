@@ -26,7 +26,8 @@ static void every_key_reaches_its_place(void **state) {
         parse("listen:\n  - ipc:///a\n  - tcp://b:1\ninsecure: true\nstore: mem://\nstore_memory: 3MiB\n"
               "durability: relaxed\nmemory: 64MiB\nworkers: 7\ndrain_timeout: 3s\n"
               "pool:\n  streams: 9\n  chunk_size: 2MiB\n  channel_size: 5\n  idle_timeout: 7m\n  credit_expiry: 900ms\n"
-              "connections:\n  max: 11\n  keepalive: 2s\n  handshake_timeout: 250ms\n  call_timeout: 4s\n"
+              "connections:\n  max: 11\n  per_address: 12\n  handshakes_per_address: 13\n  streams: 14\n  calls: 15\n  "
+              "keepalive: 2s\n  handshake_timeout: 250ms\n  call_timeout: 4s\n"
               "log:\n  level: warn\n  format: json\n",
               &config, &error);
     assert_string_equal(error.message, "");
@@ -65,6 +66,10 @@ static void every_key_reaches_its_place(void **state) {
     assert_int_equal(standard->streams_max, pool.streams_max);
     assert_int_equal(config.server.workers, expected.workers);
     assert_int_equal(config.server.connections_max, expected.connections_max);
+    assert_int_equal(config.server.per_address_max, 12);
+    assert_int_equal(config.server.handshakes_max, 13);
+    assert_int_equal(config.server.streams_max, 14);
+    assert_int_equal(config.server.calls_max, 15);
     assert_int_equal(config.server.keepalive_ms, expected.keepalive_ms);
     assert_int_equal(config.server.handshake_ms, expected.handshake_ms);
     assert_int_equal(config.server.call_deadline_ms, expected.call_deadline_ms);
