@@ -158,8 +158,8 @@ static trove_status judge(const struct tvs_address_limits *limits, struct tvs_ad
     return TROVE_OK;
 }
 
-trove_status tvs_address_limits_enter(struct tvs_address_limits *limits, const char *peer, bool handshake, uint64_t now_ns, struct tvs_entry *entry,
-                              trove_error *error) {
+trove_status tvs_address_limits_enter(struct tvs_address_limits *limits, const char *peer, bool handshake, uint64_t now_ns,
+                                      struct tvs_entry *entry, trove_error *error) {
     char key[KEY_BYTES];
     key_of(peer, key);
     *entry = (struct tvs_entry){.refused = true};
@@ -200,7 +200,8 @@ size_t tvs_address_limits_count(struct tvs_address_limits *limits) {
 
 /* ---- life ---- */
 
-trove_status tvs_address_limits_create(const struct tvs_address_limits_options *options, struct tvs_address_limits **limits_out, trove_error *error) {
+trove_status tvs_address_limits_create(const struct tvs_address_limits_options *options, struct tvs_address_limits **limits_out,
+                                       trove_error *error) {
     struct tvs_address_limits *limits = calloc(1, sizeof *limits);
     if (limits == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a server");

@@ -25,8 +25,8 @@ struct tvs_address_limits_options {
     uint32_t addresses_max;   /* with connections: at least as many as there can be at once */
 };
 
-TROVE_WARN_UNUSED trove_status tvs_address_limits_create(const struct tvs_address_limits_options *options, struct tvs_address_limits **limits,
-                                                 trove_error *error);
+TROVE_WARN_UNUSED trove_status tvs_address_limits_create(const struct tvs_address_limits_options *options,
+                                                         struct tvs_address_limits **limits, trove_error *error);
 /* Everybody has left. NULL is allowed. */
 void tvs_address_limits_destroy(struct tvs_address_limits *limits);
 
@@ -39,8 +39,8 @@ struct tvs_entry {
 
 /* A connection from `peer`, as transports describe it ("10.0.0.1:4711", "[::1]:4711", "pid 1 uid 2"); with a handshake, or without.
  * Errors: RESOURCE_EXHAUSTED, naming the limit; *entry is filled in then as well. */
-TROVE_WARN_UNUSED trove_status tvs_address_limits_enter(struct tvs_address_limits *limits, const char *peer, bool handshake, uint64_t now_ns,
-                                                struct tvs_entry *entry, trove_error *error);
+TROVE_WARN_UNUSED trove_status tvs_address_limits_enter(struct tvs_address_limits *limits, const char *peer, bool handshake,
+                                                        uint64_t now_ns, struct tvs_entry *entry, trove_error *error);
 void tvs_address_limits_leave(struct tvs_address_limits *limits, struct tvs_entry *entry);
 size_t tvs_address_limits_count(struct tvs_address_limits *limits); /* of addresses that are remembered */
 

@@ -60,12 +60,20 @@ static trove_status parse_expires(const char *text, struct tvs_principal *key, t
     return TROVE_OK;
 }
 
-static trove_status parse_number(const char *text, const char *what, uint64_t *value, trove_error *error) {
+static trove_status parse_quota(const char *text, struct tvs_principal *key, trove_error *error) {
     trove_error why;
-    trove_status status = tvs_parse_bytes(text, value, &why);
-    if (status == TROVE_OK && *value == 0)
+    trove_status status = tvs_parse_bytes(text, &key->quota_bytes, &why);
+    if (status == TROVE_OK && key->quota_bytes == 0)
         status = TV_FAIL(&why, INVALID_ARGUMENT, "0 would allow nothing; leave it out for no limit");
-    return status == TROVE_OK ? status : tv_error_set(error, status, "%s: %s", what, why.message);
+    return status == TROVE_OK ? status : tv_error_set(error, status, "quota: %s", why.message);
+}
+
+static trove_status parse_pool(const char *text, struct tvs_principal *key, trove_error *error) {
+    if (!tvs_pool_name_valid(text))
+        return TV_FAIL(error, INVALID_ARGUMENT, "pool=%.80s: a pool's name has 1 to %d of a-z, 0-9, _ and -", text,
+                       TVS_POOL_NAME_BYTES - 1);
+    snprintf(key->pool, sizeof key->pool, "%s", text);
+    return TROVE_OK;
 }
 
 /* The part of a word behind "OPTION="; NULL: it is another one. */
@@ -85,10 +93,10 @@ static trove_status parse_option(const char *word, struct tvs_principal *key, bo
         status = parse_expires(value, key, error);
     } else if ((value = option(word, "quota")) != NULL) {
         twice = key->quota_bytes != 0;
-        status = parse_number(value, "quota", &key->quota_bytes, error);
-    } else if ((value = option(word, "bandwidth")) != NULL) {
-        twice = key->bandwidth != 0;
-        status = parse_number(value, "bandwidth", &key->bandwidth, error);
+        status = parse_quota(value, key, error);
+    } else if ((value = option(word, "pool")) != NULL) {
+        twice = key->pool[0] != '\0';
+        status = parse_pool(value, key, error);
     } else {
         *is_option = false;
     }

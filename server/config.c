@@ -260,8 +260,6 @@ static trove_status apply_pools(const struct tvs_config_raw *raw, struct tvs_poo
 static const struct number user_numbers[] = {
     {"quota", offsetof(struct tvs_config_raw_user, quota), offsetof(struct tvs_user, quota_bytes), KIND_BYTES, 1,
      1024 * 1024 * TV_GIB, true},
-    {"bandwidth", offsetof(struct tvs_config_raw_user, bandwidth), offsetof(struct tvs_user, bandwidth), KIND_BYTES, 1 * TV_KIB,
-     1024 * TV_GIB, true},
 };
 
 static trove_status apply_rights(const char *text, struct tvs_user *user, struct place *place, const char *section,
@@ -274,6 +272,19 @@ static trove_status apply_rights(const char *text, struct tvs_user *user, struct
     if (status != TROVE_OK)
         return tv_error_set(error, status, "`%s`: %s", place->path, why.message);
     return set_text(&user->rights, text, error);
+}
+
+/* The pools are known by then. */
+static trove_status apply_user_pool(const char *name, const struct tvs_config *config, struct tvs_user *user, const char *section,
+                                    struct place *place, trove_error *error) {
+    const struct tvs_pool_set *set = &config->server.pools;
+    snprintf(place->path, sizeof place->path, "%spool", section);
+    for (uint32_t i = 0; i < set->count; i++)
+        if (strcmp(set->pools[i].name, name) == 0) {
+            snprintf(user->pool, sizeof user->pool, "%s", name);
+            return TROVE_OK;
+        }
+    return TV_FAIL(error, INVALID_ARGUMENT, "`%s` is \"%.80s\"; there is no pool of this name", place->path, name);
 }
 
 static trove_status apply_user(const struct tvs_config_raw_user *raw, struct tvs_config *config, unsigned index,
@@ -291,9 +302,9 @@ static trove_status apply_user(const struct tvs_config_raw_user *raw, struct tvs
         if (config->users[i].uid == user->uid)
             return TV_FAIL(error, INVALID_ARGUMENT, "`%s`: uid %u is there already", place->path, user->uid);
     status = apply_rights(raw->rights, user, place, section, error);
-    return status == TROVE_OK
-               ? apply_numbers(user_numbers, sizeof user_numbers / sizeof user_numbers[0], section, raw, user, place, error)
-               : status;
+    if (status == TROVE_OK)
+        status = apply_numbers(user_numbers, sizeof user_numbers / sizeof user_numbers[0], section, raw, user, place, error);
+    return status == TROVE_OK && raw->pool != NULL ? apply_user_pool(raw->pool, config, user, section, place, error) : status;
 }
 
 static trove_status apply_access(const struct tvs_config_raw *raw, struct tvs_config *config, struct place *place,
@@ -342,10 +353,10 @@ static trove_status apply(const struct tvs_config_raw *raw, struct tvs_config *c
     for (unsigned i = 0; status == TROVE_OK && i < raw->listen_count; i++)
         status = tvs_config_add_listen(config, raw->listen[i], error);
     if (status == TROVE_OK)
-        status = apply_access(raw, config, place, error);
-    if (status == TROVE_OK)
         status = apply_numbers(numbers, sizeof numbers / sizeof numbers[0], "", raw, config, place, error);
-    return status == TROVE_OK ? apply_pools(raw, &config->server.pools, place, error) : status;
+    if (status == TROVE_OK)
+        status = apply_pools(raw, &config->server.pools, place, error);
+    return status == TROVE_OK ? apply_access(raw, config, place, error) : status;
 }
 
 /* Puts "NAME line N: " before a message. */

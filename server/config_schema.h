@@ -44,7 +44,7 @@ struct tvs_config_raw_user {
     char *uid;
     char *rights;
     char *quota;
-    char *bandwidth;
+    char *pool;
 };
 
 /* What was loaded. Every member is NULL where the file doesn't have the key. */

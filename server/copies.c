@@ -3,6 +3,7 @@
 
 #include "container.h"
 #include "rpc.h"
+#include "storage_quota.h"
 #include "wire.h"
 
 #include <string.h>
@@ -93,6 +94,20 @@ static void on_committed(void *context, trove_status status, const struct tvs_ob
     finish(job);
 }
 
+/* What is copied counts as what is put. */
+static trove_status check_quota(struct tvs_copy_job *job, trove_error *error) {
+    const struct tvs_server *server = job->rpc.server;
+    struct tvs_object object = {0};
+    if (!tvs_storage_quota_has(job->rpc.session))
+        return TROVE_OK;
+    trove_status status = server->ops->head(server->driver, job->from_bucket, job->from_key, &object, error);
+    uint64_t bytes = object.size;
+    if (status != TROVE_OK)
+        return status;
+    tvs_object_fini(&object);
+    return tvs_storage_quota_check(job->rpc.session, bytes, error);
+}
+
 /* The next step. */
 static trove_status go_on(struct tvs_copy_job *job, bool *finished, trove_error *error) {
     const struct tvs_server *server = job->rpc.server;
@@ -100,6 +115,9 @@ static trove_status go_on(struct tvs_copy_job *job, bool *finished, trove_error 
         return TV_FAIL(error, CANCELLED, "the copy isn't wanted any more");
     if (job->copy != NULL)
         return server->ops->copy_step(job->copy, finished, error);
+    trove_status status = check_quota(job, error);
+    if (status != TROVE_OK)
+        return status;
     return server->ops->copy_begin(server->driver, job->from_bucket, job->from_key, job->to_bucket, job->to_key, &job->conditions,
                                    &job->copy, error);
 }

@@ -10,6 +10,7 @@
 #include "chunk.h"
 #include "container.h"
 #include "names.h"
+#include "storage_quota.h"
 #include "wire.h"
 
 #include <string.h>
@@ -213,7 +214,8 @@ static trove_status admit(struct tvs_session *session, struct tvs_pool *pool, co
                           struct inline_put **put_out, bool *not_taken, trove_error *error) {
     uint64_t bytes = described->data.bytes;
     tvs_pool_bandwidth_spend(pool, bytes); /* they have come, whether they are taken or not */
-    bool room = charge(session, bytes, described->held_bytes);
+    /* Whether it fits a quota can't be asked here, where nothing may block. */
+    bool room = !tvs_storage_quota_has(session) && charge(session, bytes, described->held_bytes);
     if (room && !tvs_pool_bandwidth_try(pool, bytes)) {
         uncharge(session, bytes, described->held_bytes);
         room = false;
@@ -232,6 +234,13 @@ static trove_status admit(struct tvs_session *session, struct tvs_pool *pool, co
     return TROVE_OK;
 }
 
+static struct tvs_pool *find_pool(struct tvs_session *session, const char *asked, trove_error *error) {
+    char bound[TVS_POOL_NAME_BYTES];
+    if (tvs_session_pool(session, asked, bound, error) != TROVE_OK)
+        return NULL;
+    return tvs_pools_find(session->server->pools, bound[0] != '\0' ? bound : asked, error);
+}
+
 void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes) {
     struct tvs_server *server = session->server;
     struct described described;
@@ -242,7 +251,7 @@ void tvs_inline_put(struct tvs_session *session, const tv_frame *frame, const vo
     trove_status status = describe(frame, payload, payload_bytes, &described, &error);
     if (status == TROVE_OK)
         status = tvs_session_may(session, TVS_RIGHT_WRITE, described.bucket, described.key, &error);
-    if (status == TROVE_OK && (pool = tvs_pools_find(server->pools, frame->open->pool, &error)) == NULL)
+    if (status == TROVE_OK && (pool = find_pool(session, frame->open->pool, &error)) == NULL)
         status = error.status;
     if (status == TROVE_OK)
         status = admit(session, pool, &described, &put, &not_taken, &error);

@@ -131,7 +131,7 @@ static void add_user(struct table *table, uint64_t uid, struct tvs_rights *right
     struct tvs_principal *user = &table->users[table->user_count++];
     *user = (struct tvs_principal){.kind = TVS_PRINCIPAL_UID, .rights = rights_move, .uid = uid};
     user->quota_bytes = terms != NULL ? terms->quota_bytes : 0;
-    user->bandwidth = terms != NULL ? terms->bandwidth : 0;
+    snprintf(user->pool, sizeof user->pool, "%s", terms != NULL ? terms->pool : "");
     snprintf(user->name, sizeof user->name, "uid:%" PRIu64, uid);
 }
 

@@ -20,7 +20,7 @@ struct tvs_user {
     uint32_t uid;
     char *rights; /* as in rights.h; owned by the config */
     uint64_t quota_bytes;
-    uint64_t bandwidth;
+    char pool[TVS_POOL_NAME_BYTES]; /* "": none in particular */
 };
 
 struct tvs_keyring_options {

@@ -7,6 +7,7 @@
 #ifndef TVS_PRINCIPAL_H
 #define TVS_PRINCIPAL_H
 
+#include "pool_limits.h"
 #include "rights.h"
 
 #include <stdint.h>
@@ -26,10 +27,10 @@ enum tvs_principal_kind {
 struct tvs_principal {
     enum tvs_principal_kind kind;
     char name[TVS_PRINCIPAL_NAME_BYTES];
-    struct tvs_rights *rights; /* with a reference */
-    uint64_t expires_ns;       /* since the epoch; 0: never */
-    uint64_t quota_bytes;      /* that it may have stored; 0: any number */
-    uint64_t bandwidth;        /* bytes a second, both directions together; 0: any number */
+    struct tvs_rights *rights;      /* with a reference */
+    uint64_t expires_ns;            /* since the epoch; 0: never */
+    uint64_t quota_bytes;           /* that it may have stored; 0: any number */
+    char pool[TVS_POOL_NAME_BYTES]; /* that has all its streams; "": which one they ask for */
     /* how it is found again when the rights have been read anew */
     uint8_t public_key[TVS_PUBLIC_KEY_BYTES];
     uint64_t uid;

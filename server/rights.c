@@ -186,11 +186,11 @@ bool tvs_rights_allow(const struct tvs_rights *rights, unsigned wanted, const ch
     return wanted == 0;
 }
 
-bool tvs_rights_show(const struct tvs_rights *rights, const char *bucket) {
+bool tvs_rights_touch(const struct tvs_rights *rights, unsigned any_of, const char *bucket) {
     for (size_t i = 0; rights != NULL && i < rights->count; i++) {
         const struct grant *grant = &rights->grants[i];
         bool here = grant->bucket == NULL || strcmp(grant->bucket, bucket) == 0;
-        if (here && (grant->rights & (TVS_RIGHT_READ | TVS_RIGHT_LIST)) != 0)
+        if (here && (grant->rights & any_of) != 0)
             return true;
     }
     return false;

@@ -40,8 +40,8 @@ void tvs_rights_release(struct tvs_rights *rights);
 /* Whether all of `wanted` (a sum of rights) is granted on each key that begins with `prefix`; "" is the whole bucket, and NULL as the
  * bucket everything. */
 bool tvs_rights_allow(const struct tvs_rights *rights, unsigned wanted, const char *bucket, const char *prefix);
-/* Whether something in the bucket may be read or listed: then it may be known that it is there. */
-bool tvs_rights_show(const struct tvs_rights *rights, const char *bucket);
+/* Whether one of the rights `any_of` is granted on something in the bucket. */
+bool tvs_rights_touch(const struct tvs_rights *rights, unsigned any_of, const char *bucket);
 
 /* The word for one right: "read". */
 const char *tvs_right_name(enum tvs_right right);

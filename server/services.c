@@ -41,7 +41,7 @@ static size_t keep_visible(struct tvs_session *session, struct tvs_bucket *bucke
     size_t kept = 0;
     pthread_mutex_lock(&session->lock);
     for (size_t i = 0; i < count; i++) {
-        if (!tvs_rights_show(session->principal.rights, buckets[i].name))
+        if (!tvs_rights_touch(session->principal.rights, TVS_RIGHT_READ | TVS_RIGHT_LIST, buckets[i].name))
             continue;
         buckets[kept] = buckets[i];
         if (!tvs_rights_allow(session->principal.rights, TVS_RIGHT_LIST, buckets[i].name, ""))

@@ -83,6 +83,20 @@ trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const
     return status;
 }
 
+trove_status tvs_session_pool(struct tvs_session *session, const char *asked, char pool[static TVS_POOL_NAME_BYTES],
+                              trove_error *error) {
+    pthread_mutex_lock(&session->lock);
+    const struct tvs_principal *principal = &session->principal;
+    trove_status status = TROVE_OK;
+    if (principal->pool[0] != '\0' && asked[0] != '\0' && strcmp(asked, principal->pool) != 0)
+        status = TV_FAIL(error, PERMISSION_DENIED, "%s has its streams in pool \"%s\", and none in \"%.80s\"", principal->name,
+                         principal->pool, asked);
+    else
+        snprintf(pool, TVS_POOL_NAME_BYTES, "%.*s", TVS_POOL_NAME_BYTES - 1, principal->pool);
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
 /* ---- greeting ---- */
 
 static void send_welcome(struct tvs_session *session, uint64_t payload_bytes_max) {
@@ -424,7 +438,7 @@ static void renew_locked(struct tvs_principal *principal, struct tvs_principal *
     principal->rights = found->rights;
     principal->expires_ns = found->expires_ns;
     principal->quota_bytes = found->quota_bytes;
-    principal->bandwidth = found->bandwidth;
+    memcpy(principal->pool, found->pool, sizeof principal->pool);
     found->rights = before;
 }
 

@@ -152,6 +152,9 @@ void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
 /* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
 TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
                                                const char *prefix, trove_error *error);
+/* The pool that its streams are bound to, "" where there is none. Any thread. Errors: PERMISSION_DENIED (it asked for another). */
+TROVE_WARN_UNUSED trove_status tvs_session_pool(struct tvs_session *session, const char *asked,
+                                                char pool[static TVS_POOL_NAME_BYTES], trove_error *error);
 /* New calls are refused from now on, and the peer is told. */
 void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms);
 /* After the connection has ended and the last reference is gone; on the timer's thread. */

@@ -154,7 +154,11 @@ static trove_status copy_names(struct tvs_stream *stream, const Trove__V1__Open 
 
 /* Finds the pool and takes over its terms. Chunks that its memory can't carry are refused: they would wait for it for ever. */
 static trove_status choose_pool(struct tvs_stream *stream, const Trove__V1__Open *open, trove_error *error) {
-    stream->pool = tvs_pools_find(stream->session->server->pools, open->pool, error);
+    char bound[TVS_POOL_NAME_BYTES];
+    trove_status status = tvs_session_pool(stream->session, open->pool, bound, error);
+    if (status != TROVE_OK)
+        return status;
+    stream->pool = tvs_pools_find(stream->session->server->pools, bound[0] != '\0' ? bound : open->pool, error);
     if (stream->pool == NULL)
         return error->status;
     tvs_pool_terms(stream->pool, &stream->terms, &stream->budget);

@@ -3,6 +3,7 @@
 
 #include "follow.h"
 #include "resume.h"
+#include "storage_quota.h"
 
 #include <string.h>
 
@@ -45,7 +46,10 @@ static void begin(struct tvs_stream *stream) {
         tvs_resume_begin(stream);
         return;
     }
+    bool sized = stream->declared_size != TROVE_SIZE_UNKNOWN;
     trove_status status = stream->follow ? tvs_follow_join(stream, &error) : TROVE_OK;
+    if (status == TROVE_OK && !stream->follower) /* what can't fit isn't even begun */
+        status = tvs_storage_quota_check(stream->session, sized ? stream->declared_size : 0, &error);
     if (status == TROVE_OK && !stream->follower)
         status = begin_put(stream, &error);
     if (status != TROVE_OK) {
@@ -209,7 +213,8 @@ static trove_status expect_digest(const struct tvs_stream *stream, trove_error *
 static void commit(struct tvs_stream *stream) {
     trove_error error;
     if (check_size(stream, &error) != TROVE_OK || expect_digest(stream, &error) != TROVE_OK ||
-        tvs_session_may(stream->session, TVS_RIGHT_WRITE, stream->bucket, stream->key, &error) != TROVE_OK) {
+        tvs_session_may(stream->session, TVS_RIGHT_WRITE, stream->bucket, stream->key, &error) != TROVE_OK ||
+        tvs_storage_quota_check(stream->session, stream->receiver.taken_offset, &error) != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }

@@ -2,11 +2,12 @@
 """Limits of the config that keep one peer from having all of the server: each is refused with its name, and others are served on."""
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import time
 
-from trove_test import MIB, OK, PATIENCE_S, TroveTest, main, wait_for
+from trove_test import DENIED, EXHAUSTED, MIB, OK, PATIENCE_S, TroveTest, main, wait_for
 
 
 def varint(number: int) -> bytes:
@@ -97,6 +98,42 @@ class Limits(TroveTest):
         self.trove("mb", "media")
         self.trove("put", self.write("large", b"x" * 2 * MIB), "media/x")
         self.assertEqual(len(self.trove("cat", "media/x").out), 2 * MIB)
+
+    def test_what_may_be_stored(self) -> None:
+        user = f'users:\n  - uid: {os.geteuid()}\n    rights: "all:media read"\n    quota: 5MiB\n'
+        self.start(user)
+        tcp = self.server.url("tcp")
+        for bucket in ("media", "other"):
+            self.trove("mb", bucket, server=tcp)
+        large = self.write("large", b"x" * 2 * MIB)
+        self.trove("put", large, "other/not-counted", server=tcp)
+        self.trove("put", large, "media/a")
+        self.trove("put", large, "media/b")
+        for source in (large, "-"):  # of a known size, and not
+            told = self.trove("put", source, "media/c", data=b"x" * 2 * MIB, expect=EXHAUSTED).errors
+            self.assertIn(f"the quota of uid:{os.geteuid()} is {5 * MIB} bytes", told)
+        self.assertIn("quota", self.trove("cp", "media/a", "media/c", expect=EXHAUSTED).errors)
+        self.trove("put", self.write("small", b"small"), "media/small")
+        self.trove("rm", "media/a")
+        self.trove("put", large, "media/c")
+        self.assertIn("quota", self.trove("put", self.write("fits", b"x" * MIB), "media/d", expect=EXHAUSTED).errors)
+        self.trove("put", large, "media/d", server=tcp)  # others have no quota
+
+    def test_a_pool_for_each(self) -> None:
+        """Whoever is bound to a pool has its limits, whatever they ask for."""
+        user = f"users:\n  - uid: {os.geteuid()}\n    rights: all\n    pool: narrow\n"
+        self.start("pools:\n  - name: narrow\n    streams: 1\n  - name: wide\n" + user)
+        self.trove("mb", "media")
+        large = self.write("large", b"x" * 2 * MIB)
+        for file in (large, self.write("small", b"small")):
+            self.trove("put", file, "media/a")
+            self.trove("put", "--pool", "narrow", file, "media/a")
+            told = self.trove("put", "--pool", "wide", file, "media/a", expect=DENIED).errors
+            self.assertIn('has its streams in pool "narrow", and none in "wide"', told)
+        pools = {pool["pool"]: pool for pool in self.trove("--json", "pools").objects()}
+        self.assertEqual(pools["narrow"]["total_streams"], 2)
+        self.assertEqual(pools["default"]["total_streams"], 0)
+        self.trove("put", "--pool", "wide", large, "media/a", server=self.server.url("tcp"))
 
     def test_handshakes_of_an_address(self) -> None:
         keys = self.write("authorized_keys", b"")

@@ -120,7 +120,8 @@ static void handshakes_a_minute(void **state) {
     assert_int_equal(come(limits, "10.0.0.1:1", 100, 990 * SECOND_NS), 0); /* a clock that another thread read earlier */
     struct tvs_entry entry;
     trove_error error;
-    assert_int_equal(tvs_address_limits_enter(limits, "10.0.0.1:1", true, 1000 * SECOND_NS, &entry, &error), TROVE_RESOURCE_EXHAUSTED);
+    assert_int_equal(tvs_address_limits_enter(limits, "10.0.0.1:1", true, 1000 * SECOND_NS, &entry, &error),
+                     TROVE_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(error.message, "more than 60 handshakes a minute"));
     tvs_address_limits_leave(limits, &entry);
     assert_true(enter(limits, "10.0.0.1:1", false, 1000 * SECOND_NS, &entry)); /* without one */

@@ -139,11 +139,12 @@ static void who_is_let_in(void **state) {
     (void)state;
     struct tvs_config config;
     trove_error error = {.message = ""};
-    trove_status status = parse("key_file: /k\nauthorized_keys: /a\nsocket_mode: 0660\naudit_log: log\n"
-                                "allow_origins: [\"https://a.example\", \"https://b.example\"]\n"
-                                "users:\n  - uid: 4711\n    rights: read,list:media all:scratch\n    quota: 3GiB\n"
-                                "    bandwidth: 2MiB\n  - {uid: 0, rights: list}\n",
-                                &config, &error);
+    trove_status status =
+        parse("key_file: /k\nauthorized_keys: /a\nsocket_mode: 0660\naudit_log: log\n"
+              "allow_origins: [\"https://a.example\", \"https://b.example\"]\n"
+              "pools: [{name: slow}]\nusers:\n  - uid: 4711\n    rights: read,list:media all:scratch\n    quota: 3GiB\n"
+              "    pool: slow\n  - {uid: 0, rights: list}\n",
+              &config, &error);
     assert_string_equal(error.message, "");
     assert_int_equal(status, TROVE_OK);
     tvs_config_server(&config);
@@ -159,7 +160,7 @@ static void who_is_let_in(void **state) {
     assert_int_equal(user->uid, 4711);
     assert_string_equal(user->rights, "read,list:media all:scratch");
     assert_int_equal(user->quota_bytes, 3 * TV_GIB);
-    assert_int_equal(user->bandwidth, 2 * TV_MIB);
+    assert_string_equal(user->pool, "slow");
     assert_int_equal(server->access.users[1].uid, 0);
     assert_int_equal(server->access.users[1].quota_bytes, 0);
     tvs_config_fini(&config);
@@ -265,7 +266,8 @@ static void mistakes_are_named_with_their_line(void **state) {
         {"users:\n  - uid: 1\n    rights: reed\n", "x.yaml line 3: `users[0].rights`: grant \"reed\": "},
         {"users:\n  - uid: 1\n", "x.yaml line 2: `users[0]` has no `rights`"},
         {"users:\n  - uid: 1\n    rights: read\n    quota: 3\n", "x.yaml line 4: `users[0].quota`: "},
-        {"users:\n  - uid: 1\n    rights: read\n    bandwidth: 1B\n", "x.yaml line 4: `users[0].bandwidth` is 1B; 0 (none)"},
+        {"users:\n  - uid: 1\n    rights: read\n    pool: A\n",
+         "x.yaml line 4: `users[0].pool` is \"A\"; there is no pool of this name"},
         {"socket_mode: 0777\n", "x.yaml line 1: `socket_mode` is \"0777\"; allowed are: 0600, 0660, 0666"},
         {"insecure: flase\n", "x.yaml line 1: `insecure` is \"flase\"; allowed are: true, false"},
         {"insecure: 1\n", "x.yaml line 1: `insecure` is \"1\"; allowed are: true, false"},

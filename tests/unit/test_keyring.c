@@ -137,7 +137,7 @@ static void somebody_elses_file_is_refused(void **state) {
 static void users(void **state) {
     (void)state;
     char some[] = "read:media";
-    const struct tvs_user listed[] = {{.uid = 4711, .rights = some, .quota_bytes = 5, .bandwidth = 6}};
+    const struct tvs_user listed[] = {{.uid = 4711, .rights = some, .quota_bytes = 5, .pool = "slow"}};
     const struct tvs_keyring_options options = {.users = listed, .user_count = 1};
     struct tvs_keyring *keyring = create(&options);
     struct tvs_principal found;
@@ -152,7 +152,8 @@ static void users(void **state) {
     assert_int_equal(tvs_keyring_find_user(keyring, 4711, &found, &error), TROVE_OK);
     assert_string_equal(found.name, "uid:4711");
     assert_int_equal(found.kind, TVS_PRINCIPAL_UID);
-    assert_true(found.uid == 4711 && found.quota_bytes == 5 && found.bandwidth == 6);
+    assert_true(found.uid == 4711 && found.quota_bytes == 5);
+    assert_string_equal(found.pool, "slow");
     assert_true(tvs_rights_allow(found.rights, TVS_RIGHT_READ, "media", "x"));
     assert_false(tvs_rights_allow(found.rights, TVS_RIGHT_WRITE, "media", "x"));
     tvs_principal_fini(&found);
