@@ -6,6 +6,7 @@
 #include "conn_internal.h"
 
 #include "iov.h"
+#include "pages.h"
 #include "timer.h"
 
 #include <endian.h>
@@ -17,7 +18,7 @@
 
 trove_status tv_reader_init(struct tv_conn *conn, trove_error *error) {
     struct tv_reader *reader = &conn->reader;
-    reader->staging = malloc(TV_STAGING_BYTES);
+    reader->staging = tv_pages_get(TV_STAGING_BYTES);
     if (reader->staging == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
     reader->state = conn->transport->no_greeting ? TV_READ_PREFIX : TV_READ_GREETING;
@@ -28,7 +29,7 @@ trove_status tv_reader_init(struct tv_conn *conn, trove_error *error) {
 }
 
 void tv_reader_fini(struct tv_conn *conn) {
-    free(conn->reader.staging);
+    tv_pages_put(conn->reader.staging, TV_STAGING_BYTES);
     free(conn->reader.message);
     tv_arena_fini(&conn->reader.arena);
 }

@@ -10,6 +10,7 @@
 #include "conn_internal.h"
 
 #include "iov.h"
+#include "pages.h"
 #include "timer.h"
 
 #include <endian.h>
@@ -29,25 +30,37 @@ _Static_assert(FRAME_IOV_MAX < TV_IOV_MAX, "one block and one data frame fit an 
 _Static_assert(2 + FRAME_IOV_MAX > TV_IOV_MAX, "behind a payload of its own memory nothing more is pulled: one is in flight");
 _Static_assert(HEADER_ROOM + TV_STAGED_PAYLOAD_BYTES <= TV_STAGING_BYTES, "any pulled frame fits staging");
 
-static struct tv_unsent *new_block(size_t capacity) {
-    struct tv_unsent *block = malloc(sizeof *block + capacity);
-    if (block != NULL)
-        block->capacity = capacity;
+/* Those that every connection has are pages; what is needed beyond them comes and goes often. */
+static struct tv_unsent *new_block(size_t capacity, bool is_pages) {
+    struct tv_unsent *block;
+    block = is_pages ? tv_pages_get(sizeof *block + capacity) : malloc(sizeof *block + capacity);
+    if (block == NULL)
+        return NULL;
+    block->capacity = capacity;
+    block->is_pages = is_pages;
     return block;
+}
+
+static void free_block(struct tv_unsent *block) {
+    if (block->is_pages)
+        tv_pages_put(block, sizeof *block + block->capacity);
+    else
+        free(block);
 }
 
 static void free_blocks(struct tv_unsent *list) {
     while (list != NULL) {
         struct tv_unsent *next = list->next;
-        free(list);
+        free_block(list);
         list = next;
     }
 }
 
 trove_status tv_writer_init(struct tv_conn *conn, trove_error *error) {
     struct tv_writer *writer = &conn->writer;
-    writer->pulled = malloc(TV_STAGING_BYTES);
-    while (writer->spare_count < TV_SPARE_BLOCKS && (writer->spare[writer->spare_count] = new_block(TV_STAGING_BYTES)) != NULL)
+    writer->pulled = tv_pages_get(TV_STAGING_BYTES);
+    while (writer->spare_count < TV_SPARE_BLOCKS &&
+           (writer->spare[writer->spare_count] = new_block(TV_STAGING_BYTES, true)) != NULL)
         writer->spare_count++;
     if (writer->pulled == NULL || writer->spare_count < TV_SPARE_BLOCKS)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
@@ -59,8 +72,8 @@ void tv_writer_fini(struct tv_conn *conn) {
     free_blocks(writer->unsent_first);
     free_blocks(writer->sending);
     while (writer->spare_count > 0)
-        free(writer->spare[--writer->spare_count]);
-    free(writer->pulled);
+        free_block(writer->spare[--writer->spare_count]);
+    tv_pages_put(writer->pulled, TV_STAGING_BYTES);
 }
 
 /* ---- packing ---- */
@@ -101,7 +114,7 @@ static struct tv_unsent *add_block(struct tv_conn *conn, size_t capacity) {
     if (capacity == TV_STAGING_BYTES && writer->spare_count > 0) {
         block = writer->spare[--writer->spare_count];
     } else if (writer->unsent_bytes + sizeof *block + capacity <= TV_UNSENT_BYTES_CEILING) {
-        block = new_block(capacity);
+        block = new_block(capacity, false);
         TV_COUNT(conn, allocations, 1);
     }
     if (block == NULL)
