@@ -279,8 +279,8 @@ static bool overdue(const struct tv_conn *conn, uint64_t now_ns, uint64_t heard_
     if (conn->phase != TV_CONN_OPEN || conn->keepalive_ms == 0)
         return false;
     uint64_t limit_ms = 2 * (uint64_t)conn->keepalive_ms, silent_ms = silence_ms(now_ns, heard_ns);
-    /* Looks may be as far apart as a peer may be silent: who wasn't asked, or had no time to answer, isn't given up. Parked: it is we
-     * who don't listen. */
+    /* Looks may be as far apart as a peer may be silent: who wasn't asked, or had no time to answer, isn't given up. Nor who is
+     * parked: it is we who don't listen. */
     bool asked = conn->asked_ns > heard_ns && silence_ms(now_ns, conn->asked_ns) >= conn->keepalive_ms;
     bool silent = silent_ms >= limit_ms && asked && !conn->parked;
     bool stuck = conn->sent_since_ns != 0 && now_ns > conn->sent_since_ns + limit_ms * 1000000;

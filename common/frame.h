@@ -68,8 +68,8 @@ uint64_t tv_frame_checksum(const uint8_t *header, size_t header_bytes, uint64_t 
  * and returns the number of bytes; 0 if they are more than `capacity`. `checksummed` adds the header checksum. */
 size_t tv_frame_pack(const tv_frame *frame, uint64_t payload_bytes, bool checksummed, uint8_t *out, size_t capacity);
 
-/* The checksum over the payload of a call or of its answer (what Call and Status have for it), and whether a payload matches that of
- * its frame, where the frame has one. */
+/* The checksum over the payload of a call or of its answer (what Call and Status have for it), and whether a payload matches that
+ * of its frame, where the frame has one. */
 void tv_call_set_checksum(Trove__V1__Call *call, const void *payload, size_t payload_bytes);
 void tv_status_set_checksum(Trove__V1__Status *status, const void *payload, size_t payload_bytes);
 bool tv_frame_payload_matches(const tv_frame *frame, const void *payload, size_t payload_bytes);

@@ -1,6 +1,6 @@
-/* pages.h - memory in whole pages, from the kernel and back to it: for buffers that come and go with connections. malloc's heap keeps what
- * is given back between small things that stay; with connections that come and go beside a store in use, a server that needed 40 MB stood
- * at 500 MB after some hundred thousand of them.
+/* pages.h - memory in whole pages, from the kernel and back to it: for buffers that come and go with connections. malloc's heap
+ * keeps what is given back between small things that stay; with connections that come and go beside a store in use, a server that
+ * needed 40 MB stood at 500 MB after some hundred thousand of them.
  */
 #ifndef TV_PAGES_H
 #define TV_PAGES_H
