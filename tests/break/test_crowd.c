@@ -240,7 +240,7 @@ int main(int argc, char **argv) {
     uint64_t warm = 0;
     const struct troved_options options = {
         .listen = {"ipc://%s/socket", "tcp://127.0.0.1:0"}, .store = "local://%s/store", .config = config};
-    seeded_begin(&run, argc, argv, 3, 200);
+    seeded_begin(&run, argc, argv, 2, 200);
     server = troved_start(&options, NULL);
     check(trove_connect(troved_url(server, "ipc"), NULL, &bystander, &error), &error);
     check(trove_bucket_create(bystander, "crowd", 0, &error), &error);
