@@ -9,8 +9,21 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+/* Waits, for a minute at the most, for what other threads bring about. */
+#define WAIT_FOR(condition)                                                                                                      \
+    do {                                                                                                                         \
+        time_t until = time(NULL) + 60;                                                                                          \
+        while (!(condition)) {                                                                                                   \
+            if (time(NULL) > until)                                                                                              \
+                fail_msg("still not: %s", #condition);                                                                           \
+            usleep(100);                                                                                                         \
+        }                                                                                                                        \
+    } while (0)
 
 struct store {
     const struct tvs_driver_ops *ops;
@@ -74,7 +87,8 @@ trove_status get_rest(struct store *store, struct tvs_get *get, uint64_t offset,
 /* Reads the put's bytes from `from` (a block's) to `to` and compares them with these of the whole object. */
 void put_read_hold(struct store *store, struct tvs_put *put, const char *bytes, uint64_t from, uint64_t to);
 
-/* Asserts. */
+/* Asserts. The first ones and put_read_hold may be called on any thread: they say on standard error what is wrong, for on another
+ * thread than the test's own cmocka ends the program without a word. */
 void must(trove_status status, const trove_error *error);
 void must_fail(trove_status status, trove_status expected, const trove_error *error, const char *word);
 void must_hold(struct store *store, const char *bucket, const char *key, const char *bytes, size_t size);

@@ -1,4 +1,5 @@
 /* test_concurrent.c - many threads at one store: whole winners, no reader disturbed, true counters. */
+#include "elsewhere.h"
 #include "fixture.h"
 
 #include <pthread.h>
@@ -15,14 +16,13 @@ struct worker {
     pthread_t thread;
     struct store *store;
     unsigned number;
-    atomic_uint *running;
+    atomic_uint *writing; /* of write_versions: so many haven't come to their end */
     unsigned winners;
 };
 
-static void each_thread(struct store *store, unsigned count, void *(*run)(void *), struct worker *workers, atomic_uint *running) {
-    atomic_init(running, count);
-    for (unsigned i = 0; i < count; i++) {
-        workers[i] = (struct worker){.store = store, .number = i, .running = running};
+static void start_workers(struct store *store, void *(*run)(void *), struct worker *workers, atomic_uint *writing) {
+    for (unsigned i = 0; i < WRITERS; i++) {
+        workers[i] = (struct worker){.store = store, .number = i, .writing = writing};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, run, &workers[i]), 0);
     }
 }
@@ -51,23 +51,21 @@ static void *write_versions(void *argument) {
         must_put(worker->store, "bucket", "contended", bytes, size);
         free(bytes);
     }
-    atomic_fetch_sub(worker->running, 1);
+    atomic_fetch_sub(worker->writing, 1);
     return NULL;
 }
 
 static void test_one_key_many_writers(void **state) {
     struct store *store = *state;
     struct worker workers[WRITERS];
-    atomic_uint running;
-    must_put(store, "bucket", "contended", "12345678", 8);
+    atomic_uint writing = WRITERS;
     trove_error error = {0};
-    must(store->ops->delete (store->driver, "bucket", "contended", NULL, &error), &error);
     char *first = version_make(1, 1000);
     must_put(store, "bucket", "contended", first, 1000);
     free(first);
-    each_thread(store, WRITERS, write_versions, workers, &running);
+    start_workers(store, write_versions, workers, &writing);
     unsigned reads = 0;
-    while (atomic_load(&running) > 0 || reads == 0) {
+    while (atomic_load(&writing) > 0 || reads == 0) {
         char *got;
         size_t size;
         must(get_object(store, "bucket", "contended", 0, &got, &size, &error), &error);
@@ -96,7 +94,7 @@ static void *create_each(void *argument) {
         if (status == TROVE_OK)
             worker->winners++;
         else
-            assert_int_equal(status, TROVE_FAILED_PRECONDITION);
+            MUST(status == TROVE_FAILED_PRECONDITION);
     }
     return NULL;
 }
@@ -104,8 +102,7 @@ static void *create_each(void *argument) {
 static void test_must_not_exist_has_one_winner(void **state) {
     struct store *store = *state;
     struct worker workers[WRITERS];
-    atomic_uint running;
-    each_thread(store, WRITERS, create_each, workers, &running);
+    start_workers(store, create_each, workers, NULL);
     unsigned winners = 0;
     for (unsigned i = 0; i < WRITERS; i++) {
         pthread_join(workers[i].thread, NULL);
@@ -125,7 +122,7 @@ static void *put_and_delete(void *argument) {
         trove_error error = {0};
         if ((x >> 40) % 3 == 0) {
             trove_status status = worker->store->ops->delete (worker->store->driver, "bucket", key, NULL, &error);
-            assert_true(status == TROVE_OK || status == TROVE_NOT_FOUND);
+            MUST(status == TROVE_OK || status == TROVE_NOT_FOUND);
         } else {
             struct put_how how = {.small = true};
             char bytes[200] = {0};
@@ -149,8 +146,7 @@ static bool add_entry(void *context, const struct tvs_list_entry *entry) {
 static void test_counters_stay_true(void **state) {
     struct store *store = *state;
     struct worker workers[WRITERS];
-    atomic_uint running;
-    each_thread(store, WRITERS, put_and_delete, workers, &running);
+    start_workers(store, put_and_delete, workers, NULL);
     for (unsigned i = 0; i < WRITERS; i++)
         pthread_join(workers[i].thread, NULL);
     trove_error error = {0};
@@ -164,9 +160,9 @@ static void test_counters_stay_true(void **state) {
 /* One that fails its condition doesn't disturb those that are committed along with it. */
 static void count_done(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
     atomic_uint *counts = context;
-    assert_true((status == TROVE_OK) == (object != NULL));
-    assert_true(status == TROVE_OK || status == TROVE_FAILED_PRECONDITION);
-    assert_true(status == TROVE_OK || error->message[0] != '\0');
+    MUST((status == TROVE_OK) == (object != NULL));
+    MUST(status == TROVE_OK || status == TROVE_FAILED_PRECONDITION);
+    MUST(status == TROVE_OK || error->message[0] != '\0');
     atomic_fetch_add(&counts[status == TROVE_OK ? 0 : 1], 1);
 }
 
@@ -186,8 +182,7 @@ static void test_failures_dont_poison(void **state) {
         struct tvs_put_options options = {.content_type = "", .conditions.if_generation = i % 3 == 0 ? 12345678 : 0};
         store->ops->put_small(store->driver, "bucket", key, &options, &data, count_done, counts);
     }
-    while (atomic_load(&counts[0]) + atomic_load(&counts[1]) < COUNT)
-        sched_yield();
+    WAIT_FOR(atomic_load(&counts[0]) + atomic_load(&counts[1]) == COUNT);
     assert_int_equal(atomic_load(&counts[0]), COUNT / 3 * 2);
     must_count(store, "bucket", COUNT / 3 * 2, COUNT / 3 * 2 * 5);
     trove_error error = {0};

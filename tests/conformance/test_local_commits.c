@@ -1,13 +1,14 @@
 /* test_local_commits.c - what is asked of the local store while a batch is being written: it is judged as if that batch were in the
  * index already, told after it, and written with few syncs. The write is held by fault_io.
  */
+#include "elsewhere.h"
 #include "fault_io.h"
 #include "fixture.h"
 #include "local.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* More than the committer waits for while a batch is written (WAKE_COUNT), so that some are judged meanwhile. */
 #define MANY 100
@@ -34,7 +35,7 @@ static void count_told(void *context, trove_status status, const struct tvs_obje
     (void)object;
     (void)error;
     struct told *told = context;
-    assert_int_equal(status, TROVE_OK);
+    MUST(status == TROVE_OK);
     pthread_mutex_lock(&told->lock);
     told->count++;
     pthread_mutex_unlock(&told->lock);
@@ -65,15 +66,13 @@ static unsigned hold(void) {
 }
 
 static void wait_until_held(unsigned before) {
-    while (index_writes() == before)
-        usleep(100);
+    WAIT_FOR(index_writes() > before);
 }
 
 static void let_go(struct told *told, unsigned count) {
     assert_int_equal(told_count(told), 0);
     fault_plan_set((struct fault_plan){0});
-    while (told_count(told) < count)
-        usleep(100);
+    WAIT_FOR(told_count(told) == count);
 }
 
 static void test_one_creator_wins(void **state) {
@@ -132,6 +131,57 @@ static void test_few_syncs(void **state) {
     must_count(store, "bucket", 2 * MANY, 8 * MANY);
 }
 
+#define PUTTERS 64
+
+struct putter {
+    pthread_t thread;
+    struct store *store;
+    unsigned number;
+    size_t size;
+    struct told *told;
+    atomic_uint *asked;
+};
+
+static void *put_one(void *argument) {
+    struct putter *putter = argument;
+    char key[32];
+    snprintf(key, sizeof key, "put-%u", putter->number);
+    char *bytes = bytes_make(putter->size, putter->number);
+    struct tvs_put *put = NULL;
+    trove_error error = {0};
+    must(put_uncommitted(putter->store, "bucket", key, bytes, putter->size, NULL, &put, &error), &error);
+    putter->store->ops->put_commit(put, NULL, count_told, putter->told);
+    atomic_fetch_add(putter->asked, 1);
+    free(bytes);
+    return NULL;
+}
+
+/* The same from many threads at once, small objects and those that have files. */
+static void test_few_syncs_of_many_threads(void **state) {
+    struct store *store = *state;
+    static const size_t put_sizes[] = {1000, 100000};
+    for (int large = 0; large < 2; large++) {
+        struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        struct putter putters[PUTTERS];
+        atomic_uint asked = 0;
+        unsigned data_before = atomic_load(&fault_counts[FAULT_SYNC]);
+        unsigned before = hold();
+        for (unsigned i = 0; i < PUTTERS; i++) {
+            putters[i] = (struct putter){.store = store, .number = i, .size = put_sizes[large], .told = &told, .asked = &asked};
+            assert_int_equal(pthread_create(&putters[i].thread, NULL, put_one, &putters[i]), 0);
+        }
+        WAIT_FOR(atomic_load(&asked) == PUTTERS);
+        wait_until_held(before);
+        let_go(&told, PUTTERS);
+        for (unsigned i = 0; i < PUTTERS; i++)
+            pthread_join(putters[i].thread, NULL);
+        print_message("%d puts of %zu bytes: %u synced batches\n", PUTTERS, put_sizes[large], index_writes() - before);
+        assert_true(index_writes() - before <= 4);
+        /* Small ones have no file to sync. */
+        assert_int_equal(atomic_load(&fault_counts[FAULT_SYNC]) - data_before, large ? PUTTERS : 0);
+    }
+}
+
 /* However much is queued, small puts don't wait for it; and they hold no more than their caller was told. */
 static void test_small_puts_never_wait(void **state) {
     struct store *store = *state;
@@ -187,6 +237,15 @@ static void *delete_other(void *argument) {
     return NULL;
 }
 
+/* Requests that the committer hasn't taken yet. */
+static size_t queued_count(struct store *store) {
+    struct tvs_committer *committer = &tvs_local_of(store->driver)->committer;
+    pthread_mutex_lock(&committer->lock);
+    size_t count = committer->queued_count;
+    pthread_mutex_unlock(&committer->lock);
+    return count;
+}
+
 static void begin_delete(struct change *change, struct store *store) {
     *change = (struct change){.store = store};
     assert_int_equal(pthread_create(&change->thread, NULL, delete_other, change), 0);
@@ -203,7 +262,10 @@ static void test_buckets(void **state) {
     submit(store, "other", "object", "text", false, &told);
     wait_until_held(before);
     begin_delete(&change, store);
-    let_go(&told, 1);
+    WAIT_FOR(queued_count(store) == 1);
+    for (unsigned i = 0; i < MANY; i++) /* so many that it is judged while the put is being written */
+        submit(store, "bucket", "object", "text", false, &told);
+    let_go(&told, 1 + MANY);
     pthread_join(change.thread, NULL);
     must_fail(change.status, TROVE_FAILED_PRECONDITION, &change.error, "isn't empty");
 
@@ -236,8 +298,8 @@ int main(void) {
     fault_io_install();
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
-        TEST(test_one_creator_wins), TEST(test_overwritten_again_and_again), TEST(test_few_syncs),
-        TEST(test_buckets),          TEST(test_small_puts_never_wait),
+        TEST(test_one_creator_wins),          TEST(test_overwritten_again_and_again), TEST(test_few_syncs),
+        TEST(test_few_syncs_of_many_threads), TEST(test_small_puts_never_wait),       TEST(test_buckets),
     };
     return cmocka_run_group_tests_name("commits while one is written", tests, NULL, NULL);
 }
