@@ -360,23 +360,16 @@ static uint64_t send_unknown_fields(struct raw_client *client) {
 
 /* ---- frames at the wrong place ---- */
 
-static uint64_t send_body(struct raw_client *client, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message, uint64_t id) {
-    raw_frame frame = TROVE__V1__FRAME__INIT;
-    frame.call_id = id;
-    frame.body_case = body;
-    frame.open = (Trove__V1__Open *)message; /* all members of the oneof are messages */
-    raw_send(client, &frame);
-    return 0;
-}
-
 static uint64_t send_welcome(struct raw_client *client) {
     Trove__V1__Welcome welcome = TROVE__V1__WELCOME__INIT;
-    return send_body(client, RAW_BODY(WELCOME), &welcome.base, 0);
+    raw_send_body(client, 0, RAW_BODY(WELCOME), &welcome.base);
+    return 0;
 }
 
 static uint64_t send_opened(struct raw_client *client) {
     Trove__V1__Opened opened = TROVE__V1__OPENED__INIT;
-    return send_body(client, RAW_BODY(OPENED), &opened.base, 1);
+    raw_send_body(client, 1, RAW_BODY(OPENED), &opened.base);
+    return 0;
 }
 
 static uint64_t send_no_body(struct raw_client *client) {
@@ -392,13 +385,15 @@ static uint64_t send_unknown_body(struct raw_client *client) {
 static uint64_t send_call_0(struct raw_client *client) {
     Trove__V1__Call call = TROVE__V1__CALL__INIT;
     call.method = raw_text("trove.v1.Server/Health");
-    return send_body(client, RAW_BODY(CALL), &call.base, 0);
+    raw_send_body(client, 0, RAW_BODY(CALL), &call.base);
+    return 0;
 }
 
 static uint64_t send_open_0(struct raw_client *client) {
     Trove__V1__Open open;
     raw_init_open(&open, "bad", "never stored", true);
-    return send_body(client, RAW_BODY(OPEN), &open.base, 0);
+    raw_send_body(client, 0, RAW_BODY(OPEN), &open.base);
+    return 0;
 }
 
 #define CODE(name) TROVE__V1__CODE__##name

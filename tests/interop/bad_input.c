@@ -43,18 +43,21 @@ uint64_t bad_send_delete(const char *bucket, const char *key) {
     return raw_call(&bad_bystander, "trove.v1.Objects/Delete", &request.base);
 }
 
-static void check_listing(size_t expected) {
+static Trove__V1__ObjectListResponse *list_objects(void) {
     Trove__V1__ObjectListRequest request = TROVE__V1__OBJECT_LIST_REQUEST__INIT;
     request.bucket = raw_text("bad");
     uint64_t id = raw_call(&bad_bystander, "trove.v1.Objects/List", &request.base);
-    ProtobufCMessage *answer = raw_answer(&bad_bystander, id, &trove__v1__object_list_response__descriptor);
-    const Trove__V1__ObjectListResponse *list = (const Trove__V1__ObjectListResponse *)answer;
+    return (Trove__V1__ObjectListResponse *)raw_answer(&bad_bystander, id, &trove__v1__object_list_response__descriptor);
+}
+
+static void check_listing(size_t expected) {
+    Trove__V1__ObjectListResponse *list = list_objects();
     assert_int_equal(list->n_entries, 1 + expected);
     bool kept = false;
     for (size_t i = 0; i < list->n_entries; i++)
         kept |= strcmp(list->entries[i]->key, "kept") == 0 && list->entries[i]->size == BAD_KEPT_BYTES;
     assert_true(kept);
-    protobuf_c_message_free_unpacked(answer, NULL);
+    protobuf_c_message_free_unpacked(&list->base, NULL);
 }
 
 static bool is_quiet(void) {
@@ -127,6 +130,15 @@ void bad_check_server(size_t expected) {
 void bad_remove(const char *key) {
     uint64_t id = bad_send_delete("bad", key);
     protobuf_c_message_free_unpacked(raw_answer(&bad_bystander, id, &trove__v1__object_delete_response__descriptor), NULL);
+}
+
+void bad_remove_all(void) {
+    wait_until_quiet();
+    Trove__V1__ObjectListResponse *list = list_objects();
+    for (size_t i = 0; i < list->n_entries; i++)
+        if (strcmp(list->entries[i]->key, "kept") != 0)
+            bad_remove(list->entries[i]->key);
+    protobuf_c_message_free_unpacked(&list->base, NULL);
 }
 
 /* ---- one row ---- */
@@ -207,16 +219,24 @@ static size_t add_cases(const struct bad_case *rows, struct CMUnitTest *tests, s
     return count;
 }
 
+static size_t add_tests(const struct CMUnitTest *from, size_t from_count, struct CMUnitTest *tests, size_t count) {
+    assert_true(count + from_count <= CASES_MAX);
+    for (size_t i = 0; i < from_count; i++) {
+        tests[count] = from[i];
+        tests[count++].teardown_func = close_client;
+    }
+    return count;
+}
+
 static int run_group(const char *store, const char *scheme) {
     struct CMUnitTest tests[CASES_MAX];
     char name[128];
     size_t count = add_cases(bad_frame_cases, tests, 0);
     count = add_cases(bad_call_cases, tests, count);
     count = add_cases(bad_stream_cases, tests, count);
-    for (size_t i = 0; i < bad_peer_test_count && count < CASES_MAX; i++) {
-        tests[count] = bad_peer_tests[i];
-        tests[count++].teardown_func = close_client;
-    }
+    count = add_tests(bad_peer_tests, bad_peer_test_count, tests, count);
+    count = add_tests(bad_reader_tests, bad_reader_test_count, tests, count);
+    count = add_tests(bad_control_tests, bad_control_test_count, tests, count);
     group_store = store;
     group_scheme = scheme;
     snprintf(name, sizeof name, "%s over %s", store, scheme);

@@ -1,5 +1,4 @@
-/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is left.
- * */
+/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is left. */
 #ifndef TROVE_TESTS_BAD_INPUT_H
 #define TROVE_TESTS_BAD_INPUT_H
 
@@ -29,9 +28,13 @@ extern const struct bad_case bad_frame_cases[];  /* bad_frames.c: what ends the 
 extern const struct bad_case bad_call_cases[];   /* bad_calls.c: unary calls and opens */
 extern const struct bad_case bad_stream_cases[]; /* bad_streams.c: streams that were opened */
 
-/* bad_peers.c: peers whose single frames are fine. */
+/* bad_peers.c, bad_readers.c, bad_controls.c: peers whose single frames are fine. */
 extern const struct CMUnitTest bad_peer_tests[];
 extern const size_t bad_peer_test_count;
+extern const struct CMUnitTest bad_reader_tests[];
+extern const size_t bad_reader_test_count;
+extern const struct CMUnitTest bad_control_tests[];
+extern const size_t bad_control_test_count;
 
 /* ---- the server under test: bad_input.c ---- */
 
@@ -55,7 +58,8 @@ void bad_check_server(size_t expected);
 /* By the bystander, who has to take the answers: completed and status. */
 uint64_t bad_send_inline(const char *bucket, const char *key, size_t count);
 uint64_t bad_send_delete(const char *bucket, const char *key);
-/* Removes an object that a test stored on purpose. */
+/* Removes an object that a test stored on purpose; all but "kept". */
 void bad_remove(const char *key);
+void bad_remove_all(void);
 
 #endif

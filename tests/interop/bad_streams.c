@@ -1,14 +1,6 @@
 /* bad_streams.c - frames for streams that end their stream, and only that. See bad_input.h. */
 #include "bad_input.h"
 
-static void send_body(struct raw_client *client, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message, uint64_t id) {
-    raw_frame frame = TROVE__V1__FRAME__INIT;
-    frame.call_id = id;
-    frame.body_case = body;
-    frame.open = (Trove__V1__Open *)message; /* all members of the oneof are messages */
-    raw_send(client, &frame);
-}
-
 /* A good first chunk of 1,000 bytes. */
 static uint64_t begun_upload(struct raw_client *client) {
     Trove__V1__Chunk chunk;
@@ -269,7 +261,7 @@ static uint64_t abort_nothing(struct raw_client *client) {
     Trove__V1__ChunkAbort abort_chunk = TROVE__V1__CHUNK_ABORT__INIT;
     uint64_t id = begun_upload(client);
     abort_chunk.index = 1;
-    send_body(client, RAW_BODY(CHUNK_ABORT), &abort_chunk.base, id);
+    raw_send_body(client, id, RAW_BODY(CHUNK_ABORT), &abort_chunk.base);
     return id;
 }
 
@@ -278,7 +270,7 @@ static uint64_t abort_nothing(struct raw_client *client) {
 static uint64_t ack_for_upload(struct raw_client *client) {
     Trove__V1__Ack ack = TROVE__V1__ACK__INIT;
     uint64_t id = raw_upload(client);
-    send_body(client, RAW_BODY(ACK), &ack.base, id);
+    raw_send_body(client, id, RAW_BODY(ACK), &ack.base);
     return id;
 }
 
@@ -286,7 +278,7 @@ static uint64_t gap_for_upload(struct raw_client *client) {
     Trove__V1__Gap gap = TROVE__V1__GAP__INIT;
     uint64_t id = raw_upload(client);
     gap.count = 1;
-    send_body(client, RAW_BODY(GAP), &gap.base, id);
+    raw_send_body(client, id, RAW_BODY(GAP), &gap.base);
     return id;
 }
 
@@ -301,7 +293,7 @@ static uint64_t gap_of_lossy(struct raw_client *client, uint64_t first_index, ui
     gap.count = count;
     gap.offset = offset;
     gap.length = length;
-    send_body(client, RAW_BODY(GAP), &gap.base, id);
+    raw_send_body(client, id, RAW_BODY(GAP), &gap.base);
     return id;
 }
 
@@ -352,18 +344,11 @@ static uint64_t status_for_upload(struct raw_client *client) {
     uint64_t id = raw_upload(client);
     status.code = 77;
     status.message = raw_text("enough");
-    send_body(client, RAW_BODY(STATUS), &status.base, id);
+    raw_send_body(client, id, RAW_BODY(STATUS), &status.base);
     return id;
 }
 
 /* ---- downloads ---- */
-
-static void expect_body(struct raw_client *client, Trove__V1__Frame__BodyCase body) {
-    raw_frame *frame = raw_receive(client);
-    assert_non_null(frame);
-    assert_int_equal(frame->body_case, body);
-    raw_free(frame);
-}
 
 /* A download of "kept"; all its chunks have been sent where there is credit. */
 static uint64_t download(struct raw_client *client, uint64_t credit) {
@@ -371,11 +356,11 @@ static uint64_t download(struct raw_client *client, uint64_t credit) {
     raw_init_open(&open, "bad", "kept", false);
     open.credit = credit;
     uint64_t id = raw_open_stream(client, &open);
-    expect_body(client, RAW_BODY(OPENED));
+    raw_free(raw_expect(client, id, RAW_BODY(OPENED)));
     if (credit < BAD_KEPT_BYTES)
         return id;
-    expect_body(client, RAW_BODY(CHUNK));
-    expect_body(client, RAW_BODY(COMPLETE));
+    raw_free(raw_expect(client, id, RAW_BODY(CHUNK)));
+    raw_free(raw_expect(client, id, RAW_BODY(COMPLETE)));
     return id;
 }
 
@@ -388,7 +373,7 @@ static uint64_t send_ack(struct raw_client *client, uint64_t id, uint64_t first,
     ack.n_ranges = 1;
     ack.ranges = ranges;
     ack.not_taken = not_taken;
-    send_body(client, RAW_BODY(ACK), &ack.base, id);
+    raw_send_body(client, id, RAW_BODY(ACK), &ack.base);
     return id;
 }
 
@@ -415,7 +400,7 @@ static uint64_t not_taken_never_sent(struct raw_client *client) {
 static uint64_t completed_early(struct raw_client *client) {
     Trove__V1__Completed completed = TROVE__V1__COMPLETED__INIT;
     uint64_t id = download(client, 0);
-    send_body(client, RAW_BODY(COMPLETED), &completed.base, id);
+    raw_send_body(client, id, RAW_BODY(COMPLETED), &completed.base);
     return id;
 }
 
@@ -430,7 +415,7 @@ static uint64_t chunk_for_download(struct raw_client *client) {
 static uint64_t demand_for_download(struct raw_client *client) {
     Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
     uint64_t id = download(client, 0);
-    send_body(client, RAW_BODY(DEMAND), &demand.base, id);
+    raw_send_body(client, id, RAW_BODY(DEMAND), &demand.base);
     return id;
 }
 
@@ -445,14 +430,14 @@ static uint64_t credit_overflow(struct raw_client *client) {
     Trove__V1__Credit credit = TROVE__V1__CREDIT__INIT;
     uint64_t id = download(client, 0);
     credit.bytes = UINT64_MAX;
-    send_body(client, RAW_BODY(CREDIT), &credit.base, id);
-    send_body(client, RAW_BODY(CREDIT), &credit.base, id);
-    expect_body(client, RAW_BODY(CHUNK));
-    expect_body(client, RAW_BODY(COMPLETE));
+    raw_send_body(client, id, RAW_BODY(CREDIT), &credit.base);
+    raw_send_body(client, id, RAW_BODY(CREDIT), &credit.base);
+    raw_free(raw_expect(client, id, RAW_BODY(CHUNK)));
+    raw_free(raw_expect(client, id, RAW_BODY(COMPLETE)));
     credit.bytes = 0;
     credit.expired = UINT64_MAX;
-    send_body(client, RAW_BODY(CREDIT), &credit.base, id);
-    send_body(client, RAW_BODY(CREDIT), &credit.base, id);
+    raw_send_body(client, id, RAW_BODY(CREDIT), &credit.base);
+    raw_send_body(client, id, RAW_BODY(CREDIT), &credit.base);
     return send_ack(client, id, 7, 1, false);
 }
 

@@ -235,8 +235,14 @@ void raw_expect_end(struct raw_client *client) {
         raw_free(frame);
 }
 
-raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body) {
-    raw_frame *frame = raw_receive(client);
+void raw_expect_end_of_bytes(struct raw_client *client) {
+    char byte;
+    shutdown(client->fd, SHUT_WR);
+    while (read_all(client, &byte, 1))
+        continue;
+}
+
+static raw_frame *check_frame(raw_frame *frame, uint64_t call_id, Trove__V1__Frame__BodyCase body) {
     if (frame == NULL)
         fail_msg("the server closed the connection without a word");
     if (frame->body_case == RAW_BODY(STATUS) && frame->body_case != body)
@@ -244,6 +250,14 @@ raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Fr
     assert_int_equal(frame->body_case, body);
     assert_int_equal(frame->call_id, call_id);
     return frame;
+}
+
+raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body) {
+    return check_frame(raw_receive(client), call_id, body);
+}
+
+void raw_expect_answer(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body) {
+    raw_free(check_frame(raw_receive_answer(client), call_id, body));
 }
 
 void raw_expect_failure(struct raw_client *client, uint64_t call_id, Trove__V1__Code code, const char *word) {

@@ -63,9 +63,13 @@ raw_frame *raw_receive_answer(struct raw_client *client);
 void raw_free(raw_frame *frame);
 /* Says that nothing more will be sent, and reads until the server has closed. */
 void raw_expect_end(struct raw_client *client);
+/* The same for whoever has sent nonsense: whatever the server says, as bytes. */
+void raw_expect_end_of_bytes(struct raw_client *client);
 
 /* Expects a frame for a call with this body; for raw_free. A status that wasn't expected fails the test with its message. */
 raw_frame *raw_expect(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body);
+/* The same of the next one that is no acknowledgement and no credit, and lets go of it. */
+void raw_expect_answer(struct raw_client *client, uint64_t call_id, Trove__V1__Frame__BodyCase body);
 /* Expects `status` for a call (call_id 0: a go-away) with this code, and this word in its message. */
 void raw_expect_failure(struct raw_client *client, uint64_t call_id, Trove__V1__Code code, const char *word);
 

@@ -83,18 +83,8 @@ static void end(struct fixture *fixture) {
     raw_close(&fixture->outside);
 }
 
-static raw_frame *expect(struct raw_client *client, Trove__V1__Frame__BodyCase body, uint64_t id) {
-    raw_frame *frame = raw_receive(client);
-    assert_non_null(frame);
-    if (frame->body_case == RAW_BODY(STATUS) && frame->body_case != body)
-        fail_msg("status %d: %s", (int)frame->status->code, frame->status->message);
-    assert_int_equal(frame->body_case, body);
-    assert_int_equal(frame->call_id, id);
-    return frame;
-}
-
 static void expect_state(struct raw_client *client, uint64_t id, uint64_t serial, Trove__V1__StreamState state) {
-    raw_frame *frame = expect(client, RAW_BODY(STATE), id);
+    raw_frame *frame = raw_expect(client, id, RAW_BODY(STATE));
     assert_int_equal(frame->state->serial, serial);
     assert_int_equal(frame->state->state, state);
     assert_null(frame->state->status);
@@ -102,7 +92,7 @@ static void expect_state(struct raw_client *client, uint64_t id, uint64_t serial
 }
 
 static void expect_opened(struct raw_client *client, uint64_t id, uint64_t credit) {
-    raw_frame *frame = expect(client, RAW_BODY(OPENED), id);
+    raw_frame *frame = raw_expect(client, id, RAW_BODY(OPENED));
     assert_int_equal(frame->opened->credit, credit);
     raw_free(frame);
 }
@@ -111,7 +101,7 @@ static void expect_opened(struct raw_client *client, uint64_t id, uint64_t credi
 static void give_place(struct fixture *fixture) {
     raw_send_control(&fixture->holding, fixture->holder, TROVE__V1__CONTROL_TYPE__CANCEL, 9);
     expect_state(&fixture->holding, fixture->holder, 9, TROVE__V1__STREAM_STATE__STREAM_CANCELLED);
-    raw_free(expect(&fixture->holding, RAW_BODY(STATUS), fixture->holder));
+    raw_free(raw_expect(&fixture->holding, fixture->holder, RAW_BODY(STATUS)));
 }
 
 /* The newest stream waits, as the first in the queue; its id. */
@@ -124,14 +114,6 @@ static uint64_t check_waiting(struct fixture *fixture) {
     uint64_t id = streams->streams[1]->stream_id;
     protobuf_c_message_free_unpacked(&streams->base, NULL);
     return id;
-}
-
-static void send_body(struct raw_client *client, Trove__V1__Frame__BodyCase body, ProtobufCMessage *message, uint64_t id) {
-    raw_frame frame = TROVE__V1__FRAME__INIT;
-    frame.call_id = id;
-    frame.body_case = body;
-    frame.open = (Trove__V1__Open *)message; /* all members of the oneof are messages */
-    raw_send(client, &frame);
 }
 
 /* Sends the one chunk and the end, and takes the answers. */
@@ -154,7 +136,7 @@ static void demand_is_kept(void **state) {
     uint64_t id = open_in_pool(&fixture.client, "kept", true, false);
     Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
     demand.bytes = 1000;
-    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
+    raw_send_body(&fixture.client, id, RAW_BODY(DEMAND), &demand.base);
     raw_echo(&fixture.client); /* nothing was said about the stream before this answer */
     (void)check_waiting(&fixture);
     give_place(&fixture);
@@ -170,12 +152,12 @@ static void credit_is_kept(void **state) {
     uint64_t id = open_in_pool(&fixture.client, "kept", false, false);
     Trove__V1__Credit credit = TROVE__V1__CREDIT__INIT;
     credit.bytes = 1000;
-    send_body(&fixture.client, RAW_BODY(CREDIT), &credit.base, id);
+    raw_send_body(&fixture.client, id, RAW_BODY(CREDIT), &credit.base);
     raw_echo(&fixture.client);
     (void)check_waiting(&fixture);
     give_place(&fixture);
     expect_opened(&fixture.client, id, 0);
-    raw_frame *frame = expect(&fixture.client, RAW_BODY(CHUNK), id);
+    raw_frame *frame = raw_expect(&fixture.client, id, RAW_BODY(CHUNK));
     assert_int_equal(frame->chunk->chunk_bytes, 1000);
     raw_free(frame);
     end(&fixture);
@@ -189,7 +171,7 @@ static void own_controls_are_answered(void **state) {
     Trove__V1__Demand demand = TROVE__V1__DEMAND__INIT;
     uint64_t id = open_in_pool(&fixture.client, "paused", true, false);
     demand.bytes = 1000;
-    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
+    raw_send_body(&fixture.client, id, RAW_BODY(DEMAND), &demand.base);
     raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
     expect_state(&fixture.client, id, 1, TROVE__V1__STREAM_STATE__PAUSED);
     (void)check_waiting(&fixture);
@@ -198,7 +180,7 @@ static void own_controls_are_answered(void **state) {
     raw_echo(&fixture.client);
     raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__RESUME, 2);
     expect_state(&fixture.client, id, 2, TROVE__V1__STREAM_STATE__ACTIVE);
-    raw_frame *frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    raw_frame *frame = raw_expect(&fixture.client, id, RAW_BODY(CREDIT));
     assert_int_equal(frame->credit->bytes, 1000);
     raw_free(frame);
     finish_upload(&fixture.client, id);
@@ -219,7 +201,7 @@ static void answers_tell_where_a_range_begins(void **state) {
     open.backpressure = TROVE__V1__BACKPRESSURE__ADAPTIVE;
     uint64_t id = raw_open_stream(&fixture.client, &open);
     raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);
-    raw_frame *frame = expect(&fixture.client, RAW_BODY(STATE), id);
+    raw_frame *frame = raw_expect(&fixture.client, id, RAW_BODY(STATE));
     assert_int_equal(frame->state->offset, 77);
     raw_free(frame);
     end(&fixture);
@@ -242,7 +224,7 @@ static void outside_controls_are_kept(void **state) {
     raw_echo(&fixture.client);
     give_place(&fixture);
     expect_opened(&fixture.client, id, 0);
-    raw_frame *frame = expect(&fixture.client, RAW_BODY(CONTROL), id);
+    raw_frame *frame = raw_expect(&fixture.client, id, RAW_BODY(CONTROL));
     assert_int_equal(frame->control->type, TROVE__V1__CONTROL_TYPE__PAUSE);
     assert_int_equal(frame->control->serial, 1);
     raw_free(frame);
@@ -312,7 +294,7 @@ static void use_up_memory(struct raw_client *client) {
     open.chunk_bytes = open.demand = 1 << 20;
     open.channel_chunks = 1;
     for (uint64_t credit = open.demand; credit > 0;) {
-        raw_frame *frame = expect(client, RAW_BODY(OPENED), raw_open_stream(client, &open));
+        raw_frame *frame = raw_expect(client, raw_open_stream(client, &open), RAW_BODY(OPENED));
         credit = frame->opened->credit;
         raw_free(frame);
     }
@@ -343,20 +325,20 @@ static void a_chunk_on_expired_credit_comes_again(void **state) {
     uint64_t id = raw_open_stream(&fixture.client, &open);
     expect_opened(&fixture.client, id, sizeof bytes);
     use_up_memory(&fixture.holding);
-    raw_frame *frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    raw_frame *frame = raw_expect(&fixture.client, id, RAW_BODY(CREDIT));
     assert_int_equal(frame->credit->expired, sizeof bytes);
     raw_free(frame);
     raw_init_chunk(&chunk, id, 0, 0, bytes, sizeof bytes);
     chunk.final = true;
     raw_send_chunk(&fixture.client, id, &chunk, bytes, sizeof bytes);
-    frame = expect(&fixture.client, RAW_BODY(ACK), id);
+    frame = raw_expect(&fixture.client, id, RAW_BODY(ACK));
     assert_true(frame->ack->not_taken);
     assert_int_equal(frame->ack->received_offset, 0);
     raw_free(frame);
     assert_int_equal(retries_of(&fixture, "hasty"), 1);
     raw_close(&fixture.holding);
-    send_body(&fixture.client, RAW_BODY(DEMAND), &demand.base, id);
-    frame = expect(&fixture.client, RAW_BODY(CREDIT), id);
+    raw_send_body(&fixture.client, id, RAW_BODY(DEMAND), &demand.base);
+    frame = raw_expect(&fixture.client, id, RAW_BODY(CREDIT));
     assert_int_equal(frame->credit->bytes, sizeof bytes);
     raw_free(frame);
     finish_upload(&fixture.client, id);
@@ -390,7 +372,7 @@ static void waiting_for_memory_is_not_idle(void **state) {
     raw_expect_failure(&fixture.outside, idle, TROVE__V1__CODE__DEADLINE_EXCEEDED, "idle_timeout");
     raw_echo(&fixture.client); /* nothing was said about the stream before this answer */
     raw_close(&fixture.holding);
-    raw_frame *credit = expect(&fixture.client, RAW_BODY(CREDIT), waits);
+    raw_frame *credit = raw_expect(&fixture.client, waits, RAW_BODY(CREDIT));
     assert_true(credit->credit->bytes >= 1 << 20);
     raw_free(credit);
     connect_to(&fixture.holding);
