@@ -10,15 +10,32 @@ pool=$4
 two_way=$5
 roundtrip=${6:-}
 work=$(mktemp -d)
-trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+server=
+cleanup() {
+    local status=$?
+    if [[ -n $server ]]; then
+        kill -KILL "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    [[ $status == 0 ]] || cat "$work/log" "$work/said" >&2
+    rm -rf "$work"
+}
+trap cleanup EXIT
+: >"$work/said"
 
 url=ipc://$work/socket
+: >"$work/log"
 "$troved" --listen "$url" --store mem:// 2>"$work/log" &
 server=$!
 for _ in $(seq 300); do
     grep -q msg=ready "$work/log" && break
+    kill -0 "$server" 2>/dev/null || break
     sleep 0.1
 done
+if ! grep -q msg=ready "$work/log"; then
+    echo "troved isn't ready" >&2
+    exit 1
+fi
 
 head -c 10000001 /dev/urandom >"$work/in"
 "$upload" "$url" "$work/in" media/video.mp4 >"$work/said"
@@ -73,4 +90,7 @@ if [[ -n $roundtrip ]]; then
 fi
 
 kill "$server"
-wait "$server"
+status=0
+wait "$server" || status=$?
+server=
+[[ $status == 0 ]]
