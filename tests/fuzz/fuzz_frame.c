@@ -1,13 +1,14 @@
 /* fuzz_frame.c - everything that a connection does with a message that somebody sent. libFuzzer; see CMakeLists.txt. */
 #include "frame.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
     static uint8_t packed[TV_HEADER_BYTES_MAX];
-    uint8_t *message = malloc(count + 1);
+    uint8_t *message = malloc(count > 0 ? count : 1); /* no byte more: what is read behind the end is found */
     if (message == NULL)
         return 0;
     memcpy(message, bytes, count);

@@ -19,6 +19,7 @@ from trove_test import (
     DENIED,
     EXHAUSTED,
     FAILURE,
+    INLINE_MAX,
     INVALID,
     KIB,
     MIB,
@@ -349,10 +350,27 @@ class FullDiskTest(TroveTest):
             self.assertRegex(result.errors, "(?i)no space|full|space")
         self.wait_until_idle()
         # Small ones until they are refused, too; what was acknowledged stays, and what is deleted makes room again.
-        self.check_content(self.trove("cat", "bucket/kept").out, kept, "what was acknowledged")
-        self.trove("put", "-", "bucket/more", data=kept)
-        self.trove("rm", "bucket/more")
-        self.check_content(self.trove("cat", "bucket/kept").out, kept, "what was acknowledged")
+        stored = []
+        for index in range(2 * self.SIZE // INLINE_MAX):
+            key = f"small-{index:05}"
+            result = self.trove("put", "-", f"bucket/{key}", data=content(key, INLINE_MAX), expect=None)
+            if result.code != OK:
+                self.assertEqual(result.code, EXHAUSTED, result.errors)
+                break
+            stored.append(key)
+        else:
+            self.fail(f"{len(stored)} objects of {INLINE_MAX} bytes were stored on a disk of {self.SIZE}")
+        self.assertEqual(self.keys("bucket"), ["kept", *stored])
+        back = self.folder / "back"
+        self.trove("--quiet", "get", "--recursive", "bucket", back)
+        for key in stored:
+            self.check_content((back / key).read_bytes(), content(key, INLINE_MAX), key)
+        self.check_content((back / "kept").read_bytes(), kept, "what was acknowledged")
+        self.trove("rm", "bucket/kept")
+        again = lambda: self.trove("put", "-", "bucket/kept", data=kept[:MIB], expect=None).code == OK
+        wait_for(again, "there is room for what is smaller than what was deleted")
+        kept = kept[:MIB]
+        self.check_content(self.trove("cat", "bucket/kept").out, kept, "what was stored again")
         server.stop()
 
     def test_full_disk_of_the_client(self) -> None:
