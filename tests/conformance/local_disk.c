@@ -8,19 +8,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void wait_for_janitor(const struct store *store) {
-    struct tvs_janitor *janitor = &tvs_local_of(store->driver)->janitor;
-    for (bool idle = false; !idle; usleep(100)) {
-        pthread_mutex_lock(&janitor->lock);
-        idle = janitor->count == 0 && !janitor->removing;
-        pthread_mutex_unlock(&janitor->lock);
-    }
+static bool is_idle(struct tvs_janitor *janitor) {
+    pthread_mutex_lock(&janitor->lock);
+    bool idle = janitor->count == 0 && !janitor->removing;
+    pthread_mutex_unlock(&janitor->lock);
+    return idle;
+}
+
+void wait_for_janitor(struct tvs_janitor *janitor) {
+    WAIT_FOR(is_idle(janitor));
 }
 
 unsigned count_files(const struct store *store, char path[LOCAL_PATH_BYTES]) {
     unsigned count = 0;
     if (store->driver != NULL)
-        wait_for_janitor(store);
+        wait_for_janitor(&tvs_local_of(store->driver)->janitor);
     for (unsigned shard = 0; shard < TVS_FILE_SHARDS; shard++) {
         char folder[300];
         snprintf(folder, sizeof folder, "%s/objects/%02x", store->path, shard);

@@ -3,11 +3,14 @@
 #define CONFORMANCE_LOCAL_DISK_H
 
 #include "fixture.h"
+#include "local_janitor.h"
 
 #include <sys/types.h>
 
 #define LOCAL_PATH_BYTES 400
 
+/* Until all that was to be removed is. */
+void wait_for_janitor(struct tvs_janitor *janitor);
 /* The files below objects/, when all that were to be removed are; `path` (may be NULL) becomes the last one's. */
 unsigned count_files(const struct store *store, char path[LOCAL_PATH_BYTES]);
 void flip_byte(const char *path, off_t offset);

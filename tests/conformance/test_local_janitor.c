@@ -21,16 +21,14 @@ static unsigned hold(void) {
 }
 
 static void wait_until_held(unsigned before) {
-    while (unlinks() == before)
-        usleep(100);
+    WAIT_FOR(unlinks() > before);
 }
 
-static void wait_until_idle(struct tvs_janitor *janitor) {
-    for (bool idle = false; !idle; usleep(100)) {
-        pthread_mutex_lock(&janitor->lock);
-        idle = janitor->count == 0 && !janitor->removing;
-        pthread_mutex_unlock(&janitor->lock);
-    }
+static bool is_stopping(struct tvs_janitor *janitor) {
+    pthread_mutex_lock(&janitor->lock);
+    bool stopping = janitor->stopping;
+    pthread_mutex_unlock(&janitor->lock);
+    return stopping;
 }
 
 static void count_lines(void *context, const char *message) {
@@ -58,7 +56,7 @@ static void test_a_full_queue_makes_nobody_wait(void **state) {
             tvs_janitor_remove(&janitor, &id);
         assert_int_equal(lines, round);
         fault_plan_set((struct fault_plan){0});
-        wait_until_idle(&janitor);
+        wait_for_janitor(&janitor);
         assert_int_equal(unlinks() - before, TVS_JANITOR_QUEUE_MAX + 1);
     }
     tvs_janitor_stop(&janitor);
@@ -111,11 +109,7 @@ static void test_the_end_leaves_what_waits(void **state) {
     wait_until_held(before);
     struct tvs_janitor *janitor = &tvs_local_of(store->driver)->janitor;
     assert_int_equal(pthread_create(&closing, NULL, close_store, store), 0);
-    for (bool stopping = false; !stopping; usleep(100)) {
-        pthread_mutex_lock(&janitor->lock);
-        stopping = janitor->stopping;
-        pthread_mutex_unlock(&janitor->lock);
-    }
+    WAIT_FOR(is_stopping(janitor));
     fault_plan_set((struct fault_plan){0});
     pthread_join(closing, NULL);
     assert_int_equal(count_files(store, NULL), 4);

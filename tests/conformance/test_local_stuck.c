@@ -1,6 +1,7 @@
 /* test_local_stuck.c - a server whose disk doesn't answer any more ends nevertheless. The write of the index is held by fault_io. */
 #include "session.h"
 
+#include "elsewhere.h"
 #include "fault_io.h"
 #include "fixture.h"
 
@@ -13,7 +14,7 @@ static atomic_bool stored;
 
 static void on_stored(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
     (void)context, (void)object, (void)error;
-    assert_int_equal(status, TROVE_OK);
+    MUST(status == TROVE_OK);
     atomic_store(&stored, true);
 }
 
@@ -33,16 +34,14 @@ static void test_a_store_that_hangs_is_left_behind(void **state) {
     const struct tvs_put_options put = {.content_type = ""};
     tv_data_hash(&data);
     server->ops->put_small(server->driver, "bucket", "key", &put, &data, on_stored, NULL);
-    while (atomic_load(&fault_counts[FAULT_INDEX_WRITE]) == before)
-        usleep(100);
+    WAIT_FOR(atomic_load(&fault_counts[FAULT_INDEX_WRITE]) > before);
     assert_false(tvs_server_destroy(server));
     assert_false(atomic_load(&stored));
     /* The disk comes back: what was left behind finishes, and lets go of the lock. */
     fault_plan_set((struct fault_plan){0});
-    while (store->ops->open(&store->config, &store->driver, &error) != TROVE_OK) {
-        assert_int_equal(error.status, TROVE_FAILED_PRECONDITION);
-        usleep(1000);
-    }
+    trove_status status = TROVE_OK;
+    WAIT_FOR((status = store->ops->open(&store->config, &store->driver, &error)) != TROVE_FAILED_PRECONDITION);
+    must(status, &error);
     assert_true(atomic_load(&stored));
     must_hold(store, "bucket", "key", "abc", 3);
 }

@@ -1,4 +1,5 @@
 /* test_local_uploads.c - what only the local driver promises of resumable uploads: their files, syncs, damage, failing calls. */
+#include "elsewhere.h"
 #include "fault_io.h"
 #include "local_disk.h"
 #include "uploads.h"
@@ -217,7 +218,7 @@ static void count_flush(void *context, trove_status status, const struct tvs_upl
     struct flusher *flusher = context;
     pthread_mutex_lock(&flusher->lock);
     if (status == TROVE_OK) {
-        assert_true(info->durable_offset >= flusher->last_offset);
+        MUST(info->durable_offset >= flusher->last_offset);
         flusher->last_offset = info->durable_offset;
     }
     flusher->told++;
@@ -232,8 +233,7 @@ static unsigned told_by(struct flusher *flusher) {
 }
 
 static void wait_for(struct flusher *flusher, unsigned count) {
-    while (told_by(flusher) < count)
-        usleep(100);
+    WAIT_FOR(told_by(flusher) >= count);
 }
 
 /* While the index is being written a put goes on, and is flushed again; all of that takes few writes. */
@@ -314,8 +314,7 @@ static void test_a_fence_in_the_queue(void **state) {
         unsigned before = atomic_load(&fault_counts[FAULT_INDEX_WRITE]);
         fault_plan_set((struct fault_plan){.hold_index = true});
         store->ops->put_flush(put, count_flush, &flusher); /* this is being written; what follows is judged meanwhile */
-        while (atomic_load(&fault_counts[FAULT_INDEX_WRITE]) == before)
-            usleep(100);
+        WAIT_FOR(atomic_load(&fault_counts[FAULT_INDEX_WRITE]) > before);
         must_write(store, put, bytes, B, 2 * B);
         struct queued queued = {.store = store, .id = told.id};
         for (int step = 0; step < 2; step++) {
@@ -326,8 +325,7 @@ static void test_a_fence_in_the_queue(void **state) {
                 store->ops->put_commit(put, NULL, commit_told, &committed);
             else
                 store->ops->put_flush(put, count_flush, &flusher);
-            while (queued_bytes(store) == queued_before)
-                usleep(100);
+            WAIT_FOR(queued_bytes(store) != queued_before);
         }
         fault_plan_set((struct fault_plan){0});
         pthread_join(queued.thread, NULL);

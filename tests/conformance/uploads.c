@@ -1,6 +1,8 @@
 /* uploads.c - see uploads.h. */
 #include "uploads.h"
 
+#include "elsewhere.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -49,13 +51,13 @@ static bool take_info(void *context, const struct tvs_upload_info *info) {
 
 static void wait_done(void *context, trove_status status, const struct tvs_upload_info *info, const trove_error *error) {
     struct wait *wait = context;
-    assert_true((status == TROVE_OK) == (info != NULL));
+    MUST((status == TROVE_OK) == (info != NULL));
     if (info != NULL)
         take_info(wait->told, info);
     else
         wait->told->error = *error;
     pthread_mutex_lock(&wait->lock);
-    assert_false(wait->has_ended);
+    MUST(!wait->has_ended);
     wait->told->status = status;
     wait->has_ended = true;
     pthread_cond_signal(&wait->ended);

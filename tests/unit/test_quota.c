@@ -1,6 +1,7 @@
 /* test_quota.c - both ceilings at one below, at, and one above; what was refused isn't counted. */
 #include "quota.h"
 
+#include "elsewhere.h"
 #include "unit.h"
 
 #include <pthread.h>
@@ -52,7 +53,7 @@ static void *take_and_give(void *context) {
     for (unsigned i = 0; i < 20000; i++) {
         if (!tvs_quota_take(&shared->quota, 10, 10 * PLACES, 1000))
             continue;
-        assert_true(atomic_fetch_add(&shared->inside, 1) < PLACES);
+        MUST(atomic_fetch_add(&shared->inside, 1) < PLACES);
         atomic_fetch_sub(&shared->inside, 1);
         tvs_quota_give(&shared->quota, 10);
     }

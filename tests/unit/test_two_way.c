@@ -3,6 +3,7 @@
  */
 #include "unit_client.h"
 
+#include "elsewhere.h"
 #include "stream.h"
 
 #define CHUNK   ((uint64_t)4096)
@@ -51,7 +52,7 @@ static void on_chunk(void *context, const trove_chunk_ack *ack) {
 
 static void on_complete(void *context, const trove_object_info *info) {
     struct fixture *fixture = context;
-    assert_non_null(info);
+    MUST(info != NULL);
     fixture->completed++;
 }
 
