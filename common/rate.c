@@ -12,6 +12,8 @@ void tv_rate_begin(struct tv_rate *rate, uint64_t now_ns) {
 void tv_rate_add(struct tv_rate *rate, uint64_t now_ns, uint64_t bytes) {
     if (rate->begun_ns == 0 || now_ns <= rate->last_ns)
         return;
+    if (bytes < rate->last_bytes) /* some have to be moved again */
+        rate->last_bytes = bytes;
     double elapsed_ns = (double)(now_ns - rate->last_ns);
     double current = (double)(bytes - rate->last_bytes) * 1e9 / elapsed_ns;
     if (rate->last_ns == rate->begun_ns)

@@ -311,3 +311,26 @@ void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generati
     sender->generation = generation;
     sender->final_pushed = false;
 }
+
+struct tv_chunk *tv_sender_unwind(struct tv_sender *sender) {
+    bool queued = sender->flight.count == 0;
+    struct tv_chunk_ring *ring = queued ? &sender->queue : &sender->flight;
+    if (ring->count == 0)
+        return NULL;
+    struct tv_chunk *chunk = pop_front(sender, ring);
+    sender->queued_bytes -= chunk->bytes;
+    if (queued)
+        sender->unsent_bytes -= chunk->bytes;
+    sender->pushed_bytes -= chunk->bytes;
+    sender->pushed_chunks--;
+    return chunk;
+}
+
+void tv_sender_restart(struct tv_sender *sender, uint64_t offset) {
+    TV_ASSERT(tv_sender_settled(sender) && offset <= TV_OFFSET_MAX);
+    sender->base = sender->next = sender->sent_index = 0;
+    sender->next_offset = sender->sent_offset = offset;
+    sender->generation = 0;
+    sender->credit_bytes = sender->owed_bytes = 0;
+    sender->final_pushed = false;
+}

@@ -3,6 +3,7 @@
 
 #include "client.h"
 #include "pool.h"
+#include "stream.h"
 #include "stream_limit.h"
 
 /* Thousands of limits that are due at different moments are looked at together, a thousand times a second at most. */
@@ -21,6 +22,7 @@ void tvc_alarm_by(struct trove_client *client, uint64_t due_ns) {
 void tvc_alarm_look(struct trove_client *client, uint64_t now_ns) {
     tvc_limits_look(client, now_ns);
     tvc_pools_look(client, now_ns);
+    tvc_resume_look(client);
 }
 
 void tvc_alarm_fire(struct tv_timer *timer) {

@@ -84,6 +84,7 @@ static void set_up(struct tvc_chunk *chunk, trove_stream *stream) {
     chunk->stream = stream;
     chunk->next = NULL;
     chunk->fragment_count = 0;
+    chunk->told = false;
     chunk->generation = chunk->lost_chunks = chunk->lost_bytes = 0;
     chunk->iov = (struct iovec){chunk->block, 0};
     chunk->wire.final = false;

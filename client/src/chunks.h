@@ -64,13 +64,16 @@ struct tvc_chunk {
     trove_stream *stream;
     void *block; /* NULL: the bytes are the program's */
 
-    struct tvc_chunk *next; /* in the free list (the pool's lock), or among those ready to be read (the client's lock) */
+    struct tvc_chunk *next; /* in the free list (the pool's lock), or in one of the stream's (the client's lock) */
+
+    bool told; /* upload: the program knows that it was acknowledged; under the client's lock */
 
     /* download: under the client's lock until it is ready, then the reader's */
     struct tvc_fragment *fragments;
     uint32_t fragment_count;
     uint32_t fragment_capacity; /* kept from one use to the next */
-    uint64_t generation;        /* of the seek that it came after */
+    uint64_t call_id;           /* under which it came, */
+    uint64_t generation;        /* and after which seek */
     uint64_t lost_chunks;       /* that a lossy sender has lost right before it, and their bytes */
     uint64_t lost_bytes;
     uint64_t arrived_ns;

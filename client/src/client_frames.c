@@ -206,12 +206,14 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
 static bool end_one_stream(struct trove_client *client, bool for_good, const trove_error *lost) {
     pthread_mutex_lock(&client->lock);
     trove_stream *stream = client->streams;
-    while (stream != NULL && (tv_stream_state_terminal(stream->state) || (!for_good && tvc_stream_detached(stream))))
-        stream = stream->next;
+    while (stream != NULL && (tv_stream_state_terminal(stream->state) || (!for_good && !stream->entry.listed)))
+        stream = stream->next; /* those that aren't listed have nothing to do with this connection */
     if (stream != NULL) {
         tvc_stream_acquire(stream);
         stream->open_again = !stream->opened;
-        if (for_good || !tvc_resume_detach(stream, lost))
+        if (!for_good && tvc_stream_detached(stream))
+            tvc_resume_interrupt(stream);
+        else if (for_good || !tvc_resume_detach(stream, lost))
             tvc_stream_end(stream, lost->status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, lost);
     }
     pthread_mutex_unlock(&client->lock);

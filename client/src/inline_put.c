@@ -4,6 +4,7 @@
 #include "chunk.h"
 #include "client.h"
 #include "conditions.h"
+#include "digest.h"
 #include "object_info.h"
 
 #include <string.h>
@@ -34,6 +35,7 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
     open->conditions = tvc_conditions_to_wire(&options->conditions, &parts->conditions);
     open->allow_gaps = options->allow_gaps;
     open->follow = options->follow;
+    open->digest = tvc_digest_to_wire(&options->digest, &parts->digest);
     if (options->size != TROVE_SIZE_UNKNOWN) {
         open->size_given_case = TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
         open->size = options->size;

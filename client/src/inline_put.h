@@ -8,6 +8,7 @@
 struct tvc_open_parts {
     Trove__V1__Conditions conditions;
     Trove__V1__ByteRange range;
+    Trove__V1__Digest digest;
     Trove__V1__Entry entries[TV_METADATA_COUNT_MAX];
     Trove__V1__Entry *entry_list[TV_METADATA_COUNT_MAX];
 };

@@ -2,8 +2,11 @@
 #include "options.h"
 
 #include "conditions.h"
+#include "digest.h"
 #include "names.h"
 #include "pool.h"
+#include "stream_resume.h"
+#include "upload_id.h"
 #include "utf8.h"
 
 #include <string.h>
@@ -108,6 +111,7 @@ trove_status tvc_stream_options_take(const trove_stream_options *from, trove_str
         tvc_pool_fill(to->client_pool, to);
     if (status == TROVE_OK && to->backpressure == TROVE_BACKPRESSURE_DEFAULT)
         to->backpressure = TROVE_BACKPRESSURE_BLOCK;
+    to->resumable |= to->upload_id != NULL;
     return status;
 }
 
@@ -229,6 +233,36 @@ static trove_status check_received(const trove_stream_options *options, trove_er
     return TROVE_OK;
 }
 
+static trove_status check_resumable(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    uint8_t id[TVC_UPLOAD_ID_RAW_BYTES];
+    bool upload = options->resumable && direction == TROVE_DIRECTION_UPLOAD;
+    if (!upload && (options->upload_id != NULL || options->request_id != NULL || options->keep_bytes != 0))
+        return TV_FAIL(error, INVALID_ARGUMENT, "upload_id, request_id and keep_bytes are for resumable uploads");
+    if (!upload)
+        return TROVE_OK;
+    if (options->upload_id != NULL && options->request_id != NULL)
+        return TV_FAIL(error, INVALID_ARGUMENT, "an upload is begun by a request_id or gone on with by its upload_id, not both");
+    if (options->upload_id != NULL && !tvc_upload_id_parse(options->upload_id, id))
+        return TV_FAIL(error, INVALID_ARGUMENT, "\"%.64s\" is no upload's id: they have 32 hexadecimal digits",
+                       options->upload_id);
+    if (options->keep_bytes != 0 && options->keep_bytes < TVC_KEEP_BYTES_MIN)
+        return TV_FAIL(error, INVALID_ARGUMENT, "keep_bytes is %llu; at least %llu are needed",
+                       (unsigned long long)options->keep_bytes, (unsigned long long)TVC_KEEP_BYTES_MIN);
+    if (options->backpressure == TROVE_BACKPRESSURE_BUFFER)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a resumable upload can't have TROVE_BACKPRESSURE_BUFFER");
+    return TROVE_OK;
+}
+
+static trove_status check_digest(const trove_stream_options *options, trove_direction direction, trove_error *error) {
+    if (options->digest.kind == TROVE_DIGEST_NONE)
+        return TROVE_OK;
+    if (direction == TROVE_DIRECTION_DOWNLOAD)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a digest is for uploads");
+    if (options->lossy)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a lossy stream can't have a digest: it may lose some of the bytes");
+    return tvc_digest_check(&options->digest, error);
+}
+
 trove_status tvc_stream_options_check(const trove_stream_options *options, trove_direction direction, trove_error *error) {
     if (direction < TROVE_DIRECTION_UPLOAD || direction > TROVE_DIRECTION_BIDI)
         return TV_FAIL(error, INVALID_ARGUMENT, "%d is no direction", (int)direction);
@@ -238,6 +272,8 @@ trove_status tvc_stream_options_check(const trove_stream_options *options, trove
         return TV_FAIL(error, INVALID_ARGUMENT, "TROVE_BACKPRESSURE_DROP loses chunks: set lossy as well");
     if (options->lossy && options->resumable)
         return TV_FAIL(error, INVALID_ARGUMENT, "a stream can't be both lossy and resumable");
+    if (options->resumable && direction == TROVE_DIRECTION_BIDI)
+        return TV_FAIL(error, INVALID_ARGUMENT, "a two-way stream can't be resumable");
     if (options->chunk_bytes > TV_CHUNK_BYTES_MAX)
         return TV_FAIL(error, INVALID_ARGUMENT, "chunks of %llu bytes; at most %llu are allowed",
                        (unsigned long long)options->chunk_bytes, (unsigned long long)TV_CHUNK_BYTES_MAX);
@@ -248,14 +284,16 @@ trove_status tvc_stream_options_check(const trove_stream_options *options, trove
         (strlen(options->pool) > TV_BUCKET_BYTES_MAX || !tv_utf8_valid(options->pool, strlen(options->pool))))
         return TV_FAIL(error, INVALID_ARGUMENT, "the pool's name is not valid");
     trove_status status = tvc_conditions_check(&options->conditions, direction != TROVE_DIRECTION_DOWNLOAD, error);
-    if (status == TROVE_OK && options->resumable)
-        status = TV_FAIL(error, UNIMPLEMENTED, "resumable streams are not implemented yet");
     if (status == TROVE_OK && options->follow)
         status = check_follow(options, direction, error);
     if (status == TROVE_OK && direction != TROVE_DIRECTION_BIDI)
         status = check_one_way(options, direction, error);
     if (status == TROVE_OK && direction != TROVE_DIRECTION_DOWNLOAD)
         status = check_sent(options, error);
+    if (status == TROVE_OK)
+        status = check_resumable(options, direction, error);
+    if (status == TROVE_OK)
+        status = check_digest(options, direction, error);
     if (status == TROVE_OK && direction != TROVE_DIRECTION_UPLOAD)
         status = check_received(options, error);
     return status;

@@ -1,16 +1,32 @@
 /* put.c - storing whole objects from memory. See transfer.h; from descriptors and files: put_fd.c. */
+#include "digest.h"
 #include "inline_put.h"
 #include "stream.h"
 #include "transfer.h"
 
+/* Adds what needs not be sent to the sums of the whole, up to a block; how much that was. */
+static size_t sum_bytes(trove_stream *stream, const char *data, size_t at) {
+    uint64_t left = trove_stream_offset(stream) - at;
+    size_t bytes = left < TV_BLOCK_BYTES ? (size_t)left : TV_BLOCK_BYTES;
+    struct tv_data piece = {.offset = at, .bytes = bytes, .iov_count = 1, .iov[0] = {(void *)(data + at), bytes}};
+    tv_data_hash(&piece);
+    tvc_block_sums_add(&stream->upload.sums, data + at, bytes, piece.piece_sums);
+    if (stream->upload.digesting != NULL)
+        tvc_digest_add(stream->upload.digesting, data + at, bytes);
+    return bytes;
+}
+
 static trove_status write_all(const struct tvc_transfer *transfer, trove_stream *stream, const char *data, size_t size,
                               trove_error *error) {
     trove_status status = TROVE_OK;
-    for (size_t at = 0; at < size && status == TROVE_OK;) {
+    size_t at = 0;
+    for (; at < size && at < trove_stream_offset(stream); at += sum_bytes(stream, data, at))
+        continue; /* what the server has already of an upload that goes on */
+    while (at < size && status == TROVE_OK) {
         struct tvc_chunk *chunk = NULL;
         uint64_t seen = tvc_transfer_moved(stream);
         do
-            status = tvc_chunks_wait(stream->upload.half.chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+            status = tvc_upload_chunk(stream, tvc_transfer_deadline(transfer), &chunk, error);
         while (tvc_transfer_again(stream, status, &seen));
         if (status != TROVE_OK)
             return status;
@@ -40,7 +56,8 @@ trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const vo
     trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, &own, &stream, error);
     if (status != TROVE_OK)
         return status;
-    status = write_all(&sized, stream, data, size, &why);
+    if (!stream->resume.complete)
+        status = write_all(&sized, stream, data, size, &why);
     if (status == TROVE_OK)
         status = tvc_transfer_complete(transfer, stream, info, &why);
     if (status != TROVE_OK) {
@@ -74,8 +91,13 @@ static void fill_metrics(trove_stream_metrics *metrics, uint64_t size, uint64_t 
 trove_status tvc_put_small(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
                            bool *not_taken, trove_error *error) {
     uint64_t begun_ns = tv_now_ns();
-    trove_status status = tvc_inline_put(transfer->client, transfer->bucket, transfer->key, data, size, &transfer->options,
-                                         tvc_transfer_deadline(transfer), info, not_taken, error);
+    trove_status status = TROVE_OK;
+    trove_stream_options options = transfer->options;
+    if (options.digest.kind != TROVE_DIGEST_NONE && options.digest.size == 0)
+        status = tvc_digest_of(&options.digest, data, size, error);
+    if (status == TROVE_OK)
+        status = tvc_inline_put(transfer->client, transfer->bucket, transfer->key, data, size, &options,
+                                tvc_transfer_deadline(transfer), info, not_taken, error);
     if (status == TROVE_OK && transfer->options.metrics != NULL)
         fill_metrics(transfer->options.metrics, size, tv_now_ns() - begun_ns);
     return status;

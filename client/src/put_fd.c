@@ -134,7 +134,7 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
     uint64_t seen = tvc_transfer_moved(stream);
     trove_status status;
     do
-        status = tvc_chunks_wait(stream->upload.half.chunks, stream, tvc_transfer_deadline(transfer), &chunk, error);
+        status = tvc_upload_chunk(stream, tvc_transfer_deadline(transfer), &chunk, error);
     while (tvc_transfer_again(stream, status, &seen));
     if (status != TROVE_OK)
         return status;
@@ -156,6 +156,41 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
     return status;
 }
 
+/* What the server has already of an upload that goes on: read for the sums of the whole, and not sent. */
+static trove_status read_what_is_stored(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
+                                        uint64_t *offset, trove_error *error) {
+    uint64_t stored = trove_stream_offset(stream);
+    trove_status status = TROVE_OK;
+    while (status == TROVE_OK && *offset < stored) {
+        struct tvc_chunk *chunk = NULL;
+        size_t got = 0;
+        size_t wanted = stored - *offset < stream->chunk_bytes ? (size_t)(stored - *offset) : (size_t)stream->chunk_bytes;
+        status = tvc_upload_chunk(stream, tvc_transfer_deadline(transfer), &chunk, error);
+        if (status != TROVE_OK)
+            return status;
+        status = fill(transfer, stream, source, *offset, chunk, wanted, &got, error);
+        if (status == TROVE_OK && got < wanted)
+            status = TV_FAIL(error, FAILED_PRECONDITION,
+                             "%s/%.200s: the source ends after %llu bytes, and the server has %llu already; it isn't the same",
+                             transfer->bucket, transfer->key, (unsigned long long)(*offset + got), (unsigned long long)stored);
+        if (status == TROVE_OK)
+            tvc_upload_sum(stream, chunk, *offset, wanted);
+        *offset += wanted;
+        tv_chunk_release(&chunk->wire);
+    }
+    return status;
+}
+
+/* An upload that was complete when it was asked for: nothing was sent, so this is all that can be told of the source. */
+static trove_status check_result(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
+                                 trove_error *error) {
+    const trove_object_info *object = trove_stream_object(stream);
+    if (object == NULL || !source->is_file || object->size == source->size)
+        return TROVE_OK;
+    return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the upload is complete and has %llu bytes, and the file has %llu",
+                   transfer->bucket, transfer->key, (unsigned long long)object->size, (unsigned long long)source->size);
+}
+
 static trove_status check_end(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
                               trove_error *error) {
     char more;
@@ -166,23 +201,41 @@ static trove_status check_end(const struct tvc_transfer *transfer, const trove_s
     return status == TROVE_OK && got > 0 ? changed(transfer, source, "grew", error) : status;
 }
 
+static trove_status send(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
+                         trove_error *error) {
+    uint64_t offset = 0;
+    bool end = false;
+    trove_status status = read_what_is_stored(transfer, stream, source, &offset, error);
+    end = source->is_file && offset == source->size && offset > 0;
+    while (status == TROVE_OK && !end)
+        status = write_chunk(transfer, stream, source, &offset, &end, error);
+    if (status == TROVE_OK)
+        status = check_end(transfer, stream, source, error);
+    return status == TROVE_OK ? flush(transfer, stream, error) : status;
+}
+
+/* Who goes on with an upload declares the size that its source has: where the server knows another one, the source has changed. */
+static trove_status judge_open(const struct tvc_transfer *transfer, const struct source *source, const trove_error *why,
+                               trove_error *error) {
+    if (why->status != TROVE_INVALID_ARGUMENT || transfer->options.upload_id == NULL || !source->is_file)
+        return tv_error_copy(error, why);
+    return TV_FAIL(error, FAILED_PRECONDITION, "%.400s (the source has %llu bytes)", why->message,
+                   (unsigned long long)source->size);
+}
+
 static trove_status put_stream(const struct tvc_transfer *transfer, const struct source *source, trove_object_info **info,
                                trove_error *error) {
     struct tvc_transfer sized = *transfer;
     sized.options.size = source->size;
     trove_stream *stream = NULL;
-    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, NULL, &stream, error);
-    if (status != TROVE_OK)
-        return status;
     trove_error why;
-    uint64_t offset = 0;
-    bool end = false;
-    while (status == TROVE_OK && !end)
-        status = write_chunk(&sized, stream, source, &offset, &end, &why);
-    if (status == TROVE_OK)
-        status = check_end(&sized, stream, source, &why);
-    if (status == TROVE_OK)
-        status = flush(&sized, stream, &why);
+    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, NULL, &stream, &why);
+    if (status != TROVE_OK)
+        return judge_open(transfer, source, &why, error);
+    if (stream->resume.complete)
+        status = check_result(&sized, stream, source, &why);
+    else
+        status = send(&sized, stream, source, &why);
     if (status == TROVE_OK)
         status = tvc_transfer_complete(&sized, stream, info, &why);
     if (status != TROVE_OK) {

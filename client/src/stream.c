@@ -26,6 +26,8 @@ static void destroy(trove_stream *stream) {
     tvc_chunks_destroy(down);
     tvc_block_sums_fini(&stream->upload.sums);
     tvc_block_sums_fini(&stream->download.sums);
+    tvc_digest_destroy(stream->upload.digesting);
+    tvc_resume_fini(&stream->resume);
     tvc_spill_fini(stream);
     free(stream->upload.adaptive);
     tvc_stream_hooks_fini(&stream->hooks);
@@ -69,10 +71,12 @@ void tvc_stream_end(trove_stream *stream, enum tv_stream_event event, const trov
         return;
     trove_status moved = tv_stream_state_apply(&stream->state, event, NULL);
     TV_ASSERT(moved == TROVE_OK);
-    if (why != NULL)
+    if (why != NULL) {
         stream->error = *why;
-    else
+        tvc_resume_tell_kept(stream, &stream->error);
+    } else {
         TV_FAIL(&stream->error, FAILED_PRECONDITION, "%s/%.200s: the stream has completed", stream->bucket, stream->key);
+    }
     stream->ended_ns = tv_now_ns();
     tvc_stream_abandon(stream);
     tvc_stream_limit_leave(&stream->upload.half);
@@ -102,6 +106,8 @@ void tvc_stream_break(trove_stream *stream, const trove_error *why) {
 trove_status tvc_stream_closed(trove_stream *stream, trove_error *error) {
     bool up_open = tvc_stream_sends(stream) && !stream->upload.complete_sent;
     bool down_open = tvc_stream_receives(stream) && !stream->download.complete_seen;
+    if (stream->state == TROVE_STREAM_COMPLETING && stream->resume.reconnects > 0)
+        return TROVE_OK; /* it was so before its connection was lost */
     return up_open || down_open ? TROVE_OK : tvc_stream_move(stream, TV_EVENT_COMPLETE, error);
 }
 
@@ -143,8 +149,10 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
 
 /* The cookie is the chunk. */
 static void sent(struct tv_flow *flow, void *cookie) {
-    (void)flow;
+    trove_stream *stream = stream_of_flow(flow);
     tv_chunk_release(cookie);
+    if (stream->resume.open != NULL)
+        tvc_keep_released(stream);
 }
 
 static void flow_acquire(struct tv_flow *flow) {
@@ -169,8 +177,13 @@ static void on_status(trove_stream *stream, const Trove__V1__Status *wire) {
     trove_error why = {TROVE_OK, ""};
     if (tv_status_from_wire(wire, &why) == TROVE_OK)
         TV_FAIL(&why, INTERNAL, "%s/%.200s: the server ended the stream without completing it", stream->bucket, stream->key);
+    if (tvc_stream_detached(stream)) {
+        tvc_resume_on_status(stream, &why);
+        return;
+    }
     pthread_mutex_lock(&stream->client->lock);
-    tvc_stream_end(stream, why.status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, &why);
+    if (!tvc_resume_survives(stream, &why))
+        tvc_stream_end(stream, why.status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, &why);
     pthread_mutex_unlock(&stream->client->lock);
 }
 
@@ -215,9 +228,11 @@ static bool download_frame(trove_stream *stream, const tv_frame *frame) {
 }
 
 void tvc_stream_frame(trove_stream *stream, const tv_frame *frame) {
-    bool opened = stream->opened; /* written by this thread only */
+    bool opened = stream->opened && !tvc_stream_detached(stream); /* both are written by this thread only */
     if (frame->body_case == TV_BODY(STATUS))
         on_status(stream, frame->status);
+    else if (frame->body_case == TV_BODY(OPENED) && tvc_stream_detached(stream))
+        tvc_resume_on_opened(stream, frame->opened);
     else if (frame->body_case == TV_BODY(OPENED) && !opened)
         tvc_stream_opened(stream, frame->opened);
     else if (!opened)
@@ -276,7 +291,10 @@ uint64_t trove_stream_chunk_bytes_next(const trove_stream *stream) {
 }
 
 uint64_t trove_stream_id(const trove_stream *stream) {
-    return stream->stream_id;
+    pthread_mutex_lock(&stream->client->lock);
+    uint64_t id = stream->stream_id;
+    pthread_mutex_unlock(&stream->client->lock);
+    return id;
 }
 
 bool trove_stream_is_writer(const trove_stream *stream) {

@@ -56,6 +56,7 @@ struct trove_stream {
     bool writer;    /* it was elected, and nothing comes down; else nothing goes up */
     bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
     bool start_paused;
+    bool sums_first; /* who opens it adds what comes before its first byte to the sums of the object */
 
     atomic_uint references;
 
@@ -84,7 +85,7 @@ struct trove_stream {
     struct tvc_resume resume;
 };
 
-/* Whether it waits for another connection. Under the lock. */
+/* Whether it waits for another connection. Under the lock, or on the receiving thread. */
 static inline bool tvc_stream_detached(const trove_stream *stream) {
     return stream->resume.detached;
 }
@@ -120,6 +121,7 @@ struct tvc_stream_request {
     bool own_bytes;               /* straight out of, or into, the program's memory */
     void *target;                 /* a download with own_bytes: where the first byte of the range goes */
     size_t capacity;              /* of the target; a larger range fails with OUT_OF_RANGE */
+    bool sums_first;              /* an upload that goes on: see trove_stream */
 };
 
 /* Opens a stream and waits until the server has. */

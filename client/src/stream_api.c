@@ -50,7 +50,7 @@ trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, t
         return status;
     struct tvc_chunk *chunk = NULL;
     tvc_stream_acquire(stream);
-    status = tvc_chunks_wait(stream->upload.half.chunks, stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
+    status = tvc_upload_chunk(stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
     if (status == TROVE_OK) {
         chunk->handle.capacity = (size_t)tvc_upload_chunk_bytes(stream);
         *chunk_out = &chunk->handle;

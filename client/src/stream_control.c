@@ -9,9 +9,16 @@
 
 /* ---- out ---- */
 
+/* On the stream's connection; without one there is nobody to be told. */
 static void send_control(trove_stream *stream, Trove__V1__Control *control) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
+    pthread_mutex_lock(&stream->client->lock);
+    bool attached = !tvc_stream_detached(stream) || !stream->resume.waiting;
     frame.call_id = stream->entry.node.id;
+    control->epoch = tvc_stream_detached(stream) ? 0 : stream->resume.epoch;
+    pthread_mutex_unlock(&stream->client->lock);
+    if (!attached)
+        return;
     frame.body_case = TV_BODY(CONTROL);
     frame.control = control;
     (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL); /* a lost connection ends the stream in another way */
@@ -48,7 +55,9 @@ static void send_state(trove_stream *stream, trove_stream_state state, uint64_t 
         tv_status_to_wire(refusal, &status);
         answer.status = &status;
     }
+    pthread_mutex_lock(&stream->client->lock);
     frame.call_id = stream->entry.node.id;
+    pthread_mutex_unlock(&stream->client->lock);
     frame.body_case = TV_BODY(STATE);
     frame.state = &answer;
     (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL);
@@ -179,8 +188,9 @@ trove_status trove_stream_start(trove_stream *stream, trove_error *error) {
     else
         status = tvc_stream_move(stream, TV_EVENT_START, error);
     uint64_t serial = idle ? ++stream->last_serial : 0;
+    bool told = !tvc_stream_detached(stream); /* else the server is told when it has opened the stream */
     pthread_mutex_unlock(&stream->client->lock);
-    if (status == TROVE_OK && idle)
+    if (status == TROVE_OK && idle && told)
         tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__START, serial, NULL);
     return status;
 }
@@ -202,11 +212,12 @@ static trove_status judge_offset(const trove_stream *stream, uint64_t offset, tr
     if (tvc_stream_sends(stream) && offset > stream->upload.next_offset)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: an upload of which %llu bytes were written can't go on at %llu",
                        stream->bucket, stream->key, (unsigned long long)stream->upload.next_offset, (unsigned long long)offset);
-    bool in_range = offset >= download->range_offset && offset - download->range_offset <= download->size;
+    uint64_t first = download->base_offset;
+    bool in_range = offset >= first && offset - download->range_offset <= download->size;
     if (tvc_stream_receives(stream) && !in_range)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
-                       stream->key, (unsigned long long)download->range_offset,
-                       (unsigned long long)(download->range_offset + download->size), (unsigned long long)offset);
+                       stream->key, (unsigned long long)first, (unsigned long long)(download->range_offset + download->size),
+                       (unsigned long long)offset);
     return TROVE_OK;
 }
 
@@ -289,6 +300,16 @@ static trove_status begin_control(trove_stream *stream, trove_control control, u
     return TROVE_OK;
 }
 
+/* Under the lock. */
+static trove_status wait_for_connection(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+    bool in_time = true;
+    while (tvc_stream_detached(stream) && !tv_stream_state_terminal(stream->state) && in_time)
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    if (in_time || !tvc_stream_detached(stream))
+        return TROVE_OK;
+    return tvc_stream_late(stream, TROVE_DIRECTION_BIDI, "the stream has not got a connection again", error);
+}
+
 trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset, uint32_t timeout_ms,
                                   trove_stream_state *state, trove_error *error) {
     static const Trove__V1__ControlType types[] = {
@@ -299,18 +320,23 @@ trove_status trove_stream_control(trove_stream *stream, trove_control control, u
     if (stream == NULL || control < TROVE_CONTROL_PAUSE || control > TROVE_CONTROL_SEEK)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s", stream == NULL ? "the stream is NULL" : "no such control");
     struct tvc_control_wait wait = {.error = {TROVE_OK, ""}};
+    uint64_t deadline_ns = tvc_client_deadline(stream->client, timeout_ms);
+    tvc_stream_acquire(stream); /* a hook may release it meanwhile */
     pthread_mutex_lock(&stream->client->lock);
-    trove_status status = begin_control(stream, control, offset, &wait, error);
+    trove_status status = wait_for_connection(stream, deadline_ns, error);
+    if (status == TROVE_OK)
+        status = begin_control(stream, control, offset, &wait, error);
     struct tvc_seek seek = stream->seek;
     pthread_mutex_unlock(&stream->client->lock);
-    if (status != TROVE_OK)
+    if (status != TROVE_OK) {
+        tvc_stream_release(stream);
         return status;
-    tvc_stream_acquire(stream); /* a hook may release it meanwhile */
+    }
     if (control == TROVE_CONTROL_SEEK)
         send_seek(stream, &seek);
     else
         tvc_stream_send_control(stream, types[control], wait.serial, NULL);
-    status = wait_for_answer(stream, control, &wait, tvc_client_deadline(stream->client, timeout_ms));
+    status = wait_for_answer(stream, control, &wait, deadline_ns);
     tvc_stream_release(stream);
     if (status != TROVE_OK)
         return tv_error_copy(error, &wait.error);
@@ -329,7 +355,8 @@ void trove_stream_fail(trove_stream *stream, trove_status status, const char *re
     bool open = !tv_stream_state_terminal(stream->state);
     /* The server may be publishing the object already: then its word decides. */
     bool confirmed = !tvc_stream_receives(stream) || stream->download.completed_told;
-    bool server_decides = tvc_stream_sends(stream) && stream->state == TROVE_STREAM_COMPLETING && confirmed;
+    bool server_decides =
+        tvc_stream_sends(stream) && stream->state == TROVE_STREAM_COMPLETING && confirmed && !tvc_stream_detached(stream);
     if (open && server_decides)
         stream->error = why;
     else if (open)

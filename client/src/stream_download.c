@@ -22,18 +22,24 @@ static trove_status check_open(const trove_stream *stream, const char *what, tro
     return TV_FAIL(error, INTERNAL, "%s/%.200s: the server sent %s after its complete", stream->bucket, stream->key, what);
 }
 
+/* On this connection. */
+static uint64_t bytes_asked_for(const struct tvc_download *download) {
+    return download->range_offset + download->size - download->base_offset;
+}
+
 /* What has come in all against what the server says that it sent. */
 static trove_status check_sent(const trove_stream *stream, uint64_t size, uint64_t chunks, trove_error *error) {
     const struct tvc_download *download = &stream->download;
     const struct tv_receiver *receiver = &download->receiver;
-    uint64_t have = receiver->expected_offset - download->range_offset;
-    if (size == have && size == download->size && chunks == receiver->expected_index && !receiver->in_chunk)
+    uint64_t have = receiver->expected_offset - download->base_offset;
+    if (size == have && size == bytes_asked_for(download) && chunks == receiver->expected_index && !receiver->in_chunk)
         return TROVE_OK;
     return TV_FAIL(error, DATA_LOSS,
                    "%s/%.200s: the server says that it sent %llu bytes in %llu chunks; of %llu expected bytes %llu came, in %llu "
                    "chunks",
                    stream->bucket, stream->key, (unsigned long long)size, (unsigned long long)chunks,
-                   (unsigned long long)download->size, (unsigned long long)have, (unsigned long long)receiver->expected_index);
+                   (unsigned long long)bytes_asked_for(download), (unsigned long long)have,
+                   (unsigned long long)receiver->expected_index);
 }
 
 /* There is no room for a chunk: the program still has some of before a seek, or they are smaller than they may be and so more
@@ -50,7 +56,7 @@ static void decline(struct tvc_download *download, const struct tv_fragment_in *
 /* Judges a fragment when its header has come; memory is found for the first one of a chunk. Under the lock. */
 static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk, uint64_t payload_bytes, trove_error *error) {
     struct tvc_download *download = &stream->download;
-    if (!stream->opened || tv_stream_state_terminal(stream->state))
+    if (!stream->opened || tv_stream_state_terminal(stream->state) || tvc_stream_detached(stream))
         return TV_RECEIVE_DRAIN;
     struct tv_fragment_in fragment = {
         .index = chunk->index,
@@ -79,10 +85,12 @@ static enum tv_receive judge(trove_stream *stream, const Trove__V1__Chunk *chunk
         return TV_RECEIVE_DRAIN;
     }
     struct tvc_chunk *incoming = download->incoming;
-    incoming->handle.index = chunk->index;
+    incoming->wire.index = chunk->index;
+    incoming->handle.index = chunk->index + download->index_base;
     incoming->handle.offset = chunk->offset;
     incoming->handle.size = chunk->chunk_bytes;
     incoming->handle.final = chunk->final;
+    incoming->call_id = stream->entry.node.id;
     incoming->generation = chunk->generation;
     incoming->lost_chunks = download->lost_chunks;
     incoming->lost_bytes = download->lost_bytes;
@@ -186,7 +194,7 @@ static trove_status take_fragment(trove_stream *stream, const Trove__V1__Chunk *
         return status;
     make_ready(stream);
     bool last = download->complete_seen && download->receiver.expected_index >= download->complete_chunks;
-    return last ? check_sent(stream, download->size, download->complete_chunks, error) : TROVE_OK;
+    return last ? check_sent(stream, bytes_asked_for(download), download->complete_chunks, error) : TROVE_OK;
 }
 
 void tvc_download_landed(trove_stream *stream, const tv_frame *frame, uint64_t payload_bytes) {
@@ -226,7 +234,7 @@ static trove_status take_complete(trove_stream *stream, const Trove__V1__Complet
         return TV_FAIL(error, INTERNAL, "%s/%.200s: the server said twice that it has sent all", stream->bucket, stream->key);
     if (download->size == TROVE_SIZE_UNKNOWN)
         download->size = complete->size;
-    bool again = tv_receiver_awaits_resend(&download->receiver) && complete->size == download->size;
+    bool again = tv_receiver_awaits_resend(&download->receiver) && complete->size == bytes_asked_for(download);
     trove_status status = again ? TROVE_OK : check_sent(stream, complete->size, complete->chunks, error);
     if (status != TROVE_OK)
         return status;
@@ -297,17 +305,23 @@ static void drop_unread(struct tvc_download *download) {
         drop_incoming(download);
 }
 
-void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
+void tvc_download_forget(trove_stream *stream) {
     struct tvc_download *download = &stream->download;
     tvc_stream_abandon(stream);
     drop_unread(download);
     download->out = (struct tvc_sum){0}; /* what the program has isn't counted any more when it comes back */
     download->starved = false;
+    download->lost_chunks = download->lost_bytes = 0;
+}
+
+void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
+    struct tvc_download *download = &stream->download;
+    tvc_download_forget(stream);
+    download->index_base = download->next_index = download->reached_offset = 0;
     uint64_t granted = tv_receiver_seek(&download->receiver, offset, generation);
     TV_ASSERT(granted <= download->credit_due); /* given back by the program, and the server hadn't been told */
     tv_receiver_grant(&download->receiver, granted);
     download->credit_due -= granted;
-    download->lost_chunks = download->lost_bytes = 0;
     download->verified_bytes = offset - download->range_offset;
     download->check_etag = false;
 }
@@ -387,6 +401,7 @@ bool tvc_download_pull(trove_stream *stream, struct tv_pulled *pulled) {
     pthread_mutex_lock(&stream->client->lock);
     bool completed = stream->state == TROVE_STREAM_COMPLETED;
     bool over = tv_stream_state_terminal(stream->state) && !completed;
+    over |= tvc_stream_detached(stream);
     over |= download->completed_told; /* what is given back after that is of no interest */
     /* What is acknowledged now would be of an older generation when it is heard. (A seek that was unanswered at the end is
      * refused.) */

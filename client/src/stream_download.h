@@ -48,13 +48,19 @@ struct tvc_download {
     uint64_t lost_chunks;      /* told by the server, and to be put before the next chunk */
     uint64_t lost_bytes;
     uint64_t verified_bytes;
-    uint64_t credit_due;  /* to be given with the next acknowledgement */
-    uint64_t expired_due; /* taken back, to be told before it */
-    bool starved;         /* a chunk found no room: nothing is granted until one comes back */
-    size_t untold_chunks; /* taken since the last one */
-    uint64_t told_ns;     /* when one was last asked for */
-    bool complete_seen;   /* the server has sent all, */
-    bool resending;       /* but what wasn't taken of it comes again */
+    bool verifying;          /* the reader is checking a chunk that it has taken */
+    uint64_t call_id;        /* under which what is of interest comes; 0: nothing is, for the stream waits for a connection */
+    uint64_t base_offset;    /* first byte that was asked for on this connection */
+    uint64_t index_base;     /* index of a chunk as the program counts: this and the one on the wire */
+    uint64_t next_index;     /* of the next chunk that the program reads */
+    uint64_t reached_offset; /* how far it had got when its connection was lost */
+    uint64_t credit_due;     /* to be given with the next acknowledgement */
+    uint64_t expired_due;    /* taken back, to be told before it */
+    bool starved;            /* a chunk found no room: nothing is granted until one comes back */
+    size_t untold_chunks;    /* taken since the last one */
+    uint64_t told_ns;        /* when one was last asked for */
+    bool complete_seen;      /* the server has sent all, */
+    bool resending;          /* but what wasn't taken of it comes again */
     uint64_t complete_chunks;
     bool finished;       /* all was read and given back, or the program wants to know no more of it */
     bool completed_due;  /* the server is to be told that all is here */
@@ -85,6 +91,17 @@ void tvc_download_on_complete(trove_stream *stream, const Trove__V1__Complete *c
 bool tvc_download_finish(trove_stream *stream, bool asked);
 /* Goes on at the object's `offset`: what came before and was not read is forgotten. Under the lock. */
 void tvc_download_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
+/* The connection is lost: what has come and was not read is forgotten. False: all has come, or was read, and the stream needs no
+ * other connection. Under the lock. */
+bool tvc_download_detach(trove_stream *stream);
+/* Before the rest is asked for: sets up what will come, and returns the credit to be given. Under the lock. */
+uint64_t tvc_download_begin_again(trove_stream *stream);
+/* It has been opened: whether it still is the same object. Under the lock. */
+trove_status tvc_download_attach(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error);
+/* Whether a chunk is of what is being read: not from before a seek, nor from a connection that was lost. Under the lock. */
+bool tvc_download_current(const trove_stream *stream, const struct tvc_chunk *chunk);
+/* Lets go of what has come and was not read. Under the lock. */
+void tvc_download_forget(trove_stream *stream);
 /* The stream has ended: lets go of what was not read. Under the lock. */
 void tvc_download_end(trove_stream *stream);
 

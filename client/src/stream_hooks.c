@@ -4,6 +4,8 @@
 #include "stream.h"
 #include "wait.h"
 
+#include <string.h>
+
 #define PROGRESS_NS (UINT64_C(100) * 1000000)
 #define ACK_BATCH   32
 #define DROP_BATCH  8
@@ -34,6 +36,7 @@ static void append(struct tvc_stream_hooks *hooks, const trove_stream_hooks *pro
     hooks->wants_progress |= program->on_progress != NULL;
     hooks->wants_chunks |= program->on_chunk != NULL;
     hooks->wants_drops |= program->on_drop != NULL;
+    hooks->wants_opened |= program->on_opened != NULL;
 }
 
 void tvc_stream_hooks_init(trove_stream *stream, const trove_stream_hooks *program) {
@@ -98,6 +101,7 @@ static trove_status add(trove_stream *stream, const trove_stream_hooks *program,
         hooks->wants_progress = before.wants_progress;
         hooks->wants_chunks = before.wants_chunks;
         hooks->wants_drops = before.wants_drops;
+        hooks->wants_opened = before.wants_opened;
     }
     return status;
 }
@@ -175,6 +179,13 @@ void tvc_stream_hooks_drop(trove_stream *stream, trove_drop *drop) {
     post(stream);
 }
 
+void tvc_stream_hooks_opened(trove_stream *stream) {
+    if (!stream->hooks.wants_opened)
+        return;
+    stream->hooks.opened_due = true;
+    post(stream);
+}
+
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
     hooks->progress_late = now_ns < hooks->progress_next_ns;
@@ -234,12 +245,14 @@ struct due {
     unsigned drops;
     uint64_t first_ack; /* its number */
     uint64_t first_drop;
+    bool opened;
     bool report;
     bool end;
     bool more;
     trove_chunk_ack ack_batch[ACK_BATCH];
     trove_drop drop_batch[DROP_BATCH];
     trove_progress progress;
+    char upload_id[TROVE_UPLOAD_ID_BYTES];
 };
 
 /* Both ways together, where it is known. */
@@ -251,11 +264,12 @@ static uint64_t bytes_to_move(const trove_stream *stream) {
 
 /* How far both ways have got, what was lost on the way included. A seek moves it, so it isn't a count of what has moved. */
 static uint64_t bytes_reached(const trove_stream *stream) {
+    const struct tvc_download *download = &stream->download;
     uint64_t up = stream->upload.acked_offset;
-    uint64_t down = stream->opened && tvc_stream_receives(stream)
-                        ? stream->download.receiver.expected_offset - stream->download.range_offset
-                        : 0;
-    return up + down;
+    if (!stream->opened || !tvc_stream_receives(stream))
+        return up;
+    uint64_t down = download->receiver.expected_offset; /* what comes once more counts once */
+    return up + (down > download->reached_offset ? down : download->reached_offset) - download->range_offset;
 }
 
 static void fill_progress(trove_stream *stream, trove_progress *progress) {
@@ -281,6 +295,9 @@ static void fill_progress(trove_stream *stream, trove_progress *progress) {
 static void take(trove_stream *stream, struct due *due) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
     due->sets = hooks->set_count;
+    due->opened = hooks->opened_due;
+    hooks->opened_due = false;
+    memcpy(due->upload_id, stream->resume.ids[stream->resume.id], sizeof due->upload_id);
     due->first_ack = hooks->ack_ring.number;
     due->first_drop = hooks->drop_ring.number;
     for (due->acks = 0; due->acks < ACK_BATCH && hooks->ack_ring.count > 0; due->acks++)
@@ -307,6 +324,8 @@ static void tell_end(const trove_stream *stream, const trove_stream_hooks *progr
 
 static void tell_set(const trove_stream *stream, const struct tvc_hook_set *set, const struct due *due) {
     const trove_stream_hooks *program = &set->program;
+    if (due->opened && program->on_opened != NULL)
+        program->on_opened(program->context, due->upload_id);
     for (unsigned i = 0; i < due->acks && program->on_chunk != NULL; i++)
         if (due->first_ack + i >= set->first_ack)
             program->on_chunk(program->context, &due->ack_batch[i]);

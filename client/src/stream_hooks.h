@@ -36,6 +36,7 @@ struct tvc_stream_hooks {
     bool wants_progress;
     bool wants_chunks;
     bool wants_drops;
+    bool wants_opened;
     struct tvc_job job;
     trove_chunk_ack *acks;
     struct tvc_ring ack_ring;
@@ -45,6 +46,7 @@ struct tvc_stream_hooks {
     uint64_t progress_next_ns;
     bool progress_due;
     bool progress_late; /* something moved too soon after the last report to be in one */
+    bool opened_due;
     bool end_due;
     bool end_done; /* the last hook has returned */
 };
@@ -60,6 +62,8 @@ void tvc_stream_hooks_chunk(trove_stream *stream, const trove_chunk_ack *ack);
 /* Chunks that were dropped, in the order of their indexes; fills in the totals, which are the stream's counts, these included. */
 void tvc_stream_hooks_drop(trove_stream *stream, trove_drop *drop);
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns);
+/* A resumable upload has an id, or another one. */
+void tvc_stream_hooks_opened(trove_stream *stream);
 /* From time to time: a stream that stands still after a burst reports the last of it. */
 void tvc_stream_hooks_tick(trove_stream *stream, uint64_t now_ns);
 void tvc_stream_hooks_ended(trove_stream *stream);

@@ -17,6 +17,9 @@ static void account_upload(const struct tvc_upload *upload, struct tvc_account *
         .in_flight = {sender->queued_bytes - sender->unsent_bytes, sender->flight.count},
         .abandoned = {sender->abandoned_bytes, sender->abandoned_chunks},
     };
+    /* So has what is to be sent again to another connection's server. */
+    tvc_sum_add(&account->accepted, &upload->keep.again.sum);
+    tvc_sum_add(&account->queued, &upload->keep.again.sum);
     /* What waits in the overflow, and what was given up there, has never been in the window. */
     tvc_sum_add(&account->accepted, &spill->waiting);
     tvc_sum_add(&account->queued, &spill->waiting);

@@ -5,6 +5,7 @@
 #include "object_info.h"
 #include "wait.h"
 
+#include <sodium.h>
 #include <string.h>
 
 /* Beyond the window: one chunk that the program fills, and one that is on its way back. */
@@ -44,10 +45,13 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     stream->lossy = request->options.lossy;
     stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
+    stream->sums_first = request->sums_first;
     stream->follow = request->options.follow;
     stream->member.pool = request->options.client_pool;
     tvc_half_init(&stream->upload.half, stream, TV_WANTS_DATA);
     stream->upload.size = request->options.size;
+    if (request->options.resumable)
+        stream->upload.keep_bytes = request->options.keep_bytes != 0 ? request->options.keep_bytes : TVC_KEEP_BYTES_DEFAULT;
     tvc_half_init(&stream->download.half, stream, TV_WANTS_CONTROL);
     stream->download.range_offset = request->options.range_offset;
     stream->download.range_length = request->options.range_length;
@@ -69,11 +73,12 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
 /* ---- memory ---- */
 
 /* How many chunks the way up has beyond its window. One that loses chunks, or puts them elsewhere, never waits for one to come
- * back. */
-static void plan_spares(trove_stream *stream) {
+ * back; one that is resumable has those that it keeps. */
+static void plan_spares(trove_stream *stream, uint64_t chunk_bytes) {
     struct tvc_half *half = &stream->upload.half;
     bool buffers = stream->upload.spill.overflow != NULL;
     half->spare_chunks = buffers ? TVC_SPILL_SPARE_CHUNKS : UPLOAD_SPARE_CHUNKS;
+    half->spare_chunks += tvc_resume_keep_chunks(stream->upload.keep_bytes, chunk_bytes);
     half->needs_spares = buffers || stream->backpressure == TROVE_BACKPRESSURE_DROP;
 }
 
@@ -97,7 +102,7 @@ static trove_status claim_halves(trove_stream *stream, uint64_t chunk_bytes, uin
 
 /* Before the server has said what it agrees to: for what was asked for, or for the usual. Where memory is short, the way down
  * asks for fewer chunks at once; the way up just never fills its window. */
-static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, trove_error *error) {
+static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, uint64_t *chunk_bytes_out, trove_error *error) {
     const struct tvc_limits limits = tvc_client_limits(stream->client);
     if (open->chunk_bytes == 0)
         open->chunk_bytes = stream->limit.chunk_bytes;
@@ -109,6 +114,8 @@ static trove_status claim_memory(trove_stream *stream, Trove__V1__Open *open, tr
     uint64_t chunk_bytes = open->chunk_bytes != 0 ? open->chunk_bytes : usual_bytes;
     uint64_t usual_chunks = adaptive ? TV_CHANNEL_CHUNKS_DEFAULT / TV_ADAPTIVE_CHANNEL_FACTOR : TV_CHANNEL_CHUNKS_DEFAULT;
     uint64_t channel_chunks = open->channel_chunks != 0 ? open->channel_chunks : usual_chunks;
+    plan_spares(stream, chunk_bytes);
+    *chunk_bytes_out = chunk_bytes;
     trove_status status = claim_halves(stream, chunk_bytes, channel_chunks, error);
     if (status != TROVE_OK)
         return status;
@@ -162,12 +169,28 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->chunk_bytes = opened->chunk_bytes;
     stream->channel_chunks = opened->channel_chunks;
     stream->writer = stream->follow && opened->writer;
+    plan_spares(stream, stream->chunk_bytes);
     status = make_halves(stream, error);
     bool told = opened->object != NULL || !tvc_stream_sends(stream); /* else it doesn't exist yet, and nothing comes down */
     if (status == TROVE_OK && tvc_stream_receives(stream) && told)
         status = tvc_object_info_create_with_gaps(opened->object, opened->gaps, opened->n_gaps, stream->bucket, stream->key,
                                                   object, error);
     return status;
+}
+
+/* The upload goes on behind what another stream has stored. */
+static trove_status begin_behind(trove_stream *stream, uint64_t offset, trove_error *error) {
+    struct tvc_upload *upload = &stream->upload;
+    if (upload->size != TROVE_SIZE_UNKNOWN && offset > upload->size)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the server has %llu bytes already of what is to have %llu",
+                       stream->bucket, stream->key, (unsigned long long)offset, (unsigned long long)upload->size);
+    if (upload->digesting != NULL && !stream->sums_first)
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "%s/%.200s: the upload goes on at byte %llu, so the digest of the whole has to be given", stream->bucket,
+                       stream->key, (unsigned long long)offset);
+    upload->next_offset = upload->acked_offset = upload->received_offset = upload->durable_offset = offset;
+    upload->sought = !stream->sums_first;
+    return TROVE_OK;
 }
 
 static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
@@ -177,7 +200,12 @@ static trove_status install_upload(trove_stream *stream, const Trove__V1__Opened
         upload->size = 0;
         return TROVE_OK;
     }
-    trove_status status = tv_sender_init(&upload->sender, window_chunks(stream), 0, error);
+    if (stream->resume.open != NULL && tvc_resume_take_opened(stream, opened, error) != TROVE_OK)
+        return error->status;
+    uint64_t begin = stream->resume.open != NULL && opened->completed == NULL ? opened->durable_offset : 0;
+    trove_status status = tv_sender_init(&upload->sender, window_chunks(stream), begin, error);
+    if (status == TROVE_OK && begin > 0)
+        status = begin_behind(stream, begin, error);
     if (status != TROVE_OK)
         return status;
     tv_sender_credit(&upload->sender, opened->credit, 0);
@@ -219,6 +247,8 @@ static trove_status install_download(trove_stream *stream, const Trove__V1__Open
     }
     download->object = *object_move;
     *object_move = NULL;
+    download->base_offset = download->range_offset;
+    download->call_id = stream->entry.node.id;
     return TROVE_OK;
 }
 
@@ -235,6 +265,8 @@ static trove_status install(trove_stream *stream, const Trove__V1__Opened *opene
     stream->opened = true;
     if (!stream->start_paused)
         (void)tvc_stream_move(stream, TV_EVENT_START, NULL);
+    if (opened->completed != NULL && stream->resume.open != NULL)
+        tvc_resume_take_complete(stream);
     pthread_cond_broadcast(&stream->changed);
     return TROVE_OK;
 }
@@ -266,7 +298,11 @@ static trove_status send_open(trove_stream *stream, const struct tvc_stream_requ
     Trove__V1__Open open;
     struct tvc_open_parts parts;
     tvc_open_fill(&open, &parts, request->bucket, request->key, request->direction, &request->options);
-    trove_status status = claim_memory(stream, &open, error);
+    uint64_t chunk_bytes = 0;
+    uint8_t id[TROVE_REQUEST_ID_BYTES];
+    trove_status status = claim_memory(stream, &open, &chunk_bytes, error);
+    if (status == TROVE_OK && request->options.resumable)
+        status = tvc_resume_prepare(stream, &request->options, chunk_bytes, &open, id, error);
     if (status != TROVE_OK)
         return status;
     open.paused = request->paused;
@@ -285,7 +321,7 @@ static trove_status wait_for_opened(trove_stream *stream, uint64_t deadline_ns, 
     bool in_time = true;
     bool late = false;
     pthread_mutex_lock(&client->lock);
-    while (!stream->opened && !tv_stream_state_terminal(stream->state) && in_time)
+    while ((!stream->opened || stream->resume.complete) && !tv_stream_state_terminal(stream->state) && in_time)
         in_time = tvc_stream_wait(stream, deadline_ns);
     if (!stream->opened && !tv_stream_state_terminal(stream->state)) {
         trove_error why;
@@ -297,7 +333,10 @@ static trove_status wait_for_opened(trove_stream *stream, uint64_t deadline_ns, 
         status = tvc_stream_over(stream, error);
     }
     pthread_mutex_unlock(&client->lock);
-    if (late)
+    /* A cancel throws an upload away. */
+    if (late && stream->resume.open != NULL)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, 0, &stream->error);
+    else if (late)
         tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
     return status;
 }
@@ -317,8 +356,16 @@ static uint64_t add_acquire(uint64_t deadline_ns, uint32_t acquire_timeout_ms) {
     return deadline_ns < UINT64_MAX - wait_ns ? deadline_ns + wait_ns : UINT64_MAX;
 }
 
+/* Where the library is to compute it. */
+static trove_status begin_digest(trove_stream *stream, const trove_digest *digest, trove_error *error) {
+    if (digest->kind == TROVE_DIGEST_NONE || digest->size > 0)
+        return TROVE_OK;
+    stream->upload.digesting = tvc_digest_create(digest->kind);
+    return stream->upload.digesting != NULL ? TROVE_OK : TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a digest");
+}
+
 static trove_status open_stream(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
-                                trove_stream **stream_out, bool *again, trove_error *error) {
+                                trove_stream **stream_out, bool *again, bool *pause, trove_error *error) {
     trove_stream *stream = NULL;
     trove_status status = make_stream(client, request, &stream, error);
     if (status != TROVE_OK)
@@ -328,7 +375,8 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
                                    pool != NULL ? pool->options.max_streams : 1, error);
     if (status == TROVE_OK)
         status = tvc_spill_init(stream, &request->options, error);
-    plan_spares(stream);
+    if (status == TROVE_OK)
+        status = begin_digest(stream, &request->options.digest, error);
     if (status == TROVE_OK) {
         status = send_open(stream, request, error);
         *again = status == TROVE_UNAVAILABLE;
@@ -336,6 +384,7 @@ static trove_status open_stream(trove_client *client, const struct tvc_stream_re
     if (status == TROVE_OK) {
         status = wait_for_opened(stream, add_acquire(deadline_ns, request->options.acquire_timeout_ms), error);
         *again = status == TROVE_UNAVAILABLE && stream->open_again;
+        *pause = !*again && request->options.resumable && (status == TROVE_UNAVAILABLE || status == TROVE_ABORTED);
     }
     if (status != TROVE_OK) {
         discard(stream);
@@ -354,15 +403,34 @@ static trove_status check_features(trove_client *client, const struct tvc_stream
     if (request->options.lossy && !limits.lossy)
         return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the server at %s has no lossy streams; open one that loses nothing",
                        request->bucket, request->key, client->url);
+    if (request->options.resumable && request->direction == TROVE_DIRECTION_UPLOAD && !limits.resumable)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: the store of the server at %s has no resumable uploads", request->bucket,
+                       request->key, client->url);
     return TROVE_OK;
+}
+
+/* What the server can't do now it may do a little later. False: there is no time left. */
+static bool pause_before(trove_client *client, struct tvc_backoff *backoff, uint64_t deadline_ns) {
+    uint64_t next_ns = tvc_backoff_next(backoff, tv_now_ns(), randombytes_random());
+    if (next_ns >= deadline_ns)
+        return false;
+    bool in_time = true;
+    pthread_mutex_lock(&client->lock);
+    while (client->phase != TVC_LOST && in_time)
+        in_time = tvc_cond_wait(&client->changed, &client->lock, next_ns);
+    pthread_mutex_unlock(&client->lock);
+    return true;
 }
 
 /* Opens one on whatever connection there is. A stream that wasn't opened has done nothing: one more does no harm. */
 static trove_status open_somehow(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                                  trove_stream **stream, trove_error *error) {
-    bool again = false;
+    struct tvc_backoff backoff = {0};
+    bool again;
     trove_status status;
+    tvc_backoff_begin(&backoff, client->retry_for_ms != TROVE_NO_RETRY ? client->retry_for_ms : 0, tv_now_ns());
     do {
+        bool pause = false;
         again = false;
         pthread_mutex_lock(&client->lock);
         status = tvc_client_await(client, deadline_ns, error);
@@ -370,7 +438,8 @@ static trove_status open_somehow(trove_client *client, const struct tvc_stream_r
         if (status == TROVE_OK)
             status = check_features(client, request, error);
         if (status == TROVE_OK)
-            status = open_stream(client, request, deadline_ns, stream, &again, error);
+            status = open_stream(client, request, deadline_ns, stream, &again, &pause, error);
+        again |= pause && pause_before(client, &backoff, deadline_ns);
     } while (again); /* the next one waits for the next connection, or fails without having been sent */
     return status;
 }
@@ -400,8 +469,14 @@ static trove_status open_member(trove_client *client, const struct tvc_stream_re
 trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                              trove_stream **stream_out, trove_error *error) {
     bool member = request->options.client_pool != NULL;
+    struct tvc_stream_request own = *request;
+    uint8_t request_id[TROVE_REQUEST_ID_BYTES]; /* the same for all tries */
+    if (own.options.resumable && own.options.request_id == NULL) {
+        randombytes_buf(request_id, sizeof request_id);
+        own.options.request_id = request_id;
+    }
     tvc_client_acquire(client);
-    trove_status status = (member ? open_member : open_somehow)(client, request, deadline_ns, stream_out, error);
+    trove_status status = (member ? open_member : open_somehow)(client, &own, deadline_ns, stream_out, error);
     tvc_client_release(client);
     return status;
 }

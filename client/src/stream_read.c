@@ -30,7 +30,7 @@ static bool check_fragment(trove_stream *stream, const struct tvc_chunk *chunk, 
     tv_data_hash(&data);
     if (download->check_etag)
         tvc_block_sums_add(&download->sums, memory, fragment->bytes, data.piece_sums);
-    return !fragment->has_checksum || fragment->checksum == tv_chunk_checksum(stream->entry.node.id, chunk->handle.index, &data);
+    return !fragment->has_checksum || fragment->checksum == tv_chunk_checksum(chunk->call_id, chunk->wire.index, &data);
 }
 
 static trove_status check_chunk(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {
@@ -80,6 +80,7 @@ static struct tvc_chunk *pop_ready(struct tvc_download *download) {
     chunk->next = NULL;
     download->out.chunks++;
     download->out.bytes += chunk->handle.size;
+    download->verifying = true;
     return chunk;
 }
 
@@ -152,9 +153,12 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
         trove_error damage;
         status = verify(stream, chunk, &damage);
         pthread_mutex_lock(&stream->client->lock);
-        bool current = chunk->generation == stream->download.receiver.generation;
-        if (status == TROVE_OK && current)
+        bool current = tvc_download_current(stream, chunk);
+        stream->download.verifying = false;
+        if (status == TROVE_OK && current) {
             stream->download.verified_bytes += chunk->lost_bytes + chunk->handle.size;
+            stream->download.next_index = chunk->handle.index + 1;
+        }
         pthread_mutex_unlock(&stream->client->lock);
         if (status != TROVE_OK) {
             tvc_stream_break(stream, &damage);
@@ -165,7 +169,7 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
             *chunk_out = chunk;
             return TROVE_OK;
         }
-        tvc_download_put(stream, chunk); /* only says that it is the last, or comes from before a seek */
+        tvc_download_put(stream, chunk); /* only says that it is the last, or nobody waits for it any more */
     }
 }
 
@@ -209,7 +213,7 @@ void tvc_download_put(trove_stream *stream, struct tvc_chunk *chunk) {
     bool wake = false;
     tvc_stream_acquire(stream); /* the chunk's reference may be the last one */
     pthread_mutex_lock(&stream->client->lock);
-    bool current = chunk->generation == download->receiver.generation; /* else it was counted as abandoned at the seek */
+    bool current = tvc_download_current(stream, chunk); /* else it was counted as abandoned */
     if (current) {
         download->out.chunks--;
         download->out.bytes -= chunk->handle.size;

@@ -75,6 +75,11 @@ static trove_status check_size(const trove_stream *stream, const struct tv_chunk
     return TROVE_OK;
 }
 
+/* Whether what was written before has to be sent again first. */
+static bool is_behind(const trove_stream *stream) {
+    return tvc_stream_detached(stream) || stream->upload.keep.again.first != NULL;
+}
+
 /* Whether there is room now. *wait: there may be later. Under the lock. */
 static trove_status may_write(const trove_stream *stream, const struct tvc_chunk *chunk, bool *wait, trove_error *error) {
     const struct tvc_upload *upload = &stream->upload;
@@ -88,7 +93,7 @@ static trove_status may_write(const trove_stream *stream, const struct tvc_chunk
     trove_status status = check_size(stream, &chunk->wire, error);
     if (status != TROVE_OK)
         return status;
-    *wait = stream->seek.serial != 0 || tvc_spill_busy(&upload->spill);
+    *wait = stream->seek.serial != 0 || tvc_spill_busy(&upload->spill) || is_behind(stream);
     if (tvc_spill_takes(stream, chunk))
         return TROVE_OK;
     *wait = *wait || waits_for_window(stream);
@@ -142,13 +147,30 @@ unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
 static void close_way(trove_stream *stream) {
     struct tvc_upload *upload = &stream->upload;
     char etag[TROVE_ETAG_BYTES] = "";
+    trove_digest digest = {.kind = TROVE_DIGEST_NONE};
     (void)tvc_block_sums_etag(&upload->sums, etag);
+    if (upload->digesting != NULL)
+        tvc_digest_final(upload->digesting, &digest);
     pthread_mutex_lock(&stream->client->lock);
     upload->finishing = true;
+    upload->digest = digest;
     if (!upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
         memcpy(upload->etag, etag, sizeof etag);
     pthread_mutex_unlock(&stream->client->lock);
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
+}
+
+static void add_sums(struct tvc_upload *upload, const struct tvc_chunk *chunk) {
+    tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, chunk->wire.bytes, chunk->wire.piece_sums);
+    if (upload->digesting != NULL)
+        tvc_digest_add(upload->digesting, chunk->iov.iov_base, chunk->wire.bytes);
+}
+
+void tvc_upload_sum(trove_stream *stream, struct tvc_chunk *chunk, uint64_t offset, uint64_t bytes) {
+    chunk->wire.offset = offset;
+    chunk->wire.bytes = chunk->iov.iov_len = bytes;
+    tv_chunk_hash(&chunk->wire);
+    add_sums(&stream->upload, chunk);
 }
 
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
@@ -178,8 +200,10 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     if (status != TROVE_OK)
         return status;
     tvc_client_wake(stream->client, &stream->flow, wants);
-    tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, wire->bytes, wire->piece_sums);
+    add_sums(upload, chunk);
     tv_chunk_release(wire);
+    if (stream->resume.open != NULL)
+        tvc_keep_released(stream);
     if (final && tvc_stream_receives(stream)) /* a mere upload is completed by the program alone */
         close_way(stream);
     return TROVE_OK;
@@ -190,7 +214,7 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
 /* The last chunk says that it is; where the program's own didn't, an empty one follows. */
 static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
     struct tvc_chunk *chunk = NULL;
-    trove_status status = tvc_chunks_wait(stream->upload.half.chunks, stream, deadline_ns, &chunk, error);
+    trove_status status = tvc_upload_chunk(stream, deadline_ns, &chunk, error);
     if (status != TROVE_OK)
         return status;
     chunk->wire.bytes = 0;
@@ -247,7 +271,7 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
 
 /* ---- frames out ---- */
 
-static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
+static void fill_chunk(uint64_t call_id, uint64_t epoch, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *chunk = fragment->chunk;
     Trove__V1__Chunk *body = &pulled->scratch.chunk;
     struct tv_data data;
@@ -258,10 +282,11 @@ static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out 
     body->chunk_bytes = chunk->bytes;
     body->fragment_offset = fragment->fragment_offset;
     body->generation = chunk->generation;
+    body->epoch = epoch;
     body->final = chunk->final;
     body->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
-    body->checksum = tv_chunk_checksum(stream->entry.node.id, chunk->index, &data);
-    pulled->frame.call_id = stream->entry.node.id;
+    body->checksum = tv_chunk_checksum(call_id, chunk->index, &data);
+    pulled->frame.call_id = call_id;
     pulled->frame.body_case = TV_BODY(CHUNK);
     pulled->frame.chunk = body;
     pulled->payload_bytes = data.bytes;
@@ -285,11 +310,13 @@ static void fill_gap(const trove_stream *stream, const struct tv_gap *gap, struc
 }
 
 /* Under the lock. */
-static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) {
+static void fill_complete(const trove_stream *stream, Trove__V1__Digest *digest, struct tv_pulled *pulled) {
     Trove__V1__Complete *body = &pulled->scratch.complete;
     trove__v1__complete__init(body);
     body->size = stream->upload.next_offset;
     body->chunks = stream->upload.sender.next;
+    body->epoch = stream->resume.epoch;
+    body->digest = tvc_digest_to_wire(&stream->upload.digest, digest);
     if (stream->upload.etag[0] != '\0')
         body->etag = (char *)stream->upload.etag; /* doesn't change any more */
     pulled->frame.call_id = stream->entry.node.id;
@@ -301,7 +328,7 @@ static void fill_complete(const trove_stream *stream, struct tv_pulled *pulled) 
  * back as not taken. Not while a pause is unanswered: a paused stream can't be completed. Under the lock. */
 static bool complete_due(const trove_stream *stream) {
     const struct tvc_upload *upload = &stream->upload;
-    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0;
+    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0 && !is_behind(stream);
     return upload->finishing && !upload->complete_sent && settled && stream->answered_serial >= stream->pause_serial;
 }
 
@@ -315,15 +342,23 @@ static bool next_fragment(struct tvc_upload *upload, uint64_t bytes_max, struct 
     return true;
 }
 
+/* A stream that was completing when its connection was lost has to send the rest again. Under the lock. */
+static bool may_send(const trove_stream *stream) {
+    bool again = stream->state == TROVE_STREAM_COMPLETING && stream->resume.reconnects > 0 && !stream->upload.complete_sent;
+    return (stream->state == TROVE_STREAM_ACTIVE || again) && stream->seek.serial == 0 && !tvc_stream_detached(stream);
+}
+
 bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
     struct tvc_upload *upload = &stream->upload;
     struct tv_fragment_out fragment;
     struct tv_gap gap;
     pthread_mutex_lock(&stream->client->lock);
-    bool active = stream->state == TROVE_STREAM_ACTIVE && stream->seek.serial == 0;
+    bool active = may_send(stream);
     bool lost = active && tv_sender_next_gap(&upload->sender, &gap);
     bool chunk = active && !lost && next_fragment(upload, payload_bytes_max, &fragment);
     bool complete = active && !lost && !chunk && complete_due(stream);
+    uint64_t call_id = stream->entry.node.id; /* these two change with the connection */
+    uint64_t epoch = stream->resume.epoch;
     if (chunk) {
         tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */
         upload->bytes_sent += fragment.bytes;
@@ -331,13 +366,13 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
     } else if (complete) {
         upload->complete_sent = true;
         (void)tvc_stream_closed(stream, NULL);
-        fill_complete(stream, pulled);
+        fill_complete(stream, &upload->wire_digest, pulled);
     } else if (lost) {
         fill_gap(stream, &gap, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
     if (chunk)
-        fill_chunk(stream, &fragment, pulled);
+        fill_chunk(call_id, epoch, &fragment, pulled);
     return chunk || complete || lost;
 }
 
@@ -345,7 +380,7 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
 bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled) {
     struct tvc_upload *upload = &stream->upload;
     pthread_mutex_lock(&stream->client->lock);
-    bool due = upload->demand_due && !tv_stream_state_terminal(stream->state);
+    bool due = upload->demand_due && !tv_stream_state_terminal(stream->state) && !tvc_stream_detached(stream);
     if (due) {
         Trove__V1__Demand *body = &pulled->scratch.demand;
         trove__v1__demand__init(body);
@@ -362,7 +397,7 @@ bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled) {
 bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
     struct tvc_upload *upload = &stream->upload;
     bool running = stream->opened && !tv_stream_state_terminal(stream->state) && !upload->finishing;
-    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0;
+    bool settled = tv_sender_settled(&upload->sender) && upload->spill.waiting.chunks == 0 && !is_behind(stream);
     if (!running || upload->demand_bytes == 0 || !settled || now_ns < upload->busy_ns + IDLE_NS)
         return false;
     upload->demand_bytes = 0;
@@ -377,24 +412,42 @@ struct acked {
     uint64_t now_ns;
 };
 
-/* Under the lock. */
-static void chunk_acked(void *context, const struct tv_chunk *chunk) {
-    const struct acked *acked = context;
-    struct tvc_upload *upload = &acked->stream->upload;
+void tvc_upload_acked(trove_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns) {
+    struct tvc_upload *upload = &stream->upload;
+    struct tvc_chunk *own = tvc_chunk_of_wire(chunk);
     trove_chunk_ack ack = {
-        .index = chunk->index,
+        .index = chunk->index + upload->keep.index_base,
         .offset = chunk->offset,
         .size = chunk->bytes,
         .received_offset = upload->received_offset,
         .durable_offset = upload->durable_offset,
-        .latency_ns = acked->now_ns - chunk->written_ns,
+        .latency_ns = now_ns - chunk->written_ns,
         .direction = TROVE_DIRECTION_UPLOAD,
     };
-    upload->acked_offset = chunk->offset + chunk->bytes;
+    if (chunk->offset + chunk->bytes > upload->acked_offset) /* else it had to be sent again */
+        upload->acked_offset = chunk->offset + chunk->bytes;
+    if (own->told)
+        return;
+    own->told = true;
     if (upload->adaptive != NULL)
-        tv_adaptive_acknowledged(upload->adaptive, chunk->bytes, chunk->bytes, ack.latency_ns, acked->now_ns);
-    if (chunk->bytes > 0 || tvc_chunk_of_wire(chunk)->handle.final) /* not the library's own, which only ends the stream */
-        tvc_stream_acked(acked->stream, &ack);
+        tv_adaptive_acknowledged(upload->adaptive, chunk->bytes, chunk->bytes, ack.latency_ns, now_ns);
+    if (chunk->bytes > 0 || own->handle.final) /* not the library's own, which only ends the stream */
+        tvc_stream_acked(stream, &ack);
+}
+
+/* Under the lock. */
+static void chunk_acked(void *context, const struct tv_chunk *chunk) {
+    const struct acked *acked = context;
+    tvc_upload_acked(acked->stream, chunk, acked->now_ns);
+    if (acked->stream->resume.open != NULL)
+        tvc_keep_add(acked->stream, tvc_chunk_of_wire(chunk));
+}
+
+void tvc_upload_durable(trove_stream *stream, uint64_t durable_offset) {
+    if (durable_offset <= stream->upload.durable_offset)
+        return;
+    stream->upload.durable_offset = durable_offset;
+    tvc_keep_durable(stream);
 }
 
 /* Under the lock. */
@@ -404,8 +457,7 @@ static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, tr
     upload->busy_ns = acked.now_ns;
     if (ack->received_offset > upload->received_offset)
         upload->received_offset = ack->received_offset;
-    if (ack->durable_offset > upload->durable_offset)
-        upload->durable_offset = ack->durable_offset;
+    tvc_upload_durable(stream, ack->durable_offset);
     trove_status status = TROVE_OK;
     for (size_t i = 0; i < ack->n_ranges && status == TROVE_OK; i++) {
         const Trove__V1__IndexRange *range = ack->ranges[i];
@@ -415,6 +467,7 @@ static trove_status take_ack(trove_stream *stream, const Trove__V1__Ack *ack, tr
             status = tv_sender_ack(&upload->sender, range->first, range->count, chunk_acked, &acked, error);
     }
     tv_sender_credit(&upload->sender, ack->credit, 0);
+    (void)tvc_keep_refill(stream); /* the data ring is woken in any case, and there is demand */
     tvc_spill_wake(stream);
     tvc_stream_moved(stream, acked.now_ns);
     pthread_cond_broadcast(&stream->changed);
@@ -450,7 +503,8 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
     pthread_mutex_lock(&stream->client->lock);
     /* Nothing is published before the server knows that what came down has arrived as well. */
     bool confirmed = !tvc_stream_receives(stream) || stream->download.completed_told;
-    if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING && confirmed) {
+    bool sent = !tvc_stream_sends(stream) || stream->upload.complete_sent || stream->resume.complete;
+    if (status == TROVE_OK && stream->state == TROVE_STREAM_COMPLETING && confirmed && sent) {
         stream->published = object;
         tvc_stream_end(stream, TV_EVENT_COMPLETED, NULL);
         object = NULL;
@@ -467,6 +521,7 @@ void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *c
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
     struct tvc_upload *upload = &stream->upload;
     tv_sender_seek(&upload->sender, offset, generation);
+    tvc_keep_seek(stream, offset);
     upload->next_offset = offset;
     upload->acked_offset = upload->received_offset = offset;
     upload->sought = true;
@@ -475,8 +530,55 @@ void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation)
 }
 
 void tvc_upload_end(trove_stream *stream) {
+    tvc_keep_end(stream);
     tv_sender_fini(&stream->upload.sender);
     tvc_spill_abandon(stream);
     if (stream->upload.half.chunks != NULL)
         tvc_chunks_end(stream->upload.half.chunks, &stream->error);
+}
+
+/* ---- another connection ---- */
+
+/* Whether what keeps a writer waiting is for the most part received, and only not durable. Under the lock. */
+static bool waits_for_durable(const trove_stream *stream) {
+    const struct tvc_upload *upload = &stream->upload;
+    return !tvc_stream_detached(stream) && upload->keep.again.first == NULL &&
+           upload->keep.kept.sum.chunks > upload->sender.flight.count + upload->sender.queue.count;
+}
+
+trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error) {
+    struct tvc_chunks *chunks = stream->upload.half.chunks;
+    if (stream->resume.open != NULL) {
+        *chunk = tvc_chunks_get(chunks, stream);
+        if (*chunk != NULL)
+            return TROVE_OK;
+        pthread_mutex_lock(&stream->client->lock);
+        bool flush = waits_for_durable(stream);
+        pthread_mutex_unlock(&stream->client->lock);
+        if (flush)
+            tvc_resume_flush(stream, deadline_ns);
+    }
+    return tvc_chunks_wait(chunks, stream, deadline_ns, chunk, error);
+}
+
+void tvc_upload_detach(trove_stream *stream) {
+    struct tvc_upload *upload = &stream->upload;
+    tvc_stream_limit_leave(&upload->half);
+    tvc_keep_unwind(stream);
+    upload->complete_sent = false;
+    upload->demand_due = false;
+    tvc_upload_interrupted(stream);
+}
+
+unsigned tvc_upload_attach(trove_stream *stream, const Trove__V1__Opened *opened) {
+    struct tvc_upload *upload = &stream->upload;
+    tvc_keep_go_on(stream, opened->durable_offset);
+    if (tv_stream_state_terminal(stream->state))
+        return 0;
+    upload->durable_offset = opened->durable_offset;
+    upload->received_offset = opened->durable_offset;
+    upload->demand_bytes = tvc_upload_window(stream);
+    tv_sender_credit(&upload->sender, opened->credit, 0);
+    upload->busy_ns = tv_now_ns();
+    return tvc_keep_refill(stream) | TV_WANTS_DATA;
 }

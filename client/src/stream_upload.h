@@ -5,29 +5,36 @@
 #include "adaptive.h"
 #include "block_sums.h"
 #include "conn.h"
+#include "digest.h"
 #include "sender.h"
 #include "stream_half.h"
+#include "stream_keep.h"
 #include "stream_spill.h"
 
 struct tvc_chunk;
 
 struct tvc_upload {
     struct tvc_half half;
-    uint64_t size; /* constant: as the program declared it; TROVE_SIZE_UNKNOWN */
+    uint64_t size;       /* constant: as the program declared it; TROVE_SIZE_UNKNOWN */
+    uint64_t keep_bytes; /* constant: 0 where it isn't resumable */
 
     /* the writing thread's alone */
     struct tvc_block_sums sums;
+    struct tvc_digest_state *digesting; /* NULL: no digest is computed */
 
     /* Written under the client's lock by the writing thread, which may read it without it; and by a seek, while nobody writes. */
     uint64_t next_offset;
 
     /* under the client's lock */
-    struct tv_sender sender;     /* until the stream has ended */
-    bool finishing;              /* the program will write no more */
-    bool complete_sent;          /* and the server knows that it has all */
-    bool sought;                 /* then `sums` are not those of the object */
-    char etag[TROVE_ETAG_BYTES]; /* "": not known */
-    uint64_t demand_bytes;       /* as the server knows it, or is about to be told: */
+    struct tv_sender sender;       /* until the stream has ended */
+    bool finishing;                /* the program will write no more */
+    bool complete_sent;            /* and the server knows that it has all */
+    bool sought;                   /* then `sums` are not those of the object */
+    char etag[TROVE_ETAG_BYTES];   /* "": not known */
+    trove_digest digest;           /* that was computed; its kind is NONE while it isn't known */
+    Trove__V1__Digest wire_digest; /* of a complete that goes out */
+    struct tvc_keep keep;          /* resumable */
+    uint64_t demand_bytes;         /* as the server knows it, or is about to be told: */
     bool demand_due;
     uint64_t busy_ns;      /* last write or acknowledgement */
     uint64_t acked_offset; /* of the object: all below it is acknowledged, or was lost */
@@ -76,6 +83,20 @@ uint64_t tvc_upload_window(const trove_stream *stream);
 void tvc_upload_on_ack(trove_stream *stream, const Trove__V1__Ack *ack);
 void tvc_upload_on_credit(trove_stream *stream, const Trove__V1__Credit *credit);
 void tvc_upload_on_completed(trove_stream *stream, const Trove__V1__Completed *completed);
+
+/* Adds a chunk to the sums of the whole that isn't sent, for the server has it. By the writing thread. */
+void tvc_upload_sum(trove_stream *stream, struct tvc_chunk *chunk, uint64_t offset, uint64_t bytes);
+/* A chunk for the program to fill. A resumable upload whose chunks all wait for being durable has the server see to that. Without
+ * the lock. */
+trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error);
+/* The server's store has taken a chunk: hooks and metrics. Under the lock. */
+void tvc_upload_acked(trove_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns);
+/* All below it is durable. Under the lock. */
+void tvc_upload_durable(trove_stream *stream, uint64_t durable_offset);
+/* The connection is lost, and there will be another one; then it goes on as the server has opened it. Returns which rings are to be
+ * woken. Under the lock. */
+void tvc_upload_detach(trove_stream *stream);
+unsigned tvc_upload_attach(trove_stream *stream, const Trove__V1__Opened *opened);
 
 /* Whether the stream has had nothing to send for a while: then its demand is withdrawn, and the caller wakes the control ring.
  * Under the lock. */

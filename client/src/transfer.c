@@ -37,6 +37,7 @@ uint64_t tvc_transfer_moved(trove_stream *stream) {
     uint64_t moved = upload->bytes_sent + upload->sender.acknowledged_bytes;
     /* A download under a limit of its own gives credit little by little: that is progress, too. */
     moved += receiver->received_bytes + receiver->begun_bytes + receiver->outstanding_bytes;
+    moved += stream->resume.reconnects + upload->durable_offset;
     pthread_mutex_unlock(&stream->client->lock);
     return moved;
 }
@@ -45,7 +46,10 @@ bool tvc_transfer_again(trove_stream *stream, trove_status status, uint64_t *see
     if (status != TROVE_DEADLINE_EXCEEDED)
         return false;
     uint64_t moved = tvc_transfer_moved(stream);
-    bool again = moved != *seen;
+    pthread_mutex_lock(&stream->client->lock);
+    bool away = tvc_stream_detached(stream); /* for how long that may be is another bound's business */
+    pthread_mutex_unlock(&stream->client->lock);
+    bool again = moved != *seen || away;
     *seen = moved;
     return again;
 }
@@ -71,6 +75,7 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
         .own_bytes = own != NULL,
         .target = own != NULL ? own->data : NULL,
         .capacity = own != NULL ? own->capacity : 0,
+        .sums_first = true,
     };
     return tvc_stream_open(transfer->client, &request, tvc_transfer_deadline(transfer), stream, error);
 }
@@ -85,7 +90,7 @@ bool tvc_transfer_in_one_flight(const struct tvc_transfer *transfer, uint64_t si
     const trove_stream_options *options = &transfer->options;
     const trove_stream_hooks *hooks = &options->hooks; /* what they are to be told only a stream knows */
     bool watched = hooks->on_chunk != NULL || hooks->on_complete != NULL || hooks->on_error != NULL;
-    bool managed = options->bytes_per_second != 0 || options->client_pool != NULL;
+    bool managed = options->bytes_per_second != 0 || options->client_pool != NULL || options->resumable;
     return !watched && !managed && size <= tvc_inline_put_most(transfer->client);
 }
 

@@ -4,7 +4,7 @@ if(NOT TARGET trove_test_support)
 endif()
 
 add_library(trove_client_test STATIC ${CMAKE_CURRENT_LIST_DIR}/client_test.c ${CMAKE_CURRENT_LIST_DIR}/two_way_test.c
-    ${CMAKE_CURRENT_LIST_DIR}/coming_and_going.c)
+    ${CMAKE_CURRENT_LIST_DIR}/coming_and_going.c ${CMAKE_CURRENT_LIST_DIR}/cut_proxy.c)
 target_include_directories(trove_client_test PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(trove_client_test PUBLIC trove_client trove_test_support PRIVATE trove_flags)
 
@@ -36,6 +36,7 @@ foreach(test
         memory
         failures
         reconnect
+        resume
         damage)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)

@@ -1,0 +1,73 @@
+/* stream_resume_down.c - a download whose connection is lost: what is forgotten, and the rest of the same object. See
+ * stream_resume.h.
+ *
+ * What has come and wasn't read is let go of and comes again: at most a window. (Rejected: to keep it; chunks of two connections
+ * would be in one queue, with acknowledgements that only one of them may have.)
+ */
+#include "stream.h"
+
+#include <string.h>
+
+bool tvc_download_current(const trove_stream *stream, const struct tvc_chunk *chunk) {
+    const struct tvc_download *download = &stream->download;
+    return chunk->call_id == download->call_id && chunk->generation == download->receiver.generation;
+}
+
+/* All bytes were read, and only the server's word that there are no more is missing. */
+static void end_here(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    if (stream->state == TROVE_STREAM_PAUSED)
+        (void)tvc_stream_move(stream, TV_EVENT_RESUME, NULL);
+    download->complete_seen = true;
+    download->complete_chunks = download->receiver.expected_index;
+    if (stream->state == TROVE_STREAM_ACTIVE)
+        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
+    (void)tvc_download_finish(stream, false);
+}
+
+bool tvc_download_detach(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    const struct tv_receiver *receiver = &download->receiver;
+    if (download->complete_seen && receiver->expected_index == download->complete_chunks)
+        return false;
+    tvc_stream_limit_leave(&download->half);
+    if (download->verified_bytes == download->size && stream->state != TROVE_STREAM_IDLE) {
+        end_here(stream);
+        return false;
+    }
+    if (receiver->expected_offset > download->reached_offset)
+        download->reached_offset = receiver->expected_offset;
+    tvc_download_forget(stream);
+    if (download->verifying) /* its bytes may be in the sums already, and come again */
+        download->check_etag = false;
+    download->call_id = 0;
+    download->complete_seen = download->resending = false;
+    return true;
+}
+
+uint64_t tvc_download_begin_again(trove_stream *stream) {
+    struct tvc_download *download = &stream->download;
+    const struct tv_receiver before = download->receiver;
+    uint64_t chunks = download->half.chunks->count;
+    uint64_t window_bytes = (chunks < stream->channel_chunks ? chunks : stream->channel_chunks) * stream->chunk_bytes;
+    uint64_t credit = tvc_stream_limited(&stream->limit) ? 0 : window_bytes; /* limited: as it may move */
+    download->base_offset = download->range_offset + download->verified_bytes;
+    download->index_base = download->next_index;
+    tv_receiver_init(&download->receiver, download->base_offset, stream->chunk_bytes, stream->client->limits.payload_bytes_max);
+    download->receiver.received_bytes = before.received_bytes; /* ever */
+    download->receiver.received_chunks = before.received_chunks;
+    tv_receiver_grant(&download->receiver, credit);
+    download->credit_due = window_bytes - credit;
+    download->expired_due = 0;
+    download->untold_chunks = 0;
+    return credit;
+}
+
+trove_status tvc_download_attach(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+    const trove_object_info *object = stream->download.object;
+    if (opened->object == NULL || opened->object->size != object->size || strcmp(opened->object->etag, object->etag) != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the object was replaced while it was read", stream->bucket,
+                       stream->key);
+    stream->download.call_id = stream->entry.node.id;
+    return TROVE_OK;
+}
