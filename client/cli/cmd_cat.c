@@ -69,6 +69,7 @@ enum cli_exit cmd_cat(struct cli_context *context, int argc, char **argv) {
         fetch.options = cli_transfer_stream_options(&values.transfer, context);
         fetch.options.allow_gaps = values.allow_gaps;
         fetch.options.follow = values.follow;
+        fetch.options.resumable = !values.follow;
         struct cli_target target = cli_target_stdout();
         trove_object_info *info = NULL;
         enum cli_exit code = cli_fetch_run(&fetch, &target, &info);

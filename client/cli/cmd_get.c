@@ -78,6 +78,7 @@ static trove_stream_options stream_options(const struct values *values, const st
     trove_stream_options stream_options = cli_transfer_stream_options(&values->transfer, context);
     stream_options.allow_gaps = values->allow_gaps;
     stream_options.follow = values->follow;
+    stream_options.resumable = !values->follow && !stream_options.lossy;
     if (values->ranged) {
         stream_options.range_offset = values->range_offset;
         stream_options.range_length = values->range_length;
@@ -291,14 +292,18 @@ static enum cli_exit get_many(struct cli_context *context, const struct values *
 enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY [FILE|-]\n--recursive BUCKET[/PREFIX] FOLDER",
-        .doc = "Fetches an object into a file; `-' is standard output.\v"
-               "Without FILE it gets the last part of KEY as its name, in the current folder; where FILE is a folder, "
-               "in that. A file appears (or is replaced) when it is whole, or not at all. With --recursive PREFIX is a "
-               "folder of keys, and the rest of each key the path below FOLDER, which is made if need be; keys that "
-               "would lead out of it or that would be file and folder at once are refused, each with a message, and "
-               "symbolic links below it are not followed. With --follow bytes are written as they come, and the FILE "
-               "appears when the object is published; a writer that is silent is waited for as long as it takes, unless "
-               "--timeout says otherwise.",
+        .doc =
+            "Fetches an object into a file; `-' is standard output.\v"
+            "Without FILE it gets the last part of KEY as its name, in the current folder; where FILE is a folder, "
+            "in that. A file appears (or is replaced) when it is whole, or not at all. With --recursive PREFIX is a "
+            "folder of keys, and the rest of each key the path below FOLDER, which is made if need be; keys that "
+            "would lead out of it or that would be file and folder at once are refused, each with a message, and "
+            "symbolic links below it are not followed. With --follow bytes are written as they come, and the FILE "
+            "appears when the object is published; a writer that is silent is waited for as long as it takes, unless "
+            "--timeout says otherwise.\n\n"
+            "When the connection is lost or the server restarts, it is made again (--retry-for), and the get goes on. One that "
+            "was cut off otherwise leaves what it has, if that is 1 MiB or more, in a file .trove-*.part beside FILE; the same "
+            "command goes on with it, as far as it has the same bytes as the object.",
         .options = options,
         .parse = parse,
         .operands_min = 1,
