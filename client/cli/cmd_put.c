@@ -1,5 +1,6 @@
 /* cmd_put.c - trove put: files, folders or standard input become objects. */
 #include "commands.h"
+#include "digest.h"
 #include "follow.h"
 #include "human.h"
 #include "losses.h"
@@ -10,6 +11,7 @@
 #include "put_list.h"
 #include "text.h"
 #include "transfer_options.h"
+#include "upload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +25,7 @@ struct values {
     bool follow; /* lets others follow */
     bool follow_links;
     const char *content_type;
+    trove_digest digest;
     trove_metadata *metadata;
     size_t metadata_count;
     size_t metadata_room;
@@ -33,6 +36,7 @@ enum {
     KEY_FOLLOW_LINKS,
     KEY_CONTENT_TYPE,
     KEY_META,
+    KEY_DIGEST,
 };
 
 static const struct argp_option options[] = {
@@ -42,6 +46,10 @@ static const struct argp_option options[] = {
     {"follow-links", KEY_FOLLOW_LINKS, NULL, 0, "Follow symbolic links found in folders instead of leaving them out", 0},
     {"content-type", KEY_CONTENT_TYPE, "TYPE", 0, "The objects' content type, such as image/png", 0},
     {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
+    {"digest", KEY_DIGEST, "KIND[:HEX]", 0,
+     "The server publishes the object only if this is its digest: sha256 or blake2b, computed here, or one that is known, as in "
+     "sha256:HEX",
+     0},
     CLI_TRANSFER_OPTIONS,
     CLI_CREATE_OPTION,
     {NULL, 0, NULL, 0, NULL, 0},
@@ -69,6 +77,11 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
         return 0;
     case KEY_CONTENT_TYPE:
         values->content_type = argument;
+        return 0;
+    case KEY_DIGEST:
+        if (!cli_digest_parse(argument, &values->digest))
+            argp_error(state, "--digest takes sha256 or blake2b, or one with its value, sha256:HEX or blake2b:HEX, not '%s'",
+                       argument);
         return 0;
     case KEY_META:
         add_metadata(values, argument, state);
@@ -112,70 +125,95 @@ static trove_status open_source(const struct cli_put_file *file, int *fd, trove_
     return TROVE_OK;
 }
 
-static void say_stored(struct cli_output *output, const char *source, const char *object, const trove_object_info *info,
-                       const trove_stream_metrics *metrics) {
-    cli_losses_say(output, object, metrics, true);
+static void say_stored(const char *source, const struct cli_upload *upload, const trove_object_info *info) {
+    struct cli_output *output = &upload->context->output;
+    const trove_stream_metrics *metrics = upload->options.metrics;
+    cli_losses_say(output, upload->object, metrics, true);
     if (!output->json) {
-        cli_output_done(output, "%s -> %s (%s)", source, object, cli_human_size(info->size).text);
+        cli_output_done(output, "%s -> %s (%s)", source, upload->object, cli_human_size(info->size).text);
         return;
     }
     json_t *result = cli_object_json(info);
     json_object_set_new(result, "source", cli_json_text(source));
-    cli_object_json_add_metrics(result, metrics, 0);
+    char *digest = cli_digest_text(&upload->options.digest);
+    if (digest != NULL)
+        json_object_set_new(result, "digest", cli_json_text(digest));
+    free(digest);
+    cli_object_json_add_metrics(result, metrics, upload->resumed_bytes);
     cli_output_json(output, result);
 }
 
-static enum cli_exit say_failed(const struct put *put, const struct cli_put_file *file, const char *object,
+static enum cli_exit say_failed(const struct put *put, const struct cli_put_file *file, const struct cli_upload *upload,
                                 const trove_error *error) {
     const struct cli_hint_about about = {
         .way = CLI_HINT_STORE,
         .bucket = put->bucket,
-        .object = object,
+        .object = upload->object,
         .conditions = &put->values->transfer.conditions,
         .waits_for_pipe = file->size == TROVE_SIZE_UNKNOWN,
+        .goes_on = upload->goes_on,
     };
-    return cli_fail_call(put->context, "put", source_text(file), object, &about, error);
+    return cli_fail_call(put->context, "put", source_text(file), upload->object, &about, error);
 }
 
-static trove_status store(const struct put *put, const struct cli_put_file *file, int fd,
-                          const trove_stream_options *stream_options, trove_object_info **info, trove_error *error) {
-    trove_client *client = put->context->client;
+/* A file can be read twice: its digest is known before it is sent. */
+static trove_status declare_digest(struct cli_upload *upload, trove_error *error) {
+    struct stat found;
+    trove_digest *digest = &upload->options.digest;
+    if (digest->kind == TROVE_DIGEST_NONE || digest->size > 0 || upload->path == NULL || fstat(upload->fd, &found) != 0 ||
+        !S_ISREG(found.st_mode) || found.st_size == 0)
+        return TROVE_OK;
+    return cli_digest_compute(upload->fd, (uint64_t)found.st_size, digest, error);
+}
+
+static trove_status store(const struct put *put, const struct cli_put_file *file, struct cli_upload *upload,
+                          trove_object_info **info, trove_error *error) {
+    trove_status status = declare_digest(upload, error);
+    if (status != TROVE_OK)
+        return status;
     if (put->values->follow)
-        return cli_follow_put_fd(client, put->bucket, file->key, fd, stream_options, info, error);
-    return trove_put_fd(client, put->bucket, file->key, fd, stream_options, info, error);
+        return cli_follow_put_fd(put->context->client, put->bucket, file->key, upload->fd, &upload->options, info, error);
+    return cli_upload_run(upload, info, error);
 }
 
 static enum cli_exit put_file(void *input, size_t index) {
     struct put *put = input;
     const struct cli_put_file *file = &put->list->files[index];
     bool is_stdin = strcmp(file->path, "-") == 0;
-    const char *source = source_text(file);
     char *object = cli_format("%s/%s", put->bucket, file->key);
-    trove_stream_options stream_options = cli_transfer_stream_options(&put->values->transfer, put->context);
+    trove_stream_metrics metrics;
+    struct cli_upload upload = {
+        .context = put->context,
+        .bucket = put->bucket,
+        .key = file->key,
+        .object = object,
+        .path = is_stdin ? NULL : file->path,
+        .path_text = source_text(file),
+        .fd = -1,
+        .options = cli_transfer_stream_options(&put->values->transfer, put->context),
+        .anew = put->values->transfer.no_resume,
+    };
+    upload.options.content_type = put->values->content_type;
+    upload.options.metadata = put->values->metadata;
+    upload.options.metadata_count = put->values->metadata_count;
+    upload.options.digest = put->values->digest;
+    upload.options.metrics = &metrics;
     struct cli_progress_item item;
-    cli_progress_item_begin(&item, &put->progress, file->size, &stream_options.hooks);
+    cli_progress_item_begin(&item, &put->progress, file->size, &upload.options.hooks);
 
     enum cli_exit code = CLI_EXIT_OK;
     trove_error error = {0};
-    int fd = -1;
     trove_object_info *info = NULL;
-    trove_stream_metrics metrics;
-    if (open_source(file, &fd, &error) != TROVE_OK) {
-        code = cli_fail(put->context, "put", source, object, NULL, &error);
-    } else {
-        stream_options.content_type = put->values->content_type;
-        stream_options.metadata = put->values->metadata;
-        stream_options.metadata_count = put->values->metadata_count;
-        stream_options.metrics = &metrics;
-        if (store(put, file, fd, &stream_options, &info, &error) == TROVE_OK)
-            say_stored(&put->context->output, source, object, info, &metrics);
-        else
-            code = say_failed(put, file, object, &error);
-    }
+    if (open_source(file, &upload.fd, &error) != TROVE_OK)
+        code = cli_fail(put->context, "put", upload.path_text, object, NULL, &error);
+    else if (store(put, file, &upload, &info, &error) == TROVE_OK)
+        say_stored(upload.path_text, &upload, info);
+    else
+        code = say_failed(put, file, &upload, &error);
     cli_progress_item_end(&item, code == CLI_EXIT_OK);
     trove_object_info_free(info);
-    if (fd >= 0 && !is_stdin)
-        close(fd);
+    if (upload.fd >= 0 && !is_stdin)
+        close(upload.fd);
     free(object);
     return code;
 }
@@ -201,6 +239,12 @@ static void check_operands(const struct cli_operands *operands, const struct val
         cli_transfer_check_follow("put", &values->transfer);
     if (values->follow && many)
         cli_usage_error("put", "--follow writes one object, not many");
+    if (many && values->digest.size > 0)
+        cli_usage_error("put", "a digest with its value is that of one file, not of many");
+    if (values->digest.kind != TROVE_DIGEST_NONE && values->follow)
+        cli_usage_error("put", "--digest can't be had with --follow");
+    if (values->digest.kind != TROVE_DIGEST_NONE && values->transfer.backpressure == TROVE_BACKPRESSURE_DROP)
+        cli_usage_error("put", "--digest can't be had with --backpressure drop, which may lose bytes");
     if (many && cli_conditions_are_for_one(&values->transfer.conditions))
         cli_usage_error("put", "--if-match and --if-generation are for one object, not for many files");
     struct stat found;
@@ -220,13 +264,18 @@ static void check_operands(const struct cli_operands *operands, const struct val
 enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "FILE|- BUCKET/KEY\nFILE... BUCKET[/PREFIX]\n--recursive FOLDER... BUCKET[/PREFIX]",
-        .doc = "Stores files as objects; `-' is standard input, of any length.\v"
-               "A KEY that is missing or ends in '/' gets the file's name behind it. With many files or --recursive "
-               "PREFIX is a folder and a '/' is put behind it; a folder's files become PREFIX/ and their path below "
-               "the folder (among several arguments: below the folder's own name first). An object is replaced at once "
-               "and whole, or not at all. With --follow others see what was written of it before; only one can write an object "
-               "like that at a time. A file that fails doesn't keep the others back; the exit code is that of the "
-               "gravest failure.",
+        .doc =
+            "Stores files as objects; `-' is standard input, of any length.\v"
+            "A KEY that is missing or ends in '/' gets the file's name behind it. With many files or --recursive "
+            "PREFIX is a folder and a '/' is put behind it; a folder's files become PREFIX/ and their path below "
+            "the folder (among several arguments: below the folder's own name first). An object is replaced at once "
+            "and whole, or not at all. With --follow others see what was written of it before; only one can write an object "
+            "like that at a time. A file that fails doesn't keep the others back; the exit code is that of the "
+            "gravest failure.\n\n"
+            "When the connection is lost or the server restarts, it is made again (--retry-for), and the put goes on. A file of "
+            "8 MiB or more that was cut off otherwise goes on when the same command is run again: what is needed for that is "
+            "kept in $XDG_STATE_HOME/trove/uploads, else ~/.local/state/trove/uploads, until it is stored. A file that has "
+            "changed begins anew.",
         .options = options,
         .parse = parse,
         .operands_min = 2,

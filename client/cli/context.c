@@ -23,6 +23,7 @@ void cli_context_init(struct cli_context *context) {
 }
 
 void cli_context_fini(struct cli_context *context) {
+    cli_interrupt_connected(&context->interrupt, NULL);
     trove_close(context->client);
     cli_interrupt_fini(&context->interrupt);
     cli_output_fini(&context->output);
@@ -57,8 +58,10 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     trove_error error = {0};
     trove_status status = wait_ms > 0 ? trove_connect_wait(context->server, &options, wait_ms, &context->client, &error)
                                       : trove_connect(context->server, &options, &context->client, &error);
-    if (status == TROVE_OK)
+    if (status == TROVE_OK) {
+        cli_interrupt_connected(&context->interrupt, context->client);
         return CLI_EXIT_OK;
+    }
     if (status == TROVE_INVALID_ARGUMENT)
         cli_usage_error(context->verb, "%s: %s", context->server_from, error.message);
     return cli_fail(context, "connect", NULL, context->server, connect_hint(context->server, status), &error);

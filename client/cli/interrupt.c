@@ -9,7 +9,9 @@
 
 static const int handled[] = {SIGINT, SIGTERM, SIGHUP};
 enum {
-    HANDLED_COUNT = sizeof handled / sizeof handled[0]
+    HANDLED_COUNT = sizeof handled / sizeof handled[0],
+    ABORTS_MAX = 4,
+    ABORT_TIMEOUT_MS = 500,
 };
 
 /* False: it stays. */
@@ -20,6 +22,24 @@ static bool remove_unless_worth(const struct cli_unfinished *file, bool can_go_o
     return true;
 }
 
+/* One after the other, and all of them in a moment: what the server isn't told of expires there. */
+static void throw_away(struct cli_interrupt *interrupt) {
+    unsigned calls = 0;
+    for (const struct cli_parked *upload = interrupt->uploads; upload != NULL && calls < ABORTS_MAX; upload = upload->next) {
+        if (upload->remembered || upload->id[0] == 0)
+            continue;
+        (void)!trove_upload_abort(interrupt->client, upload->id, ABORT_TIMEOUT_MS, NULL);
+        calls++;
+    }
+}
+
+static bool has_remembered(const struct cli_interrupt *interrupt) {
+    const struct cli_parked *upload = interrupt->uploads;
+    while (upload != NULL && !(upload->remembered && upload->id[0] != 0))
+        upload = upload->next;
+    return upload != NULL;
+}
+
 static void *wait_for_signal(void *context) {
     struct cli_interrupt *interrupt = context;
     int number = 0;
@@ -28,7 +48,7 @@ static void *wait_for_signal(void *context) {
     /* A regular end that crosses the signal must not stop this halfway: it waits, and the process ends here. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&interrupt->lock);
-    bool left = false;
+    bool left = has_remembered(interrupt);
     for (const struct cli_unfinished *file = interrupt->files; file != NULL; file = file->next)
         left |= !remove_unless_worth(file, true);
     if (interrupt->has_terminal)
@@ -39,6 +59,7 @@ static void *wait_for_signal(void *context) {
     pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
     cli_output_abandon(interrupt->output, left ? "interrupted; run the same command again, and it goes on where this one was"
                                                : "interrupted; nothing half-done is left");
+    throw_away(interrupt); /* whose put says nothing of it any more */
     _exit(128 + number);
 }
 
@@ -73,6 +94,39 @@ void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct t
     pthread_mutex_lock(&interrupt->lock);
     interrupt->has_terminal = true;
     interrupt->terminal = *before;
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+void cli_interrupt_connected(struct cli_interrupt *interrupt, trove_client *client) {
+    pthread_mutex_lock(&interrupt->lock);
+    interrupt->client = client;
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+void cli_interrupt_park_begin(struct cli_interrupt *interrupt, struct cli_parked *parked) {
+    pthread_mutex_lock(&interrupt->lock);
+    parked->previous = NULL;
+    parked->next = interrupt->uploads;
+    if (parked->next != NULL)
+        parked->next->previous = parked;
+    interrupt->uploads = parked;
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+void cli_interrupt_park_named(struct cli_interrupt *interrupt, struct cli_parked *parked, const char *id) {
+    pthread_mutex_lock(&interrupt->lock);
+    snprintf(parked->id, sizeof parked->id, "%s", id);
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+void cli_interrupt_park_end(struct cli_interrupt *interrupt, struct cli_parked *parked) {
+    pthread_mutex_lock(&interrupt->lock);
+    if (parked->previous != NULL)
+        parked->previous->next = parked->next;
+    else
+        interrupt->uploads = parked->next;
+    if (parked->next != NULL)
+        parked->next->previous = parked->previous;
     pthread_mutex_unlock(&interrupt->lock);
 }
 

@@ -26,6 +26,14 @@ struct cli_unfinished {
     struct cli_unfinished *previous;
 };
 
+/* An upload that the server keeps when the connection ends, to be thrown away should a signal come, unless it is remembered. */
+struct cli_parked {
+    bool remembered;
+    char id[TROVE_UPLOAD_ID_BYTES]; /* "" until it is opened */
+    struct cli_parked *next;
+    struct cli_parked *previous;
+};
+
 struct cli_interrupt {
     struct cli_output *output;
     /* What a new file's mode is under the process's umask. Read before there are threads, since reading means setting. */
@@ -36,6 +44,8 @@ struct cli_interrupt {
     /* Held from the signal to the end of the process, so that no file appears behind the clearing up. */
     pthread_mutex_t lock;
     struct cli_unfinished *files;
+    struct cli_parked *uploads;
+    trove_client *client; /* NULL: there is no connection */
     bool has_terminal;
     struct termios terminal; /* as it was before the command changed it */
 };
@@ -47,6 +57,14 @@ void cli_interrupt_fini(struct cli_interrupt *interrupt);
 
 /* Standard input's terminal gets this back should a signal come. */
 void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct termios *before);
+
+/* Whose uploads they are. */
+void cli_interrupt_connected(struct cli_interrupt *interrupt, trove_client *client);
+
+/* An upload goes on from begin to end; its id is told as soon as it is known. In the caller's memory meanwhile. */
+void cli_interrupt_park_begin(struct cli_interrupt *interrupt, struct cli_parked *parked);
+void cli_interrupt_park_named(struct cli_interrupt *interrupt, struct cli_parked *parked, const char *id);
+void cli_interrupt_park_end(struct cli_interrupt *interrupt, struct cli_parked *parked);
 
 /* Creates the file (0600, new) and remembers it in one step. Returns its descriptor, or -1 with errno set. */
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);

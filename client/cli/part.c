@@ -1,6 +1,7 @@
 /* part.c - see part.h. */
 #include "part.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -44,11 +45,12 @@ int cli_part_open(int folder_fd, const char *name) {
         int fd = openat(folder_fd, name, OPEN_FLAGS, 0600);
         if (fd < 0)
             return -1;
-        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
-        if (locked && is_usable(fd, folder_fd, name) && fchmod(fd, 0600) == 0)
+        int failed = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (failed == 0 && is_usable(fd, folder_fd, name) && fchmod(fd, 0600) == 0)
             return fd;
         close(fd);
-        if (!locked)
+        errno = failed != 0 ? failed : EEXIST;
+        if (failed != 0)
             return -1;
     }
     return -1;

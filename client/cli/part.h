@@ -13,8 +13,8 @@
 /* For the file `target` that the object BUCKET/KEY becomes. */
 void cli_part_name(const char *target, const char *object, char name[CLI_PART_NAME_BYTES]);
 
-/* Opens it for reading and writing, new (0600) or as it was left, and locks it. -1: it can't be had (somebody else has it, it
- * isn't ours, a file system without locks); the download does without then. Doesn't wait. */
+/* Opens it for reading and writing, new (0600) or as it was left, and locks it. -1, with errno set: it can't be had (EWOULDBLOCK:
+ * somebody else has it; it isn't ours; a file system without locks), and its user does without. Doesn't wait. */
 int cli_part_open(int folder_fd, const char *name);
 
 /* Removes one that nobody has. */

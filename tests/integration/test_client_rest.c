@@ -133,6 +133,75 @@ static void test_conditions(void **state) {
     trove_object_info_free(info);
 }
 
+/* Cancels the download, from outside, when so much has come. */
+struct canceller {
+    const struct client_test *test;
+    uint64_t after;
+    bool done;
+};
+
+static void cancel(void *context, const trove_chunk_ack *ack) {
+    struct canceller *canceller = context;
+    trove_server_stream_page *page = NULL;
+    trove_error error;
+    if (canceller->done || ack->received_offset < canceller->after)
+        return;
+    canceller->done = true;
+    CHECK_OK(trove_server_stream_list(canceller->test->client, NULL, &page, &error), &error);
+    for (size_t i = 0; i < page->count; i++)
+        (void)!trove_server_stream_control(canceller->test->client, page->streams[i].stream_id, TROVE_CONTROL_CANCEL, 0, NULL,
+                                           &error);
+    trove_server_stream_page_free(page);
+}
+
+static bool parts_are_left(const struct client_test *test) {
+    char command[1024];
+    snprintf(command, sizeof command, "test -n \"$(find %s -name '.trove-*.part')\"", troved_folder(test->server));
+    return system(command) == 0;
+}
+
+/* A file that was cut off is found by the next call, and gone on with. Little isn't kept, and nothing where it isn't asked for. */
+static void test_file(void **state) {
+    const struct client_test *test = *state;
+    static const struct {
+        const char *name;
+        bool resumable;
+        uint64_t after;
+        bool stays;
+    } rows[] = {
+        {"resumable", true, 8 * MIB, true},
+        {"little", true, 1, false},
+        {"not resumable", false, 8 * MIB, false},
+    };
+    char path[512];
+    snprintf(path, sizeof path, "%s/target", troved_folder(test->server));
+    put(test, "file", test->bytes, 20 * MIB);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct canceller canceller = {.test = test, .after = rows[i].after};
+        trove_stream_metrics metrics;
+        trove_stream_options options;
+        trove_error error;
+        print_message("    %s\n", rows[i].name);
+        trove_stream_options_init(&options);
+        options.resumable = rows[i].resumable;
+        options.metrics = &metrics;
+        options.chunk_bytes = 64 * KIB;
+        options.channel_chunks = 4;
+        options.hooks = (trove_stream_hooks){.context = &canceller, .on_chunk = cancel};
+        CHECK_FAILS(trove_get_file(test->client, BUCKET, "file", path, &options, NULL, &error), CANCELLED, "", &error);
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_int_equal(parts_are_left(test), rows[i].stays);
+        options.hooks = (trove_stream_hooks){0};
+        CHECK_OK(trove_get_file(test->client, BUCKET, "file", path, &options, NULL, &error), &error);
+        assert_true(rows[i].stays ? metrics.bytes_received < 13 * MIB : metrics.bytes_received == 20 * MIB);
+        assert_false(parts_are_left(test));
+        int fd = open(path, O_RDONLY);
+        check_fd(fd, test->bytes, 20 * MIB);
+        close(fd);
+        unlink(path);
+    }
+}
+
 static void test_arguments(void **state) {
     const struct client_test *test = *state;
     trove_stream_options options;
@@ -163,10 +232,8 @@ static void test_arguments(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_kept),
-        cmocka_unit_test(test_another_version),
-        cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_what_is_kept), cmocka_unit_test(test_another_version), cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_file),         cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }

@@ -1,0 +1,307 @@
+/* upload.c - see upload.h.
+ *
+ * Four ways: a file that is large enough is remembered (upload_state.h) and gone on with by the next command; what can't be, such as
+ * a pipe, outlives a lost connection alone; a small file isn't worth the server's records, and is put once more when the connection
+ * was lost; and what may lose chunks or has an overflow does neither.
+ */
+#include "upload.h"
+
+#include "human.h"
+#include "state_folder.h"
+#include "text.h"
+#include "upload_state.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    REMEMBERED_BYTES_MIN = 8 << 20, /* less is sent again sooner than the records are synced */
+    ABORT_TIMEOUT_MS = 5000,
+};
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static trove_status put(const struct cli_upload *upload, const trove_stream_options *options, trove_object_info **info,
+                        trove_error *error) {
+    return trove_put_fd(upload->context->client, upload->bucket, upload->key, upload->fd, options, info, error);
+}
+
+/* ---- small files: once more ---- */
+
+static bool lost_connection(const struct cli_upload *upload, trove_status status) {
+    trove_client_metrics metrics;
+    trove_client_metrics_get(upload->context->client, &metrics);
+    return status == TROVE_UNAVAILABLE || (status == TROVE_DEADLINE_EXCEEDED && metrics.reconnecting);
+}
+
+/* With conditions the second try might be refused for what the first one has done. */
+static bool is_repeatable(const struct cli_upload *upload) {
+    const trove_conditions *conditions = &upload->options.conditions;
+    return upload->context->retry_for_ms != TROVE_NO_RETRY && conditions->if_match == NULL && !conditions->if_none_match &&
+           conditions->if_generation == 0;
+}
+
+static trove_status put_again(const struct cli_upload *upload, trove_object_info **info, trove_error *error) {
+    off_t begin = lseek(upload->fd, 0, SEEK_CUR);
+    uint64_t until_ms = 0;
+    for (;;) {
+        trove_status status = put(upload, &upload->options, info, error);
+        if (status == TROVE_OK || begin < 0 || !is_repeatable(upload) || !lost_connection(upload, status))
+            return status;
+        if (until_ms == 0)
+            until_ms = now_ms() + upload->context->retry_for_ms;
+        if (now_ms() >= until_ms || lseek(upload->fd, begin, SEEK_SET) != begin)
+            return status;
+    }
+}
+
+/* ---- resumable ones ---- */
+
+/* What the hooks work with. */
+struct watch {
+    trove_stream_hooks outer;
+    struct cli_interrupt *interrupt;
+    struct cli_parked parked;
+    struct cli_upload_state *state; /* NULL: it isn't remembered */
+};
+
+static void on_progress(void *context, const trove_progress *progress) {
+    const struct watch *watch = context;
+    watch->outer.on_progress(watch->outer.context, progress);
+}
+
+static void on_opened(void *context, const char *upload_id) {
+    struct watch *watch = context;
+    if (watch->state != NULL)
+        cli_upload_state_opened(watch->state, upload_id);
+    cli_interrupt_park_named(watch->interrupt, &watch->parked, upload_id);
+}
+
+/* Throws away what nobody can go on with. It would expire some day; where the server can't be asked it does. */
+static void throw_away(const struct cli_upload *upload, const char *upload_id) {
+    if (upload_id[0] != 0)
+        (void)!trove_upload_abort(upload->context->client, upload_id, ABORT_TIMEOUT_MS, NULL);
+}
+
+/* *opened: the server has the upload. */
+static trove_status put_resumable(struct cli_upload *upload, const trove_stream_options *given, struct cli_upload_state *state,
+                                  trove_object_info **info, bool *opened, trove_error *error) {
+    trove_stream_options options = *given;
+    struct watch watch = {
+        .outer = upload->options.hooks,
+        .interrupt = &upload->context->interrupt,
+        .parked = {.remembered = state != NULL},
+        .state = state,
+    };
+    options.resumable = true;
+    options.hooks = (trove_stream_hooks){.context = &watch, .on_opened = on_opened};
+    if (watch.outer.on_progress != NULL)
+        options.hooks.on_progress = on_progress;
+    cli_interrupt_park_begin(watch.interrupt, &watch.parked);
+    trove_status status = put(upload, &options, info, error);
+    cli_interrupt_park_end(watch.interrupt, &watch.parked);
+    *opened = watch.parked.id[0] != 0;
+    bool goes_on = state != NULL && cli_part_can_go_on(status);
+    if (status != TROVE_OK && !goes_on)
+        throw_away(upload, watch.parked.id);
+    return status;
+}
+
+static trove_status put_unremembered(struct cli_upload *upload, trove_object_info **info, trove_error *error) {
+    bool opened = false;
+    return put_resumable(upload, &upload->options, NULL, info, &opened, error);
+}
+
+/* ---- remembered ones ---- */
+
+static bool find_about(const struct cli_upload *upload, char *source, struct cli_upload_about *about) {
+    struct stat found;
+    if (fstat(upload->fd, &found) != 0)
+        return false;
+    *about = (struct cli_upload_about){
+        .server = upload->context->server,
+        .source = source,
+        .object = upload->object,
+        .mark = {.size = (uint64_t)found.st_size,
+                 .modified_ns = (uint64_t)found.st_mtim.tv_sec * 1000000000 + (uint64_t)found.st_mtim.tv_nsec,
+                 .inode = found.st_ino,
+                 .device = found.st_dev},
+        .options = &upload->options,
+    };
+    return S_ISREG(found.st_mode);
+}
+
+/* What isn't complete is gone on with at what is durable. What is complete is done if the object is still that one: it may have been
+ * deleted or replaced since. *usable: neither is so, and it begins anew. */
+static trove_status look_at_upload(struct cli_upload *upload, const char *upload_id, bool *usable, trove_object_info **done,
+                                   trove_error *error) {
+    trove_client *client = upload->context->client;
+    trove_upload *found = NULL;
+    trove_object_info *now = NULL;
+    *usable = false;
+    trove_status status = trove_upload_stat(client, upload_id, 0, &found, error);
+    if (status == TROVE_NOT_FOUND || status == TROVE_PERMISSION_DENIED)
+        return TROVE_OK;
+    if (status != TROVE_OK)
+        return status;
+    upload->resumed_bytes = found->durable_offset;
+    *usable = found->completed == NULL;
+    if (found->completed != NULL) {
+        status = trove_object_head(client, upload->bucket, upload->key, 0, &now, error);
+        if (status == TROVE_OK && now->generation == found->completed->generation) {
+            upload->resumed_bytes = now->size;
+            *done = now;
+            now = NULL;
+        } else if (status == TROVE_NOT_FOUND) {
+            status = TROVE_OK;
+        }
+    }
+    trove_object_info_free(now);
+    trove_upload_free(found);
+    return status;
+}
+
+static void say_begins_anew(const struct cli_upload *upload, const struct cli_upload_state *state,
+                            const struct cli_upload_about *about) {
+    bool changed = !cli_source_mark_equal(&state->record.source, &about->mark);
+    if (state->record.upload_id[0] != 0)
+        cli_output_note(&upload->context->output, "%s %s since an earlier put was cut off: it begins anew", upload->path_text,
+                        changed ? "has changed" : "is put with other options than");
+}
+
+/* *finished: there is nothing to be sent any more. */
+static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
+                            const struct cli_upload_about *about, trove_stream_options *options, trove_object_info **done,
+                            trove_error *error) {
+    struct cli_output *output = &upload->context->output;
+    bool usable = found == CLI_UPLOAD_FOUND;
+    trove_status status = TROVE_OK;
+    if (usable && state->record.upload_id[0] != 0)
+        status = look_at_upload(upload, state->record.upload_id, &usable, done, error);
+    if (status != TROVE_OK || *done != NULL)
+        return status;
+    if (found == CLI_UPLOAD_DAMAGED)
+        cli_output_note(output, "the record of an earlier put of %s is damaged; it begins anew", upload->path_text);
+    if (found == CLI_UPLOAD_CHANGED) {
+        say_begins_anew(upload, state, about);
+        throw_away(upload, state->record.upload_id);
+    }
+    if (!usable) {
+        upload->resumed_bytes = 0;
+        status = cli_upload_state_begin(state, about, error);
+    }
+    options->request_id = state->record.request_id;
+    if (usable && state->record.upload_id[0] != 0) {
+        options->upload_id = state->record.upload_id;
+        options->request_id = NULL;
+        cli_output_note(output, "%s goes on at %s of %s", upload->path_text, cli_human_size(upload->resumed_bytes).text,
+                        cli_human_size(about->mark.size).text);
+    }
+    return status;
+}
+
+static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
+                                   const struct cli_upload_about *about, trove_object_info **info, trove_error *error) {
+    trove_stream_options options = upload->options;
+    trove_object_info *done = NULL;
+    bool opened = false;
+    trove_status status = prepare(upload, state, found, about, &options, &done, error);
+    if (done != NULL) {
+        *upload->options.metrics = (trove_stream_metrics){.direction = TROVE_DIRECTION_UPLOAD};
+        *info = done;
+    } else if (status == TROVE_OK) {
+        char id[TROVE_UPLOAD_ID_BYTES]; /* the hook writes to the record's */
+        if (options.upload_id != NULL) {
+            memcpy(id, options.upload_id, sizeof id);
+            options.upload_id = id;
+        }
+        status = put_resumable(upload, &options, state, info, &opened, error);
+    }
+    bool known = opened || (found == CLI_UPLOAD_FOUND && state->record.upload_id[0] != 0);
+    upload->goes_on = known && cli_part_can_go_on(status);
+    cli_upload_state_close(state, upload->goes_on || lost_connection(upload, status));
+    return status;
+}
+
+/* ---- which of them ---- */
+
+/* Asked once: a put from a pipe can't find out by trying, for the bytes that it has read are gone then. */
+static bool has_resumable_uploads(const struct cli_upload *upload) {
+    static atomic_int known; /* 1: it has, 2: it hasn't */
+    if (atomic_load(&known) != 0)
+        return atomic_load(&known) == 1;
+    trove_upload_list_options options;
+    trove_upload_page *page = NULL;
+    trove_upload_list_options_init(&options);
+    options.limit = 1;
+    trove_status status = trove_upload_list(upload->context->client, &options, &page, NULL);
+    trove_upload_page_free(page);
+    if (status == TROVE_OK || status == TROVE_UNIMPLEMENTED)
+        atomic_store(&known, status == TROVE_OK ? 1 : 2);
+    return status != TROVE_UNIMPLEMENTED; /* what else may be wrong the put says */
+}
+
+static void say_not_remembered(const struct cli_upload *upload, const trove_error *why) {
+    static atomic_bool said; /* what is wrong with the folder is wrong for all files */
+    if (why->status == TROVE_ABORTED || !atomic_exchange(&said, true))
+        cli_output_note(&upload->context->output, "%s won't be gone on with after a crash: %s", upload->path_text, why->message);
+}
+
+/* What an earlier put has left is thrown away, on both sides. */
+static trove_status put_anew(struct cli_upload *upload, const struct cli_upload_about *about, trove_object_info **info,
+                             trove_error *error) {
+    struct cli_upload_state state;
+    enum cli_upload_found found;
+    trove_error ignored;
+    int folder_fd = -1;
+    if (cli_state_folder_open(&folder_fd, &ignored) == TROVE_OK &&
+        cli_upload_state_open(&state, folder_fd, about, &found, &ignored) == TROVE_OK) {
+        if (found == CLI_UPLOAD_FOUND || found == CLI_UPLOAD_CHANGED)
+            throw_away(upload, state.record.upload_id);
+        cli_upload_state_close(&state, false);
+    }
+    return put_again(upload, info, error);
+}
+
+static trove_status put_file(struct cli_upload *upload, const struct cli_upload_about *about, trove_object_info **info,
+                             trove_error *error) {
+    struct cli_upload_state state;
+    enum cli_upload_found found;
+    trove_error why;
+    int folder_fd = -1;
+    if (about->mark.size < REMEMBERED_BYTES_MIN || !has_resumable_uploads(upload))
+        return put_again(upload, info, error);
+    if (upload->anew)
+        return put_anew(upload, about, info, error);
+    if (cli_state_folder_open(&folder_fd, &why) != TROVE_OK ||
+        cli_upload_state_open(&state, folder_fd, about, &found, &why) != TROVE_OK) {
+        say_not_remembered(upload, &why);
+        return put_unremembered(upload, info, error);
+    }
+    return put_remembered(upload, &state, found, about, info, error);
+}
+
+trove_status cli_upload_run(struct cli_upload *upload, trove_object_info **info, trove_error *error) {
+    const trove_stream_options *options = &upload->options;
+    struct cli_upload_about about;
+    if (options->lossy || options->backpressure == TROVE_BACKPRESSURE_BUFFER)
+        return put_again(upload, info, error);
+    char *source = upload->path != NULL ? realpath(upload->path, NULL) : NULL;
+    bool is_file = source != NULL && find_about(upload, source, &about) && about.mark.size > 0; /* those of /proc say 0 */
+    trove_status status;
+    if (is_file)
+        status = put_file(upload, &about, info, error);
+    else
+        status = upload->anew || !has_resumable_uploads(upload) ? put_again(upload, info, error)
+                                                                : put_unremembered(upload, info, error);
+    free(source);
+    return status;
+}
