@@ -116,8 +116,8 @@ TROVE_WARN_UNUSED trove_status tv_sender_not_taken(struct tv_sender *sender, uin
  * Both ends do this at the same place in the stream of frames: after the acknowledgements before the answer to the seek. */
 void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generation);
 
-/* For an owner who has to send everything again on another connection. Takes out the chunk that was pushed first, with its reference,
- * as if it had never been pushed; NULL: the window is empty. */
+/* For an owner who has to send everything again on another connection. Takes out the chunk that was pushed first, with its
+ * reference, as if it had never been pushed; NULL: the window is empty. */
 struct tv_chunk *tv_sender_unwind(struct tv_sender *sender);
 /* Once the window is empty: begins for a receiver that knows nothing and goes on at `offset`: numbers and generation from 0, no
  * credit. */

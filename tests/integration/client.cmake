@@ -37,7 +37,8 @@ foreach(test
         failures
         reconnect
         resume
-        damage)
+        damage
+        restart)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
     target_link_libraries(${program} PRIVATE trove_client_test trove_flags)

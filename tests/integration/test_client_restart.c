@@ -1,0 +1,138 @@
+/* test_client_restart.c - libtrove's resumable streams when the server is killed, or ends, under them and comes back with its store. */
+#include "coming_and_going.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_MS 30000
+#define SIZE        (100 * MIB)
+#define KILLS       5
+/* So that the hook, which is called some ten times a second, doesn't miss much. */
+#define BYTES_PER_SECOND (100 * MIB)
+/* What may have to be sent again after each: a window, and what is kept. */
+#define AGAIN (48 * MIB)
+
+static uint8_t *many_bytes(void) {
+    uint8_t *bytes = malloc(SIZE);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < SIZE / 8; i++)
+        ((uint64_t *)bytes)[i] = i * 0x9e3779b97f4a7c15u;
+    return bytes;
+}
+
+static void init(trove_stream_options *options) {
+    trove_stream_options_init(options);
+    options->resumable = true;
+    options->timeout_ms = PATIENCE_MS;
+}
+
+/* Ends the server each time another part of the object has got there, and has it started again. */
+struct killer {
+    struct restarted *own;
+    uint64_t next;
+    unsigned kills;
+    bool ask; /* instead of killing it */
+};
+
+static void end_from_time_to_time(void *context, const trove_progress *progress) {
+    struct killer *killer = context;
+    if (progress->bytes < killer->next || killer->kills == KILLS)
+        return;
+    killer->next = progress->bytes + SIZE / (KILLS + 2);
+    killer->kills++;
+    restarted_wait_for_start(killer->own); /* of the time before */
+    if (killer->ask)
+        troved_ask_to_end(killer->own->test.server);
+    else
+        restarted_kill(killer->own);
+    restarted_start_soon(killer->own, 50);
+}
+
+static void under_fire(void **state, bool ask, bool put) {
+    struct restarted own;
+    trove_stream_options options;
+    trove_stream_metrics metrics;
+    trove_error error;
+    uint8_t *bytes = many_bytes();
+    restarted_begin(&own, *state, NULL);
+    struct killer killer = {.own = &own, .next = SIZE / (KILLS + 2), .ask = ask};
+    if (!put)
+        CHECK_OK(trove_put_memory(own.test.client, BUCKET, "fire", bytes, SIZE, NULL, NULL, &error), &error);
+    init(&options);
+    options.metrics = &metrics;
+    options.bytes_per_second = BYTES_PER_SECOND;
+    options.hooks.context = &killer;
+    options.hooks.on_progress = end_from_time_to_time;
+    if (put) {
+        CHECK_OK(trove_put_memory(own.test.client, BUCKET, "fire", bytes, SIZE, &options, NULL, &error), &error);
+        restarted_wait_for_start(&own);
+        check_object(&own.test, "fire", bytes, SIZE);
+    } else {
+        uint8_t *got = calloc(1, SIZE);
+        size_t got_bytes = 0;
+        assert_non_null(got);
+        CHECK_OK(trove_get_memory(own.test.client, BUCKET, "fire", got, SIZE, &options, &got_bytes, NULL, &error), &error);
+        restarted_wait_for_start(&own);
+        assert_int_equal(got_bytes, SIZE);
+        assert_true(memcmp(got, bytes, SIZE) == 0);
+        free(got);
+    }
+    assert_int_equal(killer.kills, KILLS);
+    assert_int_equal(metrics.reconnects, KILLS);
+    assert_true(metrics.bytes_sent + metrics.bytes_received <= SIZE + KILLS * AGAIN);
+    print_message("%.2f times the object went over the wire\n",
+                  (double)(metrics.bytes_sent + metrics.bytes_received) / (double)SIZE);
+    restarted_end(&own);
+    free(bytes);
+}
+
+static void test_put_killed(void **state) {
+    if (restarted_keeps())
+        under_fire(state, false, true);
+}
+
+static void test_put_shut_down(void **state) {
+    if (restarted_keeps())
+        under_fire(state, true, true);
+}
+
+static void test_get_killed(void **state) {
+    if (restarted_keeps())
+        under_fire(state, false, false);
+}
+
+/* ---- a store that doesn't survive ---- */
+
+/* What the server has lost the program may have lost as well. */
+static void test_lost_upload(void **state) {
+    struct restarted own;
+    trove_stream_options options;
+    trove_error error;
+    if (restarted_keeps())
+        return;
+    restarted_begin(&own, *state, NULL);
+    init(&options);
+    trove_stream *stream = open_stream(&own.test, "lost", TROVE_DIRECTION_UPLOAD, &options);
+    assert_false(trove_stream_upload_survives_restart(stream));
+    CHECK_OK(write_bytes(stream, own.test.bytes, 1 * MIB, PATIENCE_MS, &error), &error);
+    while (trove_stream_durable_offset(stream) == 0)
+        pause_ms(1);
+    restarted_kill(&own);
+    restarted_start(&own);
+    CHECK_FAILS(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), NOT_FOUND, "", &error);
+    trove_stream_release(stream);
+    restarted_end(&own);
+}
+
+int main(int argc, char **argv) {
+    client_test_arguments(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_put_killed),
+        cmocka_unit_test(test_put_shut_down),
+        cmocka_unit_test(test_get_killed),
+        cmocka_unit_test(test_lost_upload),
+    };
+    return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
+}
