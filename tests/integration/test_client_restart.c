@@ -8,7 +8,7 @@
 
 #define PATIENCE_MS 30000
 #define SIZE        (100 * MIB)
-#define KILLS       5
+#define KILLS_MAX   5
 /* So that the hook, which is called some ten times a second, doesn't miss much. */
 #define BYTES_PER_SECOND (100 * MIB)
 /* What may have to be sent again after each: a window, and what is kept. */
@@ -33,14 +33,15 @@ struct killer {
     struct restarted *own;
     uint64_t next;
     unsigned kills;
+    unsigned kills_max;
     bool ask; /* instead of killing it */
 };
 
 static void end_from_time_to_time(void *context, const trove_progress *progress) {
     struct killer *killer = context;
-    if (progress->bytes < killer->next || killer->kills == KILLS)
+    if (progress->bytes < killer->next || killer->kills == killer->kills_max)
         return;
-    killer->next = progress->bytes + SIZE / (KILLS + 2);
+    killer->next = progress->bytes + SIZE / (2 * KILLS_MAX);
     killer->kills++;
     restarted_wait_for_start(killer->own); /* of the time before */
     if (killer->ask)
@@ -50,14 +51,14 @@ static void end_from_time_to_time(void *context, const trove_progress *progress)
     restarted_start_soon(killer->own, 50);
 }
 
-static void under_fire(void **state, bool ask, bool put) {
+static void under_fire(void **state, unsigned kills, bool ask, bool put) {
     struct restarted own;
     trove_stream_options options;
     trove_stream_metrics metrics;
     trove_error error;
     uint8_t *bytes = many_bytes();
     restarted_begin(&own, *state, NULL);
-    struct killer killer = {.own = &own, .next = SIZE / (KILLS + 2), .ask = ask};
+    struct killer killer = {.own = &own, .kills_max = kills, .next = SIZE / (2 * KILLS_MAX), .ask = ask};
     if (!put)
         CHECK_OK(trove_put_memory(own.test.client, BUCKET, "fire", bytes, SIZE, NULL, NULL, &error), &error);
     init(&options);
@@ -79,9 +80,9 @@ static void under_fire(void **state, bool ask, bool put) {
         assert_true(memcmp(got, bytes, SIZE) == 0);
         free(got);
     }
-    assert_int_equal(killer.kills, KILLS);
-    assert_int_equal(metrics.reconnects, KILLS);
-    assert_true(metrics.bytes_sent + metrics.bytes_received <= SIZE + KILLS * AGAIN);
+    assert_int_equal(killer.kills, kills);
+    assert_int_equal(metrics.reconnects, kills);
+    assert_true(metrics.bytes_sent + metrics.bytes_received <= SIZE + kills * AGAIN);
     print_message("%.2f times the object went over the wire\n",
                   (double)(metrics.bytes_sent + metrics.bytes_received) / (double)SIZE);
     restarted_end(&own);
@@ -90,17 +91,17 @@ static void under_fire(void **state, bool ask, bool put) {
 
 static void test_put_killed(void **state) {
     if (restarted_keeps())
-        under_fire(state, false, true);
+        under_fire(state, KILLS_MAX, false, true);
 }
 
 static void test_put_shut_down(void **state) {
     if (restarted_keeps())
-        under_fire(state, true, true);
+        under_fire(state, 2, true, true);
 }
 
 static void test_get_killed(void **state) {
     if (restarted_keeps())
-        under_fire(state, false, false);
+        under_fire(state, 2, false, false);
 }
 
 /* ---- a store that doesn't survive ---- */
