@@ -38,7 +38,8 @@ foreach(test
         reconnect
         resume
         damage
-        restart)
+        restart
+        resume_down)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
     target_link_libraries(${program} PRIVATE trove_client_test trove_flags)
