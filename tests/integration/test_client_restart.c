@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATIENCE_MS 30000
-#define SIZE        (100 * MIB)
-#define KILLS_MAX   5
+#define SIZE      (100 * MIB)
+#define KILLS_MAX 5
 /* So that the hook, which is called some ten times a second, doesn't miss much. */
 #define BYTES_PER_SECOND (100 * MIB)
 /* What may have to be sent again after each: a window, and what is kept. */

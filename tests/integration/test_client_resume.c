@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000
-
 /* A client behind a proxy. */
 struct behind {
     struct client_test test;

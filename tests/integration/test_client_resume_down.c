@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000
-#define SIZE        (20 * MIB + 4321)
+#define SIZE (20 * MIB + 4321)
 
 struct behind {
     struct client_test test;
