@@ -57,7 +57,7 @@
 #define TV_RECORDS_MAX        16
 #define TV_RECORDS_PER_KEY    ((uint64_t)1 << 16) /* 2 GiB at most; what a key that leaks tells */
 #define TV_SEALED_AHEAD_BYTES (4 * TV_KIB)        /* read ahead of a message's records: their table, small ones whole */
-#define TV_SCRATCH_BYTES_MAX  (64 * TV_MIB)        /* above it messages are sealed a record at a time, all connections together */
+#define TV_SCRATCH_BYTES_MAX  (64 * TV_MIB)       /* above it messages are sealed a record at a time, all connections together */
 #define TV_OFFER_BYTES_MAX    512                 /* what each end says before the handshake */
 
 /* Objects are smaller; so no sum of an offset and a size overflows. */

@@ -47,7 +47,7 @@ struct tv_unsent {
     size_t bytes;
     uint64_t frames;
     bool ends_plain; /* behind it everything is sealed */
-    bool is_pages; /* one of those that the connection began with */
+    bool is_pages;   /* one of those that the connection began with */
     uint8_t data[];
 };
 

@@ -31,6 +31,7 @@ static const struct tvs_access rows[] = {
     {OBJECTS, "Delete", TVS_SCOPE_OBJECT, OBJECT(DELETE)},
     {OBJECTS, "Copy", TVS_SCOPE_OBJECT, {{TVS_RIGHT_READ, "from_bucket", "from_key"}, {TVS_RIGHT_WRITE, "to_bucket", "to_key"}}},
     {OBJECTS, "BlockSums", TVS_SCOPE_OBJECT, OBJECT(READ)},
+    {OBJECTS, "Scrub", TVS_SCOPE_OBJECT, {{TVS_RIGHT_ADMIN, "bucket", "prefix"}}},
     {UPLOADS, "List", TVS_SCOPE_OWN, {{0}}},
     {UPLOADS, "Attach", TVS_SCOPE_OWN, {{0}}},
     {UPLOADS, "Flush", TVS_SCOPE_OWN, {{0}}},

@@ -57,9 +57,9 @@ struct tvs_server {
     struct tvs_holders holders;
     struct tvs_copies copies;
     struct tvs_scrubs scrubs;
-    struct tvs_quota calls;         /* under way */
-    struct tvs_quota inline_puts;   /* small objects on their way into the store: the memory that holds them */
-    struct tvs_quota stream_memory; /* streams, with their names and metadata */
+    struct tvs_quota calls;           /* under way */
+    struct tvs_quota inline_puts;     /* small objects on their way into the store: the memory that holds them */
+    struct tvs_quota stream_memory;   /* streams, with their names and metadata */
     struct tvs_quota control_answers; /* that streams hold */
     struct tvs_relief relief;
 

@@ -10,7 +10,8 @@ bool tvs_storage_quota_has(struct tvs_session *session) {
     return has;
 }
 
-static trove_status stored_bytes(struct tvs_server *server, const struct tvs_rights *rights, uint64_t *bytes, trove_error *error) {
+static trove_status stored_bytes(struct tvs_server *server, const struct tvs_rights *rights, uint64_t *bytes,
+                                 trove_error *error) {
     struct tvs_bucket *buckets = NULL;
     size_t count = 0;
     trove_status status = server->ops->bucket_list(server->driver, &buckets, &count, error);
@@ -33,9 +34,9 @@ trove_status tvs_storage_quota_check(struct tvs_session *session, uint64_t bytes
     trove_status status = quota_bytes != 0 ? stored_bytes(session->server, rights, &stored, error) : TROVE_OK;
     tvs_rights_release(rights);
     if (status == TROVE_OK && quota_bytes != 0 && tv_add_capped(stored, bytes) > quota_bytes)
-        status = TV_FAIL(error, RESOURCE_EXHAUSTED,
-                         "the quota of %s is %llu bytes: the buckets that it may write to hold %llu, and %llu more don't fit; delete some",
-                         session->principal.name, (unsigned long long)quota_bytes, (unsigned long long)stored,
-                         (unsigned long long)bytes);
+        status = TV_FAIL(
+            error, RESOURCE_EXHAUSTED,
+            "the quota of %s is %llu bytes: the buckets that it may write to hold %llu, and %llu more don't fit; delete some",
+            session->principal.name, (unsigned long long)quota_bytes, (unsigned long long)stored, (unsigned long long)bytes);
     return status;
 }

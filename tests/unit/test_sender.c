@@ -33,7 +33,8 @@ static void expect_next(uint64_t payload_bytes_max, uint64_t index, uint64_t fra
     assert_true(tv_sender_next(&sender, payload_bytes_max, &fragment));
     assert_true(tv_sender_position(&sender) >= position + bytes); /* further on where something was lost */
     bool whole = fragment_offset + bytes == fragment.chunk->bytes;
-    assert_int_equal(tv_sender_waiting_bytes(&sender), sender.queue.count > 0 ? sender.queue.slots[sender.queue.first]->bytes : 0);
+    assert_int_equal(tv_sender_waiting_bytes(&sender),
+                     sender.queue.count > 0 ? sender.queue.slots[sender.queue.first]->bytes : 0);
     assert_int_equal(tv_sender_begun_bytes(&sender), whole ? 0 : fragment.chunk->bytes - fragment_offset - bytes);
     assert_int_equal(fragment.chunk->index, index);
     assert_int_equal(fragment.fragment_offset, fragment_offset);
