@@ -8,6 +8,7 @@
 #define BUCKETS (&trove__v1__buckets__descriptor)
 #define OBJECTS (&trove__v1__objects__descriptor)
 #define UPLOADS (&trove__v1__uploads__descriptor)
+#define ADMIN   (&trove__v1__admin__descriptor)
 #define POOLS   (&trove__v1__pools__descriptor)
 #define STREAMS (&trove__v1__streams__descriptor)
 #define SERVER  (&trove__v1__server__descriptor)
@@ -31,11 +32,11 @@ static const struct tvs_access rows[] = {
     {OBJECTS, "Delete", TVS_SCOPE_OBJECT, OBJECT(DELETE)},
     {OBJECTS, "Copy", TVS_SCOPE_OBJECT, {{TVS_RIGHT_READ, "from_bucket", "from_key"}, {TVS_RIGHT_WRITE, "to_bucket", "to_key"}}},
     {OBJECTS, "BlockSums", TVS_SCOPE_OBJECT, OBJECT(READ)},
-    {OBJECTS, "Scrub", TVS_SCOPE_OBJECT, {{TVS_RIGHT_ADMIN, "bucket", "prefix"}}},
     {UPLOADS, "List", TVS_SCOPE_OWN, {{0}}},
     {UPLOADS, "Attach", TVS_SCOPE_OWN, {{0}}},
     {UPLOADS, "Flush", TVS_SCOPE_OWN, {{0}}},
     {UPLOADS, "Abort", TVS_SCOPE_OWN, {{0}}},
+    {ADMIN, "Scrub", TVS_SCOPE_OBJECT, {{TVS_RIGHT_ADMIN, "bucket", "prefix"}}},
     {POOLS, "List", TVS_SCOPE_SERVER, {{0}}},
     {STREAMS, "List", TVS_SCOPE_OWN, {{0}}},
     {STREAMS, "Control", TVS_SCOPE_OWN, {{0}}},
