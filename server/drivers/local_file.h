@@ -105,6 +105,8 @@ trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, 
 /* Closes, and removes the file if there is one and it isn't kept. */
 void tvs_file_writer_abandon(struct tvs_file_writer *writer);
 void tvs_file_writer_fini(struct tvs_file_writer *writer); /* the same, at its end */
+/* Before that: leaves the file to the caller to be removed, which may take a disk a while. False: there is none to be. */
+bool tvs_file_writer_leave(struct tvs_file_writer *writer, struct tvs_file_id *id);
 /* Between a writer's files. All block. Makes the file; writes all of the iov, which is used up, at the end of what is in it. */
 trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error);
 trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error);

@@ -250,7 +250,11 @@ trove_status tvs_local_put_clone(struct tvs_put *put, struct tvs_get *get, trove
 void tvs_local_put_abort(struct tvs_put *put_move) {
     if (put_move == NULL)
         return;
+    struct tvs_file_id file;
+    bool leaves_file = tvs_file_writer_leave(&put_move->writer, &file);
     tvs_file_writer_fini(&put_move->writer);
+    if (leaves_file)
+        tvs_janitor_remove(&put_move->local->janitor, &file);
     tvs_block_sums_fini(&put_move->sums);
     tv_gaps_fini(&put_move->gaps);
     tvs_digest_destroy(put_move->digest);

@@ -261,6 +261,14 @@ void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
     writer->tail_bytes = 0;
 }
 
+bool tvs_file_writer_leave(struct tvs_file_writer *writer, struct tvs_file_id *id) {
+    if (writer->fd < 0 || writer->kept)
+        return false;
+    *id = writer->id;
+    writer->kept = true;
+    return true;
+}
+
 void tvs_file_writer_fini(struct tvs_file_writer *writer) {
     tvs_file_writer_abandon(writer);
     pthread_mutex_destroy(&writer->lock);

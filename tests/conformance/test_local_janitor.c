@@ -62,6 +62,22 @@ static void test_a_full_queue_makes_nobody_wait(void **state) {
     tvs_janitor_stop(&janitor);
 }
 
+/* A put that is given up, whose file may take the disk a while to remove: the worker doesn't wait for it. */
+static void test_giving_up_makes_nobody_wait(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make(400000, 1);
+    trove_error error = {0};
+    struct tvs_put *put;
+    must(put_uncommitted(store, "bucket", "given up", bytes, 400000, NULL, &put, &error), &error);
+    unsigned before = hold();
+    store->ops->put_abort(put);
+    wait_until_held(before);
+    must_put(store, "bucket", "stored meanwhile", bytes, 400000);
+    fault_plan_set((struct fault_plan){0});
+    assert_int_equal(count_files(store, NULL), 1);
+    free(bytes);
+}
+
 /* Ids come out as they went in, while the ring grows and turns. */
 static void test_each_is_removed_once(void **state) {
     struct store *store = *state;
@@ -135,6 +151,7 @@ int main(void) {
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
         TEST(test_a_full_queue_makes_nobody_wait),
+        TEST(test_giving_up_makes_nobody_wait),
         TEST(test_each_is_removed_once),
         TEST(test_the_end_leaves_what_waits),
     };
