@@ -1,9 +1,10 @@
-/* descriptors.h - whether the process has descriptors to spare. The system gives out the lowest number that is free, so the number
- * of one that was just opened tells. (Rejected: counting what is open, for nng and RocksDB open theirs where nobody counts.)
+/* descriptors.h - whether the process has descriptors to spare. The system gives out the lowest number that is free, so the
+ * number of one that was just opened tells. (Rejected: counting what is open, for nng and RocksDB open theirs where nobody
+ * counts.)
  *
- * What must not starve is the store's index, whose failing ends the process: RocksDB needs a descriptor whenever it makes a file.
- * So nobody else gets the last ones; objects' files end a little earlier than that, so that a server that is full of them can still
- * be reached; and connections, which anybody can make, are never more than leave room for files. Any thread.
+ * What must not starve is the store's index, whose failing ends the process: RocksDB needs a descriptor whenever it makes a
+ * file. So nobody else gets the last ones; objects' files end a little earlier than that, so that a server that is full of them
+ * can still be reached; and connections, which anybody can make, are never more than leave room for files. Any thread.
  */
 #ifndef TV_DESCRIPTORS_H
 #define TV_DESCRIPTORS_H
