@@ -1,6 +1,7 @@
 /* crash_script.c - see crash_script.h. */
 #include "crash_script.h"
 
+#include "local.h"
 #include "local_disk.h"
 
 #include <pthread.h>
@@ -342,6 +343,27 @@ static void check_thread(struct store *store, unsigned thread, const struct cras
         check_upload(store, thread, &before.slots[slot], &after.slots[slot], published);
 }
 
+/* Which files have an owner, for who wants to know what one too many is. */
+static void print_owners(struct store *store) {
+    const struct tvs_index *index = &tvs_local_of(store->driver)->index;
+    rocksdb_iterator_t *rows = rocksdb_create_iterator_cf(index->db, index->read_options, index->rows);
+    for (rocksdb_iter_seek(rows, "f", 1); rocksdb_iter_valid(rows); rocksdb_iter_next(rows)) {
+        size_t key_bytes, bytes;
+        struct tvs_owner_record owner;
+        struct tvs_object object = {0};
+        const uint8_t *key = (const uint8_t *)rocksdb_iter_key(rows, &key_bytes);
+        if (key[0] != 'f' || tvs_owner_record_decode(rocksdb_iter_value(rows, &bytes), bytes, &owner, NULL) != TROVE_OK)
+            break;
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)owner.key_bytes, owner.key);
+        (void)store->ops->head(store->driver, "bucket", name, &object, NULL);
+        print_message("    file ..%02x%02x%02x of %s, which has %llu bytes\n", key[14], key[15], key[16], name,
+                      (unsigned long long)object.size);
+        tvs_object_fini(&object);
+    }
+    rocksdb_iter_destroy(rows);
+}
+
 /* Of what is finished by now only objects are left that are too large for the index. */
 static void check_files(struct store *store) {
     unsigned large = 0;
@@ -356,6 +378,8 @@ static void check_files(struct store *store) {
     }
     store_close(store); /* waits for the janitor */
     store_open(store);
+    if (count_files(store, NULL) != large)
+        print_owners(store);
     assert_int_equal(count_files(store, NULL), large);
     char *text = uploads_text(store, "", NULL, 10);
     assert_string_equal(text, "|");

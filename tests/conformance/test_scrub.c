@@ -1,4 +1,5 @@
 /* test_scrub.c - scrubs of stores that are whole: all is read, once, in steps that are bounded, whatever changes meanwhile. */
+#include "mem.h"
 #include "scrubs.h"
 
 #include <stdlib.h>
@@ -100,6 +101,25 @@ static void test_gaps_are_no_damage(void **state) {
     free(bytes);
 }
 
+/* Memory is damaged less often than a disk. Of the local store's damage: test_local_scrub. */
+static void test_damage_in_memory(void **state) {
+    struct store *store = *state;
+    struct tvs_mem *mem = tvs_mem_of(store->driver);
+    struct tvs_mem_object *object;
+    struct scrubbed scrubbed;
+    trove_error error = {0};
+    fill(store);
+    must(tvs_mem_object_open(mem, "bucket", "c", &object, &error), &error);
+    ((char *)object->blocks[20])[5] ^= 1;
+    must(scrub_all(store, "", NULL, &scrubbed, &error), &error);
+    assert_string_equal(scrubbed.text, "c 5242880+262144|");
+    object->sums[20] ^= 1;
+    must(scrub_all(store, "", NULL, &scrubbed, &error), &error);
+    assert_string_equal(scrubbed.text, "c 0+0|c 5242880+262144|");
+    assert_int_equal(scrubbed.objects, 7);
+    tvs_mem_object_release(object);
+}
+
 static void test_no_bucket(void **state) {
     struct store *store = *state;
     struct scrubbed scrubbed = {.steps = 0};
@@ -121,5 +141,9 @@ int main(int count, char **arguments) {
         TEST(test_gaps_are_no_damage),
         TEST(test_no_bucket),
     };
-    return cmocka_run_group_tests_name("scrubs", tests, NULL, NULL);
+    const struct CMUnitTest mem_tests[] = {TEST(test_damage_in_memory)};
+    int failed = cmocka_run_group_tests_name("scrubs", tests, NULL, NULL);
+    if (fixture_ops == &tvs_mem_driver)
+        failed += cmocka_run_group_tests_name("scrubs of memory", mem_tests, NULL, NULL);
+    return failed;
 }
