@@ -25,6 +25,8 @@ from trove_test import (
 )
 
 DRAIN_S = 3
+# What a busy machine may need beside that until the end is seen. Waiting for what hangs would take 4 s more.
+SLACK_S = 2
 DATA = content("object", MIB)
 
 
@@ -61,7 +63,7 @@ class StuckTest(TroveTest):
         begun = time.monotonic()
         self.server.signal(signal.SIGTERM)
         self.assertEqual(self.server.wait(), 0)
-        self.assertLess(time.monotonic() - begun, DRAIN_S)
+        self.assertLess(time.monotonic() - begun, DRAIN_S + SLACK_S)
 
     def check_kept(self) -> None:
         self.fifo.unlink()
@@ -98,7 +100,7 @@ class StuckTest(TroveTest):
         begun = time.monotonic()
         self.server.signal(signal.SIGTERM)
         self.assertEqual(self.server.wait(), FAILURE)
-        self.assertLess(time.monotonic() - begun, DRAIN_S / 2)
+        self.assertLess(time.monotonic() - begun, SLACK_S)
         self.check_kept()
 
     def test_it_isnt_stuck_for_good(self) -> None:
