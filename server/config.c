@@ -219,6 +219,8 @@ static trove_status apply_numbers(const struct number *table, size_t count, cons
 
 static trove_status apply_pool(const struct tvs_config_raw_pool *raw, const char *section, struct tvs_pool_limits *limits,
                                struct place *place, trove_error *error) {
+    if (raw->backpressure != NULL)
+        limits->backpressure = (trove_backpressure)*raw->backpressure;
     return apply_numbers(pool_numbers, sizeof pool_numbers / sizeof pool_numbers[0], section, raw, limits, place, error);
 }
 

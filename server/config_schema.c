@@ -17,6 +17,10 @@ static const cyaml_strval_t booleans[] = {{"true", 1}, {"false", 0}};
 static const cyaml_strval_t durabilities[] = {{"strict", TVS_DURABILITY_STRICT}, {"relaxed", TVS_DURABILITY_RELAXED}};
 static const cyaml_strval_t log_levels[] = {
     {"debug", TVS_LOG_DEBUG}, {"info", TVS_LOG_INFO}, {"warn", TVS_LOG_WARN}, {"error", TVS_LOG_ERROR}};
+static const cyaml_strval_t backpressures[] = {{"block", TROVE_BACKPRESSURE_BLOCK},
+                                               {"drop", TROVE_BACKPRESSURE_DROP},
+                                               {"buffer", TROVE_BACKPRESSURE_BUFFER},
+                                               {"adaptive", TROVE_BACKPRESSURE_ADAPTIVE}};
 static const cyaml_strval_t log_formats[] = {{"logfmt", TVS_LOG_LOGFMT}, {"json", TVS_LOG_JSON}};
 
 static const cyaml_strval_t socket_modes[] = {{"0600", 0600}, {"0660", 0660}, {"0666", 0666}};
@@ -61,7 +65,10 @@ static const cyaml_schema_value_t list_text = {CYAML_VALUE_STRING(CYAML_FLAG_POI
     POOL_TEXT(whole, at, streams), POOL_TEXT(whole, at, chunk_size), POOL_TEXT(whole, at, channel_size),                         \
         POOL_TEXT(whole, at, buffers), POOL_TEXT(whole, at, memory), POOL_TEXT(whole, at, bandwidth),                            \
         POOL_TEXT(whole, at, stream_timeout), POOL_TEXT(whole, at, idle_timeout), POOL_TEXT(whole, at, paused_timeout),          \
-        POOL_TEXT(whole, at, credit_expiry), CYAML_FIELD_END
+        POOL_TEXT(whole, at, credit_expiry),                                                                                     \
+        CYAML_FIELD_ENUM_PTR("backpressure", KEY_FLAGS | CYAML_FLAG_STRICT, struct whole, at backpressure, backpressures,        \
+                             COUNT(backpressures)),                                                                              \
+        CYAML_FIELD_END
 
 static const cyaml_schema_field_t pool_keys[] = {POOL_KEYS(tvs_config_raw, pool.)};
 

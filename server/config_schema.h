@@ -37,6 +37,7 @@ struct tvs_config_raw_pool {
     char *idle_timeout;
     char *paused_timeout;
     char *credit_expiry;
+    int *backpressure;
 };
 
 /* An entry of `users`. */

@@ -106,6 +106,7 @@ struct tvs_stream {
     uint64_t declared_size; /* upload; TROVE_SIZE_UNKNOWN. Of a resumable one what it was begun with, once that is known */
     uint64_t range_offset;  /* download */
     uint64_t range_length;
+    trove_backpressure backpressure; /* its own, or its pool's */
     bool lossy;
     bool drops;                         /* download: a full queue loses its oldest chunk */
     bool adapts;                        /* download: chunks have the size that goes best */

@@ -71,15 +71,28 @@ static trove_status check_follow(const Trove__V1__Open *open, trove_error *error
     return TROVE_OK;
 }
 
+static bool says(const Trove__V1__Open *open, Trove__V1__Backpressure backpressure) {
+    return open->backpressure_given_case == TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE &&
+           open->backpressure == backpressure;
+}
+
+/* Who says nothing has its pool's; but nobody loses chunks who didn't ask for that. */
+static trove_backpressure choose_backpressure(const Trove__V1__Open *open, const struct tvs_pool_limits *terms) {
+    if (open->backpressure_given_case == TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE)
+        return (trove_backpressure)open->backpressure;
+    return terms->backpressure == TROVE_BACKPRESSURE_DROP && !open->lossy ? TROVE_BACKPRESSURE_BLOCK : terms->backpressure;
+}
+
 static trove_status check_open(const Trove__V1__Open *open, trove_error *error) {
-    if (open->backpressure == TROVE__V1__BACKPRESSURE__DROP && !open->lossy)
+    if (says(open, TROVE__V1__BACKPRESSURE__DROP) && !open->lossy)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure DROP loses chunks: the stream must be opened as lossy");
     trove_status status = check_digest(open, error);
     if (status == TROVE_OK && open->follow)
         status = check_follow(open, error);
     if (status != TROVE_OK)
         return status;
-    if ((unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
+    if (open->backpressure_given_case == TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE &&
+        (unsigned)open->backpressure > TROVE__V1__BACKPRESSURE__ADAPTIVE)
         return TV_FAIL(error, INVALID_ARGUMENT, "backpressure %d is none", (int)open->backpressure);
     if (open->direction < TROVE__V1__DIRECTION__UPLOAD || open->direction > TROVE__V1__DIRECTION__BIDI)
         return TV_FAIL(error, INVALID_ARGUMENT, "direction %d is none", (int)open->direction);
@@ -199,7 +212,8 @@ static void limit_chunk(struct tvs_stream *stream) {
 }
 
 static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
-    stream->adapts = open->backpressure == TROVE__V1__BACKPRESSURE__ADAPTIVE;
+    stream->backpressure = choose_backpressure(open, &stream->terms);
+    stream->adapts = stream->backpressure == TROVE_BACKPRESSURE_ADAPTIVE;
     choose_chunks(stream, open);
     uint64_t slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
     if (stream->chunk_bytes > slice_bytes) /* it is credited, and cut into frames, by the chunk */
@@ -223,7 +237,7 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->declared_size = sized ? open->size : TROVE_SIZE_UNKNOWN;
     stream->put_options.size_hint = stream->declared_size;
     stream->lossy = open->lossy;
-    stream->drops = open->backpressure == TROVE__V1__BACKPRESSURE__DROP;
+    stream->drops = stream->backpressure == TROVE_BACKPRESSURE_DROP;
     stream->allow_gaps = open->allow_gaps;
     stream->follow = open->follow;
     stream->range_length = TROVE_SIZE_UNKNOWN;

@@ -33,6 +33,7 @@ static void pull_opened(struct tvs_stream *stream, struct tv_pulled *pulled, str
     opened->stream_id = stream->id;
     opened->chunk_bytes = stream->chunk_bytes;
     opened->channel_chunks = stream->channel_chunks;
+    opened->backpressure = (Trove__V1__Backpressure)stream->backpressure;
     opened->credit = stream->grant.credit_due;
     stream->grant.credit_due = 0;
     opened->writer = stream->follow && !stream->follower;

@@ -26,6 +26,7 @@ static void parse_backpressure(const char *argument, const struct argp_state *st
         if (strcmp(argument, modes[i].name) != 0)
             continue;
         values->backpressure = modes[i].backpressure;
+        values->backpressure_given = true;
         return;
     }
     argp_error(state, "--backpressure takes block, drop, buffer or adaptive, not '%s'", argument);
@@ -79,7 +80,8 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     options.conditions = values->conditions;
     options.client_pool = values->bandwidth.pool;
     options.pool = values->pool;
-    options.backpressure = values->backpressure;
+    if (values->backpressure_given)
+        options.backpressure = values->backpressure;
     options.lossy = values->backpressure == TROVE_BACKPRESSURE_DROP;
     options.acquire_timeout_ms = context->timeout_ms > 0 ? context->timeout_ms : ACQUIRE_TIMEOUT_MS;
     if (values->acquire_timeout_ms > 0)

@@ -17,7 +17,8 @@ struct cli_transfer_values {
     const char *pool;
     uint32_t acquire_timeout_ms;     /* 0: not given */
     uint32_t retry_for_ms;           /* 0: not given */
-    trove_backpressure backpressure; /* 0: block */
+    trove_backpressure backpressure; /* what the server's pool has, unless it is given */
+    bool backpressure_given;
 };
 
 enum {
@@ -50,7 +51,8 @@ enum {
          CLI_KEY_BACKPRESSURE,                                                                                                   \
          "MODE",                                                                                                                 \
          0,                                                                                                                      \
-         "When the other end doesn't keep up: `block' waits (the default); `drop' loses what has waited longest, for live "      \
+         "When the other end doesn't keep up: `block' waits (the default, unless the server's pool has another); `drop' loses "  \
+         "what has waited longest, for live "                                                                                    \
          "sources, and says how much (it reads as zeros; `get' needs --allow-gaps for what `put' lost); `buffer' keeps up to 1 " \
          "GiB of a put in memory and a file in $TMPDIR, so that a source that can't wait doesn't have to (`get' waits); "        \
          "`adaptive' waits and looks for the chunk size that goes best, up to --chunk-size",                                     \

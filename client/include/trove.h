@@ -372,7 +372,7 @@ typedef enum trove_backpressure {
      * server's store, in order and without a bound: that is the overflow. */
     TROVE_BACKPRESSURE_BUFFER = 2,
     TROVE_BACKPRESSURE_ADAPTIVE = 3, /* as block, and the sender looks for the chunk size that goes best */
-    TROVE_BACKPRESSURE_DEFAULT = 4,  /* that of the client's pool (see trove_pool_options); BLOCK without one */
+    TROVE_BACKPRESSURE_DEFAULT = 4,  /* that of the client's pool (see trove_pool_options); without one, of the server's */
 } trove_backpressure;
 
 typedef enum trove_control {

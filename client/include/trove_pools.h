@@ -22,14 +22,16 @@ extern "C" {
 
 typedef struct trove_pool_options {
     size_t struct_bytes;
-    uint32_t max_streams;            /* at once, 1 to TROVE_POOL_STREAMS_MAX; default 8 */
-    uint64_t bytes_per_second;       /* of all its streams together, in both directions, in equal shares; 0: no limit */
-    uint64_t chunk_bytes;            /* of streams whose options don't say; 0: as without a pool */
-    uint32_t channel_chunks;         /* the same */
-    trove_backpressure backpressure; /* of streams that say TROVE_BACKPRESSURE_DEFAULT; DROP makes them lossy as well */
-    uint32_t stream_timeout_ms;      /* a stream that takes longer fails with DEADLINE_EXCEEDED; 0: none */
-    uint32_t idle_timeout_ms;        /* so does one of which no chunk came or went for so long; 0: none */
-    const char *server_pool;         /* the server's pool, of streams that don't name one; NULL: the server's default */
+    uint32_t max_streams;      /* at once, 1 to TROVE_POOL_STREAMS_MAX; default 8 */
+    uint64_t bytes_per_second; /* of all its streams together, in both directions, in equal shares; 0: no limit */
+    uint64_t chunk_bytes;      /* of streams whose options don't say; 0: as without a pool */
+    uint32_t channel_chunks;   /* the same */
+    /* Of streams that say TROVE_BACKPRESSURE_DEFAULT; DROP makes them lossy as well. Default TROVE_BACKPRESSURE_DEFAULT: of the
+     * server's pool. */
+    trove_backpressure backpressure;
+    uint32_t stream_timeout_ms; /* a stream that takes longer fails with DEADLINE_EXCEEDED; 0: none */
+    uint32_t idle_timeout_ms;   /* so does one of which no chunk came or went for so long; 0: none */
+    const char *server_pool;    /* the server's pool, of streams that don't name one; NULL: the server's default */
 } trove_pool_options;
 
 TROVE_API void trove_pool_options_init(trove_pool_options *options);

@@ -20,7 +20,10 @@ void tvc_open_fill(Trove__V1__Open *open, struct tvc_open_parts *parts, const ch
     open->chunk_bytes = options->chunk_bytes;
     open->channel_chunks = options->channel_chunks;
     open->acquire_timeout_ms = options->acquire_timeout_ms;
-    open->backpressure = (Trove__V1__Backpressure)options->backpressure;
+    if (options->backpressure != TROVE_BACKPRESSURE_DEFAULT) { /* else the server's pool says */
+        open->backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
+        open->backpressure = (Trove__V1__Backpressure)options->backpressure;
+    }
     open->lossy = options->lossy;
     if (options->content_type != NULL)
         open->content_type = (char *)options->content_type;
@@ -63,7 +66,7 @@ trove_status tvc_inline_put_start(trove_client *client, struct tvc_call *call, c
     struct tvc_open_parts parts;
     tvc_open_fill(&open, &parts, bucket, key, TROVE_DIRECTION_UPLOAD, options);
     open.lossy = false; /* nothing is queued, so nothing is lost */
-    open.backpressure = TROVE__V1__BACKPRESSURE__BLOCK;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN__NOT_SET;
     open.size_given_case = TROVE__V1__OPEN__SIZE_GIVEN_SIZE;
     open.size = size;
     open.inline_checksum_given_case = TROVE__V1__OPEN__INLINE_CHECKSUM_GIVEN_INLINE_CHECKSUM;

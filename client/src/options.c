@@ -46,7 +46,8 @@ void trove_stream_options_init(trove_stream_options *options) {
 }
 
 void trove_pool_options_init(trove_pool_options *options) {
-    *options = (trove_pool_options){.struct_bytes = sizeof *options, .max_streams = POOL_STREAMS};
+    *options = (trove_pool_options){
+        .struct_bytes = sizeof *options, .max_streams = POOL_STREAMS, .backpressure = TROVE_BACKPRESSURE_DEFAULT};
 }
 
 void trove_list_options_init(trove_list_options *options) {
@@ -109,18 +110,13 @@ trove_status tvc_stream_options_take(const trove_stream_options *from, trove_str
     trove_status status = tvc_stream_options_copy(from, to, error);
     if (status == TROVE_OK && to->client_pool != NULL)
         tvc_pool_fill(to->client_pool, to);
-    if (status == TROVE_OK && to->backpressure == TROVE_BACKPRESSURE_DEFAULT)
-        to->backpressure = TROVE_BACKPRESSURE_BLOCK;
     to->resumable |= to->upload_id != NULL;
     return status;
 }
 
 trove_status tvc_pool_options_take(const trove_pool_options *from, trove_pool_options *to, trove_error *error) {
     trove_pool_options_init(to);
-    trove_status status = take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_pool_options", error);
-    if (status == TROVE_OK && to->backpressure == TROVE_BACKPRESSURE_DEFAULT)
-        to->backpressure = TROVE_BACKPRESSURE_BLOCK;
-    return status;
+    return take(from, from != NULL ? from->struct_bytes : 0, to, sizeof *to, "trove_pool_options", error);
 }
 
 trove_status tvc_list_options_take(const trove_list_options *from, trove_list_options *to, trove_error *error) {
@@ -266,7 +262,7 @@ static trove_status check_digest(const trove_stream_options *options, trove_dire
 trove_status tvc_stream_options_check(const trove_stream_options *options, trove_direction direction, trove_error *error) {
     if (direction < TROVE_DIRECTION_UPLOAD || direction > TROVE_DIRECTION_BIDI)
         return TV_FAIL(error, INVALID_ARGUMENT, "%d is no direction", (int)direction);
-    if (options->backpressure > TROVE_BACKPRESSURE_ADAPTIVE)
+    if (options->backpressure > TROVE_BACKPRESSURE_DEFAULT)
         return TV_FAIL(error, INVALID_ARGUMENT, "%d is no backpressure", (int)options->backpressure);
     if (options->backpressure == TROVE_BACKPRESSURE_DROP && !options->lossy)
         return TV_FAIL(error, INVALID_ARGUMENT, "TROVE_BACKPRESSURE_DROP loses chunks: set lossy as well");

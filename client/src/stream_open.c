@@ -88,7 +88,8 @@ static uint32_t window_chunks(const trove_stream *stream) {
     size_t wanted = (size_t)stream->channel_chunks + half->spare_chunks;
     if (!half->needs_spares || half->chunks->count >= wanted)
         return stream->channel_chunks;
-    return (uint32_t)half->chunks->count - half->spare_chunks;
+    /* Fewer than the spares alone: where the pool has it buffer, and hardly any memory was left. */
+    return half->chunks->count > half->spare_chunks ? (uint32_t)half->chunks->count - half->spare_chunks : 1;
 }
 
 static trove_status claim_halves(trove_stream *stream, uint64_t chunk_bytes, uint64_t channel_chunks, trove_error *error) {
@@ -144,6 +145,18 @@ static trove_status check_opened(const trove_stream *stream, const Trove__V1__Op
     return TROVE_OK;
 }
 
+/* Where the program leaves it to the server's pool. */
+static trove_status take_backpressure(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+    if (stream->backpressure != TROVE_BACKPRESSURE_DEFAULT)
+        return TROVE_OK;
+    bool known = (unsigned)opened->backpressure <= TROVE__V1__BACKPRESSURE__ADAPTIVE;
+    if (!known || (opened->backpressure == TROVE__V1__BACKPRESSURE__DROP && !stream->lossy))
+        return TV_FAIL(error, INTERNAL, "%s/%.200s: the server wants backpressure %d, which can't be", stream->bucket,
+                       stream->key, (int)opened->backpressure);
+    stream->backpressure = (trove_backpressure)opened->backpressure;
+    return stream->backpressure == TROVE_BACKPRESSURE_BUFFER ? tvc_spill_make(stream, error) : TROVE_OK;
+}
+
 static trove_status make_halves(trove_stream *stream, trove_error *error) {
     trove_status status = TROVE_OK;
     if (tvc_stream_follows(stream)) {
@@ -169,6 +182,9 @@ static trove_status prepare(trove_stream *stream, const Trove__V1__Opened *opene
     stream->chunk_bytes = opened->chunk_bytes;
     stream->channel_chunks = opened->channel_chunks;
     stream->writer = stream->follow && opened->writer;
+    status = take_backpressure(stream, opened, error);
+    if (status != TROVE_OK)
+        return status;
     plan_spares(stream, stream->chunk_bytes);
     status = make_halves(stream, error);
     bool told = opened->object != NULL || !tvc_stream_sends(stream); /* else it doesn't exist yet, and nothing comes down */

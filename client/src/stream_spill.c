@@ -5,6 +5,7 @@
 #include "wait.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The drainer takes so many chunks of one stream before it looks after the others. */
 #define BATCH 16
@@ -35,29 +36,44 @@ static const char *folder(const trove_stream_options *options) {
 }
 
 trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error) {
-    bool buffers = tvc_stream_sends(stream) && options->backpressure == TROVE_BACKPRESSURE_BUFFER;
-    if (!buffers || stream->own_bytes) /* what is the program's already needs no other place to wait in */
+    bool buffers = options->backpressure == TROVE_BACKPRESSURE_BUFFER;
+    bool may_buffer = buffers || options->backpressure == TROVE_BACKPRESSURE_DEFAULT;
+    /* What is the program's already needs no other place to wait in. */
+    if (!may_buffer || !tvc_stream_sends(stream) || stream->own_bytes)
         return TROVE_OK;
     struct tvc_spill *spill = &stream->upload.spill;
     uint64_t memory_bytes = options->overflow_memory_bytes;
     if (memory_bytes > options->overflow_bytes)
         memory_bytes = options->overflow_bytes;
-    spill->memory_claimed = tvc_client_memory_claim(stream->client, memory_bytes, 0);
-    const struct tv_overflow_options bounds = {
-        .memory_bytes_max = spill->memory_claimed,
+    spill->folder = strdup(folder(options));
+    if (spill->folder == NULL)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
+    spill->bounds = (struct tv_overflow_options){
+        .memory_bytes_max = memory_bytes,
         .bytes_max = options->overflow_bytes,
         .chunks_max = list_chunks(options),
-        .folder = folder(options),
+        .folder = spill->folder,
     };
     spill->job.run = run;
+    return buffers ? tvc_spill_make(stream, error) : TROVE_OK;
+}
+
+trove_status tvc_spill_make(trove_stream *stream, trove_error *error) {
+    struct tvc_spill *spill = &stream->upload.spill;
+    if (spill->folder == NULL)
+        return TROVE_OK; /* nothing that it sends needs it */
+    spill->memory_claimed = tvc_client_memory_claim(stream->client, spill->bounds.memory_bytes_max, 0);
+    spill->bounds.memory_bytes_max = spill->memory_claimed;
     trove_status status = tvc_job_thread_start(&stream->client->drainer, error);
-    return status == TROVE_OK ? tv_overflow_create(&bounds, &spill->overflow, error) : status;
+    return status == TROVE_OK ? tv_overflow_create(&spill->bounds, &spill->overflow, error) : status;
 }
 
 void tvc_spill_fini(trove_stream *stream) {
     struct tvc_spill *spill = &stream->upload.spill;
     tv_overflow_destroy(spill->overflow);
     spill->overflow = NULL;
+    free(spill->folder);
+    spill->folder = NULL;
     if (spill->memory_claimed > 0)
         tvc_client_memory_return(stream->client, spill->memory_claimed);
     spill->memory_claimed = 0;

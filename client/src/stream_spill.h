@@ -29,6 +29,8 @@ struct tvc_chunk;
 
 struct tvc_spill {
     /* constant once the stream is open */
+    struct tv_overflow_options bounds;
+    char *folder;                 /* theirs */
     struct tv_overflow *overflow; /* NULL: the stream doesn't buffer */
     uint64_t memory_claimed;
 
@@ -45,8 +47,11 @@ struct tvc_spill {
     bool moving; /* the drainer has taken one of those that wait out, or is about to */
 };
 
-/* Before the stream is opened: makes the overflow, if its backpressure asks for one. Errors: RESOURCE_EXHAUSTED. */
+/* Before the stream is opened: makes the overflow, if its backpressure asks for one, and keeps its bounds where the server's pool may
+ * do so. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error);
+/* Makes it, when the pool has. */
+trove_status tvc_spill_make(trove_stream *stream, trove_error *error);
 /* When the last reference is gone; or before the stream is open, when it turns out that nothing will be written. */
 void tvc_spill_fini(trove_stream *stream);
 

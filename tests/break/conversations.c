@@ -136,6 +136,7 @@ static void say_upload(struct talk *talk) {
     bool lossy = seeded_once_in(talk->random, 3);
     raw_init_open(&open, MUTATE_BUCKET, key_for(talk), true);
     open.lossy = lossy;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = lossy ? TROVE__V1__BACKPRESSURE__DROP : TROVE__V1__BACKPRESSURE__BLOCK;
     uint64_t id = open_stream(talk, &open);
     if (seeded_once_in(talk->random, 2)) {

@@ -15,7 +15,11 @@ static const char config[] = "memory: 64MiB\n"
                              "  - {name: idle, idle_timeout: 1s}\n"
                              "  - {name: paused, paused_timeout: 1s, idle_timeout: 1s}\n"
                              "  - {name: brief, stream_timeout: 1s}\n"
-                             "  - {name: patient, idle_timeout: 1s}\n";
+                             "  - {name: patient, idle_timeout: 1s}\n"
+                             "  - {name: adaptive, chunk_size: 64KiB, backpressure: adaptive}\n"
+                             "  - {name: buffering, chunk_size: 64KiB, channel_size: 2, backpressure: buffer}\n"
+                             "  - {name: dropping, chunk_size: 64KiB, channel_size: 2, backpressure: drop}\n"
+                             "  - {name: counted, chunk_size: 64KiB, memory: 8MiB}\n";
 
 static int begin(void **state) {
     return client_test_begin_with(state, config);
@@ -278,6 +282,61 @@ static void test_memory_of_its_own(void **state) {
                 RESOURCE_EXHAUSTED, "pool \"lean\" carries chunks of at most 524288", &error);
 }
 
+/* ---- backpressure ---- */
+
+/* Chunks beyond the window while the stream is paused: what becomes of them shows the backpressure. */
+static void write_paused(trove_stream *stream, uint32_t count, trove_error *error) {
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_PAUSE, 0, PATIENCE_MS, NULL, error), error);
+    for (uint32_t i = 0; i < count; i++) {
+        trove_chunk *chunk = NULL;
+        CHECK_OK(trove_stream_chunk_get(stream, PATIENCE_MS, &chunk, error), error);
+        memset(chunk->data, (int)i, chunk->capacity);
+        chunk->size = chunk->capacity;
+        CHECK_OK(trove_stream_write(stream, &chunk, PATIENCE_MS, error), error);
+    }
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_RESUME, 0, PATIENCE_MS, NULL, error), error);
+}
+
+/* Who says nothing has the pool's; who says something has that. */
+static void test_backpressure_of_the_pool(void **state) {
+    const struct client_test *test = *state;
+    static const struct {
+        const char *name;
+        const char *pool;
+        trove_backpressure said;
+        bool lossy;
+        trove_backpressure got;
+    } rows[] = {
+        {"nothing said, adaptive", "adaptive", TROVE_BACKPRESSURE_DEFAULT, false, TROVE_BACKPRESSURE_ADAPTIVE},
+        {"block said", "adaptive", TROVE_BACKPRESSURE_BLOCK, false, TROVE_BACKPRESSURE_BLOCK},
+        {"nothing said, buffer", "buffering", TROVE_BACKPRESSURE_DEFAULT, false, TROVE_BACKPRESSURE_BUFFER},
+        {"nothing said, drop", "dropping", TROVE_BACKPRESSURE_DEFAULT, true, TROVE_BACKPRESSURE_DROP},
+        {"not lossy, drop", "dropping", TROVE_BACKPRESSURE_DEFAULT, false, TROVE_BACKPRESSURE_BLOCK},
+        {"nothing said, block", "counted", TROVE_BACKPRESSURE_DEFAULT, false, TROVE_BACKPRESSURE_BLOCK},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_stream_options options;
+        trove_stream_metrics metrics;
+        trove_stream *stream = NULL;
+        trove_error error;
+        print_message("%s\n", rows[i].name);
+        pool_options(&options, rows[i].pool);
+        options.backpressure = rows[i].said;
+        options.lossy = rows[i].lossy;
+        CHECK_OK(trove_stream_open(test->client, BUCKET, "mode", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), &error);
+        CHECK_OK(trove_stream_start(stream, &error), &error);
+        bool adaptive = rows[i].got == TROVE_BACKPRESSURE_ADAPTIVE;
+        bool waits = adaptive || rows[i].got == TROVE_BACKPRESSURE_BLOCK;
+        assert_int_equal(trove_stream_chunk_bytes(stream), adaptive ? 256 * KIB : 64 * KIB);
+        write_paused(stream, waits ? 0 : 6, &error);
+        CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
+        trove_stream_metrics_get(stream, &metrics);
+        assert_int_equal(metrics.chunks_spilled > 0, rows[i].got == TROVE_BACKPRESSURE_BUFFER);
+        assert_int_equal(metrics.chunks_dropped > 0, rows[i].got == TROVE_BACKPRESSURE_DROP);
+        trove_stream_release(stream);
+    }
+}
+
 /* ---- time-outs ---- */
 
 static trove_status wait_for_end(trove_stream *stream, trove_error *error) {
@@ -361,6 +420,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_bandwidth_of_downloads),
         cmocka_unit_test(test_bandwidth_of_small_objects),
         cmocka_unit_test(test_memory_of_its_own),
+        cmocka_unit_test(test_backpressure_of_the_pool),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_pause_holds_the_idle_clock),
     };

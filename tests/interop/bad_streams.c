@@ -287,6 +287,7 @@ static uint64_t gap_of_lossy(struct raw_client *client, uint64_t first_index, ui
     Trove__V1__Gap gap = TROVE__V1__GAP__INIT;
     raw_init_open(&open, "bad", "never stored", true);
     open.lossy = true;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
     uint64_t id = raw_opened_stream(client, &open);
     gap.first_index = first_index;
@@ -328,6 +329,7 @@ static uint64_t jump_without_gap(struct raw_client *client) {
 static uint64_t drop_without_lossy(struct raw_client *client) {
     Trove__V1__Open open;
     raw_init_open(&open, "bad", "never stored", true);
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
     return raw_open_stream(client, &open);
 }

@@ -53,6 +53,7 @@ static void test_gaps_in_a_row(void **state) {
     make_bucket(&client);
     raw_init_open(&open, "media", "lossy", true);
     open.lossy = true;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
     open.channel_chunks = 1;
     uint64_t id = raw_open_stream(&client, &open);

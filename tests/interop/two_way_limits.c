@@ -136,6 +136,7 @@ static void test_lossy_both_ways(void **state) {
     Trove__V1__Gap gap = TROVE__V1__GAP__INIT;
     both_init_open(&open, "media", "kept");
     open.lossy = true;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
     open.credit = 2 * CHUNK;
     both_open(&peer, &both_client, &open);
@@ -173,6 +174,7 @@ static void test_drops_downwards(void **state) {
     Trove__V1__Open open;
     both_init_open(&open, "media", "kept");
     open.lossy = true;
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__DROP;
     open.credit = 0;
     both_open(&peer, &both_client, &open);

@@ -198,6 +198,7 @@ static void answers_tell_where_a_range_begins(void **state) {
     range.offset = 77;
     open.range = &range;
     open.pool = raw_text("one");
+    open.backpressure_given_case = TROVE__V1__OPEN__BACKPRESSURE_GIVEN_BACKPRESSURE;
     open.backpressure = TROVE__V1__BACKPRESSURE__ADAPTIVE;
     uint64_t id = raw_open_stream(&fixture.client, &open);
     raw_send_control(&fixture.client, id, TROVE__V1__CONTROL_TYPE__PAUSE, 1);

@@ -26,6 +26,7 @@ static void every_key_reaches_its_place(void **state) {
         parse("listen:\n  - ipc:///a\n  - tcp://b:1\ninsecure: true\nstore: mem://\nstore_memory: 3MiB\n"
               "durability: relaxed\nmemory: 64MiB\nworkers: 7\ndrain_timeout: 3s\n"
               "pool:\n  streams: 9\n  chunk_size: 2MiB\n  channel_size: 5\n  idle_timeout: 7m\n  credit_expiry: 900ms\n"
+              "  backpressure: drop\n"
               "connections:\n  max: 11\n  per_address: 12\n  handshakes_per_address: 13\n  streams: 14\n  calls: 15\n  "
               "keepalive: 2s\n  handshake_timeout: 250ms\n  call_timeout: 4s\n"
               "log:\n  level: warn\n  format: json\n",
@@ -56,6 +57,7 @@ static void every_key_reaches_its_place(void **state) {
         .streams_max = 9,
         .idle_timeout_ms = 420000,
         .grant_expiry_ms = 900,
+        .backpressure = TROVE_BACKPRESSURE_DROP,
     };
     const struct tvs_pool_limits *standard = &config.server.pools.pools[0].limits;
     assert_int_equal(config.server.store_memory_bytes, expected.store_memory_bytes);
@@ -75,6 +77,7 @@ static void every_key_reaches_its_place(void **state) {
     assert_int_equal(config.server.call_deadline_ms, expected.call_deadline_ms);
     assert_int_equal(standard->idle_timeout_ms, pool.idle_timeout_ms);
     assert_int_equal(standard->grant_expiry_ms, pool.grant_expiry_ms);
+    assert_int_equal(standard->backpressure, pool.backpressure);
     tvs_config_fini(&config);
 }
 
@@ -90,6 +93,7 @@ static void check_limits(const struct tvs_pool_limits *limits, const struct tvs_
     assert_int_equal(limits->idle_timeout_ms, expected->idle_timeout_ms);
     assert_int_equal(limits->paused_timeout_ms, expected->paused_timeout_ms);
     assert_int_equal(limits->grant_expiry_ms, expected->grant_expiry_ms);
+    assert_int_equal(limits->backpressure, expected->backpressure);
 }
 
 /* What a further pool leaves out it has from the default pool, wherever that stands in the file. */
@@ -101,7 +105,7 @@ static void pools_take_after_the_default(void **state) {
                                 "  - name: uploads\n    streams: 8\n    bandwidth: 20MiB\n    buffers: 32\n"
                                 "  - name: slow_2-b\n    chunk_size: 64KiB\n    memory: 4MiB\n    stream_timeout: 30m\n"
                                 "    paused_timeout: 0s\n    channel_size: 3\n"
-                                "    idle_timeout: 2s\n    credit_expiry: 1s\n"
+                                "    idle_timeout: 2s\n    credit_expiry: 1s\n    backpressure: adaptive\n"
                                 "pool:\n  streams: 100\n  stream_timeout: 1h\n  paused_timeout: 1m\n  bandwidth: 1GiB\n",
                                 &config, &error);
     assert_string_equal(error.message, "");
@@ -131,6 +135,7 @@ static void pools_take_after_the_default(void **state) {
     slow.channel_chunks = 3;
     slow.idle_timeout_ms = 2000;
     slow.grant_expiry_ms = 1000;
+    slow.backpressure = TROVE_BACKPRESSURE_ADAPTIVE;
     check_limits(&set->pools[2].limits, &slow);
     tvs_config_fini(&config);
 }
