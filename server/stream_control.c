@@ -57,6 +57,8 @@ static trove_status apply(struct tvs_stream *stream, enum tv_stream_event event,
 trove_status tvs_stream_control_locked(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why,
                                        unsigned *strands, trove_error *error) {
     bool ends = event == TV_EVENT_CANCEL || event == TV_EVENT_FAIL;
+    if (event == TV_EVENT_RESUME && stream->state == TROVE_STREAM_IDLE) /* what was never started is resumed into its start */
+        event = TV_EVENT_START;
     if (ends && stream->commit_running)
         return TV_FAIL(error, FAILED_PRECONDITION, "a %s stream can't be %s any more: %s/%.200s is being published",
                        trove_stream_state_name(stream->state), event == TV_EVENT_CANCEL ? "cancelled" : "failed", stream->bucket,

@@ -189,8 +189,6 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
                           struct tvs_control_answer *answer, struct after *after) {
     trove_error error = {TROVE_OK, ""};
     trove_error why;
-    if (event == TV_EVENT_RESUME && stream->state == TROVE_STREAM_IDLE) /* what was never started is resumed into its start */
-        event = TV_EVENT_START;
     if (event != TV_EVENT_FAIL)
         TV_FAIL(&why, CANCELLED, "cancelled by the client");
     else if (control->reason == NULL || tv_status_from_wire(control->reason, &why) == TROVE_OK)

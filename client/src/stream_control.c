@@ -150,7 +150,7 @@ static trove_status obey(trove_stream *stream, const Trove__V1__Control *control
     case TROVE__V1__CONTROL_TYPE__PAUSE:
         return tvc_stream_move(stream, TV_EVENT_PAUSE, refusal);
     case TROVE__V1__CONTROL_TYPE__RESUME:
-        return tvc_stream_move(stream, TV_EVENT_RESUME, refusal);
+        return tvc_stream_move(stream, stream->state == TROVE_STREAM_IDLE ? TV_EVENT_START : TV_EVENT_RESUME, refusal);
     case TROVE__V1__CONTROL_TYPE__CANCEL:
         tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
         return TROVE_OK;
