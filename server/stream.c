@@ -141,12 +141,30 @@ void tvs_stream_run(struct tvs_stream *stream, unsigned strands) {
 
 /* ---- ending ---- */
 
+/* Whether a client asked for what isn't there or isn't allowed: that is no failure of the server's, nor of a transfer. */
+static bool blames_client(trove_status status) {
+    switch (status) {
+    case TROVE_INVALID_ARGUMENT:
+    case TROVE_NOT_FOUND:
+    case TROVE_ALREADY_EXISTS:
+    case TROVE_PERMISSION_DENIED:
+    case TROVE_FAILED_PRECONDITION:
+    case TROVE_OUT_OF_RANGE:
+    case TROVE_UNIMPLEMENTED:
+    case TROVE_UNAUTHENTICATED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Gives the place back, or the wait for one up. Under the lock; the caller has a reference. */
 static void leave_pool_locked(struct tvs_stream *stream) {
     struct tvs_pool *pool = stream->pool;
     if (stream->place == TVS_PLACE_HELD) {
         stream->place = TVS_PLACE_NONE;
-        atomic_fetch_add_explicit(&pool->streams_failed, stream->state == TROVE_STREAM_FAILED, memory_order_relaxed);
+        bool failed = stream->state == TROVE_STREAM_FAILED && !stream->refused;
+        atomic_fetch_add_explicit(&pool->streams_failed, failed, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->streams_cancelled, stream->state == TROVE_STREAM_CANCELLED, memory_order_relaxed);
         tvs_pool_release(pool);
     } else if (stream->place == TVS_PLACE_AWAITED && tvs_pool_leave(pool, &stream->acquire)) {
@@ -182,7 +200,8 @@ static void leave_queues_locked(struct tvs_stream *stream, struct tvs_way *way) 
 
 void tvs_stream_log_end(const struct tvs_stream *stream) {
     struct tvs_log_line line;
-    tvs_log_begin(&line, stream->state == TROVE_STREAM_FAILED ? TVS_LOG_WARN : TVS_LOG_DEBUG, "stream ended");
+    bool failed = stream->state == TROVE_STREAM_FAILED && !stream->refused;
+    tvs_log_begin(&line, failed ? TVS_LOG_WARN : TVS_LOG_DEBUG, "stream ended");
     tvs_log_number(&line, "stream", stream->id);
     tvs_log_text(&line, "state", trove_stream_state_name(stream->state));
     tvs_log_text(&line, "bucket", stream->bucket);
@@ -202,6 +221,7 @@ unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event e
     TV_ASSERT(status == TROVE_OK);
     if (event != TV_EVENT_COMPLETED) {
         stream->failure = *why;
+        stream->refused = event == TV_EVENT_FAIL && !tvs_stream_begun(stream) && blames_client(why->status);
         stream->status_due = true;
     }
     if (stream->feed != NULL && !stream->follower)

@@ -122,6 +122,7 @@ struct tvs_stream {
     /* under the session's lock */
     trove_stream_state state;
     trove_error failure; /* why it failed or was cancelled */
+    bool refused;        /* it failed before it was opened, by its client's mistake */
     bool listed;         /* in the session's table, and in the server's list */
     enum tvs_place place;
     uint64_t acquired_ns; /* when it got its place */

@@ -203,6 +203,39 @@ static void test_default_pool(void **state) {
     assert_int_equal(client_test_end((void **)&test), 0);
 }
 
+/* What can't be opened is its client's mistake: no stream has failed. */
+static void test_refused_openings_are_no_failures(void **state) {
+    const struct client_test *test = *state;
+    static const struct {
+        const char *name;
+        const char *bucket;
+        const char *key;
+        trove_direction direction;
+        trove_status status;
+    } rows[] = {
+        {"no object", BUCKET, "none", TROVE_DIRECTION_DOWNLOAD, TROVE_NOT_FOUND},
+        {"no bucket", "no-bucket", "k", TROVE_DIRECTION_UPLOAD, TROVE_NOT_FOUND},
+        {"condition", BUCKET, "refused", TROVE_DIRECTION_UPLOAD, TROVE_FAILED_PRECONDITION},
+        {"range", BUCKET, "refused", TROVE_DIRECTION_DOWNLOAD, TROVE_OUT_OF_RANGE},
+    };
+    put_object(test, "refused", 1000);
+    uint64_t failed = server_pool_of(test, "two").failed_streams;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_stream_options options;
+        trove_stream *stream = NULL;
+        trove_error error;
+        pool_options(&options, "two");
+        options.conditions.if_none_match = rows[i].direction == TROVE_DIRECTION_UPLOAD;
+        options.range_offset = rows[i].status == TROVE_OUT_OF_RANGE ? 1001 : 0;
+        print_message("    %s\n", rows[i].name);
+        assert_int_equal(
+            trove_stream_open(test->client, rows[i].bucket, rows[i].key, rows[i].direction, &options, &stream, &error),
+            rows[i].status);
+    }
+    WAIT_FOR(server_pool_of(test, "two").streams_active == 0);
+    assert_int_equal(server_pool_of(test, "two").failed_streams, failed);
+}
+
 /* ---- limits ---- */
 
 static uint64_t time_put(const struct client_test *test, const char *pool, size_t size) {

@@ -13,6 +13,7 @@ from typing import Any
 
 from trove_test import (
     CANCELLED,
+    CONFLICT,
     DEADLINE,
     INLINE_MAX,
     KIB,
@@ -134,6 +135,14 @@ class VerbsTest(PoolTest):
         self.assertIn("default, one, slow", self.trove("streams", "--pool", "none", expect=NOT_FOUND).errors)
         path = self.write("small", b"small")
         self.assertIn("default, one, slow", self.trove("put", "--pool", "none", path, "media/small", expect=NOT_FOUND).errors)
+
+    def test_what_is_asked_for_in_vain_is_no_warning(self) -> None:
+        self.trove("get", "media/none", "-", expect=NOT_FOUND)
+        self.trove("get", "nobucket/none", "-", expect=NOT_FOUND)
+        self.trove("put", "-", "media/there", data=b"x" * KIB)
+        self.trove("put", "--if-none-match", "-", "media/there", data=b"x" * 100 * KIB, expect=CONFLICT)
+        self.assertNotIn("stream ended", self.server.log.text())
+        self.assertEqual(self.pool("default")["failed_streams"], 0)
 
     def test_a_full_pool(self) -> None:
         """One goes up after the other, in their order; who can't wait is told which pool is full."""
