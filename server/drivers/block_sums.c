@@ -23,9 +23,30 @@ uint64_t tvs_zeros_sum(size_t bytes) {
     return bytes == TV_BLOCK_BYTES ? zero_block_sum : tv_hash(zeros, bytes);
 }
 
-void tvs_block_sums_init(struct tvs_block_sums *sums) {
-    *sums = (struct tvs_block_sums){0};
+void tvs_block_sums_init(struct tvs_block_sums *sums, atomic_ullong *held_bytes) {
+    *sums = (struct tvs_block_sums){.held_bytes = held_bytes};
     pthread_mutex_init(&sums->lock, NULL);
+}
+
+/* ---- how much of it there is ---- */
+
+static void hold(struct tvs_block_sums *sums, size_t capacity) {
+    if (sums->held_bytes != NULL)
+        atomic_fetch_add_explicit(sums->held_bytes, capacity * sizeof *sums->sums, memory_order_relaxed);
+}
+
+static void let_go(struct tvs_block_sums *sums, size_t capacity) {
+    if (sums->held_bytes != NULL)
+        atomic_fetch_sub_explicit(sums->held_bytes, capacity * sizeof *sums->sums, memory_order_relaxed);
+}
+
+/* Counts first and then looks: two at a time may both be refused, but the bound isn't passed. */
+static bool admit(struct tvs_block_sums *sums, size_t capacity) {
+    hold(sums, capacity);
+    if (sums->held_bytes == NULL || atomic_load_explicit(sums->held_bytes, memory_order_relaxed) <= TVS_BLOCK_SUMS_BYTES_MAX)
+        return true;
+    let_go(sums, capacity);
+    return false;
 }
 
 static bool resize(struct tvs_block_sums *sums, size_t capacity) {
@@ -39,9 +60,24 @@ static bool resize(struct tvs_block_sums *sums, size_t capacity) {
     return resized != NULL;
 }
 
+static trove_status grow(struct tvs_block_sums *sums, trove_error *error) {
+    size_t before = sums->capacity;
+    size_t capacity = before == 0 ? CAPACITY_MIN : before * 2;
+    if (!admit(sums, capacity)) /* beside the old one, from which it is copied */
+        return TV_FAIL(
+            error, RESOURCE_EXHAUSTED,
+            "the checksums of all that is being stored, 8 bytes for each 256 KiB, are at their limit of %llu bytes; try "
+            "again when some of it is complete",
+            (unsigned long long)TVS_BLOCK_SUMS_BYTES_MAX);
+    bool grown = resize(sums, capacity);
+    let_go(sums, grown ? before : capacity);
+    return grown ? TROVE_OK : tvs_fail_no_memory("block checksums", error);
+}
+
 static trove_status add(struct tvs_block_sums *sums, uint64_t sum, trove_error *error) {
-    if (sums->count == sums->capacity && !resize(sums, sums->capacity == 0 ? CAPACITY_MIN : sums->capacity * 2))
-        return tvs_fail_no_memory("block checksums", error);
+    trove_status status = sums->count == sums->capacity ? grow(sums, error) : TROVE_OK;
+    if (status != TROVE_OK)
+        return status;
     sums->sums[sums->count++] = sum;
     return TROVE_OK;
 }
@@ -133,6 +169,7 @@ void tvs_block_sums_set(struct tvs_block_sums *sums, uint64_t bytes, uint64_t *a
     TV_ASSERT(sums->bytes == 0 && sums->sums == NULL);
     sums->sums = all_move;
     sums->count = sums->capacity = count;
+    hold(sums, count);
     sums->bytes = bytes;
     sums->finished = true;
 }
@@ -141,6 +178,7 @@ void tvs_block_sums_load(struct tvs_block_sums *sums, uint64_t *all_move, size_t
     TV_ASSERT(sums->bytes == 0 && sums->sums == NULL);
     sums->sums = all_move;
     sums->count = sums->capacity = count;
+    hold(sums, count);
     sums->bytes = count * TV_BLOCK_BYTES;
 }
 
@@ -172,9 +210,12 @@ trove_status tvs_block_sums_rewind(struct tvs_block_sums *sums, uint64_t bytes, 
     }
     sums->count = index;
     sums->bytes = bytes;
+    size_t before = sums->capacity;
     size_t capacity = index > CAPACITY_MIN ? index : CAPACITY_MIN;
-    if (sums->capacity / SPARE_MAX > capacity)
-        (void)resize(sums, capacity); /* that a smaller one can't be had does no harm */
+    if (before / SPARE_MAX > capacity && resize(sums, capacity)) { /* that a smaller one can't be had does no harm */
+        hold(sums, capacity);
+        let_go(sums, before);
+    }
     return TROVE_OK;
 }
 
@@ -210,6 +251,7 @@ void tvs_block_sums_resume(struct tvs_block_sums *sums) {
 }
 
 void tvs_block_sums_fini(struct tvs_block_sums *sums) {
+    let_go(sums, sums->capacity);
     free(sums->sums);
     XXH3_freeState(sums->state);
     pthread_mutex_destroy(&sums->lock);

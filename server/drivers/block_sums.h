@@ -14,9 +14,14 @@
 #include "status.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+
+/* All unfinished objects of a store that count theirs together: 16 TiB. */
+#define TVS_BLOCK_SUMS_BYTES_MAX (512 * TV_MIB)
 
 struct tvs_block_sums {
-    pthread_mutex_t lock; /* held where `sums` moves, and by other threads that read */
+    atomic_ullong *held_bytes; /* constant; NULL: nobody counts */
+    pthread_mutex_t lock;      /* held where `sums` moves, and by other threads that read */
     uint64_t *sums;
     size_t count;
     size_t capacity;
@@ -25,8 +30,9 @@ struct tvs_block_sums {
     bool finished;
 };
 
-void tvs_block_sums_init(struct tvs_block_sums *sums);
-/* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory). */
+/* Where `held_bytes` isn't NULL all lists that count there have TVS_BLOCK_SUMS_BYTES_MAX together. */
+void tvs_block_sums_init(struct tvs_block_sums *sums, atomic_ullong *held_bytes);
+/* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory, or others have all that there may be). */
 trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
 /* The same for `bytes` zeros. Costs the blocks, not the bytes. */
 trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error);

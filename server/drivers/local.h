@@ -40,6 +40,7 @@ struct tvs_local {
     struct tvs_committer committer;
     struct tvs_local_uploads uploads;
     /* atomic */
+    atomic_ullong sums_bytes;     /* checksums that unfinished puts hold */
     atomic_ullong gap_sums_bytes; /* checksums that unfinished puts hold for what they lost */
 };
 

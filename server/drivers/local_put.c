@@ -43,7 +43,7 @@ trove_status tvs_local_put_create(struct tvs_local *local, struct tvs_local_buck
     made->strings_bytes = strings_bytes;
     made->strings = made->key + key_bytes + 1;
     memcpy(made->key, key, key_bytes);
-    tvs_block_sums_init(&made->sums);
+    tvs_block_sums_init(&made->sums, &local->sums_bytes);
     tvs_file_writer_init(&made->writer, &local->files);
     *put = made;
     return TROVE_OK;

@@ -27,7 +27,7 @@ trove_status tvs_mem_put_begin(struct tvs_driver *driver, const char *bucket, co
         return tvs_fail_no_memory("a put", error);
     made->mem = mem;
     pthread_mutex_init(&made->lock, NULL);
-    tvs_block_sums_init(&made->sums);
+    tvs_block_sums_init(&made->sums, NULL); /* bounded as the bytes are */
     memcpy(made->bucket, bucket, strlen(bucket) + 1);
     tvs_conditions_keep(&options->conditions, &made->conditions);
     pthread_mutex_lock(&mem->lock);

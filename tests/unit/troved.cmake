@@ -1,5 +1,27 @@
 # Unit tests of troved's shell: log, config, default places, pools.
-foreach(module access acquire_queue address_limits audit authorized_keys bandwidth budget config feed flush_policy gap_check grant keyring log places quota relief rights stream_list units wire)
+foreach(module
+        access
+        acquire_queue
+        address_limits
+        audit
+        authorized_keys
+        bandwidth
+        budget
+        config
+        feed
+        flush_policy
+        gap_check
+        grant
+        keyring
+        log
+        places
+        quota
+        relief
+        rights
+        stream_list
+        units
+        wire
+        block_sums)
     set(test test_${module})
     add_executable(${test} ${CMAKE_CURRENT_LIST_DIR}/${test}.c)
     target_include_directories(${test} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../support)
