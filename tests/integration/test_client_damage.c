@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* One connection through the proxy. */
+/* One direction of a connection through the proxy. */
 struct pipe_end {
     int from;
     int to;
@@ -27,7 +27,7 @@ struct proxy {
     pthread_t thread;
 };
 
-static void connect_to(struct sockaddr_un *address, const char *path) {
+static void fill_address(struct sockaddr_un *address, const char *path) {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     assert_true(strlen(path) < sizeof address->sun_path);
     snprintf(address->sun_path, sizeof address->sun_path, "%s", path);
@@ -69,7 +69,7 @@ static void *serve(void *argument) {
     struct sockaddr_un address;
     int client = accept(proxy->listener, NULL, NULL);
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    connect_to(&address, proxy->server_path);
+    fill_address(&address, proxy->server_path);
     if (client >= 0 && connect(server, (struct sockaddr *)&address, sizeof address) == 0) {
         struct pipe_end up = {client, server, proxy->flip_up};
         struct pipe_end down = {server, client, proxy->flip_down};
@@ -96,7 +96,7 @@ static trove_client *connect_damaged(const struct client_test *test, struct prox
     proxy->flip_up = flip_up;
     proxy->flip_down = flip_down;
     proxy->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    connect_to(&address, path);
+    fill_address(&address, path);
     assert_int_equal(bind(proxy->listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(proxy->listener, 1), 0);
     assert_int_equal(pthread_create(&proxy->thread, NULL, serve, proxy), 0);

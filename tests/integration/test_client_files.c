@@ -71,7 +71,7 @@ struct feeder {
     size_t size;
 };
 
-/* Odd portions, with a rest now and then, as pipes give them. */
+/* Odd portions, as pipes give them. */
 static void *feed(void *argument) {
     struct feeder *feeder = argument;
     for (size_t at = 0; at < feeder->size;) {

@@ -312,7 +312,7 @@ static uint64_t send_repeated(struct raw_client *client, unsigned body_tag, cons
     if (key >= 0x80)
         message[at++] = (uint8_t)(key | 0x80);
     message[at++] = (uint8_t)(key >= 0x80 ? key >> 7 : key);
-    for (size_t left = body_bytes; left > 0 || at == 0; left >>= 7)
+    for (size_t left = body_bytes; left > 0; left >>= 7)
         message[at++] = (uint8_t)(left >= 0x80 ? left | 0x80 : left);
     for (size_t i = 0; i < count; i++)
         memcpy(message + at + i * field_bytes, field, field_bytes);

@@ -345,10 +345,12 @@ static void check(void) {
     }
 }
 
-static void step(unsigned kind) {
-    static void (*const steps[])(void) = {step_push,  step_send,   step_receive, step_take, step_answer,
-                                          step_grant, step_expire, step_hear,    step_seek};
-    steps[kind % (sizeof steps / sizeof steps[0])]();
+static void (*const steps[])(void) = {step_push,  step_send,   step_receive, step_take, step_answer,
+                                      step_grant, step_expire, step_hear,    step_seek};
+#define STEP_KINDS (sizeof steps / sizeof steps[0])
+
+static void step(size_t kind) {
+    steps[kind]();
     check();
 }
 
@@ -376,7 +378,7 @@ static void run_to_the_end(void) {
     for (unsigned turn = 0; turn < 20 * WIRE_MAX; turn++) {
         if (tv_receiver_finished(&run.receiver) && tv_sender_drained(&run.sender) && tv_sender_settled(&run.sender))
             return;
-        for (unsigned kind = 0; kind < 9; kind++)
+        for (size_t kind = 0; kind < STEP_KINDS; kind++)
             step(kind);
     }
     fail_msg("stuck: base %" PRIu64 " cursor %" PRIu64 " next %" PRIu64 " credit %" PRIu64 " owed %" PRIu64 "; expected %" PRIu64
@@ -411,7 +413,7 @@ static void bytes_arrive_in_order_whatever_happens(void **state) {
         for (unsigned round = 0; round < 25; round++) {
             run_begin(&plans[p], seed + round * 1000 + p);
             for (unsigned i = 0; i < plans[p].steps; i++)
-                step((unsigned)(unit_random(&run.random) % 9));
+                step(unit_random(&run.random) % STEP_KINDS);
             run_to_the_end();
             assert_int_equal(run.receiver.taken_offset, run.sender.next_offset);
             assert_int_equal(run.acked_chunks, run.sender.next);
@@ -433,9 +435,9 @@ static void a_stream_that_ends_anywhere_leaks_nothing(void **state) {
     uint64_t seed = unit_seed();
     for (unsigned round = 0; round < 300; round++) {
         run_begin(&plans[round % (sizeof plans / sizeof plans[0])], seed + round);
-        unsigned steps = (unsigned)(unit_random(&run.random) % 1000);
-        for (unsigned i = 0; i < steps; i++)
-            step((unsigned)(unit_random(&run.random) % 9));
+        unsigned count = (unsigned)(unit_random(&run.random) % 1000);
+        for (unsigned i = 0; i < count; i++)
+            step(unit_random(&run.random) % STEP_KINDS);
         run_end();
     }
 }
