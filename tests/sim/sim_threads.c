@@ -230,6 +230,15 @@ static void first_function(void) {
     leave();
 }
 
+/* A function of its own, for getcontext might return twice. */
+static void make_context(struct sim_thread *thread) {
+    getcontext(&thread->context);
+    thread->context.uc_stack.ss_sp = thread->stack;
+    thread->context.uc_stack.ss_size = STACK_BYTES;
+    thread->context.uc_link = NULL;
+    makecontext(&thread->context, first_function, 0);
+}
+
 static struct sim_thread *make_thread(const char *name) {
     struct sim_thread *thread = world.spare_count > 0 ? world.spare[--world.spare_count] : NULL;
     TV_ASSERT(world.thread_count < THREADS_MAX);
@@ -247,11 +256,7 @@ static struct sim_thread *make_thread(const char *name) {
     thread->run_simple = NULL;
     thread->waits_for = NULL;
     thread->detached = thread->ended = thread->interrupted = thread->stalled = false;
-    getcontext(&thread->context);
-    thread->context.uc_stack.ss_sp = thread->stack;
-    thread->context.uc_stack.ss_size = STACK_BYTES;
-    thread->context.uc_link = NULL;
-    makecontext(&thread->context, first_function, 0);
+    make_context(thread);
     world.threads[world.thread_count++] = thread;
     world.ready[world.ready_count++] = thread;
     return thread;
