@@ -59,8 +59,10 @@ static void put_object(struct tvs_driver *driver, char **arguments, const char *
 }
 
 int main(int count, char **arguments) {
+    if (count < 4)
+        return 2;
     char *bytes = malloc(BYTES_MAX);
-    if (count < 4 || bytes == NULL)
+    if (bytes == NULL)
         return 2;
     size_t size = read_all(bytes);
     const struct tvs_driver_config config = {.path = arguments[1]};

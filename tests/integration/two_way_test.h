@@ -23,7 +23,7 @@ bool read_some(trove_stream *stream, const uint8_t *expected);
 /* To the end, which must be there. */
 void read_all(trove_stream *stream, const uint8_t *expected, size_t size);
 
-/* A thread that writes `size` bytes and completes, or comes to an error. */
+/* A thread, given a struct writer, that writes `size` bytes and completes, or comes to an error. */
 struct writer {
     const struct client_test *test;
     trove_stream *stream;
@@ -32,9 +32,9 @@ struct writer {
     trove_error error;
     pthread_t thread;
 };
-void *write_in_thread(void *writer);
+void *write_in_thread(void *argument);
 
-/* A thread that reads to the end, or to an error; keeps a chunk in its hands. */
+/* A thread, given a struct reader, that reads to the end, or to an error; keeps a chunk in its hands. */
 struct reader {
     const struct client_test *test;
     trove_stream *stream;
@@ -42,6 +42,6 @@ struct reader {
     trove_error error;
     pthread_t thread;
 };
-void *read_in_thread(void *reader);
+void *read_in_thread(void *argument);
 
 #endif

@@ -241,8 +241,9 @@ struct sim_client {
     unsigned entering; /* programs that are opening something */
 };
 const char *sim_pool_name(unsigned number);
-void sim_client_run(void *number);
-void sim_operator_run(void *unused);
+/* Programs; the argument is the client's number. */
+void sim_client_run(void *argument);
+void sim_operator_run(void *argument);
 /* Whether `error` is what may happen to this client's streams; `cancels`: to one that was cancelled, or failed, by its own
  * program. */
 bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels);

@@ -385,6 +385,11 @@ static void a_disk_that_stays_full(void **state) {
     tv_overflow_destroy(overflow);
 }
 
+static void flip(size_t bit) {
+    uint8_t byte = (uint8_t)file.bytes[bit / 8];
+    file.bytes[bit / 8] = (char)(byte ^ 1u << bit % 8);
+}
+
 static void damage_is_found(void **state) {
     (void)state;
     trove_error error;
@@ -392,10 +397,10 @@ static void damage_is_found(void **state) {
         struct tv_overflow *overflow = make(0, 1000, 10);
         overflow_push_ok(overflow, 1, 64);
         overflow_push_ok(overflow, 2, 64);
-        file.bytes[bit / 8] ^= (char)(1 << bit % 8);
+        flip(bit);
         assert_int_equal(overflow_pop(overflow, 1, 64, &error), TROVE_DATA_LOSS);
         assert_non_null(strstr(error.message, "changed"));
-        file.bytes[bit / 8] ^= (char)(1 << bit % 8); /* it was the reading that erred */
+        flip(bit); /* it was the reading that erred */
         overflow_pop_ok(overflow, 1, 64);
         overflow_pop_ok(overflow, 2, 64);
         tv_overflow_destroy(overflow);
