@@ -1,16 +1,9 @@
 /* test_cli_exit.c - the exit codes are a fixed table: scripts rely on the numbers. */
 #include "exit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "trove.h"
-
-#include <string.h>
 
 static const struct {
     trove_status status;

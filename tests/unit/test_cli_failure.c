@@ -1,16 +1,9 @@
 /* test_cli_failure.c - failures as text and as JSON. */
 #include "failure.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 static void text_says_what_which_and_what_to_do(void **state) {
     (void)state;

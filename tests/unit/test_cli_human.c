@@ -1,15 +1,9 @@
 /* test_cli_human.c - sizes, spans and times for people. */
 #include "human.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
 
 static void sizes(void **state) {
@@ -28,8 +22,10 @@ static void sizes(void **state) {
         {UINT64_C(1) << 40, "1.0 TiB"},
         {UINT64_MAX, "16.0 EiB"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         assert_string_equal(cli_human_size(rows[i].bytes).text, rows[i].text);
+    }
 }
 
 static void spans(void **state) {
@@ -41,8 +37,10 @@ static void spans(void **state) {
         {0, "0:00"},       {7.4, "0:07"},      {59.6, "1:00"}, {754, "12:34"},  {3600, "1:00:00"},     {86399, "23:59:59"},
         {86400, "1d 00h"}, {352800, "4d 02h"}, {-1, "-:--"},   {1e300, "-:--"}, {(double)NAN, "-:--"}, {(double)INFINITY, "-:--"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         assert_string_equal(cli_human_span(rows[i].seconds).text, rows[i].text);
+    }
 }
 
 static void times(void **state) {

@@ -1,20 +1,15 @@
 /* test_cli_local_path.c - no key leads out of its folder, none takes another's place. */
 #include "local_path.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <string.h>
+#include "unit.h"
 
 static void safe_paths_are_taken(void **state) {
     (void)state;
     static const char *const rows[] = {"a", "a/b", "-", "...", "..a", "a..", ".hidden", "a/.b/c", " ", "e\xCC\x81", "a\nb"};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i]);
         assert_null(cli_local_path_refusal(rows[i]));
+    }
 }
 
 static void others_are_refused(void **state) {
@@ -30,6 +25,7 @@ static void others_are_refused(void **state) {
         {"a/b/", "ends in '/'"}, {"a//", "empty part"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].path);
         const char *refusal = cli_local_path_refusal(rows[i].path);
         assert_non_null(refusal);
         assert_non_null(strstr(refusal, rows[i].why));

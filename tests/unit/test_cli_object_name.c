@@ -1,14 +1,7 @@
 /* test_cli_object_name.c - BUCKET/KEY is cut at the first slash; keys as folders. */
 #include "object_name.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
+#include "unit.h"
 
 static void cut_at_the_first_slash(void **state) {
     (void)state;
@@ -28,6 +21,7 @@ static void cut_at_the_first_slash(void **state) {
         {"/key", NULL, NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         struct cli_object_name name = {0};
         if (rows[i].bucket == NULL) {
             assert_false(cli_object_name_parse(rows[i].text, &name));
@@ -50,6 +44,7 @@ static void base_and_folder(void **state) {
         {"", "", ""}, {"a", "a", "a/"}, {"a/", "", "a/"}, {"a/b", "b", "a/b/"}, {"/", "", "/"}, {"a//", "", "a//"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].key);
         assert_string_equal(cli_key_base(rows[i].key), rows[i].base);
         assert_int_equal(cli_key_is_folder(rows[i].key), *rows[i].base == 0);
         char *folder = cli_key_folder(rows[i].key);

@@ -1,12 +1,7 @@
 /* test_cli_parse.c - values of the command line. */
 #include "parse.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 static void sizes(void **state) {
     (void)state;
@@ -42,6 +37,7 @@ static void sizes(void **state) {
         {"0x10", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         uint64_t bytes = 4711;
         assert_int_equal(cli_parse_size(rows[i].text, &bytes), rows[i].ok);
         assert_int_equal(bytes, rows[i].ok ? rows[i].bytes : 4711);
@@ -74,6 +70,7 @@ static void ranges(void **state) {
         {"00000000000000000000000000000000000001-1", false, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         uint64_t offset = 4711;
         uint64_t length = 4712;
         assert_int_equal(cli_parse_range(rows[i].text, &offset, &length), rows[i].ok);
@@ -109,6 +106,7 @@ static void seconds(void **state) {
         {"99999999999999999999", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         uint32_t milliseconds = 4711;
         assert_int_equal(cli_parse_seconds(rows[i].text, &milliseconds), rows[i].ok);
         assert_int_equal(milliseconds, rows[i].ok ? rows[i].milliseconds : 4711);
@@ -125,6 +123,7 @@ static void counts(void **state) {
         {"0", false, 0}, {"1", true, 1}, {"64", true, 64}, {"65", false, 0}, {"", false, 0}, {"4K", false, 0}, {"-1", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         uint64_t value = 4711;
         assert_int_equal(cli_parse_count(rows[i].text, 1, 64, &value), rows[i].ok);
         assert_int_equal(value, rows[i].ok ? rows[i].value : 4711);
@@ -145,8 +144,10 @@ static void etags(void **state) {
         {"\"0123456789abcdef0123456789abcdef\"", false},
         {"", false},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].text);
         assert_int_equal(cli_parse_etag(rows[i].text), rows[i].ok);
+    }
 }
 
 int main(void) {

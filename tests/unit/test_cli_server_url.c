@@ -1,14 +1,7 @@
 /* test_cli_server_url.c - the default server follows troved's rule. */
 #include "server_url.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
+#include "unit.h"
 
 static void default_by_user_and_folder(void **state) {
     (void)state;
@@ -24,6 +17,7 @@ static void default_by_user_and_folder(void **state) {
         {"relative", 1000, "ipc:///run/trove/troved.sock"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].url);
         char *url = cli_server_url_default(rows[i].runtime_folder, rows[i].user);
         assert_string_equal(url, rows[i].url);
         free(url);

@@ -1,14 +1,7 @@
 /* test_cli_text.c - names of others can't do anything to a terminal, and JSON is always UTF-8. */
 #include "text.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
+#include "unit.h"
 
 static const struct {
     const char *name;
@@ -47,6 +40,7 @@ static const struct {
 static void escapes(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].name);
         char *escaped = cli_text_escape(rows[i].text);
         assert_string_equal(escaped, rows[i].escaped);
         free(escaped);
@@ -56,6 +50,7 @@ static void escapes(void **state) {
 static void replaces(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].name);
         char *utf8 = cli_text_to_utf8(rows[i].text);
         assert_string_equal(utf8, rows[i].utf8);
         free(utf8);

@@ -64,6 +64,7 @@ static void says_what_it_refuses(void **context) {
         {P, TV_EVENT_START, "a paused stream can't be started"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unit_row(rows[i].message);
         trove_stream_state state = rows[i].state;
         trove_error error;
         assert_int_equal(tv_stream_state_apply(&state, rows[i].event, &error), TROVE_FAILED_PRECONDITION);
