@@ -228,3 +228,24 @@ char *uploads_text(struct store *store, const char *bucket, struct tvs_upload_cu
     fclose(text);
     return memory;
 }
+
+void lose_holder(struct store *store, struct tvs_put *put_move, bool restart) {
+    store->ops->put_abort(put_move);
+    if (!restart || !survives_restart())
+        return;
+    store_close(store);
+    store_open(store);
+}
+
+void must_be_plain(struct store *store, const char *key, const char *bytes, uint64_t size) {
+    trove_error error = {0};
+    struct tvs_object object = {0}, plain = {0};
+    must(put_object(store, "bucket", "plain", bytes, (size_t)size, &(struct put_how){.object = &plain}, &error), &error);
+    must(store->ops->head(store->driver, "bucket", key, &object, &error), &error);
+    assert_int_equal(object.size, size);
+    assert_string_equal(object.etag, plain.etag);
+    must_hold(store, "bucket", key, bytes, (size_t)size);
+    must_have_sums(store, "bucket", key, bytes, (size_t)size);
+    tvs_object_fini(&object);
+    tvs_object_fini(&plain);
+}

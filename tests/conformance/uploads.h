@@ -53,6 +53,11 @@ void must_be_gone(struct store *store, const struct tvs_upload_id *id);
 unsigned must_collect(struct store *store, uint64_t now_ns, uint32_t limit);
 void must_tell_result(const struct told *told, const struct tvs_object *object);
 
+/* The object is as a plain put of the same bytes is. */
+void must_be_plain(struct store *store, const char *key, const char *bytes, uint64_t size);
+/* An upload's holder is gone; where the driver can, all of the process. */
+void lose_holder(struct store *store, struct tvs_put *put_move, bool restart);
+
 /* A listing as text: "bucket/key bucket/key | more". */
 char *uploads_text(struct store *store, const char *bucket, struct tvs_upload_cursor *cursor, uint32_t limit);
 
