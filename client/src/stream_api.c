@@ -63,10 +63,15 @@ void trove_stream_chunk_put(trove_stream *stream, trove_chunk *handle) {
     if (stream == NULL || handle == NULL)
         return;
     struct tvc_chunk *chunk = tvc_chunk_of_handle(handle);
-    if (chunk->pool == stream->download.half.chunks)
+    if (chunk->pool == stream->download.half.chunks) {
         tvc_download_put(stream, chunk);
-    else
-        tv_chunk_release(&chunk->wire);
+        return;
+    }
+    tvc_stream_acquire(stream); /* the chunk's reference may be the last one */
+    tv_chunk_release(&chunk->wire);
+    if (stream->resume.open != NULL)
+        tvc_keep_released(stream);
+    tvc_stream_release(stream);
 }
 
 trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms, trove_error *error) {

@@ -98,8 +98,7 @@ static bool is_shared(const struct tvc_chunk *chunk) {
 
 void tvc_keep_released(trove_stream *stream) {
     pthread_mutex_lock(&stream->client->lock);
-    if (tvc_stream_detached(stream))
-        pthread_cond_broadcast(&stream->changed);
+    pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->client->lock);
 }
 

@@ -546,19 +546,42 @@ static bool waits_for_durable(const trove_stream *stream) {
            upload->keep.kept.sum.chunks > upload->sender.flight.count + upload->sender.queue.count;
 }
 
-trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error) {
+/* Waits for a chunk of a resumable upload. *flush: the server is to be asked first. Under the lock. */
+static trove_status wait_for_chunk(trove_stream *stream, uint64_t *asked, uint64_t deadline_ns, struct tvc_chunk **chunk,
+                                   bool *flush, trove_error *error) {
     struct tvc_chunks *chunks = stream->upload.half.chunks;
-    if (stream->resume.open != NULL) {
+    const struct tvc_chunk_list *kept = &stream->upload.keep.kept;
+    bool in_time = true;
+    for (;;) {
+        if (tv_stream_state_terminal(stream->state))
+            return tvc_stream_over(stream, error);
         *chunk = tvc_chunks_get(chunks, stream);
-        if (*chunk != NULL)
+        *flush = *chunk == NULL && waits_for_durable(stream) && kept->first->wire.offset != *asked;
+        if (*flush)
+            *asked = kept->first->wire.offset; /* once for each that is the oldest */
+        if (*chunk != NULL || *flush)
             return TROVE_OK;
+        if (!in_time)
+            return TV_FAIL(error, DEADLINE_EXCEEDED, "all %zu chunks are in use: the other end didn't keep up", chunks->limit);
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    }
+}
+
+trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error) {
+    uint64_t asked = UINT64_MAX;
+    bool flush;
+    if (stream->resume.open == NULL)
+        return tvc_chunks_wait(stream->upload.half.chunks, stream, deadline_ns, chunk, error);
+    do {
         pthread_mutex_lock(&stream->client->lock);
-        bool flush = waits_for_durable(stream);
+        trove_status status = wait_for_chunk(stream, &asked, deadline_ns, chunk, &flush, error);
         pthread_mutex_unlock(&stream->client->lock);
+        if (status != TROVE_OK)
+            return status;
         if (flush)
             tvc_resume_flush(stream, deadline_ns);
-    }
-    return tvc_chunks_wait(chunks, stream, deadline_ns, chunk, error);
+    } while (flush);
+    return TROVE_OK;
 }
 
 void tvc_upload_detach(trove_stream *stream) {

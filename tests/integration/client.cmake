@@ -49,12 +49,16 @@ foreach(test
 endforeach()
 
 # A server that the test plays itself, with no store.
-add_executable(test_client_odd_server ${CMAKE_CURRENT_LIST_DIR}/test_client_odd_server.c ${CMAKE_CURRENT_LIST_DIR}/odd_server.c
-    ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
-target_include_directories(test_client_odd_server PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
-target_link_libraries(test_client_odd_server PRIVATE trove_client_test trove_stock_client trove_flags)
-add_test(NAME integration/client_odd_server COMMAND test_client_odd_server)
-set_tests_properties(integration/client_odd_server PROPERTIES TIMEOUT 300)
+foreach(test odd_server odd_resume)
+    set(program test_client_${test})
+    add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/odd_server.c
+        ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
+        ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_frames.c)
+    target_include_directories(${program} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../interop)
+    target_link_libraries(${program} PRIVATE trove_client_test trove_stock_client trove_flags)
+    add_test(NAME integration/client_${test} COMMAND ${program})
+    set_tests_properties(integration/client_${test} PROPERTIES TIMEOUT 300)
+endforeach()
 
 # Resumable uploads that are begun frame by frame.
 add_executable(test_client_uploads ${CMAKE_CURRENT_LIST_DIR}/test_client_uploads.c
