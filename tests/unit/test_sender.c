@@ -435,6 +435,38 @@ static void a_seek_begins_anew_with_all_its_credit(void **state) {
     done();
 }
 
+/* ---- another connection ---------------------------------------------------------------------------------------------------------- */
+
+static void the_window_comes_out_in_order_and_begins_elsewhere(void **state) {
+    (void)state;
+    fresh(4, 25);
+    for (int i = 0; i < 4; i++)
+        push(10, i == 3);
+    expect_next(10, 0, 0, 10);
+    expect_next(4, 1, 0, 4); /* begun */
+    assert_int_equal(tv_sender_ack(&sender, 0, 1, NULL, NULL, &error), TROVE_OK);
+    for (uint64_t i = 1; i < 4; i++) {
+        struct tv_chunk *chunk = tv_sender_unwind(&sender);
+        assert_non_null(chunk);
+        assert_int_equal(chunk->offset, i * 10);
+        assert_int_equal(sender.pushed_bytes, sender.queued_bytes + sender.acknowledged_bytes);
+        tv_chunk_release(chunk);
+    }
+    assert_null(tv_sender_unwind(&sender));
+    assert_int_equal(sender.pushed_chunks, 1);
+    assert_int_equal(sender.unsent_bytes, 0);
+    tv_sender_restart(&sender, 12);
+    assert_int_equal(sender.credit_bytes, 0);
+    push(8, false);
+    expect_nothing();
+    tv_sender_credit(&sender, 8, 0);
+    assert_int_equal(tv_sender_position(&sender), 12);
+    expect_next(8, 0, 0, 8);
+    assert_int_equal(tv_sender_ack(&sender, 0, 1, NULL, NULL, &error), TROVE_OK);
+    assert_int_equal(sender.acknowledged_bytes, 18);
+    done();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_from_end_to_end),
@@ -456,6 +488,7 @@ int main(void) {
         cmocka_unit_test(losses_among_what_was_not_taken_are_told_again),
         cmocka_unit_test(what_was_told_as_lost_may_be_acknowledged),
         cmocka_unit_test(a_seek_begins_anew_with_all_its_credit),
+        cmocka_unit_test(the_window_comes_out_in_order_and_begins_elsewhere),
     };
     return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
 }
