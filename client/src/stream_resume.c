@@ -371,6 +371,29 @@ void tvc_resume_flush(trove_stream *stream, uint64_t deadline_ns) {
     tvc_answer_free(message);
 }
 
+/* ---- throwing away ---- */
+
+void tvc_resume_discard(trove_stream *stream) {
+    struct trove_client *client = stream->client;
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Call call = TROVE__V1__CALL__INIT;
+    Trove__V1__UploadAbortRequest request = TROVE__V1__UPLOAD_ABORT_REQUEST__INIT;
+    uint8_t id[TVC_UPLOAD_ID_RAW_BYTES];
+    uint8_t packed[2 + sizeof id];
+    pthread_mutex_lock(&client->lock);
+    tvc_upload_id_parse(stream->resume.ids[stream->resume.id], id);
+    frame.call_id = client->next_id++; /* nobody waits for the answer, which belongs to no call then */
+    pthread_mutex_unlock(&client->lock);
+    request.upload_id = (ProtobufCBinaryData){sizeof id, id};
+    TV_ASSERT(trove__v1__upload_abort_request__get_packed_size(&request) <= sizeof packed);
+    size_t bytes = trove__v1__upload_abort_request__pack(&request, packed);
+    call.method = (char *)"trove.v1.Uploads/Abort";
+    call.deadline_ms = client->call_timeout_ms;
+    frame.body_case = TV_BODY(CALL);
+    frame.call = &call;
+    (void)!tvc_client_send(client, &frame, packed, bytes, NULL); /* else it expires */
+}
+
 /* ---- what the program sees ---- */
 
 const char *trove_stream_upload_id(const trove_stream *stream) {

@@ -76,6 +76,9 @@ void tvc_resume_give_up(trove_client *client, const trove_error *lost);
 /* Adds to a reason for which an upload has ended that it is kept. */
 void tvc_resume_tell_kept(const trove_stream *stream, trove_error *why);
 
+/* The server has said that what it has isn't what was to be sent: it is of no use, and thrown away. Without the lock; doesn't wait. */
+void tvc_resume_discard(trove_stream *stream);
+
 /* Has the server make durable what it has, because a writer waits for that. Without the lock. */
 void tvc_resume_flush(trove_stream *stream, uint64_t deadline_ns);
 

@@ -216,6 +216,44 @@ static void test_keep(void **state) {
     end(&behind);
 }
 
+/* Streams of a pool come back as its streams, under its limit. */
+static void test_pool(void **state) {
+    struct behind behind;
+    trove_pool_options pool_options;
+    trove_stream_options options;
+    trove_pool_metrics metrics;
+    trove_pool *pool = NULL;
+    trove_stream *streams[2] = {NULL, NULL};
+    trove_error error;
+    begin(&behind, state, 0);
+    trove_pool_options_init(&pool_options);
+    pool_options.max_streams = 2;
+    pool_options.bytes_per_second = 100 * MIB;
+    CHECK_OK(trove_pool_create(behind.test.client, "pool", &pool_options, &pool, &error), &error);
+    init(&options);
+    const char *const keys[] = {"pool-0", "pool-1"};
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(trove_pool_acquire(pool, BUCKET, keys[i], TROVE_DIRECTION_UPLOAD, &options, 0, &streams[i], &error), &error);
+        CHECK_OK(trove_stream_start(streams[i], &error), &error);
+    }
+    for (int part = 0; part < 3; part++) {
+        for (int i = 0; i < 2; i++)
+            CHECK_OK(write_bytes(streams[i], behind.test.bytes + (size_t)part * MIB, 1 * MIB, PATIENCE_MS, &error), &error);
+        cut_proxy_now(behind.proxy);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(trove_stream_complete(streams[i], PATIENCE_MS, NULL, &error), &error);
+    assert_int_equal(trove_pool_active_count(pool), 2);
+    for (int i = 0; i < 2; i++)
+        trove_pool_release(pool, streams[i]);
+    trove_pool_snapshot(pool, &metrics);
+    assert_int_equal(metrics.completed_streams, 2);
+    assert_int_equal(trove_pool_close(pool, 0), 0);
+    for (int i = 0; i < 2; i++)
+        check_object(&behind.test, keys[i], behind.test.bytes, 3 * MIB);
+    end(&behind);
+}
+
 /* ---- who has it ---- */
 
 /* Who attaches takes the upload over; who had it fails, and doesn't come back. */
@@ -341,8 +379,24 @@ static void test_errors(void **state) {
     options.digest = (trove_digest){.kind = TROVE_DIGEST_SHA256, .size = 31};
     CHECK_FAILS(trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, &error), INVALID_ARGUMENT, "32",
                 &error);
+    struct told told = {0};
     options.digest = (trove_digest){.kind = TROVE_DIGEST_BLAKE2B, .size = 64};
+    options.hooks = hooks_of(&told);
     CHECK_FAILS(trove_put_memory(client, BUCKET, "k", "abc", 3, &options, NULL, &error), DATA_LOSS, "", &error);
+    options.hooks = (trove_stream_hooks){0};
+    /* What isn't what it was to be is thrown away. */
+    trove_stream_options gone;
+    init(&gone);
+    gone.upload_id = told.upload_id;
+    trove_status status = TROVE_OK;
+    for (uint64_t until_ms = now_ms() + PATIENCE_MS; status != TROVE_NOT_FOUND && now_ms() < until_ms; pause_ms(5)) {
+        status = trove_stream_open(client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &gone, &stream, &error);
+        if (status == TROVE_OK)
+            trove_stream_fail(stream, TROVE_UNKNOWN, "still there");
+        if (status == TROVE_OK)
+            trove_stream_release(stream);
+    }
+    CHECK_FAILS(status, NOT_FOUND, "", &error);
     options.resumable = false;
     CHECK_FAILS(trove_put_memory(client, BUCKET, "k", "abc", 3, &options, NULL, &error), DATA_LOSS, "", &error);
     options.digest.size = 0;
@@ -415,10 +469,10 @@ static void test_no_such_store(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),          cmocka_unit_test(test_cut_at_the_end),  cmocka_unit_test(test_controls),
-        cmocka_unit_test(test_keep),         cmocka_unit_test(test_taken_over),      cmocka_unit_test(test_file),
-        cmocka_unit_test(test_request_id),   cmocka_unit_test(test_errors),          cmocka_unit_test(test_no_such_store),
-        cmocka_unit_test(test_time_is_over), cmocka_unit_test(test_close_meanwhile),
+        cmocka_unit_test(test_cut),           cmocka_unit_test(test_cut_at_the_end), cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_keep),          cmocka_unit_test(test_pool),           cmocka_unit_test(test_taken_over),
+        cmocka_unit_test(test_file),          cmocka_unit_test(test_request_id),     cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_no_such_store), cmocka_unit_test(test_time_is_over),   cmocka_unit_test(test_close_meanwhile),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
