@@ -130,7 +130,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_connect_wait(const char *url, con
                                                             uint32_t wait_ms, trove_client **client, trove_error *error);
 
 /* Ends the connection and releases the client; streams that are still open fail with CANCELLED, their hooks run, and then they
- * may only be released. NULL is allowed. Blocks until the library's threads have let go (bounded). Not from a hook. */
+ * may only be released. (What of a resumable upload is durable stays.) NULL is allowed. Blocks until the library's threads have
+ * let go (bounded; by connect_timeout_ms while it dials). Not from a hook. */
 TROVE_API void trove_close(trove_client *client);
 
 /* One round trip. *round_trip_ns may be NULL. */
@@ -682,7 +683,10 @@ TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream
  * - Not with lossy, nor with TROVE_BACKPRESSURE_BUFFER; a seek can't go below trove_stream_durable_offset.
  *
  * Download. It goes on at the first byte that the program hasn't read, of the object that it has begun with: FAILED_PRECONDITION
- * if that was replaced meanwhile. Chunks that came and weren't read are fetched again.
+ * if that was replaced meanwhile. Chunks that came and weren't read are fetched again. From then on it can't seek to before that
+ * byte (OUT_OF_RANGE).
+ *
+ * Controls wait for the connection; one that was under way when it was lost fails with UNAVAILABLE, and its state is what it was.
  *
  * Whole objects: trove_put_* and trove_get_* with `resumable` work alike; a small object doesn't go up in one flight then.
  * With upload_id, trove_put_file and trove_put_fd (of a file) read what the server has already, to check it with the etag at the

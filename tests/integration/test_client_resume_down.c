@@ -149,6 +149,7 @@ static void test_read(void **state) {
     uint64_t index = 0;
     begin(&behind, state, "read");
     init(&options);
+    options.channel_chunks = 4; /* so that it isn't completing before its end */
     trove_stream *stream = open_stream(&behind.test, "read", TROVE_DIRECTION_DOWNLOAD, &options);
     assert_string_equal(trove_stream_upload_id(stream), "");
     assert_int_equal(trove_stream_durable_offset(stream), 0);
@@ -165,13 +166,21 @@ static void test_read(void **state) {
     CHECK_OK(trove_ping(behind.test.client, PATIENCE_MS, NULL, &error), &error);
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_PAUSED);
     CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_RESUME, 0, PATIENCE_MS, &led_to, &error), &error);
+    CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, PATIENCE_MS, &led_to, &error), OUT_OF_RANGE,
+                "can't go on at 0", &error);
+    read_until(&behind, stream, &offset, &index, 8 * MIB);
+    offset -= 1000;
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, offset, PATIENCE_MS, &led_to, &error), &error);
+    index = 0;
+    read_until(&behind, stream, &offset, &index, 10 * MIB);
+    cut_proxy_now(behind.proxy);
     read_until(&behind, stream, &offset, &index, SIZE);
     CHECK_OK(trove_stream_read(stream, PATIENCE_MS, &chunk, &error), &error);
     assert_null(chunk);
     assert_int_equal(offset, SIZE);
     CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
     trove_stream_metrics_get(stream, &metrics);
-    assert_int_equal(metrics.reconnects, 2);
+    assert_int_equal(metrics.reconnects, 3);
     check_identity(&metrics);
     trove_stream_release(stream);
     end(&behind);
