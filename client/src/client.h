@@ -98,7 +98,8 @@ struct trove_client {
     struct tvc_limit *limited; /* those that somebody waits for */
     trove_pool *pools;         /* all that aren't freed yet */
     uint32_t pool_count;
-    uint64_t alarm_due_ns; /* UINT64_MAX: not set */
+    uint64_t alarm_due_ns;  /* UINT64_MAX: not set */
+    uint64_t attach_due_ns; /* when the first of the streams that wait for that is to be attached again; UINT64_MAX: none */
 
     /* the receiving thread's alone: the chunk whose payload is coming in */
     trove_stream *landing;

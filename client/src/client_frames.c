@@ -45,6 +45,7 @@ static trove_status on_welcome(struct trove_client *client, const Trove__V1__Wel
     if (client->greeting && client->phase != TVC_LOST) {
         client->greeting = false;
         client->limits = limits;
+        client->reconnects += client->phase == TVC_BROKEN;
         client->phase = TVC_READY;
         atomic_store(&client->conn_shut, false);
     }

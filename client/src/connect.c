@@ -45,6 +45,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     client->conn_closed = true;
     atomic_init(&client->conn_shut, true);
     client->alarm_due_ns = UINT64_MAX;
+    client->attach_due_ns = UINT64_MAX;
     client->url = strdup(url);
     client->agent = strndup(options->name, TV_AGENT_BYTES_MAX);
     if (client->agent != NULL)

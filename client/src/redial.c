@@ -69,14 +69,11 @@ static bool is_due(struct trove_client *client) {
     return broken && !later;
 }
 
-/* A connection was made, or not. Returns whether there is time for another try. */
-static bool take_outcome(struct trove_client *client, trove_status status) {
+/* No connection was made. Returns whether there is time for another try. */
+static bool plan_next(struct trove_client *client) {
     pthread_mutex_lock(&client->lock);
-    if (status == TROVE_OK)
-        client->reconnects++;
-    else
-        client->dial_ns = tvc_backoff_next(&client->backoff, tv_now_ns(), randombytes_random());
-    bool over = status != TROVE_OK && client->dial_ns == TVC_BACKOFF_OVER;
+    client->dial_ns = tvc_backoff_next(&client->backoff, tv_now_ns(), randombytes_random());
+    bool over = client->dial_ns == TVC_BACKOFF_OVER;
     pthread_mutex_unlock(&client->lock);
     return !over;
 }
@@ -99,7 +96,7 @@ void tvc_redial_run(struct tvc_job *job) {
     while (is_due(client)) {
         tvc_client_disconnect(client);
         trove_status status = tvc_client_connect(client, dial_deadline(client), &why);
-        if (!take_outcome(client, status))
+        if (status != TROVE_OK && !plan_next(client))
             give_up(client, &why);
     }
     tvc_resume_look(client);

@@ -42,6 +42,15 @@ static void leave_table(trove_stream *stream) {
     tvc_stream_release(stream); /* the table's; the caller has one */
 }
 
+/* To be attached then, or later. */
+static void wait_until(trove_stream *stream, uint64_t due_ns) {
+    struct trove_client *client = stream->client;
+    stream->resume.waiting = true;
+    stream->resume.due_ns = due_ns;
+    if (due_ns < client->attach_due_ns)
+        client->attach_due_ns = due_ns;
+}
+
 bool tvc_resume_detach(trove_stream *stream, const trove_error *lost) {
     struct tvc_resume *resume = &stream->resume;
     uint64_t now_ns = tv_now_ns();
@@ -59,27 +68,25 @@ bool tvc_resume_detach(trove_stream *stream, const trove_error *lost) {
         return true; /* there is nothing left to come */
     resume->mark = mark_of(stream);
     resume->lost = *lost;
-    resume->detached = resume->waiting = true;
-    resume->due_ns = now_ns;
+    resume->detached = true;
+    wait_until(stream, now_ns);
     pthread_cond_broadcast(&stream->changed);
     return true;
 }
 
 void tvc_resume_interrupt(trove_stream *stream) {
     leave_table(stream);
-    stream->resume.waiting = true;
-    stream->resume.due_ns = tv_now_ns();
+    wait_until(stream, tv_now_ns());
 }
 
 /* Waits for the next try; false: there is none. */
 static bool wait_again(trove_stream *stream) {
-    struct tvc_resume *resume = &stream->resume;
-    resume->due_ns = tvc_backoff_next(&resume->backoff, tv_now_ns(), randombytes_random());
-    if (resume->due_ns == TVC_BACKOFF_OVER)
+    uint64_t next_ns = tvc_backoff_next(&stream->resume.backoff, tv_now_ns(), randombytes_random());
+    if (next_ns == TVC_BACKOFF_OVER)
         return false;
     leave_table(stream);
-    resume->waiting = true;
-    tvc_alarm_by(stream->client, resume->due_ns);
+    wait_until(stream, next_ns);
+    tvc_alarm_by(stream->client, next_ns);
     return true;
 }
 
@@ -180,7 +187,7 @@ static void send_attach(trove_stream *stream) {
     tvc_stream_acquire(stream); /* the table's */
     if (tvc_client_begin(stream->client, &stream->entry, &frame, NULL, 0, NULL, NULL, NULL) != TROVE_OK) {
         pthread_mutex_lock(&stream->client->lock);
-        resume->waiting = true; /* for the connection after this one, which is lost */
+        wait_until(stream, tv_now_ns()); /* for the connection after this one, which is lost */
         pthread_mutex_unlock(&stream->client->lock);
         tvc_stream_release(stream);
     }
@@ -190,7 +197,7 @@ static void send_attach(trove_stream *stream) {
 /* The next one that is to be attached now, with a reference; NULL: there is none. Under the lock. */
 static trove_stream *take_waiting(trove_client *client, uint64_t now_ns) {
     uint64_t next_ns = UINT64_MAX;
-    if (client->phase != TVC_READY)
+    if (client->phase != TVC_READY || now_ns < client->attach_due_ns)
         return NULL;
     for (trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
         if (tv_stream_state_terminal(stream->state) || !stream->resume.waiting)
@@ -203,6 +210,7 @@ static trove_stream *take_waiting(trove_client *client, uint64_t now_ns) {
         if (stream->resume.due_ns < next_ns)
             next_ns = stream->resume.due_ns;
     }
+    client->attach_due_ns = next_ns;
     if (next_ns != UINT64_MAX)
         tvc_alarm_by(client, next_ns);
     return NULL;

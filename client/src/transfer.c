@@ -65,6 +65,25 @@ trove_status tvc_transfer_complete(const struct tvc_transfer *transfer, trove_st
     return status;
 }
 
+/* How long that may take is for the client's retry_for_ms to say, not for a step's timeout. */
+static trove_status wait_for_connection(const struct tvc_transfer *transfer, trove_error *error) {
+    struct trove_client *client = transfer->client;
+    tvc_client_acquire(client);
+    pthread_mutex_lock(&client->lock);
+    trove_status status = tvc_client_await(client, transfer->deadline_ns, error);
+    pthread_mutex_unlock(&client->lock);
+    tvc_client_release(client);
+    return status;
+}
+
+/* Whether there is no connection now. */
+static bool is_away(struct trove_client *client) {
+    pthread_mutex_lock(&client->lock);
+    bool away = client->phase == TVC_BROKEN || client->phase == TVC_DRAINING;
+    pthread_mutex_unlock(&client->lock);
+    return away && tvc_client_retries(client);
+}
+
 trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direction direction, const struct tvc_own_memory *own,
                                trove_stream **stream, trove_error *error) {
     struct tvc_stream_request request = {
@@ -77,7 +96,16 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
         .capacity = own != NULL ? own->capacity : 0,
         .sums_first = true,
     };
-    return tvc_stream_open(transfer->client, &request, tvc_transfer_deadline(transfer), stream, error);
+    bool again = false;
+    trove_status status;
+    do {
+        status = request.options.resumable ? wait_for_connection(transfer, error) : TROVE_OK;
+        if (status == TROVE_OK)
+            status = tvc_stream_open(transfer->client, &request, tvc_transfer_deadline(transfer), stream, error);
+        again = request.options.resumable && status == TROVE_DEADLINE_EXCEEDED && is_away(transfer->client) &&
+                tvc_deadline_left_ms(transfer->deadline_ns) > 0;
+    } while (again);
+    return status;
 }
 
 void tvc_transfer_release(const struct tvc_transfer *transfer, trove_stream *stream) {

@@ -422,6 +422,26 @@ static void test_time_is_over(void **state) {
     end(&behind);
 }
 
+/* A whole object waits for the connection as long as the client does, however short its steps are. */
+static void test_short_steps(void **state) {
+    struct behind behind;
+    trove_stream_options options;
+    trove_error error;
+    begin(&behind, state, 1500);
+    init(&options);
+    options.timeout_ms = 100;
+    cut_proxy_shut(behind.proxy, 1);
+    cut_proxy_now(behind.proxy);
+    uint64_t begun_ms = now_ms();
+    CHECK_FAILS(trove_put_memory(behind.test.client, BUCKET, "short", behind.test.bytes, 1 * MIB, &options, NULL, &error),
+                UNAVAILABLE, "couldn't be made again", &error);
+    assert_true(now_ms() - begun_ms >= 1000);
+    cut_proxy_shut(behind.proxy, 0);
+    options.timeout_ms = PATIENCE_MS;
+    CHECK_OK(trove_put_memory(behind.test.client, BUCKET, "short", behind.test.bytes, 1 * MIB, &options, NULL, &error), &error);
+    end(&behind);
+}
+
 static void *complete(void *argument) {
     trove_stream *stream = argument;
     return (void *)(intptr_t)trove_stream_complete(stream, PATIENCE_MS, NULL, NULL);
@@ -469,10 +489,19 @@ static void test_no_such_store(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),           cmocka_unit_test(test_cut_at_the_end), cmocka_unit_test(test_controls),
-        cmocka_unit_test(test_keep),          cmocka_unit_test(test_pool),           cmocka_unit_test(test_taken_over),
-        cmocka_unit_test(test_file),          cmocka_unit_test(test_request_id),     cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_no_such_store), cmocka_unit_test(test_time_is_over),   cmocka_unit_test(test_close_meanwhile),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_cut_at_the_end),
+        cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_taken_over),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_request_id),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_no_such_store),
+        cmocka_unit_test(test_time_is_over),
+        cmocka_unit_test(test_short_steps),
+        cmocka_unit_test(test_close_meanwhile),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
