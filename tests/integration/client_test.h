@@ -59,6 +59,8 @@ void check_fails(trove_status status, trove_status expected, const trove_error *
 
 /* Stores that many of the test's bytes. */
 void put_object(const struct client_test *test, const char *key, size_t size);
+/* The account of a stream, which holds at any moment. */
+void check_identity(const trove_stream_metrics *metrics);
 /* Reads the object and compares it. */
 void check_object(const struct client_test *test, const char *key, const uint8_t *bytes, size_t size);
 

@@ -6,9 +6,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,13 +35,6 @@ static void init(trove_stream_options *options) {
     trove_stream_options_init(options);
     options->resumable = true;
     options->timeout_ms = PATIENCE_MS;
-}
-
-static void check_identity(const trove_stream_metrics *metrics) {
-    assert_int_equal(metrics->bytes_accepted, metrics->bytes_acknowledged + metrics->bytes_dropped + metrics->bytes_queued +
-                                                  metrics->bytes_in_flight + metrics->bytes_abandoned);
-    assert_int_equal(metrics->chunks_accepted, metrics->chunks_acknowledged + metrics->chunks_dropped + metrics->chunks_queued +
-                                                   metrics->chunks_in_flight + metrics->chunks_abandoned);
 }
 
 /* ---- what the hooks are told ---- */

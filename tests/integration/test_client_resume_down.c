@@ -36,13 +36,6 @@ static void init(trove_stream_options *options) {
     options->timeout_ms = PATIENCE_MS;
 }
 
-static void check_identity(const trove_stream_metrics *metrics) {
-    assert_int_equal(metrics->bytes_accepted, metrics->bytes_acknowledged + metrics->bytes_dropped + metrics->bytes_queued +
-                                                  metrics->bytes_in_flight + metrics->bytes_abandoned);
-    assert_int_equal(metrics->chunks_accepted, metrics->chunks_acknowledged + metrics->chunks_dropped + metrics->chunks_queued +
-                                                   metrics->chunks_in_flight + metrics->chunks_abandoned);
-}
-
 struct told {
     uint64_t progress;
     unsigned wrong;
