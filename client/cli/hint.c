@@ -5,9 +5,16 @@
 
 #include <string.h>
 
-static bool is_about(const trove_error *error, const char *kind) {
+/* Behind the object's name, where the message begins with that. */
+static const char *message_of(const struct cli_hint_about *about, const trove_error *error) {
+    size_t bytes = about->object != NULL ? strlen(about->object) : 0;
+    bool named = bytes > 0 && strncmp(error->message, about->object, bytes) == 0 && strncmp(error->message + bytes, ": ", 2) == 0;
+    return named ? error->message + bytes + 2 : error->message;
+}
+
+static bool is_about(const char *message, const char *kind) {
     size_t bytes = strlen(kind);
-    return strncmp(error->message, kind, bytes) == 0 && error->message[bytes] == ' ';
+    return strncmp(message, kind, bytes) == 0 && message[bytes] == ' ';
 }
 
 static const char *pool_hint(trove_status status) {
@@ -38,10 +45,10 @@ static const char *stream_hint(trove_status status) {
     }
 }
 
-static char *missing_hint(const struct cli_hint_about *about, const trove_error *error) {
-    if (is_about(error, "bucket") && about->way == CLI_HINT_STORE)
+static char *missing_hint(const struct cli_hint_about *about, const char *message) {
+    if (is_about(message, "bucket") && about->way == CLI_HINT_STORE)
         return cli_format("make it with 'trove mb %s'", about->bucket);
-    if (is_about(error, "bucket"))
+    if (is_about(message, "bucket"))
         return cli_copy("'trove ls' lists the buckets");
     return about->bucket != NULL ? cli_format("'trove ls %s' lists what is there", about->bucket) : NULL;
 }
@@ -79,17 +86,18 @@ static const char *fixed_hint(const struct cli_hint_about *about, trove_status s
 char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *error) {
     static const struct cli_hint_about nothing = {.way = CLI_HINT_CALL};
     const struct cli_hint_about *about = about_or_null != NULL ? about_or_null : &nothing;
+    const char *message = message_of(about, error);
     const char *text;
-    if (is_about(error, "nobody writes"))
+    if (is_about(message, "nobody writes"))
         text = "'trove put --follow' writes it; without --follow, what was published is read";
-    else if (is_about(error, "another stream writes") && about->object != NULL)
+    else if (is_about(message, "another stream writes") && about->object != NULL)
         return cli_format("'trove cat --follow %s' shows what it writes", about->object);
-    else if (is_about(error, "pool"))
+    else if (is_about(message, "pool"))
         text = pool_hint(error->status);
-    else if (is_about(error, "stream"))
+    else if (is_about(message, "stream"))
         text = stream_hint(error->status);
     else if (error->status == TROVE_NOT_FOUND)
-        return missing_hint(about, error);
+        return missing_hint(about, message);
     else if (error->status == TROVE_FAILED_PRECONDITION && has_conditions(about->conditions))
         return cli_format("'trove stat %s' shows what is there now", about->object);
     else

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -67,9 +68,19 @@ void cli_part_remove(int folder_fd, const char *name) {
     close(fd);
 }
 
+/* What can't be finished for want of room is better not there: it takes the last of it from all others. */
+static bool has_room(int fd) {
+    struct statvfs disk;
+    return fstatvfs(fd, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize >= WORTH_BYTES;
+}
+
 bool cli_part_is_worth(int folder_fd, const char *name) {
     struct stat found;
-    return fstatat(folder_fd, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_size >= WORTH_BYTES;
+    int fd = openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool worth = fd >= 0 && fstat(fd, &found) == 0 && found.st_size >= WORTH_BYTES && has_room(fd);
+    if (fd >= 0)
+        close(fd);
+    return worth;
 }
 
 bool cli_part_can_go_on(trove_status status) {

@@ -20,7 +20,7 @@ int cli_part_open(int folder_fd, const char *name);
 /* Removes one that nobody has. */
 void cli_part_remove(int folder_fd, const char *name);
 
-/* Whether there is so much of it that it should stay. */
+/* Whether there is so much of it that it should stay, and its disk isn't full. */
 bool cli_part_is_worth(int folder_fd, const char *name);
 
 /* Whether it makes sense to go on with what failed so. */

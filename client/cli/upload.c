@@ -122,7 +122,7 @@ static trove_status put_unremembered(struct cli_upload *upload, trove_object_inf
 
 /* ---- remembered ones ---- */
 
-static bool find_about(const struct cli_upload *upload, char *source, struct cli_upload_about *about) {
+static bool find_about(const struct cli_upload *upload, const char *source, struct cli_upload_about *about) {
     struct stat found;
     if (fstat(upload->fd, &found) != 0)
         return false;
@@ -137,6 +137,11 @@ static bool find_about(const struct cli_upload *upload, char *source, struct cli
         .options = &upload->options,
     };
     return S_ISREG(found.st_mode);
+}
+
+static bool is_unchanged(const struct cli_upload *upload, const struct cli_upload_about *about) {
+    struct cli_upload_about now;
+    return find_about(upload, NULL, &now) && cli_source_mark_equal(&now.mark, &about->mark);
 }
 
 /* What isn't complete is gone on with at what is durable. What is complete is done if the object is still that one: it may have been
@@ -227,6 +232,10 @@ static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_
     }
     bool known = opened || (found == CLI_UPLOAD_FOUND && state->record.upload_id[0] != 0);
     upload->goes_on = known && cli_part_can_go_on(status);
+    if (upload->goes_on && !is_unchanged(upload, about)) { /* and so the next put would begin anew */
+        upload->goes_on = false;
+        throw_away(upload, state->record.upload_id);
+    }
     cli_upload_state_close(state, upload->goes_on || lost_connection(upload, status));
     return status;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Not made from the name of the target alone, which may be as long as names can be. */
@@ -113,10 +114,16 @@ static bool makes_sense(trove_status status) {
            status == TROVE_ABORTED || status == TROVE_RESOURCE_EXHAUSTED;
 }
 
+/* What can't be finished for want of room is better not there: it takes the last of it from all others. */
+static bool has_room(int fd) {
+    struct statvfs disk;
+    return fstatvfs(fd, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize >= KEEP_BYTES_MIN;
+}
+
 static bool stays(const struct tvc_part *part, trove_status status) {
     struct stat found;
     return part->lock_fd >= 0 && makes_sense(status) && fstat(part->lock_fd, &found) == 0 &&
-           found.st_size >= (off_t)KEEP_BYTES_MIN;
+           found.st_size >= (off_t)KEEP_BYTES_MIN && has_room(part->lock_fd);
 }
 
 void tvc_part_close(struct tvc_part *part, trove_status status) {

@@ -55,20 +55,22 @@ pools:
     def pool(self, name: str) -> dict[str, Any]:
         return next(pool for pool in self.trove("--json", "pools").objects() if pool["pool"] == name)
 
-    def start_put(self, key: str, pool: str, size: int = 32 * MIB, **options: Any) -> subprocess.Popen[bytes]:
+    def start_put(self, key: str, pool: str, size: int = 32 * MIB, retry: str = "60", **options: Any) -> subprocess.Popen[bytes]:
         """An upload that is under way, or waits, when this returns. It would go on for half a minute in the pool \"slow\"."""
         path = self.folder / key
         if not path.exists():
             path.write_bytes(content(key, size))
-        process = self.start_trove("put", "--pool", pool, path, f"media/{key}", **options)
+        process = self.start_trove("put", "--pool", pool, "--retry-for", retry, path, f"media/{key}", **options)
         wait_for(lambda: self.stream(key), f"{key} is listed")
         return process
 
-    def start_held(self, key: str, pool: str) -> subprocess.Popen[bytes]:
+    def start_held(self, key: str, pool: str, retry: str = "60") -> subprocess.Popen[bytes]:
         """Likewise, and it isn't done before it is finished: most of its input comes then."""
         data = content(key, 3 * MIB)
         (self.folder / key).write_bytes(data)
-        process = self.start_trove("--timeout", "0", "put", "--pool", pool, "-", f"media/{key}", stdin=subprocess.PIPE)
+        process = self.start_trove(
+            "--timeout", "0", "put", "--pool", pool, "--retry-for", retry, "-", f"media/{key}", stdin=subprocess.PIPE
+        )
         assert process.stdin is not None
         process.stdin.write(data[:HELD_BYTES])
         process.stdin.flush()
@@ -252,7 +254,7 @@ class ReloadTest(PoolTest):
     def test_a_pool_that_is_gone_closes(self) -> None:
         first = self.start_held("first", "one")
         self.pause("first")
-        second = self.start_held("second", "one")
+        second = self.start_held("second", "one", retry="0")
         wait_for(lambda: self.stream("second")["acquire_place"] == 1, "the second waits")
         self.reload("drain_timeout: 2s\npools:\n  - {name: slow, bandwidth: 1MiB}\n")
         refused = self.finish(second, UNAVAILABLE)  # at once
@@ -291,9 +293,9 @@ class ReloadTest(PoolTest):
         self.assertNotIn("needs a new start", self.server.log.text())
 
     def test_draining_refuses_who_waits(self) -> None:
-        first = self.start_held("first", "one")
+        first = self.start_held("first", "one", retry="0")
         self.pause("first")
-        second = self.start_held("second", "one")
+        second = self.start_held("second", "one", retry="0")
         self.server.signal(signal.SIGTERM)
         self.assertIn("shutting down", self.finish(second, UNAVAILABLE).errors)
         self.finish(first, UNAVAILABLE)

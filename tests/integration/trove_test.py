@@ -13,6 +13,7 @@ looked at again and again until a deadline. Processes are ended by their id when
 from __future__ import annotations
 
 import fcntl
+import atexit
 import json
 import os
 import pty
@@ -52,6 +53,11 @@ if "thread" in SANITIZE:
 OK, FAILURE, USAGE, NOT_FOUND, CONFLICT, DENIED, EXHAUSTED, UNAVAILABLE, DEADLINE, DATA_LOSS, INVALID, CANCELLED = range(12)
 PIPE = 141
 TERMINATED = 143
+
+# What the command remembers of uploads under way is of no use to who runs the tests.
+_state = tempfile.mkdtemp(prefix="trove-state-")
+os.environ["XDG_STATE_HOME"] = _state
+atexit.register(shutil.rmtree, _state)
 
 SCHEMES = ("tcp", "ipc", "ws")
 

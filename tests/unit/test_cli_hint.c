@@ -18,6 +18,7 @@ static const struct {
 } rows[] = {
     /* What is missing. */
     {{.way = CLI_HINT_STORE, OBJECT}, TROVE_NOT_FOUND, "bucket media doesn't exist", "make it with 'trove mb media'"},
+    {{.way = CLI_HINT_STORE, OBJECT}, TROVE_NOT_FOUND, "media/film: bucket media doesn't exist", "make it with 'trove mb media'"},
     {{.way = CLI_HINT_TO_FILE, OBJECT}, TROVE_NOT_FOUND, "bucket media doesn't exist", "'trove ls' lists the buckets"},
     {{.way = CLI_HINT_CALL}, TROVE_NOT_FOUND, "bucket media doesn't exist", "'trove ls' lists the buckets"},
     {{.way = CLI_HINT_CALL, OBJECT},
