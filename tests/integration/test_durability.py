@@ -58,7 +58,9 @@ class DurabilityTest(TroveTest):
             key.tried += 1
             version = key.tried
             key.possible.add(version)
-            result = self.trove("put", "--retry-for", "0", "-", f"bucket/{key.name}", data=key.data(version), expect=None)
+            result = self.trove(
+                "put", "--no-resume", "--retry-for", "0", "-", f"bucket/{key.name}", data=key.data(version), expect=None
+            )
             if result.code != OK:
                 self.assertEqual(result.code, UNAVAILABLE, result.errors)
                 return
