@@ -9,8 +9,6 @@
 
 static const uint32_t ACQUIRE_TIMEOUT_MS = 30000;
 static const uint32_t RETRY_FOR_MS = 60000;
-static const uint32_t CALL_TIMEOUT_MS = 30000; /* as the library's */
-static const uint32_t CALL_TIMEOUT_MS_MAX = UINT32_C(1) << 31;
 static const uint64_t CHUNK_BYTES_MAX = UINT64_C(64) << 20; /* trove_stream_options.chunk_bytes */
 
 static const struct {
@@ -89,9 +87,6 @@ trove_stream_options cli_transfer_stream_options(const struct cli_transfer_value
     if (values->acquire_timeout_ms > 0)
         options.acquire_timeout_ms = values->acquire_timeout_ms;
     options.io_timeout_ms = context->io_timeout_ms;
-    /* What is opened while the connection is lost waits for it: that is to end by --retry-for, not before. */
-    if (context->timeout_ms == 0 && context->retry_for_ms != TROVE_NO_RETRY && context->retry_for_ms < CALL_TIMEOUT_MS_MAX)
-        options.timeout_ms = context->retry_for_ms + CALL_TIMEOUT_MS;
     return options;
 }
 
