@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import pty
@@ -15,6 +16,8 @@ from typing import Any
 
 from trove_test import (
     DATA_LOSS,
+    GIB,
+    LONG,
     MIB,
     NOT_FOUND,
     OK,
@@ -25,6 +28,7 @@ from trove_test import (
     content,
     main,
     wait_for,
+    write_large,
 )
 
 SIZE = 24 * MIB + 4321
@@ -122,6 +126,23 @@ class ResumedPutTest(TroveTest):
         self.check(result, self.data)
         self.assertEqual(result["transfer"]["reconnects"], 1)
         self.assertLess(result["transfer"]["sent_bytes"], SIZE + 20 * MIB)
+
+    def test_a_server_killed_again_and_again(self) -> None:
+        """In the end no more is sent again than what wasn't durable at each crash."""
+        size, kills, limit = (2 * GIB, 5, "2G") if LONG else (48 * MIB, 3, "32M")
+        write_large(self.source, size)
+        process = self.start_trove("--json", "put", "--bwlimit", limit, self.source, "bucket/key", env=self.environment)
+        for kill in range(1, kills + 1):
+            enough = size * kill // (kills + 1)
+            wait_for(lambda: self.durable() >= enough or process.poll() is not None, f"{enough} bytes are durable")
+            self.assertIsNone(process.poll())
+            self.server.kill()
+            self.start_server(self.folder)
+        result = self.finish(process, timeout_s=10 * PATIENCE_S).objects()[0]
+        self.assertEqual((result["size"], result["transfer"]["reconnects"]), (size, kills))
+        self.assertLess(result["transfer"]["sent_bytes"], size * 1.2 if LONG else size + kills * 40 * MIB)
+        self.trove("get", "bucket/key", self.folder / "got", timeout_s=10 * PATIENCE_S)
+        self.assertTrue(filecmp.cmp(self.source, self.folder / "got", shallow=False))
 
     def test_a_server_stopped_under_it_comes_back(self) -> None:
         process = self.put_a_part("--json")
