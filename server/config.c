@@ -72,6 +72,7 @@ static const struct number pool_numbers[] = {
     {IN_POOL(bandwidth, bandwidth), KIND_BYTES, 1 * TV_KIB, 1024 * TV_GIB, true},
     {IN_POOL(stream_timeout, stream_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
     {IN_POOL(idle_timeout, idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24), false},
+    {IN_POOL(min_rate, rate_min), KIND_BYTES, 1, 1024 * TV_GIB, true},
     {IN_POOL(paused_timeout, paused_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
     {IN_POOL(credit_expiry, grant_expiry_ms), KIND_MS, 100, SECONDS(600), false},
 };

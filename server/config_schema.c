@@ -64,8 +64,8 @@ static const cyaml_schema_value_t list_text = {CYAML_VALUE_STRING(CYAML_FLAG_POI
 #define POOL_KEYS(whole, at)                                                                                                     \
     POOL_TEXT(whole, at, streams), POOL_TEXT(whole, at, chunk_size), POOL_TEXT(whole, at, channel_size),                         \
         POOL_TEXT(whole, at, buffers), POOL_TEXT(whole, at, memory), POOL_TEXT(whole, at, bandwidth),                            \
-        POOL_TEXT(whole, at, stream_timeout), POOL_TEXT(whole, at, idle_timeout), POOL_TEXT(whole, at, paused_timeout),          \
-        POOL_TEXT(whole, at, credit_expiry),                                                                                     \
+        POOL_TEXT(whole, at, stream_timeout), POOL_TEXT(whole, at, idle_timeout), POOL_TEXT(whole, at, min_rate),                \
+        POOL_TEXT(whole, at, paused_timeout), POOL_TEXT(whole, at, credit_expiry),                                               \
         CYAML_FIELD_ENUM_PTR("backpressure", KEY_FLAGS | CYAML_FLAG_STRICT, struct whole, at backpressure, backpressures,        \
                              COUNT(backpressures)),                                                                              \
         CYAML_FIELD_END

@@ -35,6 +35,7 @@ struct tvs_config_raw_pool {
     char *bandwidth;
     char *stream_timeout;
     char *idle_timeout;
+    char *min_rate;
     char *paused_timeout;
     char *credit_expiry;
     int *backpressure;

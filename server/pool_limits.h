@@ -26,6 +26,7 @@ struct tvs_pool_limits {
     uint32_t buffers_max;       /* chunk buffers at once: its own memory is at most so many times chunk_bytes; 0: no such limit */
     uint32_t stream_timeout_ms; /* a stream's whole life, from its turn on; 0: no limit */
     uint32_t idle_timeout_ms;   /* an active stream without any progress fails after this */
+    uint64_t rate_min;          /* an active stream that moves fewer bytes a second for idle_timeout_ms fails; 0: no limit */
     uint32_t paused_timeout_ms; /* one that is paused, or was never started, after this; 0: no limit */
     trove_backpressure backpressure; /* of streams that say nothing; DROP: of lossy ones, the others block */
     uint32_t grant_expiry_ms;        /* credit that a sender doesn't use may be taken back after this */

@@ -137,9 +137,11 @@ static void on_reap(struct tv_timer *timer) {
     struct tvs_server *server = TV_CONTAINER_OF(timer, struct tvs_server, reap);
     for (struct tvs_session *session = unlink_ended(server); session != NULL;) {
         struct tvs_session *next = session->next;
+        bool admitted = session->admitted;
         tvs_session_destroy(session);
         pthread_mutex_lock(&server->lock);
         server->session_count--;
+        server->admitted_count -= admitted;
         pthread_cond_broadcast(&server->calmed);
         pthread_mutex_unlock(&server->lock);
         session = next;

@@ -294,14 +294,16 @@ static const struct tv_conn_handler handler = {
 
 /* ---- life ---- */
 
-/* Links the session in. Returns how many there are then. */
-static uint32_t enlist(struct tvs_session *session, bool *draining) {
+/* Links the session in; and counts it, where it is one of `max`, among those that are let in. Returns how many sessions there are. */
+static uint32_t enlist(struct tvs_session *session, uint32_t max, bool *draining) {
     struct tvs_server *server = session->server;
     pthread_mutex_lock(&server->lock);
     session->next = server->sessions;
     server->sessions = session;
     uint32_t count = ++server->session_count;
     *draining = server->draining;
+    session->admitted = !session->refused && server->admitted_count < max;
+    server->admitted_count += session->admitted;
     pthread_mutex_unlock(&server->lock);
     return count;
 }
@@ -335,36 +337,22 @@ static bool origin_allowed(const struct tvs_server_options *options, const char 
     return allowed;
 }
 
-/* Whether there is room for a connection more, `count` with it; whether the refused one is still told why. */
-static trove_status check_room(const struct tvs_server *server, uint32_t count, bool *politely, trove_error *refusal) {
-    uint32_t max = tv_descriptors_connections_max();
-    bool by_files = max < server->options.connections_max;
-    max = by_files ? max : server->options.connections_max;
-    bool has_descriptors = tv_descriptors_for_connection();
-    *politely = has_descriptors && count <= max + REFUSED_POLITELY_MAX;
-    if (count > max && !by_files)
+/* Why there is no room for a connection more than `max`; without `has_descriptors` for none more than there are. */
+static trove_status fail_full(const struct tvs_server *server, uint32_t max, bool has_descriptors, trove_error *refusal) {
+    if (has_descriptors && max == server->options.connections_max)
         return TV_FAIL(refusal, RESOURCE_EXHAUSTED, "the server has %u connections, which is its limit (connections_max)", max);
-    if (count > max || !has_descriptors)
-        return TV_FAIL(refusal, RESOURCE_EXHAUSTED,
-                       "the server has %u connections, and no more open files for them (of %u); raise its limit of open files",
-                       count, tv_descriptors_max());
-    return TROVE_OK;
+    return TV_FAIL(refusal, RESOURCE_EXHAUSTED,
+                   "the server has no more open files for connections (of %u); raise its limit of open files",
+                   tv_descriptors_max());
 }
 
-/* Why a new connection is not to be had; OK: it is. `politely`: whether it is told. */
-static trove_status judge(struct tvs_session *session, uint32_t count, bool draining, bool *politely, trove_error *refusal) {
+/* What its peer's address and origin say of a new connection. */
+static trove_status judge(struct tvs_session *session, trove_error *refusal) {
     const struct tvs_server_options *options = &session->server->options;
     const struct tv_transport *transport = tv_conn_transport(session->conn);
     bool handshake = options->access.authorized_keys != NULL && !transport->type_octet;
-    trove_error no_room;
-    trove_status room = check_room(session->server, count, politely, &no_room);
     trove_status status = tvs_address_limits_enter(session->server->address_limits, transport->peer, handshake,
                                                    session->opened_ns, &session->entry, refusal);
-    *politely = *politely && (!session->entry.refused || session->entry.politely);
-    if (draining)
-        return TV_FAIL(refusal, UNAVAILABLE, "the server is shutting down");
-    if (room != TROVE_OK)
-        return tv_error_copy(refusal, &no_room);
     if (status == TROVE_OK && !origin_allowed(options, transport->origin))
         return TV_FAIL(refusal, PERMISSION_DENIED,
                        "web pages of %.200s may not connect; they would have to be in `allow_origins`", transport->origin);
@@ -374,12 +362,22 @@ static trove_status judge(struct tvs_session *session, uint32_t count, bool drai
 void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     struct tvs_server *server = context;
     struct tvs_session *session = create(server, transport_move);
+    uint32_t max = tv_descriptors_connections_max();
+    max = max < server->options.connections_max ? max : server->options.connections_max;
     if (session == NULL)
         return;
-    bool draining = false, politely = true;
-    uint32_t count = enlist(session, &draining);
+    bool has_descriptors = tv_descriptors_for_connection();
+    bool draining = false;
     trove_error refusal;
-    session->refused = judge(session, count, draining, &politely, &refusal) != TROVE_OK;
+    session->refused = judge(session, &refusal) != TROVE_OK;
+    uint32_t count = enlist(session, has_descriptors ? max : 0, &draining);
+    if (draining)
+        TV_FAIL(&refusal, UNAVAILABLE, "the server is shutting down");
+    else if (!session->refused && !session->admitted)
+        (void)fail_full(server, max, has_descriptors, &refusal);
+    session->refused = draining || !session->admitted;
+    bool politely =
+        has_descriptors && count <= max + REFUSED_POLITELY_MAX && (!session->entry.refused || session->entry.politely);
     tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
     tv_conn_start(session->conn);
     if (session->refused)

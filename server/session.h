@@ -67,6 +67,7 @@ struct tvs_server {
     /* under the lock */
     struct tvs_session *sessions;
     uint32_t session_count;
+    uint32_t admitted_count; /* of them, those that aren't being refused */
     bool draining;
     pthread_cond_t calmed; /* a session, a stream or a call has ended */
 
@@ -106,6 +107,7 @@ struct tvs_session {
 
     /* under the server's lock */
     struct tvs_session *next;
+    bool admitted; /* it counts */
 
     /* the receiving thread's alone */
     uint64_t features;

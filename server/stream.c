@@ -291,11 +291,26 @@ static bool held_up(const struct tvs_stream *stream) {
     return waits_in_line(&stream->up) || waits_in_line(&stream->down) || tvs_follow_idles_locked(stream);
 }
 
+static bool moves(const struct tvs_stream *stream) {
+    return stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+}
+
+static trove_status check_rate(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
+    const struct tvs_pool_limits *terms = &stream->terms;
+    if (terms->rate_min == 0 || !over(stream->fast_ns, now_ns, terms->idle_timeout_ms))
+        return TROVE_OK;
+    return TV_FAIL(
+        error, RESOURCE_EXHAUSTED,
+        "stream %llu (%s/%.200s) has moved fewer than %llu bytes a second for %u ms, which pool \"%s\" needs (min_rate)",
+        (unsigned long long)stream->id, stream->bucket, stream->key, (unsigned long long)terms->rate_min, terms->idle_timeout_ms,
+        stream->pool->name);
+}
+
 /* Which of its limits the stream has passed; OK: none. While it waits for its place none counts; while it is paused or held up
  * the idle clock is held. */
 static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_ns, trove_error *error) {
     const struct tvs_pool_limits *terms = &stream->terms;
-    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_COMPLETING;
+    bool moving = moves(stream);
     if (stream->place != TVS_PLACE_HELD)
         return TROVE_OK;
     if (over(stream->acquired_ns, now_ns, terms->stream_timeout_ms))
@@ -305,7 +320,7 @@ static trove_status check_limits(const struct tvs_stream *stream, uint64_t now_n
     if (!moving && over(stream->state_ns, now_ns, terms->paused_timeout_ms))
         return late(stream, stream->state == TROVE_STREAM_IDLE ? "wasn't started within" : "was paused for",
                     terms->paused_timeout_ms, "paused_timeout", error);
-    return TROVE_OK;
+    return check_rate(stream, now_ns, error);
 }
 
 void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
@@ -317,6 +332,9 @@ void tvs_stream_tick(struct tvs_stream *stream, uint64_t now_ns) {
     tvs_stream_metrics_tick_locked(stream, now_ns);
     if (held_up(stream))
         stream->progress_ns = now_ns;
+    bool fast = stream->metrics.rate.bytes_per_second >= (double)stream->terms.rate_min;
+    if (fast || stream->fast_ns == 0 || !moves(stream) || stream->place != TVS_PLACE_HELD || held_up(stream))
+        stream->fast_ns = now_ns;
     if (stream->down.open && !tv_stream_state_terminal(stream->state))
         tvs_download_relieve_locked(stream, now_ns);
     if (check_limits(stream, now_ns, &why) != TROVE_OK) {

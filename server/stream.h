@@ -136,6 +136,7 @@ struct tvs_stream {
     struct tvs_control_answer *answer_last;
     uint64_t state_ns;    /* when it was paused or went on, or got its place */
     uint64_t progress_ns; /* when something last moved */
+    uint64_t fast_ns;     /* when it last moved as fast as its pool wants it to, or couldn't */
     uint64_t granted_ns;  /* upload: when credit was last given */
     uint64_t generation;
     struct tvs_stream_metrics metrics;

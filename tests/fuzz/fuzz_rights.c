@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
         for (unsigned right = 1; right < TVS_RIGHTS_ALL; right <<= 1)
             TV_ASSERT(!all || tvs_rights_allow(rights, right, bucket, prefix));
         TV_ASSERT(!all || tvs_rights_touch(rights, TVS_RIGHT_READ, bucket));
-        TV_ASSERT(!tvs_rights_allow(rights, TVS_RIGHT_ADMIN, NULL, "") || tvs_rights_allow(rights, TVS_RIGHT_ADMIN, bucket, prefix));
+        TV_ASSERT(!tvs_rights_allow(rights, TVS_RIGHT_ADMIN, NULL, "") ||
+                  tvs_rights_allow(rights, TVS_RIGHT_ADMIN, bucket, prefix));
         tvs_rights_release(rights);
     }
     free(text);

@@ -135,6 +135,20 @@ class Limits(TroveTest):
         self.assertEqual(pools["default"]["total_streams"], 0)
         self.trove("put", "--pool", "wide", large, "media/a", server=self.server.url("tcp"))
 
+    def test_who_is_slow_makes_room(self) -> None:
+        """In either direction; and who is fast isn't ended."""
+        self.start("pools:\n  - name: fast\n    chunk_size: 16KiB\n    min_rate: 1MiB\n    idle_timeout: 2s\n", schemes=("ipc",))
+        self.trove("mb", "media")
+        large = self.write("large", b"x" * 4 * MIB)
+        self.trove("put", large, "media/x")
+        slowly = ("--pool", "fast", "--bwlimit", "64KiB")
+        for verb in (("put", *slowly, large, "media/y"), ("cat", *slowly, "media/x")):
+            told = self.trove(*verb, expect=EXHAUSTED).errors
+            self.assertIn("has moved fewer than 1048576 bytes a second for 2000 ms", told)
+            self.assertIn("(min_rate)", told)
+        self.trove("put", "--pool", "fast", large, "media/y")
+        self.assertEqual(len(self.trove("cat", "--pool", "fast", "media/y").out), 4 * MIB)
+
     def test_handshakes_of_an_address(self) -> None:
         keys = self.write("authorized_keys", b"")
         self.start(f"authorized_keys: {keys}\nconnections:\n  handshakes_per_address: 5\n")

@@ -91,6 +91,7 @@ static void check_limits(const struct tvs_pool_limits *limits, const struct tvs_
     assert_int_equal(limits->buffers_max, expected->buffers_max);
     assert_int_equal(limits->stream_timeout_ms, expected->stream_timeout_ms);
     assert_int_equal(limits->idle_timeout_ms, expected->idle_timeout_ms);
+    assert_int_equal(limits->rate_min, expected->rate_min);
     assert_int_equal(limits->paused_timeout_ms, expected->paused_timeout_ms);
     assert_int_equal(limits->grant_expiry_ms, expected->grant_expiry_ms);
     assert_int_equal(limits->backpressure, expected->backpressure);
@@ -105,7 +106,7 @@ static void pools_take_after_the_default(void **state) {
                                 "  - name: uploads\n    streams: 8\n    bandwidth: 20MiB\n    buffers: 32\n"
                                 "  - name: slow_2-b\n    chunk_size: 64KiB\n    memory: 4MiB\n    stream_timeout: 30m\n"
                                 "    paused_timeout: 0s\n    channel_size: 3\n"
-                                "    idle_timeout: 2s\n    credit_expiry: 1s\n    backpressure: adaptive\n"
+                                "    idle_timeout: 2s\n    credit_expiry: 1s\n    backpressure: adaptive\n    min_rate: 7KiB\n"
                                 "pool:\n  streams: 100\n  stream_timeout: 1h\n  paused_timeout: 1m\n  bandwidth: 1GiB\n",
                                 &config, &error);
     assert_string_equal(error.message, "");
@@ -136,6 +137,7 @@ static void pools_take_after_the_default(void **state) {
     slow.idle_timeout_ms = 2000;
     slow.grant_expiry_ms = 1000;
     slow.backpressure = TROVE_BACKPRESSURE_ADAPTIVE;
+    slow.rate_min = 7 * TV_KIB;
     check_limits(&set->pools[2].limits, &slow);
     tvs_config_fini(&config);
 }
