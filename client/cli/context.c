@@ -37,7 +37,7 @@ bool cli_context_usable(const struct cli_context *context, enum cli_exit worst) 
 static const char *connect_hint(const char *server, trove_status status) {
     bool network = strncmp(server, "ipc://", 6) != 0;
     if (status == TROVE_PERMISSION_DENIED)
-        return "only the user that troved runs as may use its socket";
+        return "only the user that troved runs as may use its socket, unless its config says otherwise";
     if (status != TROVE_UNAVAILABLE && status != TROVE_DEADLINE_EXCEEDED)
         return NULL;
     return network ? "see that host and port (of ws, the path as well) are right and that troved listens there, or name another "

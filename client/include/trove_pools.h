@@ -144,7 +144,7 @@ typedef struct trove_server_pool {
 } trove_server_pool;
 
 /* All pools, the default one first. On success *pools is one block, for the caller to release with
- * trove_server_pool_list_free. */
+ * trove_server_pool_list_free. Errors: PERMISSION_DENIED (it needs the right `admin` on the whole server). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_pool_list(trove_client *client, uint32_t timeout_ms,
                                                                 trove_server_pool **pools, size_t *count, trove_error *error);
 TROVE_API void trove_server_pool_list_free(trove_server_pool *pools);
@@ -190,8 +190,8 @@ typedef struct trove_server_stream_page {
     bool more; /* behind the last one */
 } trove_server_stream_page;
 
-/* One page of the streams that are open, or wait for their pool. `options` may be NULL. Release with
- * trove_server_stream_page_free.
+/* One page of the streams that are open, or wait for their pool: one's own, and those of others where one has the right `admin`.
+ * `options` may be NULL. Release with trove_server_stream_page_free.
  * Errors: NOT_FOUND (pool), INVALID_ARGUMENT. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_list(trove_client *client,
                                                                   const trove_server_stream_options *options,
@@ -199,8 +199,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_list(trove_client *
 TROVE_API void trove_server_stream_page_free(trove_server_stream_page *page);
 
 /* Pauses, resumes or cancels a stream of the server, whose own client is told. *state is what that led to on the server; it may
- * be NULL. Errors: NOT_FOUND, FAILED_PRECONDITION (naming the state that it is in), INVALID_ARGUMENT (any other control),
- * RESOURCE_EXHAUSTED (the other client hasn't read what it was told before). */
+ * be NULL. Errors: NOT_FOUND (also another's, without the right `admin`), FAILED_PRECONDITION (naming the state that it is in),
+ * INVALID_ARGUMENT (any other control), RESOURCE_EXHAUSTED (the other client hasn't read what it was told before). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_client *client, uint64_t stream_id,
                                                                      trove_control control, uint32_t timeout_ms,
                                                                      trove_stream_state *state, trove_error *error);
