@@ -91,6 +91,7 @@ class AuditTest(TroveTest):
         put.stdin.flush()
         (stream,) = wait_for(lambda: self.trove("--json", "streams").objects(), "a stream")
         self.trove("streams", "cancel", str(stream["stream"]))
+        wait_for(lambda: put.poll() is not None, "the command ends")
         self.finish(put, CANCELLED)
         self.wait_for_event("Streams/Control", stream_id=stream["stream"], type="CANCEL", status="OK")
         self.wait_for_event("upload", stream=stream["stream"], key="held", status="CANCELLED")

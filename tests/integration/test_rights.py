@@ -52,6 +52,11 @@ class RightsTest(TroveTest):
         self.server.signal(signal.SIGHUP)
         wait_for(lambda: self.server.log.text().count("msg=reloaded") > before, "reloaded")
 
+    def ended(self, process: subprocess.Popen[bytes], expect: int) -> str:
+        """Waits until it ends by itself, while its input is still open; and returns what it says."""
+        wait_for(lambda: process.poll() is not None, "the command ends")
+        return self.finish(process, expect).errors
+
     def refused(self, right: str, place: str, *arguments: str | Path, **options: object) -> None:
         """By its right and place, whatever there is."""
         errors = self.trove(*arguments, expect=DENIED, **options).errors
@@ -200,8 +205,8 @@ class Streams(RightsTest):
         self.assertEqual(hidden.replace(secret, "N"), missing.replace("999999", "N"))
         self.trove("streams", "cancel", *self.stream_ids("media/own"))
         self.trove("streams", "cancel", *self.stream_ids("media/public/x"))
-        self.finish(own, CANCELLED)
-        self.finish(public, CANCELLED)
+        self.ended(own, CANCELLED)
+        self.ended(public, CANCELLED)
         self.finish(private, data=b"")
 
     def test_rights_that_are_taken_end_streams_and_no_others(self) -> None:
@@ -210,7 +215,7 @@ class Streams(RightsTest):
         lost = self.hold("media/a/lost")
         kept = self.hold("media/b/kept")
         self.reload(users("write:media/b/"))
-        self.assertIn("doesn't have the right `write` on media/a/lost", self.finish(lost, DENIED).errors)
+        self.assertIn("doesn't have the right `write` on media/a/lost", self.ended(lost, DENIED))
         self.finish(kept, data=b"the end")
         self.assertEqual(len(self.admin("cat", "media/b/kept").out), 2 * MIB + 7)
         self.refused("write", "media/a/x", "put", self.write("x", b"x"), "media/a/x")
@@ -285,7 +290,7 @@ class Others(RightsTest):
             processes.append(process)
         wait_for(lambda: len(self.admin("--json", "streams").objects()) == 2, "two streams")
         self.reload(users("write:media", 4712) + "socket_mode: 0666\n")
-        self.assertIn("uid:4711 has no rights here", self.finish(processes[0], DENIED).errors)
+        self.assertIn("uid:4711 has no rights here", self.ended(processes[0], DENIED))
         self.finish(processes[1], data=b"")
 
     def test_only_its_user_reaches_the_socket(self) -> None:
