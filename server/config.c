@@ -445,6 +445,7 @@ void tvs_config_server(struct tvs_config *config) {
         .authorized_keys = config->authorized_keys,
         .users = config->users,
         .user_count = config->user_count,
+        .pools = &server->pools,
     };
 }
 

@@ -2,6 +2,7 @@
 #include "keyring.h"
 
 #include "authorized_keys.h"
+#include "pools.h"
 #include "timer.h"
 
 #include <errno.h>
@@ -104,6 +105,20 @@ static trove_status load_keys(const char *path, struct tvs_authorized_keys *keys
     return status;
 }
 
+static trove_status check_pools(const struct tvs_authorized_keys *keys, const struct tvs_pool_set *pools, const char *path,
+                                trove_error *error) {
+    for (size_t i = 0; i < keys->count && pools != NULL; i++) {
+        const struct tvs_principal *key = &keys->list[i];
+        bool known = key->pool[0] == '\0';
+        for (uint32_t j = 0; j < pools->count && !known; j++)
+            known = strcmp(pools->pools[j].name, key->pool) == 0;
+        if (!known)
+            return TV_FAIL(error, INVALID_ARGUMENT, "%s: %s is bound to pool \"%s\", and there is none of this name", path,
+                           key->name, key->pool);
+    }
+    return TROVE_OK;
+}
+
 /* ---- the table ---- */
 
 static void destroy_table(struct table *table) {
@@ -158,6 +173,8 @@ static trove_status create_table(const struct tvs_keyring *keyring, const struct
     trove_status status = add_users(table, options, error);
     if (status == TROVE_OK && options->authorized_keys != NULL)
         status = load_keys(options->authorized_keys, &table->keys, error);
+    if (status == TROVE_OK)
+        status = check_pools(&table->keys, options->pools, options->authorized_keys, error);
     if (status != TROVE_OK) {
         destroy_table(table);
         return status;

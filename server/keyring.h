@@ -16,6 +16,8 @@
 /* Entries of `users` in the config. */
 #define TVS_USERS_MAX 64
 
+struct tvs_pool_set;
+
 struct tvs_user {
     uint32_t uid;
     char *rights; /* as in rights.h; owned by the config */
@@ -27,13 +29,14 @@ struct tvs_keyring_options {
     const char *authorized_keys; /* path; NULL: no keys */
     const struct tvs_user *users;
     size_t user_count;
+    const struct tvs_pool_set *pools; /* that keys may be bound to; NULL: any */
 };
 
 struct tvs_keyring;
 
 /* Reads the file: at most 1 MiB, a regular file, which nobody but its owner may write to, who is this user or root. Blocks for it.
  * Errors: NOT_FOUND, PERMISSION_DENIED and others of reading; FAILED_PRECONDITION (what others may write to); INVALID_ARGUMENT, with the
- * line or the user; RESOURCE_EXHAUSTED. */
+ * line, the key or the user; RESOURCE_EXHAUSTED. */
 TROVE_WARN_UNUSED trove_status tvs_keyring_create(const struct tvs_keyring_options *options, struct tvs_keyring **keyring,
                                                   trove_error *error);
 /* The same anew; on failure nothing has changed. */

@@ -1,5 +1,6 @@
 /* Who is known: keys of a file that may be read anew, users of the machine, and nobody else. */
 #include "keyring.h"
+#include "pools.h"
 #include "timer.h"
 #include "unit.h"
 
@@ -89,6 +90,22 @@ static void expired_keys_are_unknown(void **state) {
     assert_int_equal(tvs_keyring_find(keyring, b, &found), TROVE_OK);
     tvs_principal_fini(&found);
     tvs_keyring_destroy(keyring);
+    remove_folder(&folder);
+}
+
+static void pools_of_keys_exist(void **state) {
+    (void)state;
+    struct folder folder;
+    struct tvs_keyring *keyring = NULL;
+    trove_error error;
+    const struct tvs_pool_set pools = {.count = 2, .pools = {{.name = "default"}, {.name = "slow"}}};
+    make_folder(&folder);
+    const struct tvs_keyring_options options = {.authorized_keys = folder.file, .pools = &pools};
+    write_file(&folder, "ops " KEY_A " all pool=slow\n");
+    tvs_keyring_destroy(create(&options));
+    write_file(&folder, "ops " KEY_A " all pool=slow\nweb " KEY_B " all pool=slower\n");
+    assert_int_equal(tvs_keyring_create(&options, &keyring, &error), TROVE_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "key:web is bound to pool \"slower\", and there is none of this name"));
     remove_folder(&folder);
 }
 
@@ -213,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_come_and_go),
         cmocka_unit_test(expired_keys_are_unknown),
+        cmocka_unit_test(pools_of_keys_exist),
         cmocka_unit_test(files_that_are_refused),
         cmocka_unit_test(somebody_elses_file_is_refused),
         cmocka_unit_test(users),
