@@ -1,6 +1,7 @@
 /* test_buckets.c - buckets of any driver, their counters, and the conditions under which objects in them are put, copied and deleted. */
 #include "fixture.h"
 
+#include <stdlib.h>
 
 /* ---- buckets, counters --------------------------------------------------------------------------------------- */
 
