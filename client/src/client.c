@@ -109,6 +109,15 @@ void tvc_client_wake(struct trove_client *client, struct tv_flow *flow, unsigned
     conn_leave(client);
 }
 
+void tvc_client_leave(struct trove_client *client, const char *why) {
+    trove_error reason = {TROVE_OK, ""};
+    snprintf(reason.message, sizeof reason.message, "%s", why);
+    if (!conn_enter(client))
+        return;
+    tv_conn_shutdown(client->conn, &reason);
+    conn_leave(client);
+}
+
 void tvc_client_abort(struct trove_client *client, const trove_error *why) {
     if (!conn_enter(client))
         return;

@@ -132,6 +132,8 @@ void tvc_client_tick_connection(struct trove_client *client, uint64_t now_ns);
 /* Sends what was only queued. */
 void tvc_client_flush(struct trove_client *client);
 void tvc_client_wake(struct trove_client *client, struct tv_flow *flow, unsigned wants);
+/* Ends the connection when what is queued has gone out. */
+void tvc_client_leave(struct trove_client *client, const char *why);
 /* Ends the connection at once. */
 void tvc_client_abort(struct trove_client *client, const trove_error *why);
 

@@ -320,10 +320,20 @@ static void tell_progress(struct trove_client *client, uint64_t now_ns) {
     pthread_mutex_unlock(&client->lock);
 }
 
+/* A server that drains may do that for a while yet, for others; one that is used no more is left for the next one. */
+static void leave_draining(struct trove_client *client) {
+    pthread_mutex_lock(&client->lock);
+    bool idle = client->phase == TVC_DRAINING && tvc_client_retries(client) && client->entries.count == 0;
+    pthread_mutex_unlock(&client->lock);
+    if (idle)
+        tvc_client_leave(client, "the server is shutting down");
+}
+
 void tvc_client_tick(struct tv_timer *timer) {
     struct trove_client *client = (struct trove_client *)((char *)timer - offsetof(struct trove_client, tick));
     uint64_t now_ns = tv_now_ns();
     tvc_client_tick_connection(client, now_ns);
+    leave_draining(client);
     while (withdraw_idle(client, now_ns) == IDLE_BATCH)
         continue;
     tell_progress(client, now_ns);

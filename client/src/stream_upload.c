@@ -457,7 +457,7 @@ static trove_status wait_for_chunk(trove_stream *stream, uint64_t *asked, uint64
 
 trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error) {
     uint64_t asked = UINT64_MAX;
-    bool flush;
+    bool flush = false;
     if (stream->resume.open == NULL)
         return tvc_chunks_wait(stream->upload.half.chunks, stream, deadline_ns, chunk, error);
     do {

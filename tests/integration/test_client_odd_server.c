@@ -228,14 +228,58 @@ static void test_echo_not_taken(void **state) {
     odd_end(&server);
 }
 
-/* ---- a connection that is lost under a call ---- */
-
 struct calling {
     trove_client *client;
     bool deletes;
     trove_status status;
     trove_error error;
 };
+
+/* ---- a server that drains ---- */
+
+static void *ping(void *argument) {
+    struct calling *calling = argument;
+    calling->status = trove_ping(calling->client, 30000, NULL, &calling->error);
+    return NULL;
+}
+
+/* It may take its time with what others do: who has nothing to do there any more goes to the next one. */
+static void test_left_when_idle(void **state) {
+    (void)state;
+    struct odd_server server;
+    struct calling calling = {0};
+    trove_client_options options;
+    Trove__V1__Welcome welcome;
+    Trove__V1__GoAway go_away = TROVE__V1__GO_AWAY__INIT;
+    Trove__V1__Status ok = TROVE__V1__STATUS__INIT;
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    pthread_t thread;
+    trove_client_options_init(&options);
+    odd_init_welcome(&welcome);
+    odd_listen(&server);
+    calling.client = odd_connect(&server, NULL, &options);
+    go_away.status = &ok;
+    go_away.drain_ms = 60000;
+    frame.body_case = RAW_BODY(GO_AWAY);
+    frame.go_away = &go_away;
+    raw_send(&server.peer, &frame);
+    odd_settle(&server);
+    assert_int_equal(pthread_create(&thread, NULL, ping, &calling), 0);
+    for (raw_frame *got; (got = raw_receive(&server.peer)) != NULL;) {
+        assert_int_not_equal(got->body_case, RAW_BODY(CALL)); /* it waits for the next one */
+        raw_free(got);
+    }
+    raw_close(&server.peer);
+    odd_accept(&server);
+    odd_welcome(&server, &welcome);
+    answer_echo(&server);
+    pthread_join(thread, NULL);
+    CHECK_OK(calling.status, &calling.error);
+    odd_disconnect(&server, calling.client);
+    odd_end(&server);
+}
+
+/* ---- a connection that is lost under a call ---- */
 
 static void *call(void *argument) {
     struct calling *calling = argument;
@@ -282,10 +326,10 @@ static void test_lost_under_call(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_under_call),   cmocka_unit_test(test_second_welcome),
-        cmocka_unit_test(test_put_again),         cmocka_unit_test(test_put_too_late),
-        cmocka_unit_test(test_echo_not_taken),    cmocka_unit_test(test_pool_closed_meanwhile),
-        cmocka_unit_test(test_little_early_data),
+        cmocka_unit_test(test_left_when_idle),        cmocka_unit_test(test_lost_under_call),
+        cmocka_unit_test(test_second_welcome),        cmocka_unit_test(test_put_again),
+        cmocka_unit_test(test_put_too_late),          cmocka_unit_test(test_echo_not_taken),
+        cmocka_unit_test(test_pool_closed_meanwhile), cmocka_unit_test(test_little_early_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
