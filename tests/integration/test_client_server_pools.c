@@ -454,6 +454,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_bandwidth_of_small_objects),
         cmocka_unit_test(test_memory_of_its_own),
         cmocka_unit_test(test_backpressure_of_the_pool),
+        cmocka_unit_test(test_refused_openings_are_no_failures),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_pause_holds_the_idle_clock),
     };
