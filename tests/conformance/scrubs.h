@@ -13,7 +13,7 @@ struct scrubbed {
     unsigned steps;
 };
 
-/* All steps of it; `between` (may be NULL) is called after each. The status of the first step that fails. */
+/* A tvs_scrub_visit. */
 static inline void scrub_note(void *context, const struct tvs_scrub_damage *damage) {
     struct scrubbed *scrubbed = context;
     size_t used = strlen(scrubbed->text);
@@ -22,6 +22,7 @@ static inline void scrub_note(void *context, const struct tvs_scrub_damage *dama
     snprintf(scrubbed->last, sizeof scrubbed->last, "%s", damage->message);
 }
 
+/* All steps of it; `between` (may be NULL) is called after each. The status of the first step that fails. */
 static inline trove_status scrub_all(struct store *store, const char *prefix, void (*between)(struct store *, unsigned),
                                      struct scrubbed *scrubbed, trove_error *error) {
     struct tvs_scrub scrub = {.prefix = prefix, .visit = scrub_note, .context = scrubbed};
