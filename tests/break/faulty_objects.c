@@ -80,6 +80,7 @@ trove_status faulty_connect(struct faulty_worker *worker, const char *url) {
     trove_client_options_init(&options);
     options.connect_timeout_ms = options.call_timeout_ms = FAULTY_STEP_MS;
     options.keepalive_ms = 1000;
+    options.retry_for_ms = TROVE_NO_RETRY;
     uint64_t began_ms = seeded_now_ms();
     return faulty_ended(worker, "connect", began_ms, trove_connect(url, &options, &worker->client, &error), &error);
 }

@@ -133,8 +133,11 @@ static void check_objects(trove_client *client) {
 
 static trove_client *connect_library(void) {
     trove_client *client;
+    trove_client_options client_options;
     trove_error error = {0};
-    if (trove_connect(troved_url(server, "ipc"), NULL, &client, &error) != TROVE_OK)
+    trove_client_options_init(&client_options);
+    client_options.retry_for_ms = TROVE_NO_RETRY;
+    if (trove_connect(troved_url(server, "ipc"), &client_options, &client, &error) != TROVE_OK)
         fail_msg("%s", error.message);
     return client;
 }
