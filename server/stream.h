@@ -128,6 +128,7 @@ struct tvs_stream {
     uint64_t acquired_ns; /* when it got its place */
     bool opened_sent;
     bool status_due;         /* terminal other than completed, and the peer must be told */
+    bool damaged;            /* it has failed for what was damaged on the way: whoever attaches can send it again */
     bool commit_running;     /* the driver decides now: it is too late to cancel */
     uint64_t control_serial; /* counts controls from outside */
     unsigned outside_count;  /* of the answers */

@@ -142,10 +142,14 @@ static void pull_completed(struct tvs_stream *stream, struct tv_pulled *pulled, 
 }
 
 static void pull_status(struct tvs_stream *stream, struct tv_pulled *pulled) {
+    static Trove__V1__Entry damaged = {PROTOBUF_C_MESSAGE_INIT(&trove__v1__entry__descriptor), .key = "damaged", .value = "1"};
+    static Trove__V1__Entry *details[] = {&damaged};
     Trove__V1__Status *status = &pulled->scratch.status;
     start(stream, pulled, TV_BODY(STATUS));
     trove__v1__status__init(status);
     tv_status_to_wire(&stream->failure, status);
+    status->n_details = stream->damaged ? 1 : 0;
+    status->details = details;
     pulled->frame.status = status;
     stream->status_due = false;
 }

@@ -117,13 +117,14 @@ static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
 static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_session *session = stream->session;
     uint64_t bytes = fragment->data.bytes;
-    bool due = false;
+    bool due = false, damaged = false;
     trove_error error;
     trove_status status = TROVE_OK;
     if (fragment->lost_chunks > 0) {
         status = session->server->ops->put_gap(stream->put, fragment->data.offset, fragment->data.bytes, &error);
     } else {
         status = verify(stream, fragment, &error);
+        damaged = status != TROVE_OK;
         if (status == TROVE_OK && fragment->data.bytes > 0)
             status = session->server->ops->put_write(stream->put, &fragment->data, &error);
         if (status == TROVE_OK && stream->feed != NULL)
@@ -137,7 +138,8 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
         due = ack_due_locked(stream, bytes);
     } else {
         tvs_upload_give_locked(stream, fragment);
-        if (stream->resume != NULL)
+        stream->damaged = damaged;
+        if (stream->resume != NULL && !damaged) /* else the store has no part in it */
             stream->resume->broken = true;
     }
     pthread_mutex_unlock(&session->lock);

@@ -119,7 +119,7 @@ TROVE_API void trove_client_options_init(trove_client_options *options);
 /* Connects to `url`: tcp://HOST:PORT, ipc:///PATH (a unix socket) or ws://HOST:PORT/PATH. `options` may be NULL.
  * On success *client is the caller's, to be released by trove_close.
  * Blocks up to connect_timeout_ms. A server that isn't there yet is not waited for: see trove_connect_wait.
- * Errors: INVALID_ARGUMENT (not such a URL), UNAVAILABLE (no server, no host of this name), DEADLINE_EXCEEDED,
+ * Errors: INVALID_ARGUMENT (not such a URL), UNAVAILABLE (no server, or something else; no host of this name), DEADLINE_EXCEEDED,
  * FAILED_PRECONDITION (no common version). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect(const char *url, const trove_client_options *options,
                                                        trove_client **client, trove_error *error);

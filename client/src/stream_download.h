@@ -49,6 +49,7 @@ struct tvc_download {
     uint64_t lost_bytes;
     uint64_t verified_bytes;
     bool verifying;          /* the reader is checking a chunk that it has taken */
+    bool damaged;            /* it was found damaged: all from there on is fetched again when the connection has ended */
     uint64_t call_id;        /* under which what is of interest comes; 0: nothing is, for the stream waits for a connection */
     uint64_t base_offset;    /* first byte that was asked for on this connection */
     uint64_t index_base;     /* index of a chunk as the program counts: this and the one on the wire */

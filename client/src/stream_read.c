@@ -56,8 +56,10 @@ static trove_status check_whole(trove_stream *stream, uint64_t end, trove_error 
                    etag, download->object->etag);
 }
 
-static trove_status verify(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {
+/* *damaged: the way is to blame, and not what was sent. */
+static trove_status verify(trove_stream *stream, const struct tvc_chunk *chunk, bool *damaged, trove_error *error) {
     trove_status status = check_chunk(stream, chunk, error);
+    *damaged = status != TROVE_OK;
     if (status == TROVE_OK && chunk->handle.size > 0)
         status = check_whole(stream, chunk->handle.offset + chunk->handle.size, error);
     return status;
@@ -151,7 +153,8 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
             return status;
         }
         trove_error damage;
-        status = verify(stream, chunk, &damage);
+        bool damaged;
+        status = verify(stream, chunk, &damaged, &damage);
         pthread_mutex_lock(&stream->client->lock);
         bool current = tvc_download_current(stream, chunk);
         stream->download.verifying = false;
@@ -160,6 +163,10 @@ trove_status tvc_download_read(trove_stream *stream, uint64_t deadline_ns, struc
             stream->download.next_index = chunk->handle.index + 1;
         }
         pthread_mutex_unlock(&stream->client->lock);
+        if (damaged && tvc_resume_damaged(stream, deadline_ns, &damage)) {
+            tvc_download_put(stream, chunk);
+            continue;
+        }
         if (status != TROVE_OK) {
             tvc_stream_break(stream, &damage);
             tvc_download_put(stream, chunk);

@@ -90,8 +90,9 @@ static bool wait_again(trove_stream *stream) {
     return true;
 }
 
-bool tvc_resume_survives(trove_stream *stream, const trove_error *why) {
-    if (why->status != TROVE_UNAVAILABLE || tv_stream_state_terminal(stream->state) || !tvc_resume_detach(stream, why))
+bool tvc_resume_survives(trove_stream *stream, const trove_error *why, bool damaged) {
+    if ((why->status != TROVE_UNAVAILABLE && !damaged) || tv_stream_state_terminal(stream->state) ||
+        !tvc_resume_detach(stream, why))
         return false;
     return !tvc_stream_detached(stream) || wait_again(stream);
 }

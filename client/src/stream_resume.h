@@ -65,8 +65,12 @@ void tvc_resume_interrupt(trove_stream *stream);
 /* The server's opened and status for a detached stream; on the receiving thread, without the lock. */
 void tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened);
 void tvc_resume_on_status(trove_stream *stream, const trove_error *why);
-/* The status of a stream that is open. True: it waits to be attached again. Under the lock. */
-bool tvc_resume_survives(trove_stream *stream, const trove_error *why);
+/* The status of a stream that is open; `damaged`: it is about something that was damaged on the way. True: it waits to be attached
+ * again. Under the lock. */
+bool tvc_resume_survives(trove_stream *stream, const trove_error *why, bool damaged);
+/* Of a download: something that came was damaged on the way, so the connection is ended, and the stream leaves it. False: it
+ * can't come back. Not on the receiving thread. */
+bool tvc_resume_damaged(trove_stream *stream, uint64_t deadline_ns, const trove_error *damage);
 
 /* Attaches those that wait and may. Without the lock. */
 void tvc_resume_look(trove_client *client);

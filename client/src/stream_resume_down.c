@@ -28,7 +28,7 @@ static void end_here(trove_stream *stream) {
 bool tvc_download_detach(trove_stream *stream) {
     struct tvc_download *download = &stream->download;
     const struct tv_receiver *receiver = &download->receiver;
-    if (download->complete_seen && receiver->expected_index == download->complete_chunks)
+    if (download->complete_seen && receiver->expected_index == download->complete_chunks && !download->damaged)
         return false;
     tvc_stream_limit_leave(&download->half);
     if (download->verified_bytes == download->size && stream->state != TROVE_STREAM_IDLE) {
@@ -40,9 +40,31 @@ bool tvc_download_detach(trove_stream *stream) {
     tvc_download_forget(stream);
     if (download->verifying) /* its bytes may be in the sums already, and come again */
         download->check_etag = false;
+    download->damaged = false;
     download->call_id = 0;
     download->complete_seen = download->resending = false;
     return true;
+}
+
+/* Others on the connection are cut off as well: a way that damages what goes through it is none to stay on. */
+bool tvc_resume_damaged(trove_stream *stream, uint64_t deadline_ns, const trove_error *damage) {
+    struct tvc_download *download = &stream->download;
+    bool in_time = true;
+    pthread_mutex_lock(&stream->client->lock);
+    bool comes_back = stream->resume.open != NULL && tvc_client_retries(stream->client);
+    download->damaged = comes_back && !tvc_stream_detached(stream) && !tv_stream_state_terminal(stream->state);
+    bool abort = download->damaged;
+    download->check_etag &= !comes_back; /* its bytes are in the sums */
+    pthread_mutex_unlock(&stream->client->lock);
+    if (abort)
+        tvc_client_abort(stream->client, damage);
+    pthread_mutex_lock(&stream->client->lock);
+    while (download->damaged && !tv_stream_state_terminal(stream->state) && in_time)
+        in_time = tvc_stream_wait(stream, deadline_ns);
+    comes_back &= !download->damaged;
+    download->damaged = false;
+    pthread_mutex_unlock(&stream->client->lock);
+    return comes_back;
 }
 
 uint64_t tvc_download_begin_again(trove_stream *stream) {

@@ -38,7 +38,7 @@ static struct sockaddr_un unix_address(const char *path) {
 
 static int listen_unix(const char *folder, char url[PROXY_URL_BYTES]) {
     static atomic_uint number;
-    snprintf(url, PROXY_URL_BYTES, "ipc://%s/proxy-%u", folder, atomic_fetch_add(&number, 1));
+    snprintf(url, PROXY_URL_BYTES, "ipc://%s/proxy-%d-%u", folder, (int)getpid(), atomic_fetch_add(&number, 1));
     struct sockaddr_un address = unix_address(url + 6);
     int fd = new_socket(AF_UNIX);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
