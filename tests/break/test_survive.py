@@ -148,7 +148,7 @@ class SurviveTest(TroveTest):
             if result.code == OK:
                 return result.objects()[0]["transfer"]
             say(f"    {result.code}: {result.errors.strip()}")
-            self.assertIn("connect to", result.errors)
+            self.assertIn('"action":"connect"', result.errors)
         self.fail(f"{arguments} isn't done after 30 tries")
 
     def test_connections_that_are_cut_and_damaged(self) -> None:

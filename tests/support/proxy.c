@@ -72,9 +72,10 @@ static void begin_link(struct proxy *proxy, struct link **place) {
     struct link *link = calloc(1, sizeof *link);
     assert_non_null(link);
     pthread_mutex_lock(&proxy->lock);
-    for (unsigned i = 0; i < 2; i++)
+    bool faulty = proxy->faults.connections == 0 || proxy->counts.connections < proxy->faults.connections;
+    for (unsigned i = 0; i < 2 && faulty; i++)
         proxy_plan_make(&link->ways[i].plan, &proxy->faults, proxy->counts.connections, i);
-    link->pieces = proxy->faults.pieces;
+    link->pieces = faulty ? proxy->faults.pieces : 0;
     proxy->counts.connections++;
     pthread_mutex_unlock(&proxy->lock);
     link->ways[0].from = link->ways[1].to = client;

@@ -22,6 +22,7 @@ struct proxy_faults {
     unsigned stall_ms;
     unsigned black_holes; /* nothing more comes through this way until one end gives up */
     unsigned pieces;      /* so many bytes at the beginning go on in pieces of 1 to 16 */
+    unsigned connections; /* only the first ones have faults; 0: all */
 };
 
 struct proxy_counts {
