@@ -80,7 +80,7 @@ class SurviveTest(TroveTest):
     def test_a_client_killed_again_and_again(self) -> None:
         source = self.source("client", 48 * MIB + 12345)
         command = ("--json", "put", "--bwlimit", "80M", source, "bucket/client")
-        for _ in range(40 if LONG else 8):
+        for _ in range(40 if LONG else 5):
             process = self.start_trove(*command)
             self.await_read(process, self.random.randrange(16 * MIB))
             process.kill()
@@ -153,7 +153,7 @@ class SurviveTest(TroveTest):
 
     def test_connections_that_are_cut_and_damaged(self) -> None:
         source = self.source("cut", 24 * MIB + 7)
-        for round in range(200 if LONG else 4):
+        for round in range(100 if LONG else 3):
             seed = self.random.randrange(2**32)
             span, flips, cuts = self.random.choice([(4, 0, 1), (16, 0, 1), (16, 1, 1), (16, 1, 0)])
             say(f"round {round}: seed {seed}, {span} MiB, {flips} flips, {cuts} cuts")
