@@ -14,7 +14,6 @@
 #include "stream.h"
 #include "wait.h"
 
-#include <signal.h>
 #include <sodium.h>
 
 void tvc_redial_begin(struct trove_client *client) {
