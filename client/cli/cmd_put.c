@@ -275,7 +275,7 @@ enum cli_exit cmd_put(struct cli_context *context, int argc, char **argv) {
             "When the connection is lost or the server restarts, it is made again (--retry-for), and the put goes on. A file of "
             "8 MiB or more that was cut off otherwise goes on when the same command is run again: what is needed for that is "
             "kept in $XDG_STATE_HOME/trove/uploads, else ~/.local/state/trove/uploads, until it is stored. A file that has "
-            "changed begins anew.",
+            "changed begins anew. Of a pipe's put that is killed `trove uploads' shows what is left, until it expires.",
         .options = options,
         .parse = parse,
         .operands_min = 2,

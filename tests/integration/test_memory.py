@@ -157,10 +157,11 @@ class MemoryTest(TroveTest):
         self.leave_gets_unread(CLIENTS, 12 * MIB)
 
     def test_clients_that_are_killed_leave_nothing(self) -> None:
+        """Of uploads that aren't resumable, that is: others wait for somebody to go on with them."""
         for _ in range(3):
             killed = []
             for index in range(8):
-                process = self.start_trove("put", "-", f"bucket/killed-{index}", stdin=subprocess.PIPE)
+                process = self.start_trove("put", "--no-resume", "-", f"bucket/killed-{index}", stdin=subprocess.PIPE)
                 assert process.stdin is not None
                 process.stdin.write(bytes(2 * MIB))
                 process.stdin.flush()
