@@ -110,7 +110,7 @@ static trove_status put_resumable(struct cli_upload *upload, const trove_stream_
     cli_interrupt_park_end(watch.interrupt, &watch.parked);
     *opened = watch.parked.id[0] != 0;
     bool goes_on = state != NULL && cli_part_can_go_on(status);
-    if (status != TROVE_OK && !goes_on)
+    if (status != TROVE_OK && !goes_on && !lost_connection(upload, status))
         throw_away(upload, watch.parked.id);
     return status;
 }
