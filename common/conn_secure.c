@@ -221,9 +221,8 @@ static trove_status unexpected(const struct tv_conn *conn, trove_error *error) {
     case CLIENT_AWAITS_OFFER:
         return TV_FAIL(error, FAILED_PRECONDITION, "the server doesn't encrypt, and its key was given: nothing is sent to it");
     case SERVER_AWAITS_OFFER:
-        return TV_FAIL(
-            error, UNAUTHENTICATED,
-            "this address takes encrypted connections alone: connect with the server's public key, and a key of your own");
+        return TV_FAIL(error, UNAUTHENTICATED,
+                       "the server lets nobody in here without a key: connect with its public key, and a key of your own");
     default:
         return TV_FAIL(error, INVALID_ARGUMENT, "a frame in the midst of a handshake that doesn't belong to it");
     }

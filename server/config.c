@@ -439,6 +439,7 @@ void tvs_config_server(struct tvs_config *config) {
     server->store = config->store;
     server->insecure = config->insecure;
     server->audit_log = config->audit_log;
+    server->key_file = config->key_file;
     server->origins = (const char *const *)config->origins;
     server->origin_count = config->origin_count;
     server->access = (struct tvs_keyring_options){

@@ -49,25 +49,11 @@ static trove_status check_owner(int fd, const char *path, mode_t *mode, trove_er
 
 /* Whoever may write to it may let themselves in. */
 static trove_status check_file(int fd, const char *path, trove_error *error) {
-    mode_t mode;
+    mode_t mode = 0;
     trove_status status = check_owner(fd, path, &mode, error);
     if (status == TROVE_OK && (mode & (S_IWGRP | S_IWOTH)) != 0)
         return TV_FAIL(error, FAILED_PRECONDITION,
                        "others than its owner may write to %s (mode %04o), and let themselves in; say: chmod go-w %s", path, mode,
-                       path);
-    return status;
-}
-
-trove_status tvs_secret_file_check(const char *path, trove_error *error) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return tv_error_errno(error, errno, "opening %s", path);
-    mode_t mode;
-    trove_status status = check_owner(fd, path, &mode, error);
-    close(fd);
-    if (status == TROVE_OK && (mode & (S_IRWXG | S_IRWXO)) != 0)
-        return TV_FAIL(error, FAILED_PRECONDITION,
-                       "%s holds a secret, and others than its owner can read it (mode %04o); say: chmod 600 %s", path, mode,
                        path);
     return status;
 }

@@ -44,10 +44,6 @@ TROVE_WARN_UNUSED trove_status tvs_keyring_reload(struct tvs_keyring *keyring, c
                                                   trove_error *error);
 void tvs_keyring_destroy(struct tvs_keyring *keyring); /* NULL is allowed */
 
-/* Whether a file that holds a secret is there, regular, this user's or root's, and readable by nobody else. Blocks for it; reads nothing of
- * it. Errors: NOT_FOUND and others of opening; FAILED_PRECONDITION. */
-TROVE_WARN_UNUSED trove_status tvs_secret_file_check(const char *path, trove_error *error);
-
 /* *out is for tvs_principal_fini. UNAUTHENTICATED: nobody has this key, or it has expired. */
 TROVE_WARN_UNUSED trove_status tvs_keyring_find(struct tvs_keyring *keyring, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
                                                 struct tvs_principal *out);

@@ -9,6 +9,7 @@
 #include "audit.h"
 #include "config.h"
 #include "drivers/driver.h"
+#include "key_file.h"
 #include "listener.h"
 #include "places.h"
 #include "url.h"
@@ -235,8 +236,10 @@ static trove_status check_places(const struct tvs_config *config, bool store_is_
     struct tvs_keyring *keyring = NULL;
     if (config->audit_log != NULL && tvs_audit_check(config->audit_log, &why) != TROVE_OK)
         return tv_error_set(error, why.status, "`audit_log`: %s", why.message);
-    if (config->key_file != NULL && tvs_secret_file_check(config->key_file, &why) != TROVE_OK)
+    struct tv_key *key = NULL;
+    if (config->key_file != NULL && tv_key_load(config->key_file, &key, &why) != TROVE_OK)
         return tv_error_set(error, why.status, "`key_file`: %s", why.message);
+    tv_key_destroy(key);
     if (tvs_keyring_create(&config->server.access, &keyring, error) != TROVE_OK)
         return error->status;
     tvs_keyring_destroy(keyring);

@@ -7,6 +7,7 @@
 
 #include "collector.h"
 #include "container.h"
+#include "encryption.h"
 #include "listener.h"
 #include "resume.h"
 #include "stream.h"
@@ -247,6 +248,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     if (status == TROVE_OK && options->audit_log != NULL)
         status = tvs_audit_create(options->audit_log, &server->audit, error);
     if (status == TROVE_OK)
+        status = tvs_encryption_begin(server, error);
+    if (status == TROVE_OK)
         status = tv_timer_arm(server->timers, &server->tick, tv_now_ns() + TICK_NS, error);
     if (status != TROVE_OK) {
         (void)tvs_server_destroy(server);
@@ -454,6 +457,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
         server->timers); /* a thread of the driver's may have been about to ask for the reaping of the last session */
     tvs_pools_destroy(server->pools);
     tvs_address_limits_destroy(server->address_limits);
+    tvs_encryption_end(server);
     tvs_keyring_destroy(server->keyring);
     tvs_audit_destroy(server->audit);
     tvs_budget_release(server->budget);

@@ -38,6 +38,7 @@ struct tvs_server_options {
     const char *const *origins;  /* of web pages that may connect over ws:// */
     size_t origin_count;
     const char *audit_log;             /* path, or "log"; NULL: none */
+    const char *key_file;              /* the server's own key; NULL: no connection is encrypted */
     bool insecure;                     /* whoever comes over a network is let in, and may do everything */
     struct tvs_keyring_options access; /* who else is known */
 };

@@ -8,6 +8,7 @@
 #include "call.h"
 #include "container.h"
 #include "descriptors.h"
+#include "encryption.h"
 #include "inline_put.h"
 #include "stream.h"
 #include "upload.h"
@@ -120,10 +121,14 @@ static void send_welcome(struct tvs_session *session, uint64_t payload_bytes_max
 }
 
 static trove_status greet(struct tvs_session *session, const tv_frame *frame, trove_error *error) {
+    if (frame->body_case == TV_BODY(OFFER))
+        return TV_FAIL(error, FAILED_PRECONDITION, "this server has no key of its own (key_file), so it can't encrypt");
     if (frame->body_case != TV_BODY(HELLO) || frame->call_id != 0)
         return TV_FAIL(error, FAILED_PRECONDITION, "the first frame of a connection must be a hello");
     const Trove__V1__Hello *hello = frame->hello;
-    trove_status status = session->principal.kind == TVS_PRINCIPAL_NOBODY ? authenticate(session, NULL, error) : TROVE_OK;
+    trove_status status = session->principal.kind == TVS_PRINCIPAL_NOBODY
+                              ? authenticate(session, tv_conn_peer_key(session->conn), error)
+                              : TROVE_OK;
     if (status != TROVE_OK)
         return status;
     if (hello->version < PROTOCOL_VERSION)
@@ -310,7 +315,7 @@ static uint32_t enlist(struct tvs_session *session, uint32_t max, bool *draining
 
 static struct tvs_session *create(struct tvs_server *server, struct tv_transport *transport_move) {
     struct tvs_session *session = calloc(1, sizeof *session);
-    const struct tv_conn_options options = {.payload_bytes_max = 0};
+    const struct tv_conn_options options = tvs_encryption_options(server, transport_move);
     struct tv_conn *conn = NULL;
     if (tv_conn_create(transport_move, &handler, session, &options, &conn, NULL) != TROVE_OK || session == NULL ||
         tv_id_table_init(&session->streams, NULL) != TROVE_OK || tv_id_table_init(&session->calls, NULL) != TROVE_OK) {

@@ -49,6 +49,8 @@ struct tvs_server {
     struct tvs_keyring *keyring;
     struct tvs_address_limits *address_limits;
     struct tvs_audit *audit; /* NULL: none */
+    struct tv_key *key; /* NULL: there is none */
+    struct tv_secure secure;
     uint64_t started_ns;
 
     /* each with a lock of its own, or atomic in itself */

@@ -1,6 +1,7 @@
 /* context.c - see context.h. */
 #include "context.h"
 
+#include "key_path.h"
 #include "options.h"
 #include "server_url.h"
 #include "text.h"
@@ -12,12 +13,22 @@
 /* Shorter than the server's own limit for a stream on which nothing moves: it is the command that says why. */
 #define IO_TIMEOUT_MS 240000
 
+/* A variable's value, for the caller to free; NULL where it isn't set or is empty. */
+static char *variable(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && *value != 0 ? cli_copy(value) : NULL;
+}
+
 void cli_context_init(struct cli_context *context) {
     *context = (struct cli_context){.io_timeout_ms = IO_TIMEOUT_MS, .retry_for_ms = TROVE_NO_RETRY};
     const char *server = getenv("TROVE_SERVER");
     bool given = server != NULL && *server != 0;
     context->server = given ? cli_copy(server) : cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
     context->server_from = given ? "TROVE_SERVER" : "XDG_RUNTIME_DIR";
+    context->server_key = variable("TROVE_SERVER_KEY");
+    context->key_file = variable("TROVE_KEY_FILE");
+    if (context->key_file == NULL)
+        context->key_file = cli_key_path_default(getenv("XDG_CONFIG_HOME"), getenv("HOME"));
     cli_output_init(&context->output);
     cli_interrupt_init(&context->interrupt, &context->output);
 }
@@ -27,6 +38,8 @@ void cli_context_fini(struct cli_context *context) {
     trove_close(context->client);
     cli_interrupt_fini(&context->interrupt);
     cli_output_fini(&context->output);
+    free(context->server_key);
+    free(context->key_file);
     free(context->server);
 }
 
@@ -51,6 +64,8 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     trove_client_options_init(&options);
     options.name = "trove";
     options.retry_for_ms = context->retry_for_ms;
+    options.server_key = context->server_key;
+    options.key_file = context->key_file;
     if (context->timeout_ms > 0) {
         options.connect_timeout_ms = context->timeout_ms;
         options.call_timeout_ms = context->timeout_ms;

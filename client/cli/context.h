@@ -10,6 +10,8 @@ struct cli_context {
     const char *verb;        /* for messages */
     char *server;            /* URL */
     const char *server_from; /* the option or variable that says so */
+    char *server_key;        /* its public key; NULL: the connection isn't encrypted, unless the URL has one */
+    char *key_file;          /* one's own; NULL: there is no place for it */
     uint32_t timeout_ms;     /* for the server; 0: the library's defaults */
     uint32_t retry_for_ms;   /* how long a lost connection is made again; TROVE_NO_RETRY: not at all */
     uint32_t io_timeout_ms;  /* for one's own input and output; TROVE_NO_TIMEOUT: none */

@@ -15,6 +15,8 @@ enum {
     KEY_QUIET = 'q',
     KEY_JSON = CLI_KEYS_OF_ALL,
     KEY_TIMEOUT,
+    KEY_SERVER_KEY,
+    KEY_KEY_FILE,
 };
 
 static void print_version(FILE *stream, struct argp_state *state) {
@@ -26,6 +28,12 @@ static void print_version(FILE *stream, struct argp_state *state) {
 static const struct argp_option global_options[] = {
     {"server", KEY_SERVER, "URL", 0,
      "The server: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH. Default: TROVE_SERVER, else troved's own socket", 0},
+    {"server-key", KEY_SERVER_KEY, "KEY", 0,
+     "The server's public key, of which trove keygen tells: the connection is encrypted, and made with nobody else. Default: "
+     "TROVE_SERVER_KEY; or behind the URL, as in tcp://HOST:PORT?key=KEY",
+     0},
+    {"key-file", KEY_KEY_FILE, "FILE", 0,
+     "Your own key, which the server must know. Default: TROVE_KEY_FILE, else ~/.config/trove/key", 0},
     {"json", KEY_JSON, NULL, 0,
      "Results as JSON, one object a line, and failures as JSON on standard error; the bytes of objects stay bytes", 0},
     {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay", 0},
@@ -55,6 +63,14 @@ static error_t parse_global(int key, char *argument, struct argp_state *state) {
         free(context->server);
         context->server = cli_copy(argument);
         context->server_from = "--server";
+        return 0;
+    case KEY_SERVER_KEY:
+        free(context->server_key);
+        context->server_key = cli_copy(argument);
+        return 0;
+    case KEY_KEY_FILE:
+        free(context->key_file);
+        context->key_file = cli_copy(argument);
         return 0;
     case KEY_JSON:
         context->output.json = true;

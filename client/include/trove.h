@@ -112,6 +112,10 @@ typedef struct trove_client_options {
      * long once more. 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not at all, a client that has lost its
      * connection may only be closed. The first connection isn't meant: see trove_connect_wait. */
     uint32_t retry_for_ms;
+    /* The server's public key, as text: the connection is encrypted then, on every transport, and made with nobody else. It may
+     * as well stand at the end of the URL, as in tcp://HOST:PORT?key=PUBLIC_KEY. NULL: not encrypted. */
+    const char *server_key;
+    const char *key_file; /* this client's own key, of which the server knows the public one; needed with the server's */
 } trove_client_options;
 
 TROVE_API void trove_client_options_init(trove_client_options *options);
@@ -120,7 +124,9 @@ TROVE_API void trove_client_options_init(trove_client_options *options);
  * On success *client is the caller's, to be released by trove_close.
  * Blocks up to connect_timeout_ms. A server that isn't there yet is not waited for: see trove_connect_wait.
  * Errors: INVALID_ARGUMENT (not such a URL), UNAVAILABLE (no server, or something else; no host of this name), DEADLINE_EXCEEDED,
- * FAILED_PRECONDITION (no common version). */
+ * FAILED_PRECONDITION (no common version; a server that doesn't encrypt where its key was given), UNAUTHENTICATED (the server has
+ * another key, or doesn't know this client's, or lets nobody in without one), and those of reading the key file
+ * (trove_key_public). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_connect(const char *url, const trove_client_options *options,
                                                        trove_client **client, trove_error *error);
 
@@ -177,8 +183,8 @@ TROVE_API void trove_client_metrics_get(trove_client *client, trove_client_metri
 TROVE_API TROVE_WARN_UNUSED trove_status trove_key_create(const char *path, char public_key[TROVE_KEY_TEXT_BYTES],
                                                           trove_error *error);
 
-/* The public key of the key file at `path`. Errors: NOT_FOUND and others of reading; FAILED_PRECONDITION (others can use the file, or
- * it is somebody else's); INVALID_ARGUMENT (it holds no key). */
+/* The public key of the key file at `path`. Errors: NOT_FOUND and others of reading; FAILED_PRECONDITION (others can use the
+ * file, or it is somebody else's); INVALID_ARGUMENT (it holds no key). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_key_public(const char *path, char public_key[TROVE_KEY_TEXT_BYTES],
                                                           trove_error *error);
 
@@ -527,8 +533,8 @@ TROVE_API void trove_stream_options_init(trove_stream_options *options);
  *   wait, wait for their own way alone, but trove_stream_complete, and but for hooks: both ways share them, so a hook that
  *   doesn't keep up holds both.
  * - The way up is closed by a chunk that is marked `final` (it may be empty), or by trove_stream_complete; reading goes on. The
- *   way down is over when trove_stream_read gives NULL; writing goes on. Until both ends have sent everything the stream is active,
- *   can be paused and resumed, both ways at once, and then is completing.
+ *   way down is over when trove_stream_read gives NULL; writing goes on. Until both ends have sent everything the stream is
+ *   active, can be paused and resumed, both ways at once, and then is completing.
  * - It completes when the way down was read to its end, by whichever thread, and all of the way up is stored. Who waits in
  *   trove_stream_complete and never reads waits in vain.
  * - Whatever ends it early (cancel, fail, a release, an error of either way, the loss of the connection) ends both ways, with one
@@ -581,8 +587,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream,
  * paused any more, nor seek; a download that fits its window is so at once.
  * `offset` is read by seek alone: the object's byte at which an active or paused stream is to go on. An upload can go back to any
  * byte up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its
- * range. What was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that the
- * program still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
+ * range. What was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that
+ * the program still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
  * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);

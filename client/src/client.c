@@ -1,6 +1,7 @@
 /* client.c - the client's life and what everything else in it stands on. See client.h; connecting is in connect.c. */
 #include "client.h"
 
+#include "security.h"
 #include "stream.h"
 #include "wait.h"
 
@@ -239,6 +240,7 @@ void tvc_client_release(struct trove_client *client) {
     tvc_job_thread_fini(&client->hooks);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
+    tvc_security_end(client);
     free(client->agent);
     free(client->url);
     free(client);

@@ -60,6 +60,9 @@ struct trove_client {
     uint32_t connect_timeout_ms;
     uint32_t retry_for_ms;
     uint64_t memory_bytes;
+    struct tv_key *key; /* NULL: the connection isn't encrypted */
+    uint8_t server_key[TV_NOISE_KEY_BYTES];
+    struct tv_secure secure;
     struct tv_timers *timers;
     struct tvc_job_thread hooks;
     struct tvc_job_thread drainer;  /* of overflows */
@@ -163,6 +166,8 @@ extern const struct tv_conn_handler tvc_client_handler;
 /* The connection is gone: fails all calls and those streams that can't outlive it, once for each connection. `for_good`: it isn't
  * made again, and everything that waits for that fails as well. Without the lock. */
 void tvc_client_lose(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason);
+/* connect.c */
+TROVE_WARN_UNUSED trove_status tvc_client_send_hello(struct trove_client *client, trove_error *error);
 /* Fires every second. */
 void tvc_client_tick(struct tv_timer *timer);
 

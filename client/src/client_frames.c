@@ -285,10 +285,18 @@ static void on_closed(void *context, const trove_error *why) {
         tvc_redial_start(client);
 }
 
+static void on_secured(void *context) {
+    struct trove_client *client = context;
+    trove_error error;
+    if (tvc_client_send_hello(client, &error) != TROVE_OK)
+        tv_conn_abort(client->conn, &error);
+}
+
 const struct tv_conn_handler tvc_client_handler = {
     .payload = on_payload,
     .frame = on_frame,
     .closed = on_closed,
+    .secured = on_secured,
 };
 
 /* ---- time ---- */

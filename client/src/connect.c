@@ -5,6 +5,7 @@
  */
 #include "client.h"
 #include "options.h"
+#include "security.h"
 #include "stream.h"
 #include "utf8.h"
 #include "wait.h"
@@ -46,14 +47,13 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     atomic_init(&client->conn_shut, true);
     client->alarm_due_ns = UINT64_MAX;
     client->attach_due_ns = UINT64_MAX;
-    client->url = strdup(url);
+    trove_status status = tvc_security_begin(client, url, options, error);
     client->agent = strndup(options->name, TV_AGENT_BYTES_MAX);
     if (client->agent != NULL)
         tv_utf8_trim(client->agent);
-    trove_status status = TROVE_OK;
-    if (sodium_init() < 0)
+    if (status == TROVE_OK && sodium_init() < 0)
         status = TV_FAIL(error, INTERNAL, "libsodium can't be used here");
-    else if (client->url == NULL || client->agent == NULL)
+    if (status == TROVE_OK && client->agent == NULL)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a client");
     if (status == TROVE_OK)
         status = tv_id_table_init(&client->entries, error);
@@ -72,7 +72,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     return TROVE_OK;
 }
 
-static trove_status send_hello(struct trove_client *client, trove_error *error) {
+trove_status tvc_client_send_hello(struct trove_client *client, trove_error *error) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
     Trove__V1__Hello hello = TROVE__V1__HELLO__INIT;
     hello.version = PROTOCOL_VERSION;
@@ -113,7 +113,10 @@ trove_status tvc_client_connect(struct trove_client *client, uint64_t deadline_n
     trove_status status = tv_transport_dial(client->url, tvc_deadline_left_ms(deadline_ns), &transport, error);
     if (status != TROVE_OK)
         return status;
-    struct tv_conn_options options = {.payload_bytes_max = TV_PAYLOAD_BYTES_MAX};
+    struct tv_conn_options options = {
+        .payload_bytes_max = TV_PAYLOAD_BYTES_MAX,
+        .secure = client->key != NULL ? &client->secure : NULL,
+    };
     status = tv_conn_create(transport, &tvc_client_handler, client, &options, &client->conn, error);
     if (status != TROVE_OK)
         return status;
@@ -122,7 +125,8 @@ trove_status tvc_client_connect(struct trove_client *client, uint64_t deadline_n
     client->greeting = true;
     pthread_mutex_unlock(&client->lock);
     tv_conn_start(client->conn);
-    status = send_hello(client, error);
+    if (client->key == NULL) /* else it is sent when the handshake is done */
+        status = tvc_client_send_hello(client, error);
     if (status == TROVE_OK)
         status = wait_for_welcome(client, deadline_ns, error);
     if (status != TROVE_OK)

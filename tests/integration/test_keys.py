@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from trove_test import CONFLICT, OK, PATIENCE_S, Result, TroveTest, check_report, main, program
+from trove_test import (
+    CONFLICT,
+    DENIED,
+    MIB,
+    OK,
+    PATIENCE_S,
+    Result,
+    SCHEMES,
+    TroveTest,
+    check_report,
+    content,
+    main,
+    program,
+    wait_for,
+)
 
-FAILURE = 1
 PRECONDITION = CONFLICT
 
 
@@ -65,6 +80,113 @@ class KeygenTest(KeyTest):
         path.chmod(0o640)
         errors = self.command("keygen", "-p", "-o", path, expect=PRECONDITION).errors
         self.assertIn(f"chmod 600 {path}", errors)
+
+
+class ServerKeyTest(KeyTest):
+    """A server with keys on every transport."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server_key = self.keygen(self.folder / "server.key")
+        self.own = self.folder / "own.key"
+        self.own_key = self.keygen(self.own)
+        self.authorize(f"me {self.own_key} all\n")
+        self.config = f"key_file: {self.folder}/server.key\nauthorized_keys: {self.folder}/authorized_keys\n"
+
+    def authorize(self, text: str) -> None:
+        path = self.write("authorized_keys", text.encode())
+        path.chmod(0o600)
+
+    def start(self, config: str = "") -> None:
+        listen = ("--listen", "tcp://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/trove")
+        self.start_server(store="mem://", config=self.config + config, arguments=listen)
+
+    def secure(self, *arguments: str | Path, scheme: str = "tcp", **options: Any) -> Result:
+        keys = ("--server-key", self.server_key, "--key-file", self.own)
+        return self.trove(*keys, *arguments, server=self.server.url(scheme), **options)
+
+    def test_bytes_go_up_and_down_on_every_transport(self) -> None:
+        self.start()
+        self.secure("mb", "media")
+        for scheme in SCHEMES:
+            for size in (0, 1, 1000, 65536, 65537, 262145, 5 * MIB + 17):
+                with self.subTest(scheme=scheme, size=size):
+                    data = content(f"{scheme}{size}", size)
+                    self.secure("put", "-", "media/x", data=data, scheme=scheme)
+                    got = self.secure("cat", "media/x", scheme=scheme).out
+                    self.check_content(got, data, "what came back")
+
+    def test_the_key_may_stand_in_the_url(self) -> None:
+        self.start()
+        url = f"{self.server.url('tcp')}?key={self.server_key}"
+        self.trove("--key-file", self.own, "ping", server=url)
+
+    def test_another_servers_key_is_refused(self) -> None:
+        self.start()
+        other = self.keygen(self.folder / "other.key")
+        for scheme in SCHEMES:
+            with self.subTest(scheme=scheme):
+                keys = ("--server-key", other, "--key-file", self.own)
+                errors = self.trove(*keys, "ping", server=self.server.url(scheme), expect=DENIED).errors
+                self.assertIn("another server key", errors)
+        self.secure("ping")
+
+    def test_an_unknown_clients_key_is_refused(self) -> None:
+        self.start()
+        stranger = self.folder / "stranger.key"
+        self.keygen(stranger)
+        for scheme in SCHEMES:
+            with self.subTest(scheme=scheme):
+                keys = ("--server-key", self.server_key, "--key-file", stranger)
+                errors = self.trove(*keys, "ping", server=self.server.url(scheme), expect=DENIED).errors
+                self.assertIn("doesn't know this key", errors)
+        self.secure("ping")
+
+    def test_without_a_key_the_network_is_closed(self) -> None:
+        self.start()
+        for scheme in ("tcp", "ws"):
+            errors = self.trove("ping", server=self.server.url(scheme), expect=DENIED).errors
+            self.assertIn("nobody in here without a key", errors)
+        self.trove("ping")  # over the unix socket: it's the server's own user
+
+    def test_a_client_with_the_servers_key_sends_nothing_plain(self) -> None:
+        self.start_server(schemes=("ipc", "tcp"), store="mem://")
+        for scheme in ("ipc", "tcp"):
+            errors = self.secure("ping", scheme=scheme, expect=PRECONDITION).errors
+            self.assertIn("has no key of its own", errors)
+
+    def test_wrong_usage_is_said(self) -> None:
+        self.start()
+        url = self.server.url("tcp")
+        rows = (
+            (("--server-key", "nonsense"), "this is no public key"),
+            (("--server-key", self.server_key, "--key-file", self.folder / "missing"), "missing"),
+        )
+        for keys, said in rows:
+            self.assertIn(said, self.trove("--key-file", self.own, *keys, "ping", server=url, expect=None).errors)
+        self.own.chmod(0o644)
+        self.assertIn("chmod 600", self.secure("ping", expect=PRECONDITION).errors)
+
+    def test_the_server_refuses_a_key_file_that_others_can_read(self) -> None:
+        (self.folder / "server.key").chmod(0o644)
+        with self.assertRaisesRegex(AssertionError, "chmod 600"):
+            self.start()
+
+    def test_a_revoked_key_is_told_to_go(self) -> None:
+        self.start()
+        self.secure("mb", "media")
+        put = self.start_trove(
+            "--server-key", self.server_key, "--key-file", self.own, "put", "-", "media/x",
+            server=self.server.url("tcp"), stdin=subprocess.PIPE,
+        )  # fmt: skip
+        assert put.stdin is not None
+        put.stdin.write(content("part", MIB))
+        put.stdin.flush()
+        wait_for(lambda: self.trove("--json", "streams").objects(), "a stream")
+        self.authorize("")
+        self.server.signal(signal.SIGHUP)
+        self.assertIn("doesn't know this key", self.finish(put, DENIED).errors)
+        self.secure("ping", expect=DENIED)
 
 
 if __name__ == "__main__":
