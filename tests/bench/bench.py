@@ -9,6 +9,8 @@ back to disk) is in nobody's figure.
 
 How each competitor is used:
 - pump and grpc are peers/pump.h and peers/grpc_peer.h; the clients' interface is bench_client.h, for ours too.
+- Encrypted: ours with keys on both sides, the pump with the same cipher (AES-256-GCM, which the machine must have) and records of
+  the same size; both sum their chunks besides. The pump has no handshake.
 - redis: appendfsync always, redis-benchmark with 50 clients, pipelined by 16, random keys.
 - nginx and rsync do not checksum on disk what they store, and rsync and curl are timed from start to exit, as are trove's
   put and get and the pump's file modes.
@@ -41,7 +43,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from bench_competitors import GIB, MIB, Files, FileOurs, FilePump, Grpc, Nginx, Ours, Pump, Redis, Rsync
+from bench_competitors import GIB, MIB, Files, FileOurs, FilePump, Grpc, Nginx, Ours, Pump, Redis, Rsync, SealedOurs, SealedPump
 from bench_crowd import CONNECTIONS, Beside, OpenStreams, Undisturbed
 from bench_processes import RUN_TIMEOUT_S, BenchError, Missing, Work
 
@@ -62,6 +64,13 @@ def stream_group(work, name, mode, transport, gib):
     task = (work, mode, transport, arguments)
     needs = ("troved", "trove_bench")
     return Group(f"{name} {transport}", "GiB/s", "GiB", needs, lambda: [(Ours, task), (Pump, task), (Grpc, task)])
+
+
+def sealed_group(work, name, mode, gib):
+    arguments = ["--bytes", gib * GIB // (4 if work.options.quick else 1), "--chunk", MIB, "--window", 16]
+    task = (work, mode, "tcp", arguments)
+    needs = ("troved", "trove", "trove_bench")
+    return Group(f"{name} encrypted tcp", "GiB/s", "GiB", needs, lambda: [(SealedOurs, task), (SealedPump, task)])
 
 
 def unary_group(work, name, mode, count, window):
@@ -105,6 +114,7 @@ def open_group(work):
 def all_groups(work):
     streams = [("up", "up", 4), ("down", "down", 4), ("two-way", "both", 2)]  # GiB each way
     groups = [stream_group(work, *stream[:2], transport, stream[2]) for stream in streams for transport in ("tcp", "ipc")]
+    groups += [sealed_group(work, mode, mode, 2) for mode in ("up", "down")]
     groups.append(unary_group(work, "unary 1 KiB pipelined", "unary-pipelined", 400_000, 128))
     groups.append(unary_group(work, "unary 1 KiB one at a time", "unary-one", 40_000, 1))
     groups.append(durable_group(work))

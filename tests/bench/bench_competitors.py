@@ -120,6 +120,36 @@ class Ours(JsonClient):
         self.server = start_troved(self.work, self.listen(), store, f"troved-{self.name}")
 
 
+class SealedPump(Pump):
+    def __init__(self, work, mode, transport, arguments):
+        super().__init__(work, mode, transport, [*arguments, "sealed"])
+
+
+class SealedOurs(Ours):
+    """Ours with keys: everything is encrypted."""
+
+    def start(self):
+        folder = self.work.folder("/dev/shm")
+        own, server = (self._make_key(os.path.join(folder, name)) for name in ("own", "server"))
+        authorized = os.path.join(folder, "authorized_keys")
+        config = os.path.join(folder, "troved.yaml")
+        with open(authorized, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(f"bench {own} all\n")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"key_file: {folder}/server\nauthorized_keys: {authorized}\n")
+        command = [self.work.built("troved"), "--config", config, "--listen", self.listen(), "--store", "null://"]
+        self.server = Server(self.work, f"troved-sealed-{self.name}", command)
+        self.server.url += f"?key={server}"
+        self.key_file = os.path.join(folder, "own")
+
+    def _make_key(self, path):
+        done = run([self.work.built("trove"), "--quiet", "keygen", "--output", path])
+        return done.output.strip()
+
+    def client(self):
+        return ["env", f"TROVE_KEY_FILE={self.key_file}", self.work.built("trove_bench")]
+
+
 class Redis(Competitor):
     name = "redis"
 

@@ -255,7 +255,10 @@ static bool connect_all(struct connection *connections, const struct bench_optio
         pthread_mutex_init(&connection->lock, NULL);
         pthread_cond_init(&connection->idle, NULL);
         trove_error error;
-        if (trove_connect(options->server, NULL, &connection->client, &error) != TROVE_OK)
+        trove_client_options client;
+        trove_client_options_init(&client);
+        client.key_file = getenv("TROVE_KEY_FILE");
+        if (trove_connect(options->server, &client, &connection->client, &error) != TROVE_OK)
             return failed(connection, "connecting", &error);
         if (bench_mode_is_stream(options->mode) ? !open_stream(connection, bench_share(options, i)) : !make_slots(connection))
             return false;

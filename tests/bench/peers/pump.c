@@ -1,7 +1,7 @@
 /* pump.c - the raw socket pump's program. See pump.h for what it is and how its files and threads lie.
  *
  *   pump server URL [--root FOLDER [--durable]]     prints "msg=ready listen=URL" with the port it got
- *   pump client up|down|both --server URL [OPTION...]   memory to memory; both: a connection for each way
+ *   pump client up|down|both --server URL [OPTION...] [sealed]   memory to memory, encrypted with sealed; both: a connection for each way
  *   pump client file-put --server URL FILE NAME     FILE to NAME in the server's folder
  *   pump client file-get --server URL NAME FILE
  *
@@ -89,7 +89,7 @@ static int serve_request(const struct session *session, struct pump_request *req
         return reply_send(session->socket, EINVAL, 0);
     if (request->mode == PUMP_FILE_GET)
         return serve_get(session, request);
-    if (pump_ring_init(&ring, request->window, request->chunk_bytes) != 0)
+    if (pump_ring_init(&ring, request->window, request->chunk_bytes, !file_mode && request->sealed != 0) != 0)
         return reply_send(session->socket, ENOMEM, 0);
     int status = file_mode ? serve_put(session, request, &ring) : serve_stream(session->socket, request, &ring);
     pump_ring_fini(&ring);
@@ -179,17 +179,23 @@ struct transfer {
     struct pump_totals totals;
 };
 
+/* Streams alone, by an argument behind the options. */
+static bool is_sealed(const struct bench_options *options) {
+    return options->arguments_count == 1 && strcmp(options->arguments[0], "sealed") == 0;
+}
+
 static int transfer_connect(struct transfer *transfer, const struct bench_options *options, uint32_t index) {
     transfer->bytes = bench_share(options, index);
     struct pump_request request = {
         .magic = request_magic,
         .mode = transfer->down ? PUMP_DOWN : PUMP_UP,
         .window = options->window,
+        .sealed = is_sealed(options),
         .chunk_bytes = options->chunk_bytes,
         .total_bytes = transfer->bytes,
     };
     struct pump_reply reply;
-    if (pump_ring_init(&transfer->ring, options->window, options->chunk_bytes) != 0 ||
+    if (pump_ring_init(&transfer->ring, options->window, options->chunk_bytes, is_sealed(options)) != 0 ||
         pump_connect(options->server, &transfer->socket) != 0)
         return -1;
     return request_send(transfer->socket, &request, &reply);
@@ -288,7 +294,7 @@ static int file_get(int socket, const struct bench_options *options, uint64_t *b
     struct pump_reply reply = {0};
     struct pump_ring ring = {0};
     if (folder < 0 || request_send(socket, &request, &reply) != 0 || pump_file_create(folder, name, &file) != 0 ||
-        pump_ring_init(&ring, request.window, request.chunk_bytes) != 0)
+        pump_ring_init(&ring, request.window, request.chunk_bytes, false) != 0)
         return -1;
     int status = pump_file_receive(socket, file, &ring, reply.bytes);
     if (status == 0)
@@ -334,6 +340,7 @@ static int client_main(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    pump_seal_init();
     if (argc >= 3 && strcmp(argv[1], "server") == 0)
         return server_main(argc, argv);
     if (argc >= 3 && strcmp(argv[1], "client") == 0)

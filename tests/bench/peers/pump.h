@@ -5,6 +5,7 @@
  * pump.c         main, accepting, the client's connections
  * pump_socket.c  listening, connecting, whole reads and writes
  * pump_stream.c  memory to memory
+ * pump_seal.c    encryption, of memory to memory alone
  * pump_file.c    file to file
  *
  * Messages go in the host's byte order: both ends are this program on this machine.
@@ -33,7 +34,9 @@ enum pump_mode {
 
 enum {
     PUMP_WINDOW_MAX = 1024,
-    PUMP_NAME_BYTES = 256
+    PUMP_NAME_BYTES = 256,
+    PUMP_RECORD_BYTES = 32 * 1024,
+    PUMP_TAG_BYTES = 16
 };
 
 /* First on every connection, from the client; answered by a pump_reply once the server has its buffers. */
@@ -41,6 +44,7 @@ struct pump_request {
     uint64_t magic;
     uint32_t mode;
     uint32_t window;
+    uint64_t sealed; /* 1: up and down are encrypted */
     uint64_t chunk_bytes;
     uint64_t total_bytes; /* down: to send; file-put: the file's size */
     char name[PUMP_NAME_BYTES];
@@ -57,6 +61,7 @@ struct pump_ring {
     unsigned char *memory;
     size_t chunk_bytes;
     uint32_t count;
+    unsigned char *scratch; /* where a chunk is sealed, or where its tags go; NULL: nothing is encrypted */
 };
 
 struct pump_totals {
@@ -75,7 +80,15 @@ int pump_receive(int socket, void *data, size_t bytes);
 /* At least one byte, as many as have come. */
 int pump_receive_some(int socket, struct iovec *vector, int count, size_t *bytes_out);
 
-int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes);
+/* Once in a process, before anything else. Where the machine has no AES-256-GCM, a ring that seals can't be made. */
+void pump_seal_init(void);
+bool pump_seal_works(void);
+size_t pump_tags_bytes(size_t bytes);
+/* To `out`: tags, then the sealed bytes. */
+void pump_seal(uint64_t index, const unsigned char *chunk, size_t bytes, unsigned char *out);
+int pump_open(uint64_t index, unsigned char *chunk, size_t bytes, const unsigned char *tags);
+
+int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes, bool sealed);
 unsigned char *pump_ring_slot(const struct pump_ring *ring, uint64_t index);
 void pump_ring_fini(struct pump_ring *ring);
 

@@ -192,11 +192,21 @@ int pump_receive(int socket_fd, void *data, size_t bytes) {
     return 0;
 }
 
-int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes) {
+int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes, bool sealed) {
+    if (sealed && !pump_seal_works()) {
+        fprintf(stderr, "pump: this machine has no AES-256-GCM\n");
+        return -1;
+    }
     size_t stride = (chunk_bytes + 4095) / 4096 * 4096;
     unsigned char *memory = aligned_alloc(4096, stride * count);
-    if (memory == NULL)
+    size_t scratch_bytes = pump_tags_bytes(chunk_bytes) + chunk_bytes;
+    unsigned char *scratch = sealed ? malloc(scratch_bytes) : NULL;
+    if (memory == NULL || (sealed && scratch == NULL)) {
+        free(memory);
         return failed("buffers");
+    }
+    if (sealed)
+        memset(scratch, 1, scratch_bytes);
     uint64_t random = 0x9E3779B97F4A7C15u;
     for (size_t offset = 0; offset < stride * count; offset += sizeof random) {
         random ^= random << 13;
@@ -204,7 +214,7 @@ int pump_ring_init(struct pump_ring *ring, uint32_t count, size_t chunk_bytes) {
         random ^= random << 17;
         memcpy(memory + offset, &random, sizeof random);
     }
-    *ring = (struct pump_ring){.memory = memory, .chunk_bytes = chunk_bytes, .count = count};
+    *ring = (struct pump_ring){.memory = memory, .chunk_bytes = chunk_bytes, .count = count, .scratch = scratch};
     return 0;
 }
 
@@ -214,6 +224,7 @@ unsigned char *pump_ring_slot(const struct pump_ring *ring, uint64_t index) {
 }
 
 void pump_ring_fini(struct pump_ring *ring) {
+    free(ring->scratch);
     free(ring->memory);
     *ring = (struct pump_ring){0};
 }

@@ -44,10 +44,15 @@ static int acks_receive(int socket, struct ack_reader *reader) {
     return 0;
 }
 
-static int chunk_send(int socket, unsigned char *chunk, uint64_t index, size_t bytes) {
+static int chunk_send(int socket, const struct pump_ring *ring, uint64_t index, size_t bytes) {
+    unsigned char *chunk = pump_ring_slot(ring, index);
     memcpy(chunk, &index, bytes < sizeof index ? bytes : sizeof index); /* so that no two chunks are equal */
     struct chunk_header header = {.index = index, .bytes = bytes, .checksum = XXH3_64bits(chunk, bytes)};
     struct iovec vector[] = {{.iov_base = &header, .iov_len = sizeof header}, {.iov_base = chunk, .iov_len = bytes}};
+    if (ring->scratch != NULL) {
+        pump_seal(index, chunk, bytes, ring->scratch);
+        vector[1] = (struct iovec){.iov_base = ring->scratch, .iov_len = pump_tags_bytes(bytes) + bytes};
+    }
     return pump_send_vector(socket, vector, 2);
 }
 
@@ -56,7 +61,7 @@ int pump_stream_send(int socket, struct pump_ring *ring, uint64_t bytes_left, st
     uint64_t index = 0;
     size_t bytes = 0;
     while ((bytes = bench_take(&bytes_left, ring->chunk_bytes)) != 0) {
-        if (chunk_send(socket, pump_ring_slot(ring, index), index, bytes) != 0)
+        if (chunk_send(socket, ring, index, bytes) != 0)
             return -1;
         index++;
         totals->bytes += bytes;
@@ -75,18 +80,26 @@ int pump_stream_send(int socket, struct pump_ring *ring, uint64_t bytes_left, st
 }
 
 /* Fills the chunk, and the next header as far as it has come along; next_filled tells how far. */
-static int chunk_receive(int socket, unsigned char *chunk, size_t bytes, struct chunk_header *next, size_t *next_filled) {
+static int chunk_receive(int socket, const struct pump_ring *ring, uint64_t index, size_t bytes, struct chunk_header *next,
+                         size_t *next_filled) {
+    unsigned char *chunk = pump_ring_slot(ring, index);
+    size_t tags = ring->scratch != NULL ? pump_tags_bytes(bytes) : 0;
     size_t done = 0;
-    while (done < bytes) {
-        struct iovec vector[] = {{.iov_base = chunk + done, .iov_len = bytes - done},
-                                 {.iov_base = next, .iov_len = sizeof *next}};
+    while (done < tags + bytes) {
+        struct iovec vector[3];
+        int count = 0;
+        size_t at = done < tags ? 0 : done - tags;
+        if (done < tags)
+            vector[count++] = (struct iovec){.iov_base = ring->scratch + done, .iov_len = tags - done};
+        vector[count++] = (struct iovec){.iov_base = chunk + at, .iov_len = bytes - at};
+        vector[count++] = (struct iovec){.iov_base = next, .iov_len = sizeof *next};
         size_t received = 0;
-        if (pump_receive_some(socket, vector, 2, &received) != 0)
+        if (pump_receive_some(socket, vector, count, &received) != 0)
             return -1;
         done += received;
     }
-    *next_filled = done - bytes;
-    return 0;
+    *next_filled = done - tags - bytes;
+    return ring->scratch != NULL ? pump_open(index, chunk, bytes, ring->scratch) : 0;
 }
 
 static int chunk_check(const struct chunk_header *header, const unsigned char *chunk, uint64_t index) {
@@ -116,8 +129,8 @@ int pump_stream_receive(int socket, struct pump_ring *ring, struct pump_totals *
             return -1;
         }
         unsigned char *chunk = pump_ring_slot(ring, index);
-        if (chunk_receive(socket, chunk, header.bytes, &next, &next_filled) != 0 || chunk_check(&header, chunk, index) != 0 ||
-            pump_send(socket, &index, sizeof index) != 0)
+        if (chunk_receive(socket, ring, index, header.bytes, &next, &next_filled) != 0 ||
+            chunk_check(&header, chunk, index) != 0 || pump_send(socket, &index, sizeof index) != 0)
             return -1;
         totals->bytes += header.bytes;
     }
