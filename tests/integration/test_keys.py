@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import stat
 import subprocess
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from trove_test import (
     CONFLICT,
     DENIED,
     MIB,
+    NOT_FOUND,
     OK,
     PATIENCE_S,
     Result,
     SCHEMES,
     TroveTest,
+    UNAVAILABLE,
     check_report,
     content,
     main,
     program,
+    run_together,
     wait_for,
 )
 
@@ -82,7 +88,7 @@ class KeygenTest(KeyTest):
         self.assertIn(f"chmod 600 {path}", errors)
 
 
-class ServerKeyTest(KeyTest):
+class ServerKeyTestCase(KeyTest):
     """A server with keys on every transport."""
 
     def setUp(self) -> None:
@@ -105,6 +111,8 @@ class ServerKeyTest(KeyTest):
         keys = ("--server-key", self.server_key, "--key-file", self.own)
         return self.trove(*keys, *arguments, server=self.server.url(scheme), **options)
 
+
+class ServerKeyTest(ServerKeyTestCase):
     def test_bytes_go_up_and_down_on_every_transport(self) -> None:
         self.start()
         self.secure("mb", "media")
@@ -187,6 +195,117 @@ class ServerKeyTest(KeyTest):
         self.server.signal(signal.SIGHUP)
         self.assertIn("doesn't know this key", self.finish(put, DENIED).errors)
         self.secure("ping", expect=DENIED)
+
+
+class Between:
+    """Carries bytes between a client and the server, remembers what the client sent, and may change what goes either way."""
+
+    def __init__(self, url: str, change: Callable[[bytes, bool, int], bytes] = lambda data, up, at: data) -> None:
+        host, port = url.removeprefix("tcp://").split(":")
+        self.sent = b""
+        self._change = change
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._target = (host, int(port))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _run(self) -> None:
+        with self._listener, self._listener.accept()[0] as client, socket.create_connection(self._target) as server:
+            ways = [threading.Thread(target=self._carry, args=ends) for ends in ((client, server, True), (server, client, False))]
+            for way in ways:
+                way.start()
+            for way in ways:
+                way.join()
+
+    def _carry(self, source: socket.socket, target: socket.socket, up: bool) -> None:
+        at = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if up:
+                    self.sent += data
+                target.sendall(self._change(data, up, at))
+                at += len(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        self._thread.join(PATIENCE_S)
+
+
+class HostileTest(ServerKeyTestCase):
+    """What somebody on the way, or without a key, may try."""
+
+    def through(self, change: Callable[[bytes, bool, int], bytes], *arguments: str, **options: Any) -> Result:
+        between = Between(self.server.url("tcp"), change)
+        keys = ("--server-key", self.server_key, "--key-file", self.own)
+        try:
+            return self.trove(*keys, *arguments, server=between.url, **options)
+        finally:
+            between.join()
+
+    def expect_answer(self, data: bytes, wanted: bytes) -> None:
+        """The server says that to these bytes, or to the silence behind them."""
+        host, port = self.server.url("tcp").removeprefix("tcp://").split(":")
+        got = b""
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            connection.sendall(data)
+            while wanted not in got:
+                more = connection.recv(65536)
+                self.assertTrue(more, f"{wanted!r} isn't in {got!r}")
+                got += more
+
+    def test_what_a_client_said_once_is_worth_nothing(self) -> None:
+        self.start("connections:\n  handshake_timeout: 500ms\n")
+        self.secure("mb", "media")
+        between = Between(self.server.url("tcp"))
+        keys = ("--server-key", self.server_key, "--key-file", self.own)
+        self.trove(*keys, "rb", "media", server=between.url)
+        between.join()
+        self.secure("mb", "media")
+        self.expect_answer(between.sent, b"handshake doesn't fit")
+        self.assertEqual([bucket["bucket"] for bucket in self.secure("--json", "ls").objects()], ["media"])
+
+    def test_who_stops_in_the_midst_of_a_handshake_is_told_to_go(self) -> None:
+        self.start("connections:\n  handshake_timeout: 200ms\n")
+        between = Between(self.server.url("tcp"))
+        keys = ("--server-key", self.server_key, "--key-file", self.own)
+        self.trove(*keys, "ping", server=between.url)
+        between.join()
+        offer_end = 8 + 8 + int.from_bytes(between.sent[8:16], "big")
+        ends = (0, 3, 8, 12, offer_end - 1, offer_end, offer_end + 20)
+        run_together([lambda end=end: self.expect_answer(between.sent[:end], b"no hello within 200 ms") for end in ends])
+        self.secure("ping")
+
+    def test_a_flipped_bit_ends_the_connection_and_nothing_else(self) -> None:
+        self.start()
+        self.secure("mb", "media")
+        data = content("flipped", 3 * MIB)
+        self.secure("put", "-", "media/there", data=data)
+
+        def flip_at(way: bool, offset: int) -> Callable[[bytes, bool, int], bytes]:
+            def change(chunk: bytes, up: bool, at: int) -> bytes:
+                if up == way and at <= offset < at + len(chunk):
+                    where = offset - at
+                    return chunk[:where] + bytes([chunk[where] ^ 4]) + chunk[where + 1 :]
+                return chunk
+
+            return change
+
+        for offset in (600, 100000, 2 * MIB):
+            with self.subTest(way="up", offset=offset):
+                done = self.through(flip_at(True, offset), "put", "-", "media/x", data=data, expect=UNAVAILABLE)
+                self.assertIn("isn't what was sealed", done.errors)
+                self.trove("stat", "media/x", expect=NOT_FOUND)
+            with self.subTest(way="down", offset=offset):
+                done = self.through(flip_at(False, offset), "cat", "media/there", expect=None)
+                self.assertNotEqual(done.code, OK)
+                self.assertEqual(done.out, data[: len(done.out)])  # nothing that wasn't sent
+        self.check_content(self.secure("cat", "media/there").out, data, "what is there")
 
 
 if __name__ == "__main__":
