@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What keys may do: rights on a prefix, an expiry date that comes, a quota and a pool of their own, handshakes that are too many, and who
+is named in the audit log."""
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from trove_test import DENIED, EXHAUSTED, MIB, OK, Result, TroveTest, main, wait_for
+
+
+class KeyRightsTest(TroveTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server_key = self.keygen("server")
+        self.keys = {name: self.keygen(name) for name in ("one", "two")}
+        self.small = self.write("small", b"small")
+        self.large = self.write("large", b"x" * 2 * MIB)
+
+    def keygen(self, name: str) -> str:
+        return self.trove("keygen", "-o", self.folder / f"{name}.key", server="ipc:///nowhere").text.split()[-1]
+
+    def authorize(self, one: str, two: str = "all") -> None:
+        lines = f"one {self.keys['one']} {one}\ntwo {self.keys['two']} {two}\n"
+        self.write("authorized_keys", lines.encode()).chmod(0o600)
+
+    def start(self, one: str, config: str = "") -> None:
+        self.authorize(one)
+        config += f"key_file: {self.folder}/server.key\nauthorized_keys: {self.folder}/authorized_keys\n"
+        config += f"audit_log: {self.folder}/audit.log\n"
+        self.start_server(store="mem://", config=config, arguments=("--listen", "tcp://127.0.0.1:0"))
+        self.by("two", "mb", "media")
+
+    def reload(self) -> None:
+        before = self.server.log.text().count("msg=reloaded")
+        self.server.signal(signal.SIGHUP)
+        wait_for(lambda: self.server.log.text().count("msg=reloaded") > before, "reloaded")
+
+    def words(self, name: str, *arguments: str | Path) -> list[str | Path]:
+        return ["--server-key", self.server_key, "--key-file", self.folder / f"{name}.key", *arguments]
+
+    def by(self, name: str, *arguments: str | Path, **options: Any) -> Result:
+        return self.trove(*self.words(name, *arguments), server=self.server.url("tcp"), **options)
+
+    def hold(self, name: str, object_name: str) -> subprocess.Popen[bytes]:
+        """A put that has begun and waits for more."""
+        put = self.start_trove(
+            *self.words(name, "put", "-", object_name), server=self.server.url("tcp"), stdin=subprocess.PIPE
+        )
+        assert put.stdin is not None
+        put.stdin.write(b"x" * MIB)
+        put.stdin.flush()
+        wait_for(lambda: f"/{object_name.split('/', 1)[1]}" in self.streams(), f"a stream of {object_name}")
+        return put
+
+    def ended(self, process: subprocess.Popen[bytes], expect: int) -> str:
+        """Waits until it ends by itself, while its input is still open; and returns what it says."""
+        wait_for(lambda: process.poll() is not None, "the command ends")
+        return self.finish(process, expect).errors
+
+    def streams(self) -> list[str]:
+        return [f"/{stream['key']}" for stream in self.trove("--json", "streams").objects()]
+
+    def test_a_right_ends_at_its_prefix(self) -> None:
+        self.start("read,write:media/mine/")
+        for file in (self.small, self.large):
+            self.by("one", "put", file, "media/mine/x")
+            told = self.by("one", "put", file, "media/other", expect=DENIED).errors
+            self.assertIn("key:one doesn't have the right `write` on media/other", told)
+        audit = (self.folder / "audit.log").read_text()
+        self.assertRegex(audit, r"event=put principal=key:one peer=127\.0\.0\.1:\d+ .*key=mine/x .*status=OK")
+
+    def test_an_expired_key_loses_its_streams_and_its_connection(self) -> None:
+        self.start("all")
+        self.authorize(f"all expires={datetime.fromtimestamp(time.time() + 8, timezone.utc):%Y-%m-%dT%H:%M:%SZ}")
+        self.reload()
+        held = self.hold("one", "media/expires")
+        kept = self.hold("two", "media/stays")
+        self.assertIn("key:one has expired", self.ended(held, DENIED))
+        self.assertIn("has expired", self.by("one", "ping", expect=DENIED).errors)
+        self.finish(kept, data=b"")
+
+    def test_who_stays_is_not_dropped(self) -> None:
+        self.start("all")
+        lost = self.hold("one", "media/lost")
+        kept = self.hold("two", "media/kept")
+        self.authorize("read", "write:media/k")
+        self.reload()
+        self.assertIn("doesn't have the right `write` on media/lost", self.ended(lost, DENIED))
+        self.finish(kept, data=b"")
+
+    def test_a_quota_and_a_pool_of_its_own(self) -> None:
+        self.start("all quota=3MiB pool=narrow", "pools:\n  - name: narrow\n")
+        self.by("one", "put", self.large, "media/a")
+        self.assertIn("the quota of key:one", self.by("one", "put", self.large, "media/b", expect=EXHAUSTED).errors)
+        self.by("two", "put", self.large, "media/b")
+        told = self.by("one", "cat", "--pool", "default", "media/a", expect=DENIED).errors
+        self.assertIn('has its streams in pool "narrow"', told)
+
+    def test_handshakes_are_limited(self) -> None:
+        self.start("all", "connections:\n  handshakes_per_address: 4\n")  # of which the bucket took one
+        results = [self.by("one", "ping", expect=None) for _ in range(4)]
+        self.assertEqual([result.code for result in results[:3]], [OK] * 3)
+        self.assertIn("more than 4 handshakes a minute from this address", results[3].errors)
+
+
+if __name__ == "__main__":
+    main()
