@@ -49,7 +49,7 @@ struct tvs_server {
     struct tvs_keyring *keyring;
     struct tvs_address_limits *address_limits;
     struct tvs_audit *audit; /* NULL: none */
-    struct tv_key *key; /* NULL: there is none */
+    struct tv_key *key;      /* NULL: there is none */
     struct tv_secure secure;
     uint64_t started_ns;
 
