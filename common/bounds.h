@@ -54,7 +54,7 @@
 
 /* Encrypted connections: records, how many of them a message has at most, and after how many the next key comes. */
 #define TV_RECORD_BYTES_MAX   (32 * TV_KIB)
-#define TV_RECORDS_MAX        16
+#define TV_RECORDS_MAX        17                  /* a header, and half of the largest payload */
 #define TV_RECORDS_PER_KEY    ((uint64_t)1 << 16) /* 2 GiB at most; what a key that leaks tells */
 #define TV_SEALED_AHEAD_BYTES (4 * TV_KIB)        /* read ahead of a message's records: their table, small ones whole */
 #define TV_SCRATCH_BYTES_MAX  (64 * TV_MIB)       /* above it messages are sealed a record at a time, all connections together */
@@ -130,6 +130,8 @@ _Static_assert(TV_BLOCK_SUMS_LIMIT_MAX * 8 <= TV_MESSAGE_BYTES_MAX / 2, "an answ
 _Static_assert(TV_DATA_PIECES_MAX + 2 <= TV_IOV_MAX, "a payload, a header before it and staging behind it fit one operation");
 _Static_assert(TV_HEADER_BYTES_MAX + TV_READ_AHEAD_BYTES <= TV_STAGING_BYTES,
                "a header and the payload's tag fit the staging area");
+_Static_assert((TV_RECORDS_MAX - 1) * TV_RECORD_BYTES_MAX * 2 == TV_PAYLOAD_BYTES_MAX,
+               "the largest frame goes in two encrypted messages, which stock nng sockets take");
 _Static_assert(TV_RECORD_BYTES_MAX + TV_SEALED_AHEAD_BYTES <= TV_STAGING_BYTES,
                "what one receive brings of encrypted requests is no more than of plain ones");
 _Static_assert(TV_METADATA_BYTES_MAX + TV_KEY_BYTES_MAX + TV_CONTENT_TYPE_BYTES_MAX < TV_HEADER_BYTES_MAX / 2,
