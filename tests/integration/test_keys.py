@@ -193,6 +193,7 @@ class ServerKeyTest(ServerKeyTestCase):
         wait_for(lambda: self.trove("--json", "streams").objects(), "a stream")
         self.authorize("")
         self.server.signal(signal.SIGHUP)
+        wait_for(lambda: put.poll() is not None, "the command ends")
         self.assertIn("doesn't know this key", self.finish(put, DENIED).errors)
         self.secure("ping", expect=DENIED)
 
