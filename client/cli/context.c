@@ -51,6 +51,11 @@ static const char *connect_hint(const char *server, trove_status status) {
     bool network = strncmp(server, "ipc://", 6) != 0;
     if (status == TROVE_PERMISSION_DENIED)
         return "only the user that troved runs as may use its socket, unless its config says otherwise";
+    if (status == TROVE_UNAUTHENTICATED)
+        return "see that --server-key is this server's, and that its authorized_keys has your public key, which 'trove keygen "
+               "--public' prints";
+    if (status == TROVE_NOT_FOUND) /* the key file alone */
+        return "'trove keygen' makes a key, for the server to know the public one; or name another file with --key-file";
     if (status != TROVE_UNAVAILABLE && status != TROVE_DEADLINE_EXCEEDED)
         return NULL;
     return network ? "see that host and port (of ws, the path as well) are right and that troved listens there, or name another "

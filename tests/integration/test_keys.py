@@ -148,6 +148,7 @@ class ServerKeyTest(ServerKeyTestCase):
                 keys = ("--server-key", self.server_key, "--key-file", stranger)
                 errors = self.trove(*keys, "ping", server=self.server.url(scheme), expect=DENIED).errors
                 self.assertIn("doesn't know this key", errors)
+                self.assertIn("trove keygen --public", errors)
         self.secure("ping")
 
     def test_without_a_key_the_network_is_closed(self) -> None:
@@ -168,7 +169,7 @@ class ServerKeyTest(ServerKeyTestCase):
         url = self.server.url("tcp")
         rows = (
             (("--server-key", "nonsense"), "this is no public key"),
-            (("--server-key", self.server_key, "--key-file", self.folder / "missing"), "missing"),
+            (("--server-key", self.server_key, "--key-file", self.folder / "missing"), "'trove keygen' makes a key"),
         )
         for keys, said in rows:
             self.assertIn(said, self.trove("--key-file", self.own, *keys, "ping", server=url, expect=None).errors)
