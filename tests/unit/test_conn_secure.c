@@ -4,6 +4,7 @@
  */
 #include "unit_transport.h"
 
+#include "iov.h"
 #include "secret.h"
 
 #define PAYLOAD_MAX (512 * 1024)
@@ -556,6 +557,53 @@ static void no_scratch_is_left(void **state) {
     finish(pair); /* looks at it */
 }
 
+/* Where peers that read slowly hold much of that memory, the others go on with little of it. */
+static void short_of_memory_it_goes_a_record_at_a_time(void **state) {
+    (void)state;
+    struct pair *pair = begin(true, false);
+    talk(pair, 100000);
+    pair->client.secure.scratch_bytes = TV_SCRATCH_BYTES_MAX; /* as if */
+    send_chunk(&pair->client, PAYLOAD_MAX);
+    unsigned messages = 0;
+    while (pair->client.transport.send_count > 0) {
+        assert_true(tv_iov_bytes(pair->client.transport.send_iov, 1) < 2 * TV_RECORD_BYTES_MAX);
+        unit_transport_take(&pair->client.transport, SIZE_MAX);
+        messages++;
+    }
+    assert_true(messages >= PAYLOAD_MAX / TV_RECORD_BYTES_MAX);
+    pair->client.secure.scratch_bytes -= TV_SCRATCH_BYTES_MAX;
+    talk(pair, 100000);
+    assert_memory_equal(pair->server.payload, pair->client.source, PAYLOAD_MAX);
+    finish(pair);
+}
+
+static void scratch_is_used_again(void **state) {
+    (void)state;
+    struct tv_secure secure;
+    struct tv_scratch *held[200];
+    unsigned count = 0;
+    tv_secure_init(&secure);
+    struct tv_scratch *first = tv_secure_scratch_get(&secure, TV_MIB);
+    tv_secure_scratch_put(&secure, first);
+    assert_ptr_equal(tv_secure_scratch_get(&secure, TV_MIB), first);
+    tv_secure_scratch_put(&secure, first);
+    assert_int_equal(secure.scratch_bytes, 0);
+    while (secure.scratch_bytes < TV_SCRATCH_BYTES_MAX) {
+        assert_true(count < 200);
+        held[count] = tv_secure_scratch_get(&secure, TV_MIB);
+        assert_true(held[count++]->capacity > TV_RECORDS_MAX * TV_RECORD_BYTES_MAX);
+    }
+    held[count] = tv_secure_scratch_get(&secure, TV_MIB);
+    assert_in_range(held[count++]->capacity, TV_RECORD_BYTES_MAX, 2 * TV_RECORD_BYTES_MAX);
+    held[count] = tv_secure_scratch_get(&secure, 10);
+    assert_true(held[count++]->capacity < 1024);
+    while (count > 0)
+        tv_secure_scratch_put(&secure, held[--count]);
+    assert_int_equal(secure.scratch_bytes, 0);
+    assert_true(secure.spare_count > 0 && secure.spare_count < 10);
+    tv_secure_fini(&secure);
+}
+
 static int set_up(void **state) {
     (void)state;
     return tv_secret_ready() ? 0 : -1;
@@ -577,6 +625,8 @@ int main(void) {
         cmocka_unit_test(changed_records_end_the_connection),
         cmocka_unit_test(a_slow_transport_gets_each_byte_once),
         cmocka_unit_test(no_scratch_is_left),
+        cmocka_unit_test(short_of_memory_it_goes_a_record_at_a_time),
+        cmocka_unit_test(scratch_is_used_again),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
