@@ -37,8 +37,9 @@ if [ "${1-}" = --inside ]; then
     grep -q "listen=ipc://$work/run/trove/troved.sock store=local://$work/state/trove " "$work/log" || fail "it isn't where it should be"
     export TROVE_SERVER=ipc://$work/run/trove/troved.sock
     head -c 3000000 /dev/urandom >"$work/file"
-    "$trove" mb media && "$trove" put "$work/file" media/file && "$trove" cat media/file | cmp - "$work/file" ||
-        fail "what was put doesn't come back"
+    "$trove" mb media || fail "no bucket can be made"
+    "$trove" put "$work/file" media/file || fail "nothing can be put"
+    "$trove" cat media/file | cmp - "$work/file" || fail "what was put doesn't come back"
     kill -TERM "$pid"
     wait "$pid" || fail "troved ended with $?"
     echo "troved serves with a read-only root, as user $uid"
