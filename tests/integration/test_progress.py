@@ -243,7 +243,7 @@ class ExitCodeTest(TroveTest):
         self.check_store("bucket")
 
     def test_signals_end_a_get_and_no_file_is_left(self) -> None:
-        """Unless it may be gone on with: see test_resume.py."""
+        """Unless it may be gone on with: see test_resume_get.py."""
         data = content("get", 80 * MIB)
         target = self.folder / "target"
         self.trove("put", "-", "bucket/key", data=data)
