@@ -108,8 +108,8 @@ typedef struct trove_client_options {
      *   unknown;
      * - streams that are resumable stand still, and then go on; others fail with UNAVAILABLE;
      * - pools keep their places, and hooks are told nothing.
-     * What still waits when that time or its own timeout is over fails with UNAVAILABLE; the next call has the server dialled for as
-     * long once more. 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not at all, a client that has lost its
+     * What still waits when that time is over fails with UNAVAILABLE (when its own timeout is, with DEADLINE_EXCEEDED); the next call
+     * has the server dialled for as long once more. 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not at all, a client that has lost its
      * connection may only be closed. The first connection isn't meant: see trove_connect_wait. */
     uint32_t retry_for_ms;
     /* The server's public key, as text: the connection is encrypted then, on every transport, and made with nobody else. It may

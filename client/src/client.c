@@ -26,7 +26,7 @@ trove_status tvc_client_await(struct trove_client *client, uint64_t deadline_ns,
     while (is_coming_back(client) && client->times_given_up == times && in_time)
         in_time = tvc_cond_wait(&client->changed, &client->lock, deadline_ns);
     if (!in_time && is_coming_back(client))
-        return TV_FAIL(error, UNAVAILABLE, "%.300s; it wasn't there again in time", client->lost.message);
+        return TV_FAIL(error, DEADLINE_EXCEEDED, "%.300s; it wasn't there again in time", client->lost.message);
     return tvc_client_check(client, error);
 }
 

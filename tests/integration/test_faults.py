@@ -146,7 +146,7 @@ class SmallFilesTest(TroveTest):
 
     def put_all(self, folder: Path) -> tuple[set[str], int | None, str]:
         """The keys that were acknowledged, the exit code, what was said."""
-        process = self.start_trove("--json", "put", "--recursive", folder, "bucket")
+        process = self.start_trove("--json", "put", "--retry-for", "0", "--recursive", folder, "bucket")
         result = self.finish(process, expect=None)
         return {line["key"] for line in result.objects()}, result.code, result.errors
 

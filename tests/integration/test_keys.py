@@ -300,11 +300,13 @@ class HostileTest(ServerKeyTestCase):
 
         for offset in (600, 100000, 2 * MIB):
             with self.subTest(way="up", offset=offset):
-                done = self.through(flip_at(True, offset), "put", "-", "media/x", data=data, expect=UNAVAILABLE)
+                done = self.through(
+                    flip_at(True, offset), "put", "--retry-for", "0", "-", "media/x", data=data, expect=UNAVAILABLE
+                )
                 self.assertIn("isn't what was sealed", done.errors)
                 self.trove("stat", "media/x", expect=NOT_FOUND)
             with self.subTest(way="down", offset=offset):
-                done = self.through(flip_at(False, offset), "cat", "media/there", expect=None)
+                done = self.through(flip_at(False, offset), "cat", "--retry-for", "0", "media/there", expect=None)
                 self.assertNotEqual(done.code, OK)
                 self.assertEqual(done.out, data[: len(done.out)])  # nothing that wasn't sent
         self.check_content(self.secure("cat", "media/there").out, data, "what is there")
