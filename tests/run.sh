@@ -22,11 +22,13 @@ deploy/install-packages.sh --tests
 # What tests leave behind goes with this folder. It isn't below build/, for a unix socket's path may have 107 bytes only.
 TMPDIR=$(mktemp -d /tmp/trove-tests.XXXXXX)
 export TMPDIR
+chmod 711 "$TMPDIR" # some tests are other users, who have to come to a socket in it
 trap 'rm -rf "$TMPDIR"' EXIT
 export npm_config_cache=$TMPDIR/npm
 mkdir -p build/logs
 
 jobs=$(nproc)
+waiting_jobs=$((2 * jobs)) # most tests of whole programs wait more than they compute
 
 if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
@@ -65,11 +67,11 @@ ctest --preset fuzz -j"$jobs"
 
 say "address, leak and undefined behaviour sanitizers"
 build asan --preset asan
-ctest --preset asan -j"$jobs"
+ctest --preset asan -j"$waiting_jobs"
 
 say "thread sanitizer"
 build tsan --preset tsan
-"${fixed_addresses[@]}" ctest --preset tsan -j"$jobs"
+"${fixed_addresses[@]}" ctest --preset tsan -j"$waiting_jobs"
 
 # Tests skip what a machine can't do, and what isn't said would be taken for tested. (Before the last stage: its closing lines are ctest's.)
 skipped=$(grep -hE ' \.\.\. skipped |example skipped: ' build/{asan,tsan}/Testing/Temporary/LastTest.log | sort -u || true)
@@ -79,4 +81,4 @@ if [ -n "$skipped" ]; then
 fi
 
 say "gcc: all tests"
-ctest --preset dev -j"$jobs"
+ctest --preset dev -j"$waiting_jobs"

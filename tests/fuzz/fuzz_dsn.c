@@ -1,12 +1,13 @@
 /* fuzz_dsn.c - the DSN of a store, of any content. libFuzzer; see CMakeLists.txt. */
 #include "driver.h"
+#include "fuzz_text.h"
 
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    char *dsn = strndup((const char *)bytes, count);
+    char *dsn = fuzz_text(bytes, count);
     const char *path = NULL;
     trove_error error;
     if (dsn == NULL)

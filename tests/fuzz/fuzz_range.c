@@ -1,4 +1,5 @@
 /* fuzz_range.c - ranges, sizes, seconds and numbers of the command line, of any content. libFuzzer; see CMakeLists.txt. */
+#include "fuzz_text.h"
 #include "parse.h"
 
 #include <stddef.h>
@@ -13,7 +14,7 @@ static void check(bool holds) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    char *text = strndup((const char *)bytes, count);
+    char *text = fuzz_text(bytes, count);
     uint64_t offset = 0, length = 0, number = 0;
     uint32_t ms = 0;
     if (text == NULL)

@@ -1,4 +1,5 @@
 /* fuzz_units.c - sizes and times of the config, of any content. libFuzzer; see CMakeLists.txt. */
+#include "fuzz_text.h"
 #include "units.h"
 
 #include <string.h>
@@ -6,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    char *text = strndup((const char *)bytes, count);
+    char *text = fuzz_text(bytes, count);
     char again[32];
     uint64_t size, size_again;
     uint32_t ms, ms_again, number;

@@ -1,4 +1,5 @@
 /* fuzz_url.c - an address of any content. libFuzzer; see CMakeLists.txt. */
+#include "fuzz_text.h"
 #include "url.h"
 
 #include <string.h>
@@ -6,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    char *url = strndup((const char *)bytes, count);
+    char *url = fuzz_text(bytes, count);
     trove_error error;
     if (url == NULL)
         return 0;
