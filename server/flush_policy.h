@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define TVS_UNDURABLE_BYTES_MAX (64 * TV_MIB)
-#define TVS_FLUSH_BYTES         (8 * TV_MIB)
+#define TVS_FLUSH_BYTES         (16 * TV_MIB)
 #define TVS_FLUSH_NS            UINT64_C(1000000000)
 /* Less than this to keep would be a sync for each few packets. */
 #define TVS_KEEP_BYTES_MIN   (64 * TV_KIB)

@@ -31,8 +31,8 @@ from trove_test import (  # noqa: E402
 )
 
 KILLS = 5
-# What a kill of the server may cost: what isn't durable (that happens every 8 MiB) and what was on its way.
-LOST_MAX = (8 + 16) * MIB
+# What a kill of the server may cost: what isn't durable (that happens every 16 MiB) and what was on its way.
+LOST_MAX = (16 + 16) * MIB
 PATIENCE_S = 600 if SANITIZE or LONG else 120
 
 

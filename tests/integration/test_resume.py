@@ -54,7 +54,7 @@ class ResumedPutTest(ResumedPut):
 
     def test_a_server_killed_again_and_again(self) -> None:
         """In the end no more is sent again than what wasn't durable at each crash."""
-        size, kills, limit = (2 * GIB, 5, "200M") if LONG else (48 * MIB, 3, "32M")
+        size, kills, limit = (2 * GIB, 5, "200M") if LONG else (96 * MIB, 3, "48M")
         write_large(self.source, size)
         process = self.start_trove("--json", "put", "--bwlimit", limit, self.source, "bucket/key", env=self.environment)
         for kill in range(1, kills + 1):
