@@ -171,6 +171,9 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
     if (status == TROVE_OK && reader->layout.payload_bytes > reader->payload_bytes_max)
         status = TV_FAIL(error, RESOURCE_EXHAUSTED, "a payload of %" PRIu64 " bytes; at most %" PRIu64 " were agreed on",
                          reader->layout.payload_bytes, reader->payload_bytes_max);
+    /* What is said before the handshake is done goes into its prologue as it came, and so has to lie in staging whole. */
+    if (status == TROVE_OK && conn->handshake != NULL && reader->layout.payload_bytes > 0)
+        status = TV_FAIL(error, INVALID_ARGUMENT, "a frame with a payload before anybody is known");
     if (status == TROVE_OK)
         status = tv_frame_unpack(header, reader->layout.header_bytes, &reader->arena, &reader->frame, error);
     if (status != TROVE_OK)
@@ -180,7 +183,7 @@ static trove_status begin_frame(struct tv_conn *conn, const uint8_t *header, tro
     reader->sink_at = 0;
     reader->payload = NULL;
     reader->payload_left = reader->layout.payload_bytes;
-    if (reader->payload_left > 0 && conn->handshake == NULL) {
+    if (reader->payload_left > 0) {
         conn->handler->payload(conn->context, reader->frame, reader->payload_left, &reader->sink);
         if (reader->sink.kind == TV_SINK_MESSAGE && reader->payload_left > TV_MESSAGE_BYTES_MAX)
             reader->sink.kind = TV_SINK_DISCARD;
@@ -299,7 +302,7 @@ static trove_status finish_frame(struct tv_conn *conn, trove_error *error) {
     TV_COUNT(conn, payload_received, reader->layout.payload_bytes);
     trove_status status = TROVE_OK;
     bool taken = false;
-    if (conn->handshake != NULL) /* its message lies in staging, whole: it has no payload, or one that was passed over */
+    if (conn->handshake != NULL) /* its message lies in staging, whole: it has no payload */
         status = tv_conn_secure_frame(conn, reader->frame, reader->staging + reader->begin - reader->message_bytes,
                                       reader->message_bytes, &taken, error);
     if (taken || status != TROVE_OK)

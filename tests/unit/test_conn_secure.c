@@ -460,6 +460,31 @@ static void handshakes_out_of_turn_are_refused(void **state) {
     finish(other);
 }
 
+/* What is said before the records goes into the prologue as it came, from where it lies: so it may have no payload, which would be
+ * read elsewhere. */
+static void an_offer_with_a_payload_is_refused(void **state) {
+    (void)state;
+    enum {
+        GREETING_BYTES = 8,
+        LENGTH_AT = GREETING_BYTES + 7, /* its lowest octet */
+    };
+    static const uint8_t field[] = {0xfa, 0x7f, 4, 'p', 'a', 'y', 'l'}; /* payload = 2047, four bytes */
+    struct pair *pair = begin(true, false);
+    size_t bytes;
+    carry(&pair->client, &pair->server, 1000);
+    uint8_t *taken = take(&pair->server, &bytes);
+    assert_true(bytes > LENGTH_AT && taken[LENGTH_AT] < 256 - sizeof field);
+    taken[LENGTH_AT] = (uint8_t)(taken[LENGTH_AT] + sizeof field);
+    unit_transport_feed(&pair->client.transport, taken, bytes);
+    unit_transport_feed(&pair->client.transport, field, 3);
+    unit_transport_feed(&pair->client.transport, field + 3, sizeof field - 3);
+    free(taken);
+    static const char why[] = "a frame with a payload before anybody is known";
+    unit_transport_take_all(&pair->client.transport);
+    assert_true(contains(&pair->client.transport, why, sizeof why - 1));
+    finish(pair);
+}
+
 /* ---- records ---- */
 
 enum attack {
@@ -622,6 +647,7 @@ int main(void) {
         cmocka_unit_test(what_was_said_before_is_worth_nothing),
         cmocka_unit_test(a_played_back_server_is_found_out),
         cmocka_unit_test(handshakes_out_of_turn_are_refused),
+        cmocka_unit_test(an_offer_with_a_payload_is_refused),
         cmocka_unit_test(changed_records_end_the_connection),
         cmocka_unit_test(a_slow_transport_gets_each_byte_once),
         cmocka_unit_test(no_scratch_is_left),
