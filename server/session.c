@@ -431,7 +431,10 @@ static void expel(struct tvs_session *session, const trove_error *why) {
 static void recheck_stream(struct tvs_stream *stream, uint64_t unused) {
     trove_error why;
     (void)unused;
-    if (tvs_stream_authorize(stream->session, stream->direction, stream->follow, stream->bucket, stream->key, &why) != TROVE_OK)
+    pthread_mutex_lock(&stream->session->lock);
+    bool writes = !stream->follow || (stream->feed != NULL && !stream->follower); /* the one that was elected, too */
+    pthread_mutex_unlock(&stream->session->lock);
+    if (tvs_stream_authorize(stream->session, stream->direction, !writes, stream->bucket, stream->key, &why) != TROVE_OK)
         tvs_stream_end(stream, TV_EVENT_FAIL, &why);
 }
 
@@ -462,6 +465,10 @@ static trove_status renew(struct tvs_session *session, bool *changed, trove_erro
         renew_locked(principal, &found);
     if (status == TROVE_OK && tvs_principal_expired(principal, tv_wall_ns()))
         status = TV_FAIL(error, UNAUTHENTICATED, "the key %s has expired", principal->name);
+    if (status != TROVE_OK) { /* nothing is allowed while the connection ends */
+        tvs_rights_release(principal->rights);
+        principal->rights = NULL;
+    }
     pthread_mutex_unlock(&session->lock);
     tvs_principal_fini(&found);
     return status;
