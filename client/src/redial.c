@@ -19,6 +19,8 @@
 void tvc_redial_begin(struct trove_client *client) {
     uint64_t now_ns = tv_now_ns();
     bool alone = client->phase == TVC_GIVEN_UP; /* else `closed` will start the dialler */
+    if (alone && tvc_job_thread_start(&client->dialler, NULL) != TROVE_OK)
+        return; /* it couldn't be before, either */
     client->phase = TVC_BROKEN;
     tvc_backoff_begin(&client->backoff, client->retry_for_ms, now_ns);
     client->dial_ns = alone ? now_ns : tvc_backoff_next(&client->backoff, now_ns, randombytes_random());

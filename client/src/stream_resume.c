@@ -175,6 +175,11 @@ static void send_attach(trove_stream *stream) {
     open.chunk_bytes = stream->chunk_bytes;
     open.channel_chunks = stream->channel_chunks;
     pthread_mutex_lock(&stream->client->lock);
+    if (tv_stream_state_terminal(stream->state)) { /* it has ended meanwhile */
+        pthread_mutex_unlock(&stream->client->lock);
+        trove__v1__open__free_unpacked(kept, NULL);
+        return;
+    }
     open.paused = resume->sent_paused = stream->state == TROVE_STREAM_IDLE || stream->state == TROVE_STREAM_PAUSED;
     if (is_upload(stream))
         set_upload(stream, &open, id);
