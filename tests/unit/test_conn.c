@@ -37,7 +37,7 @@ struct end {
     uint64_t order[CHUNKS_MAX]; /* call ids of the chunks, as they came */
     /* the flow */
     uint64_t call_id;
-    uint64_t to_send;
+    atomic_uint_least64_t to_send; /* a pull that finds none may come late, while the test says how many more */
     size_t chunk_bytes;
     uint8_t *source;
     uint8_t *target;
@@ -105,9 +105,9 @@ static bool pull_control(struct tv_flow *flow, struct tv_pulled *pulled) {
 
 static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct tv_pulled *pulled) {
     struct end *end = (struct end *)flow;
-    if (end->to_send == 0)
+    if (atomic_load(&end->to_send) == 0)
         return false;
-    end->to_send--;
+    atomic_fetch_sub(&end->to_send, 1);
     size_t bytes = end->chunk_bytes < payload_bytes_max ? end->chunk_bytes : payload_bytes_max;
     trove__v1__chunk__init(&pulled->scratch.chunk);
     pulled->frame.call_id = end->call_id;
@@ -256,7 +256,7 @@ static void pair_close(struct pair *pair) {
 
 static void send_chunks(struct end *from, uint64_t count, size_t bytes) {
     from->chunk_bytes = bytes;
-    from->to_send = count;
+    atomic_store(&from->to_send, count);
     tv_conn_wake(from->conn, &from->flow, TV_WANTS_DATA);
 }
 
