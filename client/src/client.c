@@ -150,18 +150,12 @@ struct tvc_entry *tvc_client_find(struct trove_client *client, uint64_t id) {
     return (struct tvc_entry *)tv_id_table_find(&client->entries, id);
 }
 
-/* The connection takes nothing any more, and `closed` may be a while yet: who comes next is to wait for another one. */
-static void lose_ending(struct trove_client *client, const trove_error *why) {
-    trove_error lost;
-    TV_FAIL(&lost, UNAVAILABLE, "the connection to %s was lost: %s", client->url, why->message);
-    tvc_client_lose(client, false, &lost, why);
-}
-
 trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *entry, tv_frame *frame, const void *payload,
                               uint64_t payload_bytes, tvc_prepare prepare, void *context, trove_error *error) {
     pthread_mutex_lock(&client->lock);
     trove_status status = enlist(client, entry, error);
     uint64_t id = entry->node.id;
+    uint64_t connection = client->connection;
     pthread_mutex_unlock(&client->lock);
     if (status != TROVE_OK)
         return status;
@@ -178,7 +172,7 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
         tvc_client_unlist(client, entry);
     pthread_mutex_unlock(&client->lock);
     if (status == TROVE_UNAVAILABLE)
-        lose_ending(client, &why);
+        tvc_client_ending(client, connection, &why);
     return ours ? tv_error_copy(error, &why) : TROVE_OK;
 }
 

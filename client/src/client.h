@@ -10,7 +10,8 @@
  * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
  * timers and the job threads end in trove_close. `conn_users` keeps the connection until whoever calls it has come back.
  * A connection that is lost is destroyed before the next one is dialled (redial.c). So at any moment there is one at most: no
- * handler function and no pull of an older one can run beside those of the next, and nothing needs to ask which it belongs to.
+ * handler function and no pull of an older one can run beside those of the next, and nothing needs to ask which it belongs to, but
+ * for a thread of the program's that comes back late from a call (tvc_client_ending).
  * (Rejected: counting references of connections that live side by side; every frame and every pull would have to be judged by
  * the connection it comes from.)
  */
@@ -81,10 +82,11 @@ struct trove_client {
     pthread_cond_t changed; /* phase, calls and memory given back, conn_users */
     /* under the lock */
     enum tvc_phase phase;
-    bool greeting;      /* a welcome is awaited */
-    bool conn_closed;   /* `closed` was called, or there is no connection */
-    trove_error lost;   /* GIVEN_UP, LOST: what every call answers with. DRAINING, BROKEN: what those that can't wait do */
-    trove_error reason; /* as the connection gave it; for who connects */
+    uint64_t connection; /* counts them */
+    bool greeting;       /* a welcome is awaited */
+    bool conn_closed;    /* `closed` was called, or there is no connection */
+    trove_error lost;    /* GIVEN_UP, LOST: what every call answers with. DRAINING, BROKEN: what those that can't wait do */
+    trove_error reason;  /* as the connection gave it; for who connects */
     struct tvc_limits limits;
     struct tvc_backoff backoff; /* BROKEN */
     uint64_t dial_ns;           /* BROKEN: when to dial next */
@@ -163,9 +165,12 @@ void tvc_client_release(struct trove_client *client);
 
 /* client_frames.c: what the connection calls. */
 extern const struct tv_conn_handler tvc_client_handler;
-/* The connection is gone: fails all calls and those streams that can't outlive it, once for each connection. `for_good`: it isn't
- * made again, and everything that waits for that fails as well. Without the lock. */
+/* The connection is gone: fails all calls and those streams that can't outlive it. `for_good`: it isn't made again, and everything
+ * that waits for that fails as well. Without the lock. */
 void tvc_client_lose(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason);
+/* This connection takes nothing any more, and `closed`, which does the rest, may be a while yet: who comes next is to wait for another
+ * one. Without the lock; from a thread that may be so late that there is another one already, which isn't touched. */
+void tvc_client_ending(struct trove_client *client, uint64_t connection, const trove_error *why);
 /* connect.c */
 TROVE_WARN_UNUSED trove_status tvc_client_send_hello(struct trove_client *client, trove_error *error);
 /* Fires every second. */

@@ -256,12 +256,21 @@ static bool take_loss(struct trove_client *client, bool for_good, const trove_er
 void tvc_client_lose(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason) {
     pthread_mutex_lock(&client->lock);
     for_good |= !tvc_client_retries(client) || client->phase == TVC_GREETING;
-    bool first = take_loss(client, for_good, lost, reason);
-    if (first)
-        lose_calls(client, lost->status == TROVE_CANCELLED, lost);
+    (void)take_loss(client, for_good, lost, reason); /* it may be known already: what hangs on it ends here all the same */
+    trove_error told = client->lost;
+    lose_calls(client, told.status == TROVE_CANCELLED, &told);
     pthread_mutex_unlock(&client->lock);
-    while (first && end_one_stream(client, for_good, lost))
+    while (end_one_stream(client, for_good, &told))
         continue;
+}
+
+void tvc_client_ending(struct trove_client *client, uint64_t connection, const trove_error *why) {
+    trove_error lost;
+    TV_FAIL(&lost, UNAVAILABLE, "the connection to %s was lost: %s", client->url, why->message);
+    pthread_mutex_lock(&client->lock);
+    if (client->connection == connection)
+        (void)take_loss(client, !tvc_client_retries(client) || client->phase == TVC_GREETING, &lost, why);
+    pthread_mutex_unlock(&client->lock);
 }
 
 static void on_closed(void *context, const trove_error *why) {

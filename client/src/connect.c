@@ -121,6 +121,7 @@ trove_status tvc_client_connect(struct trove_client *client, uint64_t deadline_n
     if (status != TROVE_OK)
         return status;
     pthread_mutex_lock(&client->lock);
+    client->connection++;
     client->conn_closed = false;
     client->greeting = true;
     pthread_mutex_unlock(&client->lock);
