@@ -183,21 +183,23 @@ static void on_payload(void *context, const tv_frame *frame, uint64_t payload_by
 /* A call id that is given twice ends what has it: answers to the one and to the other couldn't be told apart. Returns whether it was in
  * use. */
 static bool end_duplicate(struct tvs_session *session, uint64_t id) {
-    trove_error why;
-    TV_FAIL(&why, INVALID_ARGUMENT, "call id %llu is in use already; each call needs one of its own", (unsigned long long)id);
     pthread_mutex_lock(&session->lock);
     struct tvs_stream *stream = tvs_stream_find(session, id);
     bool call = stream == NULL && tv_id_table_find(&session->calls, id) != NULL;
     if (id > session->highest_id)
         session->highest_id = id;
     pthread_mutex_unlock(&session->lock);
+    if (stream == NULL && !call)
+        return false;
+    trove_error why;
+    TV_FAIL(&why, INVALID_ARGUMENT, "call id %llu is in use already; each call needs one of its own", (unsigned long long)id);
     if (stream != NULL) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &why);
         tvs_stream_release(stream);
-    } else if (call) {
+    } else {
         tvs_call_cancel(session, id, why.status, why.message);
     }
-    return stream != NULL || call;
+    return true;
 }
 
 static trove_status on_new(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
