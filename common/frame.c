@@ -410,8 +410,13 @@ void tv_status_to_wire(const trove_error *error, Trove__V1__Status *status) {
 }
 
 trove_status tv_status_from_wire(const Trove__V1__Status *status, trove_error *error) {
-    if (status == NULL)
-        return tv_error_set(error, TROVE_OK, "%s", "");
+    if (status == NULL || (status->code == 0 && status->message[0] == '\0')) { /* by far the most frequent: nothing to format */
+        if (error != NULL) {
+            error->status = TROVE_OK;
+            error->message[0] = '\0';
+        }
+        return TROVE_OK;
+    }
     switch ((int)status->code) {
 #define KNOWN(name, number) case number:
         TROVE_STATUS_LIST(KNOWN)
