@@ -71,6 +71,19 @@ trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame,
     return status;
 }
 
+/* Whoever has entered keeps the connection: it isn't another one before they leave. */
+trove_status tvc_client_send_on(struct trove_client *client, uint64_t connection, const tv_frame *frame, trove_error *error) {
+    bool entered = conn_enter(client);
+    pthread_mutex_lock(&client->lock);
+    bool same = entered && client->connection == connection;
+    pthread_mutex_unlock(&client->lock);
+    trove_status status = same ? tv_conn_send(client->conn, frame, NULL, 0, error)
+                               : TV_FAIL(error, UNAVAILABLE, "the connection to %s was lost", client->url);
+    if (entered)
+        conn_leave(client);
+    return status;
+}
+
 /* An asynchronous call that is begun by the `done` of another goes out together with its neighbours. */
 static bool sent_later(const struct trove_client *client, const struct tvc_entry *entry) {
     return entry->kind == TVC_ENTRY_CALL && ((const struct tvc_call *)entry)->kind != TVC_CALL_WAITED &&

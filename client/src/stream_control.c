@@ -9,22 +9,29 @@
 
 /* ---- out ---- */
 
-/* On the stream's connection; without one there is nobody to be told. */
-static void send_control(trove_stream *stream, Trove__V1__Control *control) {
+/* Whichever connection there is. */
+#define ANY_CONNECTION 0
+
+/* On the stream's connection; without one there is nobody to be told. What was decided on `connection` isn't said on another one, where
+ * the stream may stand elsewhere: who waits for the answer has been told that it was lost. */
+static void send_control(trove_stream *stream, uint64_t connection, Trove__V1__Control *control) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
     pthread_mutex_lock(&stream->client->lock);
     bool attached = !tvc_stream_detached(stream) || !stream->resume.waiting;
+    uint64_t present = stream->client->connection;
+    bool same = connection == ANY_CONNECTION || connection == present;
     frame.call_id = stream->entry.node.id;
     control->epoch = tvc_stream_detached(stream) ? 0 : stream->resume.epoch;
     pthread_mutex_unlock(&stream->client->lock);
-    if (!attached)
+    if (!attached || !same)
         return;
     frame.body_case = TV_BODY(CONTROL);
     frame.control = control;
-    (void)!tvc_client_send(stream->client, &frame, NULL, 0, NULL); /* a lost connection ends the stream in another way */
+    (void)!tvc_client_send_on(stream->client, present, &frame, NULL); /* a lost connection ends the stream in another way */
 }
 
-void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason) {
+static void send_simple(trove_stream *stream, uint64_t connection, Trove__V1__ControlType type, uint64_t serial,
+                        const trove_error *reason) {
     Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
     Trove__V1__Status status = TROVE__V1__STATUS__INIT;
     control.type = type;
@@ -33,16 +40,20 @@ void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, 
         tv_status_to_wire(reason, &status);
         control.reason = &status;
     }
-    send_control(stream, &control);
+    send_control(stream, connection, &control);
 }
 
-static void send_seek(trove_stream *stream, const struct tvc_seek *seek) {
+void tvc_stream_send_control(trove_stream *stream, Trove__V1__ControlType type, uint64_t serial, const trove_error *reason) {
+    send_simple(stream, ANY_CONNECTION, type, serial, reason);
+}
+
+static void send_seek(trove_stream *stream, uint64_t connection, const struct tvc_seek *seek) {
     Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
     control.type = TROVE__V1__CONTROL_TYPE__SEEK;
     control.serial = seek->serial;
     control.offset = seek->offset;
     control.generation = seek->generation;
-    send_control(stream, &control);
+    send_control(stream, connection, &control);
 }
 
 static void send_state(trove_stream *stream, trove_stream_state state, uint64_t serial, const trove_error *refusal) {
@@ -189,9 +200,10 @@ trove_status trove_stream_start(trove_stream *stream, trove_error *error) {
         status = tvc_stream_move(stream, TV_EVENT_START, error);
     uint64_t serial = idle ? ++stream->last_serial : 0;
     bool told = !tvc_stream_detached(stream); /* else the server is told when it has opened the stream */
+    uint64_t connection = stream->client->connection;
     pthread_mutex_unlock(&stream->client->lock);
     if (status == TROVE_OK && idle && told)
-        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__START, serial, NULL);
+        send_simple(stream, connection, TROVE__V1__CONTROL_TYPE__START, serial, NULL);
     return status;
 }
 
@@ -327,15 +339,16 @@ trove_status trove_stream_control(trove_stream *stream, trove_control control, u
     if (status == TROVE_OK)
         status = begin_control(stream, control, offset, &wait, error);
     struct tvc_seek seek = stream->seek;
+    uint64_t connection = stream->client->connection;
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK) {
         tvc_stream_release(stream);
         return status;
     }
     if (control == TROVE_CONTROL_SEEK)
-        send_seek(stream, &seek);
+        send_seek(stream, connection, &seek);
     else
-        tvc_stream_send_control(stream, types[control], wait.serial, NULL);
+        send_simple(stream, connection, types[control], wait.serial, NULL);
     status = wait_for_answer(stream, control, &wait, deadline_ns);
     tvc_stream_release(stream);
     if (status != TROVE_OK)
@@ -362,7 +375,8 @@ void trove_stream_fail(trove_stream *stream, trove_status status, const char *re
     else if (open)
         tvc_stream_end(stream, TV_EVENT_FAIL, &why);
     uint64_t serial = ++stream->last_serial;
+    uint64_t connection = stream->client->connection;
     pthread_mutex_unlock(&stream->client->lock);
     if (open)
-        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, serial, &why);
+        send_simple(stream, connection, TROVE__V1__CONTROL_TYPE__FAIL, serial, &why);
 }

@@ -26,6 +26,7 @@ foreach(test
         modes
         hooks
         hook_sets
+        late_control
         metrics
         pools
         pool_streams
@@ -47,6 +48,8 @@ foreach(test
     add_test(NAME integration/client_${test}_local COMMAND ${program} local://%s/store)
     set_tests_properties(integration/client_${test}_mem integration/client_${test}_local PROPERTIES TIMEOUT 300)
 endforeach()
+
+target_link_options(test_client_late_control PRIVATE -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=tvc_client_send_on)
 
 # A server that the test plays itself, with no store.
 foreach(test odd_server odd_resume)
