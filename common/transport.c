@@ -277,14 +277,46 @@ static int set_dialer_options(nng_stream_dialer *dialer, const char *url) {
     return code;
 }
 
-static int dial(nng_stream_dialer *dialer, uint32_t timeout_ms, nng_stream **stream) {
+void tv_dialling_init(struct tv_dialling *dialling) {
+    *dialling = (struct tv_dialling){0};
+    pthread_mutex_init(&dialling->lock, NULL);
+}
+
+void tv_dialling_fini(struct tv_dialling *dialling) {
+    pthread_mutex_destroy(&dialling->lock);
+}
+
+/* The lock, a leaf that no callback takes, keeps the aio from being freed meanwhile. */
+void tv_dialling_end(struct tv_dialling *dialling) {
+    pthread_mutex_lock(&dialling->lock);
+    dialling->ended = true;
+    if (dialling->aio != NULL)
+        nng_aio_cancel(dialling->aio);
+    pthread_mutex_unlock(&dialling->lock);
+}
+
+/* Tells others which aio to cancel. Returns whether it is to be: canceling one that isn't submitted yet would do nothing. */
+static bool set_dialling(struct tv_dialling *dialling, nng_aio *aio) {
+    if (dialling == NULL)
+        return false;
+    pthread_mutex_lock(&dialling->lock);
+    dialling->aio = aio;
+    bool ended = dialling->ended;
+    pthread_mutex_unlock(&dialling->lock);
+    return ended;
+}
+
+static int dial(nng_stream_dialer *dialer, uint32_t timeout_ms, struct tv_dialling *dialling, nng_stream **stream) {
     nng_aio *aio = NULL;
     int code = nng_aio_alloc(&aio, NULL, NULL);
     if (code != 0)
         return code;
     nng_aio_set_timeout(aio, timeout_ms < INT32_MAX ? (nng_duration)timeout_ms : INT32_MAX);
     nng_stream_dialer_dial(dialer, aio);
+    if (set_dialling(dialling, aio))
+        nng_aio_cancel(aio);
     nng_aio_wait(aio);
+    (void)set_dialling(dialling, NULL);
     code = nng_aio_result(aio);
     if (code == 0)
         *stream = nng_aio_get_output(aio, 0);
@@ -292,7 +324,8 @@ static int dial(nng_stream_dialer *dialer, uint32_t timeout_ms, nng_stream **str
     return code;
 }
 
-trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error) {
+trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_dialling *dialling,
+                               struct tv_transport **transport, trove_error *error) {
     trove_status status = tv_url_check(url, TV_URL_TO_DIAL, error);
     if (status != TROVE_OK)
         return status;
@@ -303,8 +336,10 @@ trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_t
     nng_stream *stream = NULL;
     code = set_dialer_options(dialer, url);
     if (code == 0)
-        code = dial(dialer, timeout_ms, &stream);
+        code = dial(dialer, timeout_ms, dialling, &stream);
     nng_stream_dialer_free(dialer);
+    if (code == NNG_ECANCELED)
+        return TV_FAIL(error, CANCELLED, "dialling %s was ended", url);
     if (code == NNG_EADDRINVAL && tv_url_is_network(url)) /* its form is fine: the name isn't known, or not yet */
         return TV_FAIL(error, UNAVAILABLE, "dialling %s: no host is known by the name %s", url, tv_url_host(url).text);
     if (code != 0)

@@ -12,8 +12,10 @@
 #include "bounds.h"
 #include "status.h"
 
+#include <pthread.h>
 #include <sys/uio.h>
 
+struct nng_aio;
 struct tv_transport;
 
 /* `bytes` > 0 on OK, else 0. The end of the stream and a local close are UNAVAILABLE. */
@@ -46,8 +48,22 @@ struct tv_transport {
     uint64_t peer_pid;
 };
 
-/* Dials tcp://, ipc://, ws://. Blocks up to timeout_ms. Errors: INVALID_ARGUMENT (URL), UNAVAILABLE, DEADLINE_EXCEEDED. */
-TROVE_WARN_UNUSED trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport,
-                                                 trove_error *error);
+/* By which another thread ends a dial. One dial at a time. */
+struct tv_dialling {
+    pthread_mutex_t lock;
+    /* under the lock */
+    struct nng_aio *aio; /* of the one under way; NULL: none is */
+    bool ended;
+};
+
+void tv_dialling_init(struct tv_dialling *dialling);
+void tv_dialling_fini(struct tv_dialling *dialling);
+/* Ends the dial under way, and each later one at its beginning. Any thread; doesn't wait. */
+void tv_dialling_end(struct tv_dialling *dialling);
+
+/* Dials tcp://, ipc://, ws://. Blocks up to timeout_ms; `dialling` may be NULL. Errors: INVALID_ARGUMENT (URL), UNAVAILABLE,
+ * DEADLINE_EXCEEDED, CANCELLED (by tv_dialling_end). */
+TROVE_WARN_UNUSED trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_dialling *dialling,
+                                                 struct tv_transport **transport, trove_error *error);
 
 #endif

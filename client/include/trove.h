@@ -137,7 +137,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_connect_wait(const char *url, con
 
 /* Ends the connection and releases the client; streams that are still open fail with CANCELLED, their hooks run, and then they
  * may only be released. (What of a resumable upload is durable stays.) NULL is allowed. Blocks until the library's threads have
- * let go (bounded; by connect_timeout_ms while it dials). Not from a hook. */
+ * let go (bounded). Not from a hook. */
 TROVE_API void trove_close(trove_client *client);
 
 /* One round trip. *round_trip_ns may be NULL. */

@@ -90,14 +90,21 @@ static bool sent_later(const struct trove_client *client, const struct tvc_entry
            tvc_job_thread_here(&client->hooks) && client->calls.telling;
 }
 
-static trove_status send_first(struct trove_client *client, const struct tvc_entry *entry, const tv_frame *frame,
-                               const void *payload, uint64_t payload_bytes, trove_error *error) {
-    if (!sent_later(client, entry))
-        return tvc_client_send(client, frame, payload, payload_bytes, error);
+/* On the connection on which the entry was listed: on the next one its id would be nobody's. Whoever is so late has been told of the
+ * loss already. */
+static trove_status send_first(struct trove_client *client, uint64_t connection, const struct tvc_entry *entry,
+                               const tv_frame *frame, const void *payload, uint64_t payload_bytes, trove_error *error) {
+    trove_status status = TROVE_OK;
     if (!conn_enter(client))
         return TV_FAIL(error, UNAVAILABLE, "there is no connection to %s", client->url);
-    client->calls.unsent = true;
-    trove_status status = tv_conn_queue(client->conn, frame, payload, payload_bytes, error);
+    if (client->connection != connection) {
+        status = TV_FAIL(error, UNAVAILABLE, "the connection to %s was lost", client->url);
+    } else if (sent_later(client, entry)) {
+        client->calls.unsent = true;
+        status = tv_conn_queue(client->conn, frame, payload, payload_bytes, error);
+    } else {
+        status = tv_conn_send(client->conn, frame, payload, payload_bytes, error);
+    }
     conn_leave(client);
     return status;
 }
@@ -142,6 +149,8 @@ void tvc_client_abort(struct trove_client *client, const trove_error *why) {
 /* Under the lock. */
 static trove_status enlist(struct trove_client *client, struct tvc_entry *entry, trove_error *error) {
     trove_status status = tvc_client_check(client, error);
+    if (status == TROVE_OK && entry->kind == TVC_ENTRY_STREAM && tv_stream_state_terminal(((trove_stream *)entry)->state))
+        status = tvc_stream_over((trove_stream *)entry, error); /* nobody would take it out of the table again */
     if (status != TROVE_OK)
         return status;
     entry->node.id = client->next_id++;
@@ -176,7 +185,7 @@ trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *ent
     if (prepare != NULL)
         prepare(context, frame);
     trove_error why;
-    status = send_first(client, entry, frame, payload, payload_bytes, &why);
+    status = send_first(client, connection, entry, frame, payload, payload_bytes, &why);
     if (status == TROVE_OK)
         return TROVE_OK;
     pthread_mutex_lock(&client->lock);
@@ -242,6 +251,7 @@ void tvc_client_release(struct trove_client *client) {
     tvc_calls_fini(&client->calls);
     tv_id_table_fini(&client->entries);
     tvc_job_thread_fini(&client->dialler);
+    tv_dialling_fini(&client->dialling);
     tvc_job_thread_fini(&client->resender);
     tvc_job_thread_fini(&client->drainer);
     tvc_job_thread_fini(&client->hooks);
@@ -263,7 +273,8 @@ void trove_close(trove_client *client) {
     trove_error closed = {TROVE_CANCELLED, "the client was closed"};
     tvc_client_lose(client, true, &closed, &closed);
     tvc_client_trim(client, UINT64_MAX);
-    tvc_job_thread_end(&client->dialler); /* it may be dialling: connect_timeout_ms bounds that */
+    tv_dialling_end(&client->dialling);
+    tvc_job_thread_end(&client->dialler);
     tvc_client_end_connection(client);
     tv_timers_destroy(client->timers);
     /* Calls that waited come back by themselves, asynchronous ones are given back by the hook thread and the resender. */

@@ -26,6 +26,7 @@
 #include "id_table.h"
 #include "job_thread.h"
 #include "timer.h"
+#include "transport.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -69,9 +70,11 @@ struct trove_client {
     struct tvc_job_thread drainer;  /* of overflows */
     struct tvc_job_thread resender; /* of small objects that were not taken in one flight */
     struct tvc_job_thread dialler;  /* of what comes after a connection that was lost */
+    struct tv_dialling dialling;    /* by which trove_close ends a dial */
 
-    /* the connecting thread's: the program's in trove_connect, then the dialler. Others call it between conn_enter and _leave */
+    /* the connecting thread's: the program's in trove_connect, then the dialler. Others may look between conn_enter and _leave */
     struct tv_conn *conn;
+    uint64_t connection; /* counts them; written under the lock, so that it may be read there, too */
 
     /* atomic */
     atomic_uint references;
@@ -82,11 +85,10 @@ struct trove_client {
     pthread_cond_t changed; /* phase, calls and memory given back, conn_users */
     /* under the lock */
     enum tvc_phase phase;
-    uint64_t connection; /* counts them */
-    bool greeting;       /* a welcome is awaited */
-    bool conn_closed;    /* `closed` was called, or there is no connection */
-    trove_error lost;    /* GIVEN_UP, LOST: what every call answers with. DRAINING, BROKEN: what those that can't wait do */
-    trove_error reason;  /* as the connection gave it; for who connects */
+    bool greeting;      /* a welcome is awaited */
+    bool conn_closed;   /* `closed` was called, or there is no connection */
+    trove_error lost;   /* GIVEN_UP, LOST: what every call answers with. DRAINING, BROKEN: what those that can't wait do */
+    trove_error reason; /* as the connection gave it; for who connects */
     struct tvc_limits limits;
     struct tvc_backoff backoff; /* BROKEN */
     uint64_t dial_ns;           /* BROKEN: when to dial next */
@@ -148,7 +150,8 @@ void tvc_client_abort(struct trove_client *client, const trove_error *why);
 typedef void (*tvc_prepare)(void *context, tv_frame *frame);
 
 /* Draws an id for `entry`, lists it and sends its first frame. On failure the entry isn't listed; where the connection was lost
- * meanwhile and everything listed with it was failed, that counts as sent. `prepare` may be NULL. Without the lock. */
+ * meanwhile and everything listed with it was failed, that counts as sent. A stream that has ended isn't listed any more: its own
+ * error. `prepare` may be NULL. Without the lock. */
 trove_status tvc_client_begin(struct trove_client *client, struct tvc_entry *entry, tv_frame *frame, const void *payload,
                               uint64_t payload_bytes, tvc_prepare prepare, void *context, trove_error *error);
 /* Under the lock. */

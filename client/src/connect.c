@@ -32,6 +32,7 @@ static trove_status make_client(const char *url, const trove_client_options *opt
     tvc_job_thread_init(&client->drainer);
     tvc_job_thread_init(&client->resender);
     tvc_job_thread_init(&client->dialler);
+    tv_dialling_init(&client->dialling);
     atomic_init(&client->references, 1);
     client->connect_timeout_ms = options->connect_timeout_ms;
     client->call_timeout_ms = options->call_timeout_ms;
@@ -110,7 +111,7 @@ static trove_status wait_for_welcome(struct trove_client *client, uint64_t deadl
 
 trove_status tvc_client_connect(struct trove_client *client, uint64_t deadline_ns, trove_error *error) {
     struct tv_transport *transport = NULL;
-    trove_status status = tv_transport_dial(client->url, tvc_deadline_left_ms(deadline_ns), &transport, error);
+    trove_status status = tv_transport_dial(client->url, tvc_deadline_left_ms(deadline_ns), &client->dialling, &transport, error);
     if (status != TROVE_OK)
         return status;
     struct tv_conn_options options = {

@@ -156,6 +156,18 @@ static void set_upload(const trove_stream *stream, Trove__V1__Open *open, uint8_
     open->demand = tvc_upload_window(stream);
 }
 
+/* One that has ended while its open was on its way: whoever ended it may have told the server too early. To be told twice does no
+ * harm. */
+static void tell_end(trove_stream *stream) {
+    pthread_mutex_lock(&stream->client->lock);
+    trove_stream_state state = stream->state;
+    pthread_mutex_unlock(&stream->client->lock);
+    if (state == TROVE_STREAM_CANCELLED)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__CANCEL, 0, NULL);
+    else if (state == TROVE_STREAM_FAILED)
+        tvc_stream_send_control(stream, TROVE__V1__CONTROL_TYPE__FAIL, 0, &stream->error);
+}
+
 /* Sends the stream's open on the connection that there is. */
 static void send_attach(trove_stream *stream) {
     struct tvc_resume *resume = &stream->resume;
@@ -193,9 +205,11 @@ static void send_attach(trove_stream *stream) {
     tvc_stream_acquire(stream); /* the table's */
     if (tvc_client_begin(stream->client, &stream->entry, &frame, NULL, 0, NULL, NULL, NULL) != TROVE_OK) {
         pthread_mutex_lock(&stream->client->lock);
-        wait_until(stream, tv_now_ns()); /* for the connection after this one, which is lost */
+        wait_until(stream, tv_now_ns()); /* for the connection after this one, which is lost, unless it has ended */
         pthread_mutex_unlock(&stream->client->lock);
         tvc_stream_release(stream);
+    } else {
+        tell_end(stream);
     }
     trove__v1__open__free_unpacked(kept, NULL);
 }

@@ -16,6 +16,8 @@
 #define IDLE_NS UINT64_C(1000000000)
 /* One that hasn't for so long tells nothing about the server's speed. */
 #define STILL_NS UINT64_C(10000000)
+/* Of a chunk: it may begin and end inside a block. */
+#define PIECES_MAX (TV_CHUNK_BYTES_MAX / TV_BLOCK_BYTES + 2)
 
 uint64_t tvc_upload_window(const trove_stream *stream) {
     return stream->channel_chunks * stream->chunk_bytes;
@@ -159,17 +161,34 @@ static void close_way(trove_stream *stream) {
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
 }
 
-static void add_sums(struct tvc_upload *upload, const struct tvc_chunk *chunk) {
-    tvc_block_sums_add(&upload->sums, chunk->iov.iov_base, chunk->wire.bytes, chunk->wire.piece_sums);
+/* What the sums of the whole need of a chunk. Once it is in the window the chunk itself may be cut, by a seek: only its memory stays
+ * as it is for as long as there is a reference. */
+struct written {
+    const void *memory;
+    uint64_t bytes;
+    uint64_t piece_sums[PIECES_MAX];
+};
+
+static void note_written(const struct tvc_chunk *chunk, struct written *written) {
+    const struct tv_chunk *wire = &chunk->wire;
+    written->memory = chunk->iov.iov_base;
+    written->bytes = wire->bytes;
+    memcpy(written->piece_sums, wire->piece_sums, wire->piece_count * sizeof *wire->piece_sums);
+}
+
+static void add_sums(struct tvc_upload *upload, const struct written *written) {
+    tvc_block_sums_add(&upload->sums, written->memory, written->bytes, written->piece_sums);
     if (upload->digesting != NULL)
-        tvc_digest_add(upload->digesting, chunk->iov.iov_base, chunk->wire.bytes);
+        tvc_digest_add(upload->digesting, written->memory, written->bytes);
 }
 
 void tvc_upload_sum(trove_stream *stream, struct tvc_chunk *chunk, uint64_t offset, uint64_t bytes) {
+    struct written written;
     chunk->wire.offset = offset;
     chunk->wire.bytes = chunk->iov.iov_len = bytes;
     tv_chunk_hash(&chunk->wire);
-    add_sums(&stream->upload, chunk);
+    note_written(chunk, &written);
+    add_sums(&stream->upload, &written);
 }
 
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
@@ -177,9 +196,11 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     struct tvc_upload *upload = &stream->upload;
     struct tv_chunk *wire = &chunk->wire;
     bool final = wire->final;
+    struct written written;
     wire->offset = upload->next_offset;
     wire->written_ns = tv_now_ns();
     tv_chunk_hash(wire);
+    note_written(chunk, &written);
     unsigned wants = 0;
     pthread_mutex_lock(&stream->client->lock);
     trove_status status = wait_for_room(stream, chunk, deadline_ns, error);
@@ -199,7 +220,7 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     if (status != TROVE_OK)
         return status;
     tvc_client_wake(stream->client, &stream->flow, wants);
-    add_sums(upload, chunk);
+    add_sums(upload, &written);
     tv_chunk_release(wire);
     if (stream->resume.open != NULL)
         tvc_keep_released(stream);

@@ -52,7 +52,7 @@ endforeach()
 target_link_options(test_client_late_control PRIVATE -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=tvc_client_send_on)
 
 # A server that the test plays itself, with no store.
-foreach(test odd_server odd_resume)
+foreach(test odd_server odd_resume odd_moments)
     set(program test_client_${test})
     add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c ${CMAKE_CURRENT_LIST_DIR}/odd_server.c
         ${CMAKE_CURRENT_LIST_DIR}/../interop/raw_client.c
@@ -61,6 +61,11 @@ foreach(test odd_server odd_resume)
     target_link_libraries(${program} PRIVATE trove_client_test trove_stock_client trove_flags)
     add_test(NAME integration/client_${test} COMMAND ${program})
     set_tests_properties(integration/client_${test} PROPERTIES TIMEOUT 300)
+endforeach()
+
+target_include_directories(test_client_odd_moments PRIVATE ${PROJECT_SOURCE_DIR}/client/src)
+foreach(wrapped tv_chunk_checksum tvc_client_begin tv_conn_send tvc_block_sums_add nng_stream_dialer_dial)
+    target_link_options(test_client_odd_moments PRIVATE -Wl,--wrap=${wrapped})
 endforeach()
 
 # Resumable uploads that are begun frame by frame.

@@ -1,6 +1,7 @@
 /* odd_server.c - see odd_server.h. */
 #include "odd_server.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -35,14 +36,38 @@ void odd_listen(struct odd_server *server) {
     assert_int_equal(listen(server->listener, 4), 0);
 }
 
+void odd_listen_tcp(struct odd_server *server) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    *server = (struct odd_server){.tcp = true, .peer.fd = -1};
+    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(server->listener >= 0);
+    assert_int_equal(bind(server->listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(server->listener, 0), 0);
+    assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &bytes), 0);
+    snprintf(server->url, sizeof server->url, "tcp://127.0.0.1:%u", ntohs(address.sin_port));
+}
+
+int odd_fill_queue(const struct odd_server *server) {
+    struct sockaddr_in address;
+    socklen_t bytes = sizeof address;
+    assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &bytes), 0);
+    int filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(filler >= 0);
+    assert_int_equal(connect(filler, (const struct sockaddr *)&address, sizeof address), 0);
+    return filler;
+}
+
 void odd_end(struct odd_server *server) {
     close(server->listener);
+    if (server->tcp)
+        return;
     unlink(server->url + strlen("ipc://"));
     assert_int_equal(rmdir(server->folder), 0);
 }
 
 void odd_accept(struct odd_server *server) {
-    server->peer = (struct raw_client){.type_octet = true};
+    server->peer = (struct raw_client){.type_octet = !server->tcp};
     server->peer.fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(server->peer.fd >= 0);
     raw_greeting(&server->peer);

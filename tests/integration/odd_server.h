@@ -12,6 +12,7 @@
 struct odd_server {
     char folder[96];
     char url[128];
+    bool tcp; /* else a unix socket in the folder */
     int listener;
     struct raw_client peer; /* the connection that was taken last */
 };
@@ -20,6 +21,10 @@ struct odd_server {
 void odd_init_welcome(Trove__V1__Welcome *welcome);
 
 void odd_listen(struct odd_server *server);
+/* On a port of its own, whose queue holds one connection that wasn't taken yet. */
+void odd_listen_tcp(struct odd_server *server);
+/* Fills that queue with the connection that is returned: who dials from then on hears nothing. */
+int odd_fill_queue(const struct odd_server *server);
 /* Connects a client; `welcome` may be NULL, `options` too: then it doesn't connect again. */
 trove_client *odd_connect(struct odd_server *server, Trove__V1__Welcome *welcome, const trove_client_options *options);
 /* Takes a connection up to its hello. */

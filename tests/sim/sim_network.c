@@ -318,9 +318,11 @@ static void accept_client(void *object) {
     tvs_session_accept(sim.server, &link->server.base);
 }
 
-trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error);
-trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_transport **transport, trove_error *error) {
-    (void)timeout_ms, (void)error;
+trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_dialling *dialling,
+                                      struct tv_transport **transport, trove_error *error);
+trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_dialling *dialling,
+                                      struct tv_transport **transport, trove_error *error) {
+    (void)timeout_ms, (void)dialling, (void)error;
     struct sim_link *link = calloc(1, sizeof *link);
     TV_ASSERT(link != NULL);
     link->plan = &sim.links[atoi(url)];

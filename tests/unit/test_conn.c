@@ -225,7 +225,7 @@ static void pair_open(struct pair *pair) {
     trove_error error;
     assert_int_equal(tv_listener_create(pair->url, 0600, on_accepted, pair, &pair->listener, &error), TROVE_OK);
     struct tv_transport *transport = NULL;
-    assert_int_equal(tv_transport_dial(pair->url, 5000, &transport, &error), TROVE_OK);
+    assert_int_equal(tv_transport_dial(pair->url, 5000, NULL, &transport, &error), TROVE_OK);
     struct timespec until = deadline();
     pthread_mutex_lock(&pair->lock);
     while (pair->transport == NULL && pthread_cond_timedwait(&pair->accepted, &pair->lock, &until) == 0)
