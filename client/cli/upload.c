@@ -67,6 +67,7 @@ static trove_status put_again(const struct cli_upload *upload, trove_object_info
 
 /* What the hooks work with. */
 struct watch {
+    struct cli_upload *upload;
     trove_stream_hooks outer;
     struct cli_interrupt *interrupt;
     struct cli_parked parked;
@@ -80,6 +81,11 @@ static void on_progress(void *context, const trove_progress *progress) {
 
 static void on_opened(void *context, const char *upload_id) {
     struct watch *watch = context;
+    if (watch->parked.id[0] != 0 && strcmp(watch->parked.id, upload_id) != 0) {
+        cli_output_note(&watch->upload->context->output, "the server has lost what it had of %s: it begins anew",
+                        watch->upload->path_text);
+        watch->upload->resumed_bytes = 0;
+    }
     if (watch->state != NULL)
         cli_upload_state_opened(watch->state, upload_id);
     cli_interrupt_park_named(watch->interrupt, &watch->parked, upload_id);
@@ -96,6 +102,7 @@ static trove_status put_resumable(struct cli_upload *upload, const trove_stream_
                                   trove_object_info **info, bool *opened, trove_error *error) {
     trove_stream_options options = *given;
     struct watch watch = {
+        .upload = upload,
         .outer = upload->options.hooks,
         .interrupt = &upload->context->interrupt,
         .parked = {.remembered = state != NULL},

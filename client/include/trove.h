@@ -650,7 +650,8 @@ typedef struct trove_stream_metrics {
     uint64_t latency_p50_ns; /* as trove_chunk_ack.latency_ns, within 1/16; 0 while no chunk was acknowledged */
     uint64_t latency_p90_ns;
     uint64_t latency_p99_ns;
-    uint64_t reconnects; /* of a resumable stream: how often it has gone on after its connection was lost */
+    /* Of a resumable stream: how often it has gone on after its connection was lost. Of a put: or was begun anew, see below. */
+    uint64_t reconnects;
 } trove_stream_metrics;
 
 TROVE_API uint64_t trove_stream_offset(const trove_stream *stream); /* next byte to write, or of a download to read */
@@ -697,6 +698,10 @@ TROVE_API void trove_stream_metrics_get(const trove_stream *stream, trove_stream
  * Whole objects: trove_put_* and trove_get_* with `resumable` work alike; a small object doesn't go up in one flight then.
  * With upload_id, trove_put_file and trove_put_fd (of a file) read what the server has already, to check it with the etag at the
  * end, and send the rest; a source that has less than that is FAILED_PRECONDITION.
+ * A put that comes back and finds its upload lost (expired, aborted, or of a store that didn't survive) begins anew with the first byte,
+ * where that can be read again: of memory and of files, not of a pipe, which fails with NOT_FOUND. The hooks are told: on_error of the
+ * upload that is lost, on_opened of the new one, and progress begins at 0. It is given up when it hasn't got any further within the
+ * client's retry_for_ms. The metrics add up what was sent.
  *
  * The upload's id; "" for other streams. Belongs to the stream. */
 TROVE_API const char *trove_stream_upload_id(const trove_stream *stream);

@@ -5,6 +5,7 @@
 #include "stream.h"
 #include "wait.h"
 
+#include <sodium.h>
 #include <string.h>
 
 trove_status tvc_client_check(const struct trove_client *client, trove_error *error) {
@@ -28,6 +29,18 @@ trove_status tvc_client_await(struct trove_client *client, uint64_t deadline_ns,
     if (!in_time && is_coming_back(client))
         return TV_FAIL(error, DEADLINE_EXCEEDED, "%.300s; it wasn't there again in time", client->lost.message);
     return tvc_client_check(client, error);
+}
+
+bool tvc_client_pause(struct trove_client *client, struct tvc_backoff *backoff, uint64_t deadline_ns) {
+    uint64_t next_ns = tvc_backoff_next(backoff, tv_now_ns(), randombytes_random());
+    if (next_ns >= deadline_ns)
+        return false;
+    bool in_time = true;
+    pthread_mutex_lock(&client->lock);
+    while (client->phase != TVC_LOST && in_time)
+        in_time = tvc_cond_wait(&client->changed, &client->lock, next_ns);
+    pthread_mutex_unlock(&client->lock);
+    return true;
 }
 
 struct tvc_limits tvc_client_limits(struct trove_client *client) {

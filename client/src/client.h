@@ -122,6 +122,9 @@ trove_status tvc_client_check(const struct trove_client *client, trove_error *er
 /* Waits until they may: for the connection that is being made again. Under the lock, which is let go of meanwhile; the caller has
  * a reference, or a call that is waiting. Errors: DEADLINE_EXCEEDED; why the client is lost, or has been given up meanwhile. */
 trove_status tvc_client_await(struct trove_client *client, uint64_t deadline_ns, trove_error *error);
+/* Waits until the next try, or until the client is closed. False: there is none before the deadline. Without the lock; the caller
+ * has a reference. */
+bool tvc_client_pause(struct trove_client *client, struct tvc_backoff *backoff, uint64_t deadline_ns);
 /* Whether a connection that is lost is made again. */
 static inline bool tvc_client_retries(const struct trove_client *client) {
     return client->retry_for_ms != TROVE_NO_RETRY;

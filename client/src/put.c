@@ -1,4 +1,5 @@
 /* put.c - storing whole objects from memory. See transfer.h; from descriptors and files: put_fd.c. */
+#include "anew.h"
 #include "digest.h"
 #include "inline_put.h"
 #include "stream.h"
@@ -46,18 +47,17 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
     return status;
 }
 
-trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
-                                   trove_error *error) {
-    struct tvc_transfer sized = *transfer;
-    sized.options.size = size;
+/* *again: its upload is lost, and another one is to be begun. */
+static trove_status put_once(struct tvc_transfer *transfer, struct tvc_anew *anew, const void *data, size_t size,
+                             trove_object_info **info, bool *again, trove_error *error) {
     trove_stream *stream = NULL;
     trove_error why;
     const struct tvc_own_memory own = {(void *)data, size};
-    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, &own, &stream, error);
+    trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_UPLOAD, &own, &stream, error);
     if (status != TROVE_OK)
         return status;
     if (!stream->resume.complete)
-        status = write_all(&sized, stream, data, size, &why);
+        status = write_all(transfer, stream, data, size, &why);
     if (status == TROVE_OK)
         status = tvc_transfer_complete(transfer, stream, info, &why);
     if (status != TROVE_OK) {
@@ -65,7 +65,23 @@ trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const vo
         tv_error_copy(error, &why);
     }
     tvc_transfer_take_back(stream);
+    *again = status != TROVE_OK && tvc_anew_lost(stream) && tvc_anew_begin(anew, transfer, stream);
     tvc_transfer_release(transfer, stream);
+    return status;
+}
+
+trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const void *data, size_t size, trove_object_info **info,
+                                   trove_error *error) {
+    struct tvc_transfer sized = *transfer;
+    struct tvc_anew anew = {0};
+    trove_status status;
+    bool again;
+    sized.options.size = size;
+    do {
+        again = false;
+        status = put_once(&sized, &anew, data, size, info, &again, error);
+    } while (again);
+    tvc_anew_add(&anew, transfer);
     return status;
 }
 

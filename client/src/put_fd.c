@@ -3,6 +3,7 @@
  * Bytes are read straight into the chunks that go to the transport. What is small goes up in one flight; whether a pipe is
  * small shows when it ends, so its beginning is read before anything is opened.
  */
+#include "anew.h"
 #include "inline_put.h"
 #include "stream.h"
 #include "transfer.h"
@@ -17,6 +18,7 @@ struct source {
     int fd;
     uint64_t size; /* TROVE_SIZE_UNKNOWN for pipes and the like */
     bool is_file;  /* its size was looked up, and is checked at the end */
+    off_t begin;   /* of what is put, in a file; negative: it can't be read again */
     uint8_t *head; /* its first bytes */
     size_t head_bytes;
     bool head_is_all;
@@ -25,12 +27,13 @@ struct source {
 /* Finds out what kind of source it is. Files that claim to be empty are read until their end: those of /proc always do. */
 static trove_status look_at(const struct tvc_transfer *transfer, int fd, struct source *source, trove_error *error) {
     struct stat found;
-    *source = (struct source){.fd = fd, .size = transfer->options.size};
+    *source = (struct source){.fd = fd, .size = transfer->options.size, .begin = -1};
     if (fstat(fd, &found) != 0)
         return tv_error_errno(error, errno, "%s/%.200s: descriptor %d", transfer->bucket, transfer->key, fd);
     if (S_ISDIR(found.st_mode))
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: the source is a directory", transfer->bucket, transfer->key);
     off_t at = S_ISREG(found.st_mode) ? lseek(fd, 0, SEEK_CUR) : -1;
+    source->begin = at;
     if (at < 0 || found.st_size == 0)
         return TROVE_OK;
     source->is_file = true;
@@ -223,26 +226,57 @@ static trove_status judge_open(const struct tvc_transfer *transfer, const struct
                    (unsigned long long)source->size);
 }
 
-static trove_status put_stream(const struct tvc_transfer *transfer, const struct source *source, trove_object_info **info,
-                               trove_error *error) {
-    struct tvc_transfer sized = *transfer;
-    sized.options.size = source->size;
+/* Back to where the stream begins. False: it can't be read again. */
+static bool go_back(const struct source *source) {
+    off_t at = source->begin + (off_t)source->head_bytes;
+    return source->head_is_all || (source->begin >= 0 && lseek(source->fd, at, SEEK_SET) == at);
+}
+
+/* Why a put has failed whose stream has ended. *again: it hasn't, for another one is to be begun. */
+static trove_status judge_end(struct tvc_transfer *transfer, const struct source *source, struct tvc_anew *anew,
+                              trove_stream *stream, const trove_error *why, bool *again, trove_error *error) {
+    if (!tvc_anew_lost(stream))
+        return tv_error_copy(error, why);
+    if (!go_back(source))
+        return TV_FAIL(error, NOT_FOUND, "%s/%.200s: %.200s (what was read of the source can't be read again)", transfer->bucket,
+                       transfer->key, why->message);
+    *again = tvc_anew_begin(anew, transfer, stream);
+    return tv_error_copy(error, why);
+}
+
+static trove_status put_once(struct tvc_transfer *transfer, const struct source *source, struct tvc_anew *anew,
+                             trove_object_info **info, bool *again, trove_error *error) {
     trove_stream *stream = NULL;
     trove_error why;
-    trove_status status = tvc_transfer_open(&sized, TROVE_DIRECTION_UPLOAD, NULL, &stream, &why);
+    trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_UPLOAD, NULL, &stream, &why);
     if (status != TROVE_OK)
         return judge_open(transfer, source, &why, error);
     if (stream->resume.complete)
-        status = check_result(&sized, stream, source, &why);
+        status = check_result(transfer, stream, source, &why);
     else
-        status = send(&sized, stream, source, &why);
+        status = send(transfer, stream, source, &why);
     if (status == TROVE_OK)
-        status = tvc_transfer_complete(&sized, stream, info, &why);
+        status = tvc_transfer_complete(transfer, stream, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
-        tv_error_copy(error, &why);
+        status = judge_end(transfer, source, anew, stream, &why, again, error);
     }
     tvc_transfer_release(transfer, stream);
+    return status;
+}
+
+static trove_status put_stream(const struct tvc_transfer *transfer, const struct source *source, trove_object_info **info,
+                               trove_error *error) {
+    struct tvc_transfer sized = *transfer;
+    struct tvc_anew anew = {0};
+    trove_status status;
+    bool again;
+    sized.options.size = source->size;
+    do {
+        again = false;
+        status = put_once(&sized, source, &anew, info, &again, error);
+    } while (again);
+    tvc_anew_add(&anew, transfer);
     return status;
 }
 

@@ -185,8 +185,10 @@ static void on_status(trove_stream *stream, const Trove__V1__Status *wire) {
     bool damaged = tv_status_detail(wire, "damaged") != NULL;
     bool useless = why.status == TROVE_DATA_LOSS && !damaged && stream->opened && stream->upload.complete_sent &&
                    stream->resume.open != NULL;
-    if (!tvc_resume_survives(stream, &why, damaged))
+    if (!tvc_resume_survives(stream, &why, damaged)) {
+        tvc_resume_note_end(stream, &why);
         tvc_stream_end(stream, why.status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, &why);
+    }
     pthread_mutex_unlock(&stream->client->lock);
     if (useless)
         tvc_resume_discard(stream);

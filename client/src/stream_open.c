@@ -425,19 +425,6 @@ static trove_status check_features(trove_client *client, const struct tvc_stream
     return TROVE_OK;
 }
 
-/* What the server can't do now it may do a little later. False: there is no time left. */
-static bool pause_before(trove_client *client, struct tvc_backoff *backoff, uint64_t deadline_ns) {
-    uint64_t next_ns = tvc_backoff_next(backoff, tv_now_ns(), randombytes_random());
-    if (next_ns >= deadline_ns)
-        return false;
-    bool in_time = true;
-    pthread_mutex_lock(&client->lock);
-    while (client->phase != TVC_LOST && in_time)
-        in_time = tvc_cond_wait(&client->changed, &client->lock, next_ns);
-    pthread_mutex_unlock(&client->lock);
-    return true;
-}
-
 /* Opens one on whatever connection there is. A stream that wasn't opened has done nothing: one more does no harm. */
 static trove_status open_somehow(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                                  trove_stream **stream, trove_error *error) {
@@ -455,7 +442,7 @@ static trove_status open_somehow(trove_client *client, const struct tvc_stream_r
             status = check_features(client, request, error);
         if (status == TROVE_OK)
             status = open_stream(client, request, deadline_ns, stream, &again, &pause, error);
-        again |= pause && pause_before(client, &backoff, deadline_ns);
+        again |= pause && tvc_client_pause(client, &backoff, deadline_ns); /* what it can't do now it may do later */
     } while (again); /* the next one waits for the next connection, or fails without having been sent */
     return status;
 }

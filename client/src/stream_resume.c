@@ -360,12 +360,20 @@ static bool is_passing(trove_status status) {
     return status == TROVE_UNAVAILABLE || status == TROVE_ABORTED;
 }
 
+void tvc_resume_note_end(trove_stream *stream, const trove_error *why) {
+    bool upload = stream->resume.open != NULL && is_upload(stream) && stream->opened;
+    if (upload && why->status == TROVE_NOT_FOUND && !tv_stream_state_terminal(stream->state))
+        stream->resume.gone = true;
+}
+
 void tvc_resume_on_status(trove_stream *stream, const trove_error *why) {
     pthread_mutex_lock(&stream->client->lock);
     bool open = !tv_stream_state_terminal(stream->state);
     bool again = open && is_passing(why->status) && wait_again(stream);
     if (!again && open && why->status == TROVE_NOT_FOUND)
         again = begin_anew(stream);
+    if (!again)
+        tvc_resume_note_end(stream, why);
     if (!again)
         tvc_stream_end(stream, why->status == TROVE_CANCELLED ? TV_EVENT_CANCEL : TV_EVENT_FAIL, why);
     pthread_mutex_unlock(&stream->client->lock);

@@ -29,6 +29,7 @@ struct tvc_resume {
     bool waiting;     /* detached, and nothing was sent on this connection */
     bool begun_anew;  /* what was sent begins an upload instead of attaching to one */
     bool sent_paused; /* as what was sent said */
+    bool gone;        /* the stream has ended because the server has its upload no more */
     uint64_t due_ns;  /* waiting: not before */
     struct tvc_backoff backoff;
     uint64_t mark;        /* how far the stream was when the backoff was begun */
@@ -71,6 +72,9 @@ bool tvc_resume_survives(trove_stream *stream, const trove_error *why, bool dama
 /* Of a download: something that came was damaged on the way, so the connection is ended, and the stream leaves it. False: it
  * can't come back. Not on the receiving thread. */
 bool tvc_resume_damaged(trove_stream *stream, uint64_t deadline_ns, const trove_error *damage);
+
+/* Why an upload that was open ends: NOT_FOUND says that it is gone. Under the lock. */
+void tvc_resume_note_end(trove_stream *stream, const trove_error *why);
 
 /* Attaches those that wait and may. Without the lock. */
 void tvc_resume_look(trove_client *client);

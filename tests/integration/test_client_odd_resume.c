@@ -3,8 +3,11 @@
  */
 #include "odd_server.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #define CHUNK  ((uint64_t)(64 * KIB))
 #define CHUNKS 4
@@ -12,12 +15,21 @@
 
 static const uint8_t upload_ids[2][16] = {{1, 2, 3}, {4, 5, 6}};
 
+enum source {
+    BY_STREAM, /* the program writes and completes itself */
+    FROM_MEMORY,
+    FROM_FILE,
+    FROM_PIPE,
+};
+
 /* The program: writes all and completes, in a thread of its own. */
 struct program {
     trove_client *client;
+    enum source source;
     uint64_t keep_bytes;  /* 0: the usual */
     uint64_t write_bytes; /* a write; 0: a chunk */
-    atomic_uint opened;   /* told */
+    atomic_bool over;
+    atomic_uint opened; /* told */
     char upload_id[TROVE_UPLOAD_ID_BYTES];
     trove_status status;
     trove_error error;
@@ -48,6 +60,34 @@ static trove_status write_all(struct program *program, trove_stream *stream) {
     return status;
 }
 
+/* A whole object, of which the stream needs not keep everything. */
+static void put(struct program *program, trove_stream_options *options) {
+    static uint8_t bytes[SIZE];
+    trove_error *error = &program->error;
+    options->metrics = &program->metrics;
+    for (uint64_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i / CHUNK);
+    if (program->source == FROM_MEMORY) {
+        program->status = trove_put_memory(program->client, BUCKET, "k", bytes, SIZE, options, NULL, error);
+        return;
+    }
+    int ends[2] = {-1, -1};
+    FILE *file = program->source == FROM_FILE ? tmpfile() : NULL;
+    if (file == NULL)
+        assert_true(pipe(ends) == 0 && fcntl(ends[1], F_SETPIPE_SZ, (int)SIZE) >= (int)SIZE);
+    int in = file != NULL ? fileno(file) : ends[1];
+    assert_int_equal(write(in, bytes, SIZE), SIZE);
+    if (file != NULL)
+        rewind(file);
+    else
+        close(in);
+    program->status = trove_put_fd(program->client, BUCKET, "k", file != NULL ? in : ends[0], options, NULL, error);
+    if (file != NULL)
+        fclose(file);
+    else
+        close(ends[0]);
+}
+
 static void *run(void *argument) {
     struct program *program = argument;
     trove_stream_options options;
@@ -60,6 +100,11 @@ static void *run(void *argument) {
     options.size = SIZE;
     options.hooks = (trove_stream_hooks){.context = program, .on_opened = on_opened};
     trove_error *error = &program->error;
+    if (program->source != BY_STREAM) {
+        put(program, &options);
+        atomic_store(&program->over, true);
+        return NULL;
+    }
     program->status = trove_stream_open(program->client, BUCKET, "k", TROVE_DIRECTION_UPLOAD, &options, &stream, error);
     if (program->status != TROVE_OK)
         return NULL;
@@ -80,15 +125,21 @@ struct fixture {
     Trove__V1__Welcome welcome;
 };
 
-static void begin(struct fixture *fixture, uint64_t keep_bytes, uint64_t write_bytes) {
+static void begin_program(struct fixture *fixture, const struct program *program, uint32_t retry_for_ms) {
     trove_client_options options;
     trove_client_options_init(&options);
-    *fixture = (struct fixture){.program = {.keep_bytes = keep_bytes, .write_bytes = write_bytes}};
+    options.retry_for_ms = retry_for_ms;
+    *fixture = (struct fixture){.program = *program};
     odd_init_welcome(&fixture->welcome);
     fixture->welcome.features = TROVE__V1__FEATURE__FEATURE_RESUMABLE;
     odd_listen(&fixture->server);
     fixture->program.client = odd_connect(&fixture->server, &fixture->welcome, &options);
     assert_int_equal(pthread_create(&fixture->thread, NULL, run, &fixture->program), 0);
+}
+
+static void begin(struct fixture *fixture, uint64_t keep_bytes, uint64_t write_bytes) {
+    const struct program program = {.keep_bytes = keep_bytes, .write_bytes = write_bytes};
+    begin_program(fixture, &program, 0);
 }
 
 static void end(struct fixture *fixture) {
@@ -370,6 +421,73 @@ static void test_lost_for_good(void **state) {
     expect_end(&fixture, TROVE_NOT_FOUND, "no such upload");
 }
 
+/* Up to where the server says that it doesn't know the upload, of which a part was durable. */
+static void lose(struct fixture *fixture) {
+    uint64_t id = begin_upload(fixture);
+    expect_chunk(fixture, id, 0, 0, CHUNK, 1);
+    send_ack(fixture, id, 0, 1, CHUNK);
+    odd_settle(&fixture->server);
+    cut(fixture);
+    raw_frame *open = expect_attach(fixture);
+    odd_send_status(&fixture->server, open->call_id, TROVE__V1__CODE__NOT_FOUND, "no such upload", false);
+    raw_free(open);
+}
+
+/* Who has the whole object begins anew with its first byte. */
+static void test_put_begins_anew(void **state) {
+    (void)state;
+    for (enum source source = FROM_MEMORY; source <= FROM_FILE; source++) {
+        struct fixture fixture;
+        const struct program program = {.source = source};
+        begin_program(&fixture, &program, 0);
+        lose(&fixture);
+        raw_frame *open = expect_begin(&fixture);
+        uint64_t id = open->call_id;
+        send_opened(&fixture, open, 1, 1, 0);
+        raw_free(open);
+        for (uint64_t i = 0; i < CHUNKS; i++)
+            expect_chunk(&fixture, id, i, i * CHUNK, CHUNK, 1);
+        send_ack(&fixture, id, 0, CHUNKS, SIZE);
+        finish(&fixture, id, CHUNKS, 1);
+        expect_success(&fixture);
+        assert_int_equal(fixture.program.metrics.reconnects, 1);
+        assert_true(fixture.program.metrics.bytes_sent > SIZE);
+        assert_int_equal(atomic_load(&fixture.program.opened), 2);
+        assert_string_equal(fixture.program.upload_id, "04050600000000000000000000000000");
+    }
+}
+
+static void test_pipe_cannot(void **state) {
+    (void)state;
+    struct fixture fixture;
+    const struct program program = {.source = FROM_PIPE};
+    begin_program(&fixture, &program, 0);
+    lose(&fixture);
+    expect_end(&fixture, TROVE_NOT_FOUND, "no such upload (what was read of the source can't be read again)");
+}
+
+/* A server that loses each of them at once is given up when the client's time is over. */
+static void test_put_gives_up(void **state) {
+    (void)state;
+    struct fixture fixture;
+    const struct program program = {.source = FROM_MEMORY};
+    begin_program(&fixture, &program, 300);
+    lose(&fixture);
+    struct pollfd coming = {.fd = fixture.server.peer.fd, .events = POLLIN};
+    while (!atomic_load(&fixture.program.over)) {
+        if (poll(&coming, 1, 1) == 0)
+            continue;
+        raw_frame *frame = raw_receive(&fixture.server.peer);
+        assert_non_null(frame);
+        if (frame->body_case == RAW_BODY(OPEN)) {
+            send_opened(&fixture, frame, 1, 1, 0);
+            odd_send_status(&fixture.server, frame->call_id, TROVE__V1__CODE__NOT_FOUND, "no such upload", false);
+        }
+        raw_free(frame);
+    }
+    expect_end(&fixture, TROVE_NOT_FOUND, "no such upload");
+}
+
 /* ---- a server that is wrong ---- */
 
 static const struct {
@@ -415,9 +533,10 @@ static void test_taken_over(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inside_a_chunk), cmocka_unit_test(test_try_again),     cmocka_unit_test(test_flush),
-        cmocka_unit_test(test_begun_anew),     cmocka_unit_test(test_lost_for_good), cmocka_unit_test(test_wrong_offset),
-        cmocka_unit_test(test_taken_over),
+        cmocka_unit_test(test_inside_a_chunk), cmocka_unit_test(test_try_again),       cmocka_unit_test(test_flush),
+        cmocka_unit_test(test_begun_anew),     cmocka_unit_test(test_lost_for_good),   cmocka_unit_test(test_wrong_offset),
+        cmocka_unit_test(test_taken_over),     cmocka_unit_test(test_put_begins_anew), cmocka_unit_test(test_pipe_cannot),
+        cmocka_unit_test(test_put_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,12 +7,13 @@ import filecmp
 import json
 import os
 import pty
+import signal
 import stat
 import subprocess
 import threading
 
 from resumed_put import AGAIN, ENOUGH, ResumedPut, SIZE
-from trove_test import GIB, LONG, MIB, PATIENCE_S, TERMINATED, UNAVAILABLE, content, main, say, wait_for, write_large
+from trove_test import GIB, LONG, MIB, NOT_FOUND, PATIENCE_S, TERMINATED, UNAVAILABLE, content, main, say, wait_for, write_large
 
 
 class ResumedPutTest(ResumedPut):
@@ -111,6 +112,35 @@ class ResumedPutTest(ResumedPut):
         self.cut_off()
         self.trove("uploads", "abort", self.uploads()[0]["upload"])
         self.check(self.put(), self.data, 0)
+
+    def lose(self, process: subprocess.Popen[bytes]) -> None:
+        """The server has another life, and in it no such upload, before the command comes back to it."""
+        process.send_signal(signal.SIGSTOP)
+        self.server.kill()
+        self.start_server(self.folder)
+        self.trove("uploads", "abort", self.uploads()[0]["upload"])
+        process.send_signal(signal.SIGCONT)
+
+    def test_an_upload_that_is_lost_on_the_way_begins_anew(self) -> None:
+        for options in ((), ("--json",)):
+            process = self.put_a_part(*options)
+            self.lose(process)
+            result = self.finish(process)
+            if options:
+                self.assertEqual(result.objects()[0]["transfer"]["reconnects"], 1)
+                self.check(result.objects()[0], self.data)
+            else:
+                self.assertIn("the server has lost what it had of", result.errors)
+
+    def test_a_pipe_that_is_lost_on_the_way_fails(self) -> None:
+        process = self.start_put("--json", source="-", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(self.data[: 8 * MIB])
+        process.stdin.flush()
+        wait_for(lambda: self.durable() >= ENOUGH or process.poll() is not None, "a part of it is durable")
+        self.lose(process)
+        self.assertIn("can't be read again", self.finish(process, NOT_FOUND).errors)
+        self.assertEqual(self.uploads(), [])
 
     def test_a_small_file_is_put_once_more(self) -> None:
         self.data = content("small", 6 * MIB)
