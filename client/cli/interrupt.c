@@ -16,6 +16,8 @@ enum {
 
 /* False: it stays. */
 static bool remove_unless_worth(const struct cli_unfinished *file, bool can_go_on) {
+    if (file->nameless)
+        return true; /* it goes with its descriptor */
     if (file->resumable && can_go_on && cli_part_is_worth(file->folder_fd, file->name))
         return false;
     unlinkat(file->folder_fd, file->name, 0);
@@ -147,9 +149,29 @@ static void remember(struct cli_interrupt *interrupt, struct cli_unfinished *fil
     interrupt->files = file;
 }
 
+static void descriptor_path(int fd, char path[static 32]) {
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+}
+
+/* -1: this file system has no such files, or there is no /proc to name them by later. */
+static int create_nameless(int folder_fd) {
+    char path[32];
+    int fd = openat(folder_fd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    descriptor_path(fd, path);
+    if (access(path, F_OK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file) {
     pthread_mutex_lock(&interrupt->lock);
-    int fd = openat(file->folder_fd, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = create_nameless(file->folder_fd);
+    file->nameless = fd >= 0;
+    if (fd < 0)
+        fd = openat(file->folder_fd, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int error_number = errno;
     if (fd >= 0)
         remember(interrupt, file);
@@ -166,6 +188,19 @@ int cli_interrupt_take(struct cli_interrupt *interrupt, struct cli_unfinished *f
         remember(interrupt, file);
     pthread_mutex_unlock(&interrupt->lock);
     return fd;
+}
+
+/* By way of a name of its own, for a link can't take that of a file that is there already. */
+int cli_interrupt_name(struct cli_interrupt *interrupt, struct cli_unfinished *file, int fd) {
+    char path[32];
+    descriptor_path(fd, path);
+    pthread_mutex_lock(&interrupt->lock);
+    int error_number = 0;
+    if (file->nameless && linkat(AT_FDCWD, path, file->folder_fd, file->name, AT_SYMLINK_FOLLOW) != 0)
+        error_number = errno;
+    file->nameless = file->nameless && error_number != 0;
+    pthread_mutex_unlock(&interrupt->lock);
+    return error_number;
 }
 
 int cli_interrupt_commit(struct cli_interrupt *interrupt, struct cli_unfinished *file, const char *name) {

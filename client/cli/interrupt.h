@@ -21,6 +21,7 @@
 struct cli_unfinished {
     int folder_fd;
     char name[CLI_PART_NAME_BYTES];
+    bool nameless;  /* it has no name yet: however the process ends, the system removes it */
     bool resumable; /* see part.h: it stays if it is worth it */
     struct cli_unfinished *next;
     struct cli_unfinished *previous;
@@ -66,8 +67,12 @@ void cli_interrupt_park_begin(struct cli_interrupt *interrupt, struct cli_parked
 void cli_interrupt_park_named(struct cli_interrupt *interrupt, struct cli_parked *parked, const char *id);
 void cli_interrupt_park_end(struct cli_interrupt *interrupt, struct cli_parked *parked);
 
-/* Creates the file (0600, new) and remembers it in one step. Returns its descriptor, or -1 with errno set. */
+/* Creates the file (0600, new) and remembers it in one step: without a name where the file system can, so that even kill -9 leaves
+ * nothing of it. Returns its descriptor, or -1 with errno set. */
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);
+
+/* Gives a nameless one its unfinished name, for commit to rename. Returns 0, or an errno (EEXIST: the name is taken). */
+int cli_interrupt_name(struct cli_interrupt *interrupt, struct cli_unfinished *file, int fd);
 
 /* The same for one that may be there already: see cli_part_open. */
 int cli_interrupt_take(struct cli_interrupt *interrupt, struct cli_unfinished *file);

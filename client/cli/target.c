@@ -20,13 +20,19 @@ enum {
     READER_STEP_MS = 50,
 };
 
+static bool draw_name(struct cli_target *target) {
+    unsigned long long number = 0;
+    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        return false;
+    snprintf(target->unfinished.name, sizeof target->unfinished.name, ".trove-%016llx.part", number);
+    return true;
+}
+
 static trove_status create_unfinished(struct cli_target *target, trove_error *error) {
     target->unfinished.folder_fd = target->folder_fd;
     for (int i = 0; i < NAME_TRIES; i++) {
-        unsigned long long number = 0;
-        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        if (!draw_name(target))
             return cli_error_errno(error, errno, "no random numbers for a file name");
-        snprintf(target->unfinished.name, sizeof target->unfinished.name, ".trove-%016llx.part", number);
         target->fd = cli_interrupt_create(target->interrupt, &target->unfinished);
         if (target->fd >= 0)
             return TROVE_OK;
@@ -207,11 +213,19 @@ static void close_target(struct cli_target *target) {
     *target = (struct cli_target){.fd = -1, .lock_fd = -1, .folder_fd = -1};
 }
 
+/* One that has no name yet gets its unfinished one. Returns 0 or an errno. */
+static int name_unfinished(struct cli_target *target) {
+    int error_number = EEXIST;
+    for (int i = 0; i < NAME_TRIES && error_number == EEXIST && (i == 0 || draw_name(target)); i++)
+        error_number = cli_interrupt_name(target->interrupt, &target->unfinished, target->fd);
+    return error_number;
+}
+
 trove_status cli_target_publish(struct cli_target *target, trove_error *error) {
     trove_status status = TROVE_OK;
     if (target->folder_fd >= 0) {
         /* Late errors of network file systems come out at the close. */
-        int error_number = fchmod(target->fd, target->mode) == 0 ? 0 : errno;
+        int error_number = fchmod(target->fd, target->mode) == 0 ? name_unfinished(target) : errno;
         if (close(target->fd) != 0 && error_number == 0)
             error_number = errno;
         target->fd = -1;

@@ -249,7 +249,7 @@ class ExitCodeTest(TroveTest):
         self.trove("put", "-", "bucket/key", data=data)
         for _ in range(3):
             process = self.start_trove("get", "--no-resume", "bucket/key", target)
-            wait_for(lambda: list(self.folder.glob(".*.part")) or process.poll() is not None, "a file that is being written")
+            wait_for(lambda: self.ping()["streams_active"] == 1 or process.poll() is not None, "a file that is being written")
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)
             self.assertIn(process.returncode, (TERMINATED, OK))

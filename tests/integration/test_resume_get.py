@@ -125,8 +125,8 @@ class ResumedGetTest(TroveTest):
         """The second has a file of its own, and nothing of it stays."""
         first = self.start_get()
         second = self.start_trove("--json", "get", *SLOWLY, "bucket/key", self.target)
-        wait_for(lambda: len(self.parts()) == 2 or second.poll() is not None, "both write")
-        self.assertEqual(len(self.parts()), 2)
+        wait_for(lambda: self.ping()["streams_active"] == 2 or second.poll() is not None, "both write")
+        self.assertIsNone(second.poll())
         for process in (first, second):
             result = self.finish(process)
         self.assertEqual(result.objects()[0]["transfer"]["resumed_bytes"], 0)
@@ -135,17 +135,35 @@ class ResumedGetTest(TroveTest):
 
     def test_no_resume(self) -> None:
         self.cut_off()
-        old = self.parts()[0].name
-        process = self.start_trove("get", *SLOWLY, "--no-resume", "bucket/key", self.target)
-
-        def has_begun_anew() -> bool:
-            return [part for part in self.parts() if part.name != old and part.stat().st_size > ENOUGH] != []
-
-        wait_for(lambda: has_begun_anew() or process.poll() is not None, "a part of it has come")
+        process = self.start_no_resume()
         process.terminate()
         errors = self.finish(process, TERMINATED).errors
         self.assertIn("nothing half-done is left", errors)
         self.assertEqual(self.parts(), [], "nor what was there before")
+        self.check(self.get("--no-resume"), self.data, 0, 0)
+
+    def start_no_resume(self) -> subprocess.Popen[bytes]:
+        """Whose file has no name yet, where the file system has such files."""
+        process = self.start_trove("get", *SLOWLY, "--no-resume", "bucket/key", self.target)
+
+        def moved() -> bool:
+            return any(stream["bytes"] > ENOUGH for stream in self.trove("--json", "streams").objects())
+
+        wait_for(lambda: moved() or process.poll() is not None, "a part of it has come")
+        self.assertIsNone(process.poll())
+        return process
+
+    def test_no_resume_killed_leaves_nothing(self) -> None:
+        try:
+            os.close(os.open(self.folder, os.O_TMPFILE | os.O_WRONLY))
+        except OSError as error:
+            self.skipTest(f"this file system has no files without names: {error}")
+        self.target.write_bytes(b"old")
+        process = self.start_no_resume()
+        process.kill()
+        process.wait()
+        self.assertEqual([path.name for path in self.target.parent.iterdir()], ["target"])
+        self.assertEqual(self.target.read_bytes(), b"old")
         self.check(self.get("--no-resume"), self.data, 0, 0)
 
     def test_a_signal_leaves_it_and_says_so(self) -> None:
