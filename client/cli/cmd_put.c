@@ -156,24 +156,37 @@ static enum cli_exit say_failed(const struct put *put, const struct cli_put_file
     return cli_fail_call(put->context, "put", source_text(file), upload->object, &about, error);
 }
 
-/* A file can be read twice: its digest is known before it is sent. */
-static trove_status declare_digest(struct cli_upload *upload, trove_error *error) {
+/* A file can be read twice: its digest is known before it is sent. *computed: it was computed here. */
+static trove_status declare_digest(struct cli_upload *upload, bool *computed, trove_error *error) {
     struct stat found;
     trove_digest *digest = &upload->options.digest;
     if (digest->kind == TROVE_DIGEST_NONE || digest->size > 0 || upload->path == NULL || fstat(upload->fd, &found) != 0 ||
         !S_ISREG(found.st_mode) || found.st_size == 0)
         return TROVE_OK;
+    *computed = true;
     return cli_digest_compute(upload->fd, (uint64_t)found.st_size, digest, error);
+}
+
+/* Bytes are checked piece by piece as they come: where they haven't the digest of what was read before, another reading was other. */
+static trove_status judge_digest(const struct cli_upload *upload, trove_status status, trove_error *error) {
+    if (status != TROVE_DATA_LOSS || strstr(error->message, ", declared was ") == NULL)
+        return status;
+    return cli_error_set(error, TROVE_FAILED_PRECONDITION,
+                         "%s has changed while it was sent: it hasn't the digest any more that it had before; put it again when "
+                         "nothing changes it",
+                         upload->path_text);
 }
 
 static trove_status store(const struct put *put, const struct cli_put_file *file, struct cli_upload *upload,
                           trove_object_info **info, trove_error *error) {
-    trove_status status = declare_digest(upload, error);
+    bool computed = false;
+    trove_status status = declare_digest(upload, &computed, error);
     if (status != TROVE_OK)
         return status;
     if (put->values->follow)
         return cli_follow_put_fd(put->context->client, put->bucket, file->key, upload->fd, &upload->options, info, error);
-    return cli_upload_run(upload, info, error);
+    status = cli_upload_run(upload, info, error);
+    return computed ? judge_digest(upload, status, error) : status;
 }
 
 static enum cli_exit put_file(void *input, size_t index) {

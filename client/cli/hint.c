@@ -102,6 +102,8 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
         return cli_format("'trove stat %s' shows what is there now", about->object);
     else
         text = fixed_hint(about, error->status);
+    if (about->goes_on && (error->status == TROVE_PERMISSION_DENIED || error->status == TROVE_UNAUTHENTICATED))
+        text = "when you may (again)"; /* what has been moved isn't lost with the right */
     if (about->goes_on)
         return cli_format("%s%srun the same command again, and it goes on where this one was", text != NULL ? text : "",
                           text != NULL ? "; " : "");

@@ -6,6 +6,7 @@
  */
 #include "upload.h"
 
+#include "failure.h"
 #include "human.h"
 #include "state_folder.h"
 #include "text.h"
@@ -20,7 +21,7 @@
 
 enum {
     REMEMBERED_BYTES_MIN = 8 << 20, /* less is sent again sooner than the records are synced */
-    ABORT_TIMEOUT_MS = 5000,
+    ASK_TIMEOUT_MS = 5000,          /* for what is asked or said of an upload that has failed */
 };
 
 static uint64_t now_ms(void) {
@@ -91,13 +92,44 @@ static void on_opened(void *context, const char *upload_id) {
     cli_interrupt_park_named(watch->interrupt, &watch->parked, upload_id);
 }
 
-/* Throws away what nobody can go on with. It would expire some day; where the server can't be asked it does. */
-static void throw_away(const struct cli_upload *upload, const char *upload_id) {
-    if (upload_id[0] != 0)
-        (void)!trove_upload_abort(upload->context->client, upload_id, ABORT_TIMEOUT_MS, NULL);
+/* Throws away what nobody can go on with. It would expire some day; where the server can't be asked it does. True: it is gone. */
+static bool throw_away(const struct cli_upload *upload, const char *upload_id) {
+    return upload_id[0] != 0 && trove_upload_abort(upload->context->client, upload_id, ASK_TIMEOUT_MS, NULL) == TROVE_OK;
 }
 
-/* *opened: the server has the upload. */
+/* The library says of an upload that has failed that it is kept, and as what: a clause of its own, at the end. */
+static void unsay_kept(trove_error *error, const char *upload_id) {
+    char *id = strstr(error->message, upload_id);
+    char *clause = id != NULL ? memrchr(error->message, ';', (size_t)(id - error->message)) : NULL;
+    if (clause != NULL)
+        *clause = 0;
+}
+
+/* Whether the server may still have what has failed so. A key that was revoked may be let in again; what is gone for good the next
+ * command is told when it looks. */
+static bool may_stay(trove_status status) {
+    switch (status) {
+    case TROVE_PERMISSION_DENIED:
+    case TROVE_UNAUTHENTICATED:
+    case TROVE_INTERNAL:
+    case TROVE_UNKNOWN:
+        return true;
+    default:
+        return cli_part_can_go_on(status);
+    }
+}
+
+/* Who aborts an upload ends its put with the same code as who only goes on with it elsewhere. */
+static bool was_aborted(const struct cli_upload *upload, const char *upload_id, trove_status status) {
+    trove_upload *found = NULL;
+    if (status != TROVE_ABORTED)
+        return false;
+    trove_status asked = trove_upload_stat(upload->context->client, upload_id, ASK_TIMEOUT_MS, &found, NULL);
+    trove_upload_free(found);
+    return asked == TROVE_NOT_FOUND;
+}
+
+/* *opened: set when the server has the upload. */
 static trove_status put_resumable(struct cli_upload *upload, const trove_stream_options *given, struct cli_upload_state *state,
                                   trove_object_info **info, bool *opened, trove_error *error) {
     trove_stream_options options = *given;
@@ -115,10 +147,10 @@ static trove_status put_resumable(struct cli_upload *upload, const trove_stream_
     cli_interrupt_park_begin(watch.interrupt, &watch.parked);
     trove_status status = put(upload, &options, info, error);
     cli_interrupt_park_end(watch.interrupt, &watch.parked);
-    *opened = watch.parked.id[0] != 0;
-    bool goes_on = state != NULL && cli_part_can_go_on(status);
-    if (status != TROVE_OK && !goes_on && !lost_connection(upload, status))
-        throw_away(upload, watch.parked.id);
+    *opened |= watch.parked.id[0] != 0;
+    bool goes_on = state != NULL && may_stay(status);
+    if (status != TROVE_OK && !goes_on && !lost_connection(upload, status) && throw_away(upload, watch.parked.id))
+        unsay_kept(error, watch.parked.id);
     return status;
 }
 
@@ -152,7 +184,8 @@ static bool is_unchanged(const struct cli_upload *upload, const struct cli_uploa
 }
 
 /* What isn't complete is gone on with at what is durable. What is complete is done if the object is still that one: it may have been
- * deleted or replaced since. *usable: neither is so, and it begins anew. */
+ * deleted or replaced since, and who may only write can't tell. *usable: it isn't complete; else, and if it isn't done, it begins anew.
+ * Errors: it can't be told whether the upload is there, and so it may be. */
 static trove_status look_at_upload(struct cli_upload *upload, const char *upload_id, bool *usable, trove_object_info **done,
                                    trove_error *error) {
     trove_client *client = upload->context->client;
@@ -160,7 +193,7 @@ static trove_status look_at_upload(struct cli_upload *upload, const char *upload
     trove_object_info *now = NULL;
     *usable = false;
     trove_status status = trove_upload_stat(client, upload_id, 0, &found, error);
-    if (status == TROVE_NOT_FOUND || status == TROVE_PERMISSION_DENIED)
+    if (status == TROVE_NOT_FOUND)
         return TROVE_OK;
     if (status != TROVE_OK)
         return status;
@@ -172,7 +205,7 @@ static trove_status look_at_upload(struct cli_upload *upload, const char *upload
             upload->resumed_bytes = now->size;
             *done = now;
             now = NULL;
-        } else if (status == TROVE_NOT_FOUND) {
+        } else if (status == TROVE_NOT_FOUND || status == TROVE_PERMISSION_DENIED) {
             status = TROVE_OK;
         }
     }
@@ -189,17 +222,10 @@ static void say_begins_anew(const struct cli_upload *upload, const struct cli_up
                         changed ? "has changed" : "is put with other options than");
 }
 
-/* *finished: there is nothing to be sent any more. */
-static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
-                            const struct cli_upload_about *about, trove_stream_options *options, trove_object_info **done,
-                            trove_error *error) {
+/* Where it goes on, which is at nothing unless `usable`. */
+static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found, bool usable,
+                            const struct cli_upload_about *about, trove_stream_options *options, trove_error *error) {
     struct cli_output *output = &upload->context->output;
-    bool usable = found == CLI_UPLOAD_FOUND;
-    trove_status status = TROVE_OK;
-    if (usable && state->record.upload_id[0] != 0)
-        status = look_at_upload(upload, state->record.upload_id, &usable, done, error);
-    if (status != TROVE_OK || *done != NULL)
-        return status;
     if (found == CLI_UPLOAD_DAMAGED)
         cli_output_note(output, "the record of an earlier put of %s is damaged; it begins anew", upload->path_text);
     if (found == CLI_UPLOAD_CHANGED) {
@@ -208,7 +234,9 @@ static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *
     }
     if (!usable) {
         upload->resumed_bytes = 0;
-        status = cli_upload_state_begin(state, about, error);
+        trove_status status = cli_upload_state_begin(state, about, error);
+        if (status != TROVE_OK)
+            return status;
     }
     options->request_id = state->record.request_id;
     if (usable && state->record.upload_id[0] != 0) {
@@ -217,28 +245,52 @@ static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *
         cli_output_note(output, "%s goes on at %s of %s", upload->path_text, cli_human_size(upload->resumed_bytes).text,
                         cli_human_size(about->mark.size).text);
     }
-    return status;
+    return TROVE_OK;
+}
+
+/* Bytes are checked piece by piece as they come. Where the whole isn't what was read here all the same, what an earlier command sent of
+ * it was something else. */
+static trove_status judge_mismatch(const struct cli_upload *upload, const struct cli_upload_about *about, trove_status status,
+                                   trove_error *error) {
+    if (status != TROVE_DATA_LOSS || upload->resumed_bytes == 0 || strstr(error->message, "have the etag") == NULL)
+        return status;
+    return cli_error_set(
+        error, TROVE_FAILED_PRECONDITION,
+        "%s has changed %s, and isn't what the %s are of that an earlier put has sent; nothing of it was stored, and "
+        "the same command begins anew",
+        upload->path_text, is_unchanged(upload, about) ? "since, under its old size and time" : "while it was sent",
+        cli_human_size(upload->resumed_bytes).text);
+}
+
+static trove_status send(struct cli_upload *upload, struct cli_upload_state *state, const struct cli_upload_about *about,
+                         trove_stream_options *options, trove_object_info **info, bool *opened, trove_error *error) {
+    char id[TROVE_UPLOAD_ID_BYTES]; /* the hook writes to the record's */
+    if (options->upload_id != NULL) {
+        memcpy(id, options->upload_id, sizeof id);
+        options->upload_id = id;
+    }
+    return judge_mismatch(upload, about, put_resumable(upload, options, state, info, opened, error), error);
 }
 
 static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
                                    const struct cli_upload_about *about, trove_object_info **info, trove_error *error) {
     trove_stream_options options = upload->options;
-    trove_object_info *done = NULL;
-    bool opened = false;
-    trove_status status = prepare(upload, state, found, about, &options, &done, error);
-    if (done != NULL) {
+    bool opened = found == CLI_UPLOAD_FOUND && state->record.upload_id[0] != 0;
+    bool usable = found == CLI_UPLOAD_FOUND;
+    trove_status status = TROVE_OK;
+    if (opened)
+        status = look_at_upload(upload, state->record.upload_id, &usable, info, error);
+    opened = opened && usable;
+    if (status != TROVE_OK || *info != NULL) {
         *upload->options.metrics = (trove_stream_metrics){.direction = TROVE_DIRECTION_UPLOAD};
-        *info = done;
-    } else if (status == TROVE_OK) {
-        char id[TROVE_UPLOAD_ID_BYTES]; /* the hook writes to the record's */
-        if (options.upload_id != NULL) {
-            memcpy(id, options.upload_id, sizeof id);
-            options.upload_id = id;
-        }
-        status = put_resumable(upload, &options, state, info, &opened, error);
+        upload->goes_on = status != TROVE_OK;
+        cli_upload_state_close(state, upload->goes_on);
+        return status;
     }
-    bool known = opened || (found == CLI_UPLOAD_FOUND && state->record.upload_id[0] != 0);
-    upload->goes_on = known && cli_part_can_go_on(status);
+    status = prepare(upload, state, found, usable, about, &options, error);
+    if (status == TROVE_OK)
+        status = send(upload, state, about, &options, info, &opened, error);
+    upload->goes_on = opened && may_stay(status) && !was_aborted(upload, state->record.upload_id, status);
     if (upload->goes_on && !is_unchanged(upload, about)) { /* and so the next put would begin anew */
         upload->goes_on = false;
         throw_away(upload, state->record.upload_id);

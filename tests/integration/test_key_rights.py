@@ -3,14 +3,15 @@
 is named in the audit log."""
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-from trove_test import DENIED, EXHAUSTED, MIB, OK, Result, TroveTest, main, wait_for
+from trove_test import DENIED, EXHAUSTED, MIB, OK, Result, TroveTest, content, main, wait_for
 
 
 class KeyRightsTest(TroveTest):
@@ -97,9 +98,75 @@ class KeyRightsTest(TroveTest):
         self.start("all quota=3MiB pool=narrow", "pools:\n  - name: narrow\n")
         self.by("one", "put", self.large, "media/a")
         self.assertIn("the quota of key:one", self.by("one", "put", self.large, "media/b", expect=EXHAUSTED).errors)
+        told = self.by("one", "put", "-", "media/b", data=self.large.read_bytes(), expect=EXHAUSTED).errors
+        self.assertNotIn("kept as upload", told)  # nobody can go on with a pipe
+        self.assertEqual(self.by("one", "--json", "uploads", "ls").objects(), [])
         self.by("two", "put", self.large, "media/b")
         told = self.by("one", "cat", "--pool", "default", "media/a", expect=DENIED).errors
         self.assertIn('has its streams in pool "narrow"', told)
+
+    def put_in_parts(self, cut_off: Callable[[], None], *, name: str = "media/x") -> dict[str, Any]:
+        """A large file's put that `cut_off` ends, which stays denied until the key is let in as before; then it goes on."""
+        source = self.write("source", content("source", 24 * MIB))
+        put = self.start_trove(*self.words("one", "put", "--bwlimit", "8M", source, name), server=self.server.url("tcp"))
+
+        def is_durable() -> bool:
+            uploads = self.by("one", "--json", "uploads", "ls").objects()
+            return any(upload["durable_bytes"] >= 4 * MIB for upload in uploads)
+
+        wait_for(lambda: put.poll() is not None or is_durable(), "a part of it is durable")
+        cut_off()
+        self.assertIn("run the same command again, and it goes on", self.ended(put, DENIED))
+        self.by("one", "put", source, name, expect=DENIED)
+        self.authorize("all")
+        self.reload()
+        done = self.by("one", "--json", "put", source, name).objects()[0]
+        self.check_content(self.by("two", "cat", name).out, source.read_bytes(), "the object")
+        self.assertEqual(self.by("two", "--json", "uploads", "ls").objects(), [])
+        return done["transfer"]
+
+    def let_in(self, text: str) -> None:
+        self.write("authorized_keys", text.encode()).chmod(0o600)
+        self.reload()
+
+    def test_a_key_that_is_let_in_again_goes_on(self) -> None:
+        """Revoked, without the right for a while, and by another name: what it has sent isn't lost, nor left behind."""
+        self.start("all")
+        two = f"two {self.keys['two']} all\n"
+        rows = {
+            "revoked": two,
+            "read alone": f"{two}one {self.keys['one']} read\n",
+        }
+        for name, text in rows.items():
+            with self.subTest(name):
+                transfer = self.put_in_parts(lambda text=text: self.let_in(text))
+                self.assertGreaterEqual(transfer["resumed_bytes"], 4 * MIB)
+
+    def test_an_upload_of_another_name_is_left_alone(self) -> None:
+        self.start("all")
+        two = f"two {self.keys['two']} all\n"
+
+        def cut_off_and_rename() -> None:
+            self.let_in(two)
+            self.let_in(f"{two}uno {self.keys['one']} all\n")
+
+        transfer = self.put_in_parts(cut_off_and_rename)
+        self.assertGreaterEqual(transfer["resumed_bytes"], 4 * MIB)
+
+    def test_who_may_only_write_stores_again_what_was_complete(self) -> None:
+        """It may not ask whether its object is still there."""
+        self.start("write:media")
+        source = self.write("source", content("source", 24 * MIB))
+        records = Path(os.environ["XDG_STATE_HOME"]) / "trove" / "uploads"
+        put = self.start_trove(*self.words("one", "put", "--bwlimit", "16M", source, "media/x"), server=self.server.url("tcp"))
+        wait_for(lambda: put.poll() is not None or (list(records.glob("*")) and self.streams()), "it is remembered")
+        kept = {path: path.read_bytes() for path in records.glob("*")}
+        self.finish(put)
+        for path, record in kept.items():
+            path.write_bytes(record)
+        self.by("one", "put", source, "media/x")
+        self.check_content(self.by("two", "cat", "media/x").out, source.read_bytes(), "the object")
+        self.assertEqual(list(records.glob("*")), [])
 
     def test_handshakes_are_limited(self) -> None:
         self.start("all", "connections:\n  handshakes_per_address: 2\n")  # of which the bucket took one

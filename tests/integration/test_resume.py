@@ -13,7 +13,21 @@ import subprocess
 import threading
 
 from resumed_put import AGAIN, ENOUGH, ResumedPut, SIZE
-from trove_test import GIB, LONG, MIB, NOT_FOUND, PATIENCE_S, TERMINATED, UNAVAILABLE, content, main, say, wait_for, write_large
+from trove_test import (
+    CONFLICT,
+    GIB,
+    LONG,
+    MIB,
+    NOT_FOUND,
+    PATIENCE_S,
+    TERMINATED,
+    UNAVAILABLE,
+    content,
+    main,
+    say,
+    wait_for,
+    write_large,
+)
 
 
 class ResumedPutTest(ResumedPut):
@@ -141,6 +155,14 @@ class ResumedPutTest(ResumedPut):
         self.lose(process)
         self.assertIn("can't be read again", self.finish(process, NOT_FOUND).errors)
         self.assertEqual(self.uploads(), [])
+
+    def test_an_upload_that_is_aborted_under_it_doesnt_go_on(self) -> None:
+        process = self.put_a_part()
+        self.trove("uploads", "abort", self.uploads()[0]["upload"])
+        errors = self.finish(process, CONFLICT).errors
+        self.assertNotIn(AGAIN, errors)
+        self.assertEqual(self.records(), [])
+        self.check(self.put(), self.data, 0)
 
     def test_a_small_file_is_put_once_more(self) -> None:
         self.data = content("small", 6 * MIB)

@@ -7,7 +7,7 @@ import stat
 import time
 
 from resumed_put import ResumedPut, SIZE
-from trove_test import DATA_LOSS, MIB, NOT_FOUND, content, main, wait_for
+from trove_test import CONFLICT, MIB, NOT_FOUND, content, main, wait_for
 
 
 class StateTest(ResumedPut):
@@ -40,10 +40,21 @@ class StateTest(ResumedPut):
         with self.source.open("r+b") as file:
             file.write(b"other")
         os.utime(self.source, ns=(times.st_atime_ns, times.st_mtime_ns))
-        self.put(expect=DATA_LOSS)
+        self.assertIn("has changed since, under its old size and time", self.put(expect=CONFLICT).errors)
         self.assertEqual(self.keys("bucket"), [])
         self.assertEqual(self.uploads(), [])
         self.check(self.put(), b"other" + self.data[5:], 0)
+
+    def test_a_source_changed_after_its_digest_was_computed(self) -> None:
+        process = self.put_a_part("--digest", "sha256", "--chunk-size", "64K")  # little of it is read ahead
+        times = self.source.stat()
+        with self.source.open("r+b") as file:
+            file.seek(SIZE - 5)
+            file.write(b"other")
+        os.utime(self.source, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.assertIn("has changed while it was sent", self.finish(process, CONFLICT).errors)
+        self.assertEqual(self.keys("bucket"), [])
+        self.assertEqual(self.uploads(), [])
 
     def test_other_options_begin_anew(self) -> None:
         self.cut_off()
