@@ -105,7 +105,7 @@ static trove_status check_quota(struct tvs_copy_job *job, trove_error *error) {
     if (status != TROVE_OK)
         return status;
     tvs_object_fini(&object);
-    return tvs_storage_quota_check(job->rpc.session, bytes, error);
+    return tvs_storage_quota_check(job->rpc.session, NULL, bytes, NULL, error);
 }
 
 /* The next step. */

@@ -1,6 +1,7 @@
 /* resume.c - see resume.h. On the strand and on the driver's threads, unless it says otherwise. */
 #include "resume.h"
 
+#include "storage_quota.h"
 #include "stream.h"
 #include "upload.h"
 
@@ -225,11 +226,29 @@ static void call_waiting(struct tvs_stream *stream) {
 
 /* ---- the put ---- */
 
+/* What can't fit isn't begun, and nothing of it is left behind; what is durable already stays. */
+static trove_status check_quota(struct tvs_stream *stream, trove_error *error) {
+    struct tvs_session *session = stream->session;
+    struct tvs_resume *resume = stream->resume;
+    bool sized = stream->declared_size != TROVE_SIZE_UNKNOWN;
+    trove_status status = tvs_storage_quota_check(
+        session, &resume->holder.id, sized ? stream->declared_size : resume->durable_offset, &stream->fits_bytes, error);
+    if (status == TROVE_RESOURCE_EXHAUSTED && resume->durable_offset == 0) {
+        pthread_mutex_lock(&session->lock);
+        resume->given_up = true;
+        pthread_mutex_unlock(&session->lock);
+    }
+    return status;
+}
+
 static trove_status open_put(struct tvs_stream *stream, trove_error *error) {
     struct tvs_server *server = stream->session->server;
     const struct tvs_holder *holder = &stream->resume->holder;
     const struct tvs_declared_digest *digest = stream->put_options.digest;
-    trove_status status = server->ops->upload_open(server->driver, &holder->id, holder->epoch, &stream->put, error);
+    trove_status status = check_quota(stream, error);
+    if (status != TROVE_OK)
+        return status;
+    status = server->ops->upload_open(server->driver, &holder->id, holder->epoch, &stream->put, error);
     if (status != TROVE_OK)
         stream->put = NULL;
     else if (digest != NULL)

@@ -54,7 +54,7 @@ struct tvs_resume {
     bool fenced;   /* by a younger holder: the store would refuse everything */
     bool broken;   /* the put has failed, and is good for nothing */
     bool parked;   /* the last flush was tried, where one was needed */
-    bool given_up; /* by the client: the upload goes as well */
+    bool given_up; /* by the client, or it fits no quota: the upload goes as well */
     struct tvs_flush_call *calls;
     unsigned call_count;
 };

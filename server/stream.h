@@ -196,7 +196,8 @@ struct tvs_stream {
 
     struct tvs_stream *tick_next; /* the timer's alone */
 
-    struct tvs_put *put; /* the way up's strand's alone */
+    struct tvs_put *put; /* the way up's strand's alone, as the next one */
+    uint64_t fits_bytes; /* an object of so many bytes fits the quota, when that was last looked at */
     struct tvs_get *get; /* the way down's strand's alone */
 
     /* written by a strand (or the commit), then constant */

@@ -29,6 +29,12 @@ bool tvs_upload_work_locked(const struct tvs_stream *stream) {
            (resume != NULL && tvs_resume_flush_due_locked(stream));
 }
 
+/* Whether the object may have so many bytes. */
+static trove_status fit_quota(struct tvs_stream *stream, uint64_t bytes, trove_error *error) {
+    const struct tvs_upload_id *own = stream->resume != NULL ? &stream->resume->holder.id : NULL;
+    return tvs_storage_quota_check(stream->session, own, bytes, &stream->fits_bytes, error);
+}
+
 static trove_status begin_put(struct tvs_stream *stream, trove_error *error) {
     struct tvs_server *server = stream->session->server;
     trove_status status =
@@ -49,7 +55,7 @@ static void begin(struct tvs_stream *stream) {
     bool sized = stream->declared_size != TROVE_SIZE_UNKNOWN;
     trove_status status = stream->follow ? tvs_follow_join(stream, &error) : TROVE_OK;
     if (status == TROVE_OK && !stream->follower) /* what can't fit isn't even begun */
-        status = tvs_storage_quota_check(stream->session, sized ? stream->declared_size : 0, &error);
+        status = fit_quota(stream, sized ? stream->declared_size : 0, &error);
     if (status == TROVE_OK && !stream->follower)
         status = begin_put(stream, &error);
     if (status != TROVE_OK) {
@@ -114,22 +120,32 @@ static bool ack_due_locked(struct tvs_stream *stream, uint64_t bytes) {
     return true;
 }
 
+/* *in_store: where it failed, the store has a part in it. */
+static trove_status store_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment, bool *in_store, trove_error *error) {
+    const struct tvs_driver_ops *ops = stream->session->server->ops;
+    uint64_t end = fragment->data.offset + fragment->data.bytes;
+    trove_status status = end > stream->fits_bytes ? fit_quota(stream, end, error) : TROVE_OK;
+    *in_store = status == TROVE_OK;
+    if (status != TROVE_OK)
+        return status;
+    if (fragment->lost_chunks > 0)
+        return ops->put_gap(stream->put, fragment->data.offset, fragment->data.bytes, error);
+    if (fragment->data.bytes > 0)
+        status = ops->put_write(stream->put, &fragment->data, error);
+    if (status == TROVE_OK && stream->feed != NULL)
+        tvs_feed_grow(stream->feed, end);
+    return status;
+}
+
 static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragment) {
     struct tvs_session *session = stream->session;
     uint64_t bytes = fragment->data.bytes;
-    bool due = false, damaged = false;
+    bool due = false, in_store = false;
     trove_error error;
-    trove_status status = TROVE_OK;
-    if (fragment->lost_chunks > 0) {
-        status = session->server->ops->put_gap(stream->put, fragment->data.offset, fragment->data.bytes, &error);
-    } else {
-        status = verify(stream, fragment, &error);
-        damaged = status != TROVE_OK;
-        if (status == TROVE_OK && fragment->data.bytes > 0)
-            status = session->server->ops->put_write(stream->put, &fragment->data, &error);
-        if (status == TROVE_OK && stream->feed != NULL)
-            tvs_feed_grow(stream->feed, fragment->data.offset + fragment->data.bytes);
-    }
+    trove_status status = fragment->lost_chunks == 0 ? verify(stream, fragment, &error) : TROVE_OK;
+    bool damaged = status != TROVE_OK;
+    if (!damaged)
+        status = store_fragment(stream, fragment, &in_store, &error);
     pthread_mutex_lock(&session->lock);
     stream->storing_segments = 0;
     stream->grant.storing_bytes = 0;
@@ -139,7 +155,7 @@ static void write_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
     } else {
         tvs_upload_give_locked(stream, fragment);
         stream->damaged = damaged;
-        if (stream->resume != NULL && !damaged) /* else the store has no part in it */
+        if (stream->resume != NULL && in_store)
             stream->resume->broken = true;
     }
     pthread_mutex_unlock(&session->lock);
@@ -216,7 +232,7 @@ static void commit(struct tvs_stream *stream) {
     trove_error error;
     if (check_size(stream, &error) != TROVE_OK || expect_digest(stream, &error) != TROVE_OK ||
         tvs_session_may(stream->session, TVS_RIGHT_WRITE, stream->bucket, stream->key, &error) != TROVE_OK ||
-        tvs_storage_quota_check(stream->session, stream->receiver.taken_offset, &error) != TROVE_OK) {
+        fit_quota(stream, stream->receiver.taken_offset, &error) != TROVE_OK) {
         tvs_stream_end(stream, TV_EVENT_FAIL, &error);
         return;
     }

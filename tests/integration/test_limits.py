@@ -2,9 +2,11 @@
 """Limits of the config that keep one peer from having all of the server: each is refused with its name, and others are served on."""
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
+import subprocess
 import time
 
 from trove_test import DENIED, EXHAUSTED, MIB, OK, PATIENCE_S, TroveTest, main, wait_for
@@ -118,6 +120,49 @@ class Limits(TroveTest):
         self.trove("put", large, "media/c")
         self.assertIn("quota", self.trove("put", self.write("fits", b"x" * MIB), "media/d", expect=EXHAUSTED).errors)
         self.trove("put", large, "media/d", server=tcp)  # others have no quota
+
+    def quota(self) -> None:
+        self.start(f'users:\n  - uid: {os.geteuid()}\n    rights: all\n    quota: 12MiB\n')
+        self.trove("mb", "media")
+
+    def test_what_cannot_fit_is_not_begun(self) -> None:
+        """Its size is known: not one byte goes, and no upload is left behind."""
+        self.quota()
+        large = self.write("large", b"x" * 16 * MIB)  # of a size that is uploaded resumably
+        told = self.trove("put", large, "media/x", expect=EXHAUSTED).errors
+        self.assertIn(f"the quota of uid:{os.geteuid()} is {12 * MIB} bytes", told)
+        self.assertIn(f"{16 * MIB} more don't fit", told)
+        self.assertEqual(self.trove("--json", "uploads", "ls").objects(), [])
+        self.assertEqual({pool["total_bytes"] for pool in self.trove("--json", "pools").objects()}, {0})
+
+    def test_what_grows_too_large_is_stopped(self) -> None:
+        """Nobody said how large it would be: it ends when it has passed what is left, and not when all of it has come."""
+        self.quota()
+        self.trove("put", self.write("small", b"x" * 4 * MIB), "media/small")
+        put = self.start_trove("put", "-", "media/x", stdin=subprocess.PIPE)
+        assert put.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(64):
+                put.stdin.write(b"x" * MIB)
+                put.stdin.flush()
+        wait_for(lambda: put.poll() is not None, "the command ends, though its input is open")
+        self.assertIn("the quota of", self.finish(put, EXHAUSTED).errors)
+        self.trove("put", self.write("fits", b"x" * 8 * MIB), "media/x")
+
+    def test_what_is_not_complete_counts(self) -> None:
+        self.quota()
+        half = self.start_trove("put", "--bwlimit", "4MiB", self.write("large", b"x" * 10 * MIB), "media/half")
+
+        def durable() -> int:
+            return max([upload["durable_bytes"] for upload in self.trove("--json", "uploads", "ls").objects()], default=0)
+
+        wait_for(lambda: durable() >= 3 * MIB, "some of it is durable")
+        half.kill()
+        half.wait()
+        other = self.write("other", b"y" * 10 * MIB)
+        self.assertIn("the quota of", self.trove("put", other, "media/other", expect=EXHAUSTED).errors)
+        self.trove("put", self.folder / "large", "media/half")  # it doesn't count besides itself
+        self.assertEqual(self.trove("cat", "media/half").out, b"x" * 10 * MIB)
 
     def test_a_pool_for_each(self) -> None:
         """Whoever is bound to a pool has its limits, whatever they ask for."""
