@@ -310,6 +310,10 @@ void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns) {
 
 /* ---- looking at it ---- */
 
+bool tv_conn_left(const struct tv_conn *conn) {
+    return conn->peer_left;
+}
+
 const char *tv_conn_peer(const struct tv_conn *conn) {
     return conn->transport->peer;
 }

@@ -182,6 +182,8 @@ void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
 /* The public key that the peer has, of an encrypted connection; NULL of a plain one. From a handler function. */
 const uint8_t *tv_conn_peer_key(const struct tv_conn *conn);
 const char *tv_conn_peer(const struct tv_conn *conn);
+/* In `closed`: the peer has closed the connection, and not in the midst of a frame. */
+bool tv_conn_left(const struct tv_conn *conn);
 const struct tv_transport *tv_conn_transport(const struct tv_conn *conn);
 uint64_t tv_conn_payload_bytes_max(struct tv_conn *conn);
 void tv_conn_metrics(const struct tv_conn *conn, struct tv_conn_metrics *metrics);

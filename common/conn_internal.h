@@ -153,6 +153,7 @@ struct tv_conn {
     unsigned submitting; /* calls into the transport that are running: closing waits for them */
     bool close_pending;
     bool closed_called;
+    bool peer_left; /* it has closed between two frames; constant when `closed` is called */
     trove_error reason;
     uint64_t payload_bytes_max;
     uint32_t keepalive_ms; /* 0: a silent peer isn't asked: it was told not to be, or isn't established */

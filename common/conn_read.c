@@ -489,6 +489,12 @@ void tv_reader_received(void *context, trove_status status, size_t bytes) {
             tv_reader_submit(conn);
         return;
     }
+    const struct tv_record_reader *records = conn->reader.records;
+    bool between =
+        conn->reader.state == TV_READ_PREFIX && staged(&conn->reader) == 0 && (records == NULL || tv_record_reader_idle(records));
+    pthread_mutex_lock(&conn->lock);
+    conn->peer_left = conn->phase == TV_CONN_OPEN && between;
+    pthread_mutex_unlock(&conn->lock);
     tv_conn_abort(conn, &lost);
     pthread_mutex_lock(&conn->lock);
     conn->receiving = false;

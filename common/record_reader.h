@@ -51,6 +51,10 @@ void tv_record_reader_fini(struct tv_record_reader *self);
 /* What to receive next, `iov` being the caller's buffers (1 to TV_IOV_MAX - 1): fills in `raw`, of TV_IOV_MAX, returns how
  * many. */
 unsigned tv_record_reader_want(struct tv_record_reader *self, const struct iovec *iov, unsigned iov_count, struct iovec *raw);
+/* Nothing of a message is there that isn't handed out: what comes next begins one. */
+static inline bool tv_record_reader_idle(const struct tv_record_reader *self) {
+    return self->begin == self->end && self->next == self->count && self->held_bytes == self->held_at;
+}
 /* So many bytes have come. */
 void tv_record_reader_add(struct tv_record_reader *self, size_t bytes);
 /* Opens what is there. *plain_bytes are at the beginning of the caller's buffers then; 0: more has to come first.

@@ -12,6 +12,7 @@
 
 void tv_secure_init(struct tv_secure *self) {
     memset(self, 0, sizeof *self);
+    self->scratch_bytes_max = TV_SCRATCH_BYTES_MAX;
     pthread_mutex_init(&self->lock, NULL);
 }
 
@@ -25,39 +26,62 @@ void tv_secure_fini(struct tv_secure *self) {
     pthread_mutex_destroy(&self->lock);
 }
 
-struct tv_scratch *tv_secure_scratch_get(struct tv_secure *self, size_t plain_bytes) {
-    size_t bytes = FRAMING_BYTES + plain_bytes;
-    struct tv_scratch *scratch = NULL;
+/* Whether there is to be a whole message's; it is counted and charged then. */
+static bool take_whole(struct tv_secure *self) {
     pthread_mutex_lock(&self->lock);
-    if (self->scratch_bytes >= TV_SCRATCH_BYTES_MAX && bytes > FRAMING_BYTES + TV_RECORD_BYTES_MAX)
-        bytes = FRAMING_BYTES + TV_RECORD_BYTES_MAX;
-    if (bytes > FRAMING_BYTES + TV_RECORD_BYTES_MAX) {
-        bytes = WHOLE_BYTES;
-        scratch = self->spare;
-    }
+    bool fits = self->scratch_bytes < self->scratch_bytes_max;
+    self->scratch_bytes += fits ? WHOLE_BYTES : 0;
+    pthread_mutex_unlock(&self->lock);
+    if (!fits || self->charge == NULL || self->charge(self->context, WHOLE_BYTES))
+        return fits;
+    pthread_mutex_lock(&self->lock);
+    self->scratch_bytes -= WHOLE_BYTES;
+    pthread_mutex_unlock(&self->lock);
+    return false;
+}
+
+static struct tv_scratch *take_spare(struct tv_secure *self) {
+    pthread_mutex_lock(&self->lock);
+    struct tv_scratch *scratch = self->spare;
     if (scratch != NULL) {
         self->spare = scratch->next;
         self->spare_count--;
     }
-    self->scratch_bytes += bytes;
     pthread_mutex_unlock(&self->lock);
-    if (scratch != NULL)
-        return scratch;
-    scratch = malloc(sizeof *scratch + bytes);
-    if (scratch != NULL) {
-        scratch->capacity = bytes;
-        return scratch;
-    }
+    return scratch;
+}
+
+/* No more of it is used, whether it is kept or not. */
+static void give_back(struct tv_secure *self, size_t bytes) {
     pthread_mutex_lock(&self->lock);
     self->scratch_bytes -= bytes;
     pthread_mutex_unlock(&self->lock);
-    return NULL;
+    if (bytes == WHOLE_BYTES && self->uncharge != NULL)
+        self->uncharge(self->context, bytes);
+}
+
+struct tv_scratch *tv_secure_scratch_get(struct tv_secure *self, size_t plain_bytes) {
+    size_t bytes = FRAMING_BYTES + (plain_bytes < TV_RECORD_BYTES_MAX ? plain_bytes : TV_RECORD_BYTES_MAX);
+    struct tv_scratch *scratch = NULL;
+    if (plain_bytes > TV_RECORD_BYTES_MAX && take_whole(self)) {
+        bytes = WHOLE_BYTES;
+        scratch = take_spare(self);
+    } else {
+        pthread_mutex_lock(&self->lock);
+        self->scratch_bytes += bytes;
+        pthread_mutex_unlock(&self->lock);
+    }
+    if (scratch == NULL && (scratch = malloc(sizeof *scratch + bytes)) != NULL)
+        scratch->capacity = bytes;
+    if (scratch == NULL)
+        give_back(self, bytes);
+    return scratch;
 }
 
 void tv_secure_scratch_put(struct tv_secure *self, struct tv_scratch *scratch) {
+    size_t bytes = scratch->capacity;
     pthread_mutex_lock(&self->lock);
-    self->scratch_bytes -= scratch->capacity;
-    bool keep = scratch->capacity == WHOLE_BYTES && self->spare_count < SPARES_MAX;
+    bool keep = bytes == WHOLE_BYTES && self->spare_count < SPARES_MAX;
     if (keep) {
         scratch->next = self->spare;
         self->spare = scratch;
@@ -66,4 +90,5 @@ void tv_secure_scratch_put(struct tv_secure *self, struct tv_scratch *scratch) {
     pthread_mutex_unlock(&self->lock);
     if (!keep)
         free(scratch);
+    give_back(self, bytes);
 }

@@ -2,7 +2,8 @@
  * sealed messages wait in until the transport has taken them.
  *
  * That memory belongs to no connection: one that sends nothing has none of it. When much of it is held by peers that read slowly,
- * the next messages are sealed a record at a time.
+ * or its owner's budget has no more, the next messages are sealed a record at a time. So much a connection always gets, as it has
+ * its staging areas: it couldn't send anything otherwise.
  * Threads: made and ended by one, used by all connections that were created with it, which must be gone before it ends.
  */
 #ifndef TV_SECURE_H
@@ -25,6 +26,10 @@ struct tv_secure {
     const uint8_t *server_key; /* a client's: the public key that the server must have; a server's: NULL */
     tv_noise_peer authorize;   /* a server's: who is let in; on a connection's receiving thread, and mustn't wait long */
     void *context;
+    size_t scratch_bytes_max; /* TV_SCRATCH_BYTES_MAX, or less */
+    /* Both or none: more than a record is charged here. On the thread that sends, under no lock. */
+    bool (*charge)(void *context, size_t bytes); /* false: it doesn't fit */
+    void (*uncharge)(void *context, size_t bytes);
 
     pthread_mutex_t lock;
     /* under the lock */

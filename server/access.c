@@ -73,6 +73,8 @@ trove_status tvs_access_check(const struct tvs_access *access, const ProtobufCMe
                               trove_error *error) {
     if (access == NULL)
         return TV_FAIL(error, PERMISSION_DENIED, "nobody may call this method: the server has no rule for it");
+    if (!tvs_session_known(session)) /* its connection is about to end; a call that has waited until now isn't begun */
+        return TV_FAIL(error, UNAUTHENTICATED, "who called this isn't let in any more");
     if (access->scope == TVS_SCOPE_SERVER)
         return tvs_session_may(session, TVS_RIGHT_ADMIN, NULL, "", error);
     trove_status status = TROVE_OK;

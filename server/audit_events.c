@@ -35,7 +35,25 @@ void tvs_audit_disconnect(struct tvs_session *session, const trove_error *why) {
     if (session->server->audit == NULL || !atomic_load_explicit(&session->welcomed, memory_order_relaxed))
         return;
     begin(&line, "disconnect", session);
+    if (why->status == TROVE_OK)
+        tvs_log_text(&line.line, "why", why->message);
     end(&line, session, why);
+}
+
+void tvs_audit_left_out(struct tvs_server *server) {
+    struct tvs_audit_line line;
+    struct tvs_log_line log;
+    uint64_t count = tvs_refusals_left_out(&server->refusals);
+    if (count == 0)
+        return;
+    tvs_log_begin(&log, TVS_LOG_WARN, "connections that weren't let in are more than are told");
+    tvs_log_number(&log, "left_out", count);
+    tvs_log_end(&log);
+    if (server->audit == NULL)
+        return;
+    tvs_audit_begin(&line, "left_out");
+    tvs_log_number(&line.line, "connections", count);
+    tvs_audit_end(server->audit, &line);
 }
 
 /* ---- streams and small objects ---- */
@@ -74,12 +92,13 @@ void tvs_audit_stream(const struct tvs_stream *stream) {
     end(&line, session, stream->state == TROVE_STREAM_COMPLETED ? &fine : &stream->failure);
 }
 
-void tvs_audit_refused(struct tvs_session *session, const Trove__V1__Open *open, const trove_error *result) {
+void tvs_audit_refused(struct tvs_session *session, trove_direction direction, const char *bucket, const char *key,
+                       const trove_error *result) {
     struct tvs_audit_line line;
     if (session->server->audit == NULL)
         return;
-    begin(&line, direction_name((trove_direction)open->direction), session);
-    object(&line, open->bucket, open->key);
+    begin(&line, direction_name(direction), session);
+    object(&line, bucket, key);
     end(&line, session, result);
 }
 

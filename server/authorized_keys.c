@@ -68,6 +68,15 @@ static trove_status parse_quota(const char *text, struct tvs_principal *key, tro
     return status == TROVE_OK ? status : tv_error_set(error, status, "quota: %s", why.message);
 }
 
+static trove_status parse_bandwidth(const char *text, struct tvs_principal *key, trove_error *error) {
+    trove_error why;
+    trove_status status = tvs_parse_bytes(text, &key->bandwidth, &why);
+    if (status == TROVE_OK && (key->bandwidth < TVS_BANDWIDTH_MIN || key->bandwidth > TVS_BANDWIDTH_MAX))
+        status =
+            TV_FAIL(&why, INVALID_ARGUMENT, "%.40s; 1KiB to 1024GiB a second are allowed, or leave it out for no limit", text);
+    return status == TROVE_OK ? status : tv_error_set(error, status, "bandwidth: %s", why.message);
+}
+
 static trove_status parse_pool(const char *text, struct tvs_principal *key, trove_error *error) {
     if (!tvs_pool_name_valid(text))
         return TV_FAIL(error, INVALID_ARGUMENT, "pool=%.80s: a pool's name has 1 to %d of a-z, 0-9, _ and -", text,
@@ -94,6 +103,9 @@ static trove_status parse_option(const char *word, struct tvs_principal *key, bo
     } else if ((value = option(word, "quota")) != NULL) {
         twice = key->quota_bytes != 0;
         status = parse_quota(value, key, error);
+    } else if ((value = option(word, "bandwidth")) != NULL) {
+        twice = key->bandwidth != 0;
+        status = parse_bandwidth(value, key, error);
     } else if ((value = option(word, "pool")) != NULL) {
         twice = key->pool[0] != '\0';
         status = parse_pool(value, key, error);

@@ -2,13 +2,13 @@
  *
  * One key a line; a word that begins with '#' begins a comment:
  *
- *   NAME PUBLIC_KEY RIGHTS... [expires=TIME] [quota=BYTES] [pool=NAME]
+ *   NAME PUBLIC_KEY RIGHTS... [expires=TIME] [quota=BYTES] [bandwidth=BYTES] [pool=NAME]
  *
  *   backup  aS0V...=  read,write,list:media/backup/  expires=2027-01-31  quota=100GiB
  *
  * NAME is 1 to 63 of A-Z, a-z, 0-9, '.', '_', '@' and '-'. PUBLIC_KEY is base64 of 32 bytes. RIGHTS as in rights.h. TIME is a day, at
- * whose beginning the key expires, or 2027-01-31T12:00:00Z; UTC. BYTES as in the config ("10MiB"): what may be stored. NAME: the
- * pool that has all streams of this key. Anything else is a mistake, and a mistake in one line is one of the whole file: half of it would lock somebody out,
+ * whose beginning the key expires, or 2027-01-31T12:00:00Z; UTC. BYTES as in the config ("10MiB"): what may be stored, and what
+ * may be moved in a second, up and down, on all connections of this key together. NAME: the pool that has all its streams. Anything else is a mistake, and a mistake in one line is one of the whole file: half of it would lock somebody out,
  * or let somebody in.
  */
 #ifndef TVS_AUTHORIZED_KEYS_H

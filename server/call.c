@@ -265,6 +265,22 @@ void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status
         tvs_session_send_status(session, call_id, &error, false);
 }
 
+void tvs_calls_refuse(struct tvs_session *session, const trove_error *why) {
+    pthread_mutex_lock(&session->lock);
+    size_t count = session->calls.count; /* those that come meanwhile are refused when they begin */
+    pthread_mutex_unlock(&session->lock);
+    for (; count > 0; count--) {
+        pthread_mutex_lock(&session->lock);
+        struct tv_id_node *node = tv_id_table_any(&session->calls);
+        uint64_t id = node != NULL ? node->id : 0;
+        (void)take(session, id);
+        pthread_mutex_unlock(&session->lock);
+        if (node != NULL)
+            tvs_session_send_status(session, id, why, false);
+    }
+    tvs_calls_resume(session); /* those that wait are freed */
+}
+
 void tvs_calls_abandon(struct tvs_session *session) {
     pthread_mutex_lock(&session->lock);
     for (struct tv_id_node *node; (node = tv_id_table_any(&session->calls)) != NULL;)

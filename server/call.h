@@ -15,6 +15,8 @@ trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, 
 void tvs_call_cancel(struct tvs_session *session, uint64_t call_id, trove_status status, const char *why);
 /* The calls that waited for the peer to read go on. On the sending thread. */
 void tvs_calls_resume(struct tvs_session *session);
+/* Those that are under way are answered with `why`; those that haven't begun never do. Any thread. */
+void tvs_calls_refuse(struct tvs_session *session, const trove_error *why);
 /* The connection has ended: nobody wants the answers. */
 void tvs_calls_abandon(struct tvs_session *session);
 

@@ -47,8 +47,8 @@ static const struct number numbers[] = {
     {"memory", RAW(memory), OPTION(memory_bytes), KIND_BYTES, 8 * TV_MIB, TVS_POOL_MEMORY_BYTES_MAX, false},
     {"store_memory", RAW(store_memory), OPTION(store_memory_bytes), KIND_BYTES, 1 * TV_MIB, 1024 * TV_GIB, false},
     {"workers", RAW(workers), OPTION(workers), KIND_COUNT, 1, TV_WORKERS_MAX, false},
-    {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, 100000, false},
-    {"connections.per_address", RAW(connections.per_address), OPTION(per_address_max), KIND_COUNT, 1, 100000, false},
+    {"connections.max", RAW(connections.max), OPTION(connections_max), KIND_COUNT, 1, TVS_CONNECTIONS_MAX, false},
+    {"connections.per_address", RAW(connections.per_address), OPTION(per_address_max), KIND_COUNT, 1, TVS_CONNECTIONS_MAX, false},
     {"connections.handshakes_per_address", RAW(connections.handshakes_per_address), OPTION(handshakes_max), KIND_COUNT, 1,
      1000000, false},
     {"connections.streams", RAW(connections.streams), OPTION(streams_max), KIND_COUNT, 1, TV_STREAMS_PER_CONN_MAX, false},
@@ -69,7 +69,7 @@ static const struct number pool_numbers[] = {
     {IN_POOL(channel_size, channel_chunks), KIND_COUNT, 1, TV_CHANNEL_CHUNKS_MAX, false},
     {IN_POOL(buffers, buffers_max), KIND_COUNT, TVS_POOL_BUFFERS_MIN, 1000000, true},
     {IN_POOL(memory, memory_bytes), KIND_BYTES, TVS_POOL_MEMORY_BYTES_MIN, TVS_POOL_MEMORY_BYTES_MAX, true},
-    {IN_POOL(bandwidth, bandwidth), KIND_BYTES, 1 * TV_KIB, 1024 * TV_GIB, true},
+    {IN_POOL(bandwidth, bandwidth), KIND_BYTES, TVS_BANDWIDTH_MIN, TVS_BANDWIDTH_MAX, true},
     {IN_POOL(stream_timeout, stream_timeout_ms), KIND_MS, SECONDS(1), HOURS(24 * 30), true},
     {IN_POOL(idle_timeout, idle_timeout_ms), KIND_MS, SECONDS(1), HOURS(24), false},
     {IN_POOL(min_rate, rate_min), KIND_BYTES, 1, 1024 * TV_GIB, true},
@@ -263,6 +263,8 @@ static trove_status apply_pools(const struct tvs_config_raw *raw, struct tvs_poo
 static const struct number user_numbers[] = {
     {"quota", offsetof(struct tvs_config_raw_user, quota), offsetof(struct tvs_user, quota_bytes), KIND_BYTES, 1,
      1024 * 1024 * TV_GIB, true},
+    {"bandwidth", offsetof(struct tvs_config_raw_user, bandwidth), offsetof(struct tvs_user, bandwidth), KIND_BYTES,
+     TVS_BANDWIDTH_MIN, TVS_BANDWIDTH_MAX, true},
 };
 
 static trove_status apply_rights(const char *text, struct tvs_user *user, struct place *place, const char *section,

@@ -84,6 +84,7 @@ static const cyaml_schema_field_t user_keys[] = {
     CYAML_FIELD_STRING_PTR("uid", CYAML_FLAG_POINTER, struct tvs_config_raw_user, uid, 1, TEXT_BYTES_MAX),
     CYAML_FIELD_STRING_PTR("rights", CYAML_FLAG_POINTER, struct tvs_config_raw_user, rights, 1, TEXT_BYTES_MAX),
     CYAML_FIELD_STRING_PTR("quota", KEY_FLAGS, struct tvs_config_raw_user, quota, 1, TEXT_BYTES_MAX),
+    CYAML_FIELD_STRING_PTR("bandwidth", KEY_FLAGS, struct tvs_config_raw_user, bandwidth, 1, TEXT_BYTES_MAX),
     CYAML_FIELD_STRING_PTR("pool", KEY_FLAGS, struct tvs_config_raw_user, pool, 1, TEXT_BYTES_MAX),
     CYAML_FIELD_END,
 };

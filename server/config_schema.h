@@ -46,6 +46,7 @@ struct tvs_config_raw_user {
     char *uid;
     char *rights;
     char *quota;
+    char *bandwidth;
     char *pool;
 };
 

@@ -82,7 +82,7 @@ bool tvs_download_next_gap(struct tvs_stream *stream, struct tv_gap *gap) {
     return tv_sender_next_gap(&stream->sender, gap);
 }
 
-/* Whether the pool's bandwidth has room for the next fragment. */
+/* Whether the bandwidth has room for the next fragment. */
 static bool take_turn(struct tvs_stream *stream, uint64_t position, uint64_t payload_bytes_max) {
     uint64_t bytes = stream->read_end - position;
     bytes = bytes < stream->chunk_bytes ? bytes : stream->chunk_bytes;
@@ -120,7 +120,7 @@ bool tvs_download_next(struct tvs_stream *stream, uint64_t payload_bytes_max, st
         return false;
     if (!tv_sender_next(&stream->sender, payload_bytes_max, fragment))
         return false;
-    tvs_pool_bandwidth_spend(stream->pool, fragment->bytes);
+    tvs_stream_spend(stream, fragment->bytes);
     if (run != NULL)
         atomic_fetch_add_explicit(&run->references, 1, memory_order_relaxed); /* the transport's */
     *run_out = run;

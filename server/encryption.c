@@ -3,15 +3,34 @@
 
 #include "secret.h"
 
+#define SCRATCH_PART 4
+
 /* Somebody who says to have this key; that it is so, the rest of the handshake shows. What may be done with it is looked up once more
  * when the session begins. */
 static trove_status authorize(void *context, const uint8_t public_key[TV_NOISE_KEY_BYTES], trove_error *error) {
     struct tvs_server *server = context;
     struct tvs_principal found;
-    if (tvs_keyring_find(server->keyring, public_key, &found) != TROVE_OK)
-        return TV_FAIL(error, UNAUTHENTICATED, "the server doesn't know this key, or it has expired");
-    tvs_principal_fini(&found);
-    return TROVE_OK;
+    trove_status status = tvs_keyring_find(server->keyring, public_key, &found, error);
+    if (status == TROVE_OK)
+        tvs_principal_fini(&found);
+    return status;
+}
+
+/* What is sealed and waits for its peer to read counts as what moves. */
+static bool charge(void *context, size_t bytes) {
+    struct tvs_server *server = context;
+    return tvs_budget_try(server->budget, bytes);
+}
+
+static void uncharge(void *context, size_t bytes) {
+    struct tvs_server *server = context;
+    tvs_budget_give(server->budget, bytes);
+}
+
+/* Peers that don't read hold no more of the budget than leaves the others theirs. */
+static size_t scratch_bytes_max(const struct tvs_server *server) {
+    uint64_t share = tvs_budget_bytes(server->budget) / SCRATCH_PART;
+    return share < TV_SCRATCH_BYTES_MAX ? share : TV_SCRATCH_BYTES_MAX;
 }
 
 trove_status tvs_encryption_begin(struct tvs_server *server, trove_error *error) {
@@ -22,6 +41,9 @@ trove_status tvs_encryption_begin(struct tvs_server *server, trove_error *error)
     server->secure.key = server->key;
     server->secure.authorize = authorize;
     server->secure.context = server;
+    server->secure.charge = charge;
+    server->secure.uncharge = uncharge;
+    server->secure.scratch_bytes_max = scratch_bytes_max(server);
     tvs_encryption_warn();
     return status;
 }

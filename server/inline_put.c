@@ -213,10 +213,12 @@ static struct inline_put *create(const struct described *described) {
 static trove_status admit(struct tvs_session *session, struct tvs_pool *pool, const struct described *described,
                           struct inline_put **put_out, bool *not_taken, trove_error *error) {
     uint64_t bytes = described->data.bytes;
-    tvs_pool_bandwidth_spend(pool, bytes); /* they have come, whether they are taken or not */
+    struct tvs_throttle *own = &session->bandwidth->throttle;
+    tvs_throttle_spend(own, bytes); /* they have come, whether they are taken or not */
+    tvs_throttle_spend(&pool->throttle, bytes);
     /* Whether it fits a quota can't be asked here, where nothing may block. */
     bool room = !tvs_storage_quota_has(session) && charge(session, bytes, described->held_bytes);
-    if (room && !tvs_pool_bandwidth_try(pool, bytes)) {
+    if (room && (!tvs_throttle_try(own, bytes) || !tvs_pool_bandwidth_try(pool, bytes))) {
         uncharge(session, bytes, described->held_bytes);
         room = false;
     }

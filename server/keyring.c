@@ -132,6 +132,7 @@ static void add_user(struct table *table, uint64_t uid, struct tvs_rights *right
     struct tvs_principal *user = &table->users[table->user_count++];
     *user = (struct tvs_principal){.kind = TVS_PRINCIPAL_UID, .rights = rights_move, .uid = uid};
     user->quota_bytes = terms != NULL ? terms->quota_bytes : 0;
+    user->bandwidth = terms != NULL ? terms->bandwidth : 0;
     snprintf(user->pool, sizeof user->pool, "%s", terms != NULL ? terms->pool : "");
     snprintf(user->name, sizeof user->name, "uid:%" PRIu64, uid);
 }
@@ -233,12 +234,16 @@ static bool give(const struct tvs_principal *found, struct tvs_principal *out) {
 }
 
 trove_status tvs_keyring_find(struct tvs_keyring *keyring, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
-                              struct tvs_principal *out) {
+                              struct tvs_principal *out, trove_error *error) {
     pthread_mutex_lock(&keyring->lock);
     const struct tvs_principal *found = tvs_authorized_keys_find(&keyring->table->keys, public_key);
-    bool known = found != NULL && !tvs_principal_expired(found, tv_wall_ns()) && give(found, out);
+    bool expired = found != NULL && tvs_principal_expired(found, tv_wall_ns());
+    bool known = !expired && give(found, out);
     pthread_mutex_unlock(&keyring->lock);
-    return known ? TROVE_OK : TROVE_UNAUTHENTICATED;
+    if (known)
+        return TROVE_OK;
+    return expired ? TV_FAIL(error, UNAUTHENTICATED, "this key has expired; its line in the server's authorized_keys says when")
+                   : TV_FAIL(error, UNAUTHENTICATED, "the server doesn't know this key");
 }
 
 trove_status tvs_keyring_find_user(struct tvs_keyring *keyring, uint64_t uid, struct tvs_principal *out, trove_error *error) {

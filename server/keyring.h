@@ -22,6 +22,7 @@ struct tvs_user {
     uint32_t uid;
     char *rights; /* as in rights.h; owned by the config */
     uint64_t quota_bytes;
+    uint64_t bandwidth;             /* bytes a second; 0: no limit */
     char pool[TVS_POOL_NAME_BYTES]; /* "": none in particular */
 };
 
@@ -44,9 +45,10 @@ TROVE_WARN_UNUSED trove_status tvs_keyring_reload(struct tvs_keyring *keyring, c
                                                   trove_error *error);
 void tvs_keyring_destroy(struct tvs_keyring *keyring); /* NULL is allowed */
 
-/* *out is for tvs_principal_fini. UNAUTHENTICATED: nobody has this key, or it has expired. */
+/* *out is for tvs_principal_fini. UNAUTHENTICATED: nobody has this key, or it has expired. The message names nobody, for whoever asks
+ * hasn't shown yet that they have it. */
 TROVE_WARN_UNUSED trove_status tvs_keyring_find(struct tvs_keyring *keyring, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
-                                                struct tvs_principal *out);
+                                                struct tvs_principal *out, trove_error *error);
 /* Errors: UNAUTHENTICATED (the overflow uid), PERMISSION_DENIED (a user without any rights). */
 TROVE_WARN_UNUSED trove_status tvs_keyring_find_user(struct tvs_keyring *keyring, uint64_t uid, struct tvs_principal *out,
                                                      trove_error *error);

@@ -1,7 +1,7 @@
 /* pool.c - see pool.h.
  *
  * Who gives a place back holds its session's lock, and who gets it needs another session's: so a task on the workers hands places on.
- * One timer watches the deadlines of all that wait, one gives turns of the bandwidth.
+ * One timer watches the deadlines of all that wait.
  */
 #include "pool.h"
 
@@ -120,69 +120,12 @@ void tvs_pool_release(struct tvs_pool *pool) {
 
 /* ---- bandwidth ---- */
 
-/* Under the lock. Without memory for the timer the tick does it. */
-static void arm_turns(struct tvs_pool *pool, uint64_t now_ns) {
-    uint64_t wait_ns = tvs_bandwidth_wait_ns(&pool->bandwidth, now_ns);
-    if (wait_ns != UINT64_MAX)
-        (void)!tv_timer_arm(pool->timers, &pool->turns, now_ns + wait_ns, NULL);
-}
-
-/* Gives turns as far as they go. On the timer's thread. */
-static void give_turns(struct tvs_pool *pool) {
-    for (;;) {
-        uint64_t now_ns = tv_now_ns();
-        pthread_mutex_lock(&pool->lock);
-        struct tvs_bandwidth_waiter *waiter = tvs_bandwidth_next(&pool->bandwidth, now_ns);
-        if (waiter == NULL)
-            arm_turns(pool, now_ns);
-        bool limited = pool->limits.bandwidth != 0 || pool->bandwidth.first != NULL;
-        atomic_store_explicit(&pool->limited, limited, memory_order_relaxed);
-        pthread_mutex_unlock(&pool->lock);
-        if (waiter == NULL)
-            return;
-        waiter->turn(waiter);
-    }
-}
-
-static void on_turns(struct tv_timer *timer) {
-    give_turns(TV_CONTAINER_OF(timer, struct tvs_pool, turns));
-}
-
 bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes) {
-    if (!atomic_load_explicit(&pool->limited, memory_order_relaxed))
-        return true;
-    uint64_t now_ns = tv_now_ns();
-    pthread_mutex_lock(&pool->lock);
-    bool alone = pool->bandwidth.first == NULL;
-    bool taken = tvs_bandwidth_take(&pool->bandwidth, waiter, bytes, now_ns);
-    if (!taken && alone)
-        arm_turns(pool, now_ns);
-    pthread_mutex_unlock(&pool->lock);
-    return taken;
+    return tvs_throttle_take(&pool->throttle, waiter, bytes);
 }
 
 bool tvs_pool_bandwidth_try(struct tvs_pool *pool, uint64_t bytes) {
-    if (!atomic_load_explicit(&pool->limited, memory_order_relaxed))
-        return true;
-    pthread_mutex_lock(&pool->lock);
-    bool taken = tvs_bandwidth_try(&pool->bandwidth, bytes, tv_now_ns());
-    pthread_mutex_unlock(&pool->lock);
-    return taken;
-}
-
-void tvs_pool_bandwidth_spend(struct tvs_pool *pool, uint64_t bytes) {
-    if (!atomic_load_explicit(&pool->limited, memory_order_relaxed))
-        return;
-    pthread_mutex_lock(&pool->lock);
-    tvs_bandwidth_spend(&pool->bandwidth, bytes, tv_now_ns());
-    pthread_mutex_unlock(&pool->lock);
-}
-
-bool tvs_pool_bandwidth_leave(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter) {
-    pthread_mutex_lock(&pool->lock);
-    bool left = tvs_bandwidth_leave(&pool->bandwidth, waiter);
-    pthread_mutex_unlock(&pool->lock);
-    return left;
+    return tvs_throttle_try(&pool->throttle, bytes);
 }
 
 /* ---- life ---- */
@@ -201,12 +144,9 @@ trove_status tvs_pool_create(const struct tvs_pool_config *config, struct tvs_bu
     pool->watched_ns = UINT64_MAX;
     pool->serve.run = serve;
     pool->deadline.fire = on_deadline;
-    pool->turns.fire = on_turns;
-    uint64_t now_ns = tv_now_ns();
-    tvs_bandwidth_init(&pool->bandwidth, config->limits.bandwidth, now_ns);
-    tv_rate_begin(&pool->rate, now_ns);
+    tvs_throttle_init(&pool->throttle, timers, config->limits.bandwidth);
+    tv_rate_begin(&pool->rate, tv_now_ns());
     tv_histogram_init(&pool->latencies);
-    atomic_init(&pool->limited, config->limits.bandwidth != 0);
     atomic_init(&pool->references, 1);
     *pool_out = pool;
     return TROVE_OK;
@@ -215,7 +155,8 @@ trove_status tvs_pool_create(const struct tvs_pool_config *config, struct tvs_bu
 void tvs_pool_destroy(struct tvs_pool *pool) {
     if (pool == NULL)
         return;
-    TV_ASSERT(pool->acquires.first == NULL && pool->acquires.held == 0 && pool->bandwidth.first == NULL);
+    TV_ASSERT(pool->acquires.first == NULL && pool->acquires.held == 0);
+    tvs_throttle_fini(&pool->throttle);
     tvs_budget_release(pool->budget);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -223,7 +164,7 @@ void tvs_pool_destroy(struct tvs_pool *pool) {
 
 void tvs_pool_disarm(struct tvs_pool *pool) {
     tv_timer_cancel(pool->timers, &pool->deadline);
-    tv_timer_cancel(pool->timers, &pool->turns);
+    tvs_throttle_disarm(&pool->throttle);
 }
 
 void tvs_pool_terms(struct tvs_pool *pool, struct tvs_pool_limits *limits, struct tvs_budget **budget) {
@@ -235,14 +176,8 @@ void tvs_pool_terms(struct tvs_pool *pool, struct tvs_pool_limits *limits, struc
 
 void tvs_pool_set(struct tvs_pool *pool, const struct tvs_pool_limits *limits, struct tvs_budget *budget) {
     struct tvs_budget *before = NULL;
-    uint64_t now_ns = tv_now_ns();
+    tvs_throttle_set(&pool->throttle, limits->bandwidth);
     pthread_mutex_lock(&pool->lock);
-    if (pool->limits.bandwidth != limits->bandwidth) {
-        tvs_bandwidth_set(&pool->bandwidth, limits->bandwidth, now_ns);
-        bool limited = limits->bandwidth != 0 || pool->bandwidth.first != NULL;
-        atomic_store_explicit(&pool->limited, limited, memory_order_relaxed);
-        arm_turns(pool, now_ns);
-    }
     pool->limits = *limits;
     if (budget != NULL) {
         before = pool->budget;
@@ -268,7 +203,7 @@ void tvs_pool_close(struct tvs_pool *pool, uint64_t cancel_ns, const trove_error
 
 bool tvs_pool_tick(struct tvs_pool *pool, uint64_t now_ns) {
     expire(pool, now_ns);
-    give_turns(pool);
+    tvs_throttle_tick(&pool->throttle);
     pthread_mutex_lock(&pool->lock);
     tv_rate_add(&pool->rate, now_ns, atomic_load_explicit(&pool->bytes, memory_order_relaxed));
     bool cancel = pool->closing && now_ns >= pool->cancel_ns;

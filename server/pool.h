@@ -13,12 +13,11 @@
 #define TVS_POOL_H
 
 #include "acquire_queue.h"
-#include "bandwidth.h"
 #include "budget.h"
 #include "histogram.h"
 #include "pool_limits.h"
 #include "rate.h"
-#include "timer.h"
+#include "throttle.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,7 +38,8 @@ struct tvs_pool {
     struct tvs_workers *workers;
     struct tv_timers *timers;
 
-    struct tvs_pool *next; /* under the lock of the list */
+    struct tvs_pool *next;        /* under the lock of the list */
+    struct tvs_throttle throttle; /* has a lock of its own */
 
     pthread_mutex_t lock;
     /* under the lock */
@@ -47,7 +47,6 @@ struct tvs_pool {
     struct tvs_budget *budget; /* its own or the server's; one hold */
     struct tvs_acquire_queue acquires;
     bool serving; /* the task is submitted */
-    struct tvs_bandwidth bandwidth;
     struct tv_rate rate;
     struct tv_histogram latencies; /* of streams that have ended; see stream_metrics.h */
     uint64_t watched_ns;           /* when the deadlines are looked at next */
@@ -57,7 +56,6 @@ struct tvs_pool {
 
     /* atomic; the counters only grow */
     atomic_uint references;
-    atomic_bool limited;         /* there is a limit of bandwidth, or somebody still waits for a turn */
     atomic_ullong streams_total; /* that had a place */
     atomic_ullong streams_failed;
     atomic_ullong streams_cancelled;
@@ -68,7 +66,6 @@ struct tvs_pool {
 
     struct tvs_task serve;
     struct tv_timer deadline; /* of the first that waits, about */
-    struct tv_timer turns;
 };
 
 /* With one reference, the caller's. `budget` is held, not taken. */
@@ -107,15 +104,8 @@ bool tvs_pool_leave(struct tvs_pool *pool, struct tvs_acquire *acquire);
 /* Gives a place back; the next in the queue is told by a worker. */
 void tvs_pool_release(struct tvs_pool *pool);
 
-/* Bandwidth. Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it
- * leaves before; then its next take succeeds. What really moves is told by tvs_pool_bandwidth_spend: by a download when it hands
- * a frame to the connection, by an upload when a fragment has come in. `bytes` should be a slice at most (tvs_bandwidth_slice of
- * the pool's limit): a stream's chunks are no larger where the pool has a limit, so frames aren't, either. */
+/* Bandwidth: tvs_throttle_take and tvs_throttle_try of the pool's `throttle`. */
 bool tvs_pool_bandwidth_take(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter, uint64_t bytes);
-/* Now or not at all. */
 bool tvs_pool_bandwidth_try(struct tvs_pool *pool, uint64_t bytes);
-void tvs_pool_bandwidth_spend(struct tvs_pool *pool, uint64_t bytes);
-/* False: it didn't wait; `turn` has been called or will be. */
-bool tvs_pool_bandwidth_leave(struct tvs_pool *pool, struct tvs_bandwidth_waiter *waiter);
 
 #endif

@@ -17,6 +17,10 @@
 /* With fewer chunk buffers one chunk would be more than a quarter of the pool's memory. */
 #define TVS_POOL_BUFFERS_MIN 4
 
+/* A limit of bytes a second that somebody gives: of a pool, a key or a user. */
+#define TVS_BANDWIDTH_MIN (1 * TV_KIB)
+#define TVS_BANDWIDTH_MAX (1024 * TV_GIB)
+
 struct tvs_pool_limits {
     uint32_t streams_max;       /* open at once; further ones wait for their turn */
     uint64_t bandwidth;         /* bytes a second, both directions together; 0: no limit */

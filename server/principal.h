@@ -30,6 +30,7 @@ struct tvs_principal {
     struct tvs_rights *rights;      /* with a reference */
     uint64_t expires_ns;            /* since the epoch; 0: never */
     uint64_t quota_bytes;           /* that it may have stored; 0: any number */
+    uint64_t bandwidth;             /* bytes a second of all its connections, both directions together; 0: no limit */
     char pool[TVS_POOL_NAME_BYTES]; /* that has all its streams; "": which one they ask for */
     /* how it is found again when the rights have been read anew */
     uint8_t public_key[TVS_PUBLIC_KEY_BYTES];

@@ -5,6 +5,7 @@
  */
 #include "session.h"
 
+#include "audit_events.h"
 #include "collector.h"
 #include "container.h"
 #include "encryption.h"
@@ -86,8 +87,8 @@ static void walk_sessions(struct tvs_server *server, void (*what)(struct tvs_ses
 }
 
 /* Beside all the calls that there may be, each with a deadline, the pools' timers and the server's own find room. */
-_Static_assert(TV_CALLS_MAX + 2 * TVS_POOLS_HELD_MAX + 3 < TV_TIMERS_MAX,
-               "every call, every pool and the server have their timers");
+_Static_assert(TV_CALLS_MAX + 2 * TVS_POOLS_HELD_MAX + TVS_CONNECTIONS_MAX + 3 < TV_TIMERS_MAX,
+               "every call, every pool, everybody who is connected and the server have their timers");
 
 static void on_tick(struct tv_timer *timer) {
     struct tvs_server *server = TV_CONTAINER_OF(timer, struct tvs_server, tick);
@@ -95,6 +96,7 @@ static void on_tick(struct tv_timer *timer) {
     walk_sessions(server, tvs_session_tick, now_ns);
     tvs_pools_tick(server->pools, now_ns, cancel_streams, server);
     tvs_collector_tick(server, now_ns);
+    tvs_audit_left_out(server);
     trove_status status = tv_timer_arm(server->timers, timer, now_ns + TICK_NS, NULL);
     TV_ASSERT(status == TROVE_OK); /* a timer keeps its slot while its callback runs */
 }
@@ -232,6 +234,8 @@ trove_status tvs_server_create(const struct tvs_server_options *options, struct 
     tvs_stream_list_init(&server->streams);
     tvs_copies_init(&server->copies, options->workers);
     tvs_scrubs_init(&server->scrubs);
+    tvs_principal_bandwidths_init(&server->bandwidths);
+    tvs_refusals_init(&server->refusals, server->started_ns);
     trove_status status = open_store(server, error);
     if (status == TROVE_OK)
         status = tvs_workers_create(options->workers, &server->workers, error);
@@ -459,6 +463,7 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_address_limits_destroy(server->address_limits);
     tvs_encryption_end(server);
     tvs_keyring_destroy(server->keyring);
+    tvs_audit_left_out(server);
     tvs_audit_destroy(server->audit);
     tvs_budget_release(server->budget);
     tvs_stream_list_fini(&server->streams);
@@ -466,6 +471,8 @@ bool tvs_server_destroy(struct tvs_server *server) {
     tvs_holders_fini(&server->holders);
     tvs_copies_fini(&server->copies);
     tvs_scrubs_fini(&server->scrubs);
+    tvs_principal_bandwidths_fini(&server->bandwidths);
+    tvs_refusals_fini(&server->refusals);
     pthread_cond_destroy(&server->calmed);
     pthread_mutex_destroy(&server->lock);
     free(server);

@@ -14,6 +14,8 @@ struct tvs_server;
 
 /* Addresses that a server may listen on. */
 #define TVS_LISTEN_MAX 16
+/* Connections that a config may allow. */
+#define TVS_CONNECTIONS_MAX 100000
 /* Entries of `allow_origins` in the config. */
 #define TVS_ORIGINS_MAX 16
 

@@ -53,9 +53,7 @@ static trove_status learn_locked(struct tvs_session *session, const uint8_t *pub
     const struct tv_transport *transport = tv_conn_transport(session->conn);
     session->access_edition = atomic_load_explicit(&server->access_edition, memory_order_acquire); /* or one later */
     if (public_key != NULL)
-        return tvs_keyring_find(server->keyring, public_key, found) == TROVE_OK
-                   ? TROVE_OK
-                   : TV_FAIL(error, UNAUTHENTICATED, "the server doesn't know this key, or it has expired");
+        return tvs_keyring_find(server->keyring, public_key, found, error);
     if (transport->has_credentials)
         return tvs_keyring_find_user(server->keyring, transport->peer_uid, found, error);
     if (transport->type_octet || !server->options.insecure)
@@ -66,14 +64,27 @@ static trove_status learn_locked(struct tvs_session *session, const uint8_t *pub
 
 static trove_status authenticate(struct tvs_session *session, const uint8_t *public_key, trove_error *error) {
     struct tvs_principal found;
+    struct tvs_server *server = session->server;
     pthread_mutex_lock(&session->lock);
     trove_status status = learn_locked(session, public_key, &found, error);
     if (status == TROVE_OK) {
-        tvs_principal_fini(&session->principal);
-        session->principal = found;
+        session->bandwidth = tvs_principal_bandwidth_acquire(&server->bandwidths, server->timers, &found);
+        if (session->bandwidth == NULL) {
+            tvs_principal_fini(&found);
+            status = TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a connection");
+        }
     }
+    if (status == TROVE_OK)
+        session->principal = found; /* which was nobody's */
     pthread_mutex_unlock(&session->lock);
     return status;
+}
+
+bool tvs_session_known(struct tvs_session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool known = session->principal.rights != NULL;
+    pthread_mutex_unlock(&session->lock);
+    return known;
 }
 
 trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket, const char *prefix,
@@ -163,8 +174,8 @@ static trove_status greet_or_not(struct tvs_session *session, const tv_frame *fr
     if (session->refused) /* it is about to be told */
         return TROVE_OK;
     trove_status status = greet(session, frame, error);
-    const char *agent = frame->body_case == TV_BODY(HELLO) ? frame->hello->agent : NULL;
-    tvs_audit_connect(session, agent, status == TROVE_OK ? &fine : error);
+    if (status == TROVE_OK) /* else why not is told when it ends */
+        tvs_audit_connect(session, frame->hello->agent, &fine);
     return status;
 }
 
@@ -268,18 +279,39 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     }
 }
 
-static void on_closed(void *context, const trove_error *why) {
-    struct tvs_session *session = context;
+static void log_end(struct tvs_session *session, const trove_error *why, bool dull) {
     struct tvs_log_line line;
-    tvs_log_begin(&line, why->status == TROVE_OK || why->status == TROVE_UNAVAILABLE ? TVS_LOG_DEBUG : TVS_LOG_WARN,
-                  "disconnected");
+    tvs_log_begin(&line, dull ? TVS_LOG_DEBUG : TVS_LOG_WARN, "disconnected");
     tvs_log_text(&line, "peer", tv_conn_peer(session->conn));
     tvs_log_error(&line, why);
     tvs_log_end(&line);
-    tvs_audit_disconnect(session, why);
+}
+
+/* Whoever isn't let in; but for a flood of them, and for those that leave by themselves, or come while the server ends. */
+static void tell_refused(struct tvs_session *session, const trove_error *why) {
+    bool dull = why->status == TROVE_OK || why->status == TROVE_UNAVAILABLE ||
+                !tvs_refusals_take(&session->server->refusals, tv_now_ns());
+    log_end(session, why, dull);
+    if (!dull)
+        tvs_audit_connect(session, NULL, why);
+}
+
+static void tell_end(struct tvs_session *session, const trove_error *why, bool idle) {
+    static const trove_error closed = {TROVE_OK, "closed by the client"};
+    log_end(session, why, why->status == TROVE_OK || why->status == TROVE_UNAVAILABLE);
+    tvs_audit_disconnect(session, idle && tv_conn_left(session->conn) ? &closed : why);
+}
+
+static void on_closed(void *context, const trove_error *why) {
+    struct tvs_session *session = context;
     pthread_mutex_lock(&session->lock);
     session->closed = true;
+    bool idle = session->streams.count == 0 && session->calls.count == 0;
     pthread_mutex_unlock(&session->lock);
+    if (atomic_load_explicit(&session->welcomed, memory_order_relaxed))
+        tell_end(session, why, idle);
+    else if (!session->refused) /* else it was told when it came */
+        tell_refused(session, why);
     tvs_upload_landing_lost(session);
     trove_error lost;
     TV_FAIL(&lost, UNAVAILABLE, "the connection was lost: %s", why->message);
@@ -388,7 +420,7 @@ void tvs_session_accept(void *context, struct tv_transport *transport_move) {
     tvs_session_acquire(session); /* a peer that is gone at once must not take it away while it is started here */
     tv_conn_start(session->conn);
     if (session->refused)
-        tvs_audit_connect(session, NULL, &refusal);
+        tell_refused(session, &refusal);
     if (session->refused && politely)
         tv_conn_shutdown(session->conn, &refusal);
     else if (session->refused)
@@ -422,10 +454,11 @@ static void for_each_stream(struct tvs_session *session, void (*what)(struct tvs
         what(stream, now_ns);
 }
 
-/* The peer isn't known any more: its streams end with that reason, then its connection. */
+/* The peer isn't known any more: its streams and calls end with that reason, then its connection. */
 static void expel(struct tvs_session *session, const trove_error *why) {
     for (struct tvs_stream *stream = list_streams(session); stream != NULL; stream = next_listed(stream))
         tvs_stream_end(stream, TV_EVENT_FAIL, why);
+    tvs_calls_refuse(session, why);
     tv_conn_shutdown(session->conn, why);
 }
 
@@ -441,11 +474,14 @@ static void recheck_stream(struct tvs_stream *stream, uint64_t unused) {
 }
 
 /* Takes over what may change; others read the name without a lock. */
-static void renew_locked(struct tvs_principal *principal, struct tvs_principal *found) {
+static void renew_locked(struct tvs_session *session, struct tvs_principal *found) {
+    struct tvs_principal *principal = &session->principal;
     struct tvs_rights *before = principal->rights;
     principal->rights = found->rights;
     principal->expires_ns = found->expires_ns;
     principal->quota_bytes = found->quota_bytes;
+    principal->bandwidth = found->bandwidth;
+    tvs_throttle_set(&session->bandwidth->throttle, found->bandwidth);
     memcpy(principal->pool, found->pool, sizeof principal->pool);
     found->rights = before;
 }
@@ -464,7 +500,7 @@ static trove_status renew(struct tvs_session *session, bool *changed, trove_erro
     if (*changed && status == TROVE_OK && strcmp(found.name, principal->name) != 0)
         status = TV_FAIL(error, UNAUTHENTICATED, "the key has another name now; connect again");
     else if (*changed && status == TROVE_OK)
-        renew_locked(principal, &found);
+        renew_locked(session, &found);
     if (status == TROVE_OK && tvs_principal_expired(principal, tv_wall_ns()))
         status = TV_FAIL(error, UNAUTHENTICATED, "the key %s has expired", principal->name);
     if (status != TROVE_OK) { /* nothing is allowed while the connection ends */
@@ -493,6 +529,8 @@ void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
     }
     if (changed)
         for_each_stream(session, recheck_stream, now_ns);
+    if (welcomed)
+        tvs_throttle_tick(&session->bandwidth->throttle);
     for_each_stream(session, tvs_stream_tick, now_ns);
 }
 
@@ -560,6 +598,7 @@ void tvs_session_destroy(struct tvs_session *session) {
     atomic_fetch_add_explicit(&server->payload_copied, metrics.payload_copied_bytes, memory_order_relaxed);
     tv_conn_destroy(session->conn);
     tvs_address_limits_leave(server->address_limits, &session->entry);
+    tvs_principal_bandwidth_release(&server->bandwidths, session->bandwidth);
     while (session->free_fragments != NULL) {
         struct tvs_fragment *fragment = session->free_fragments;
         session->free_fragments = fragment->next;

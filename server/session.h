@@ -1,7 +1,7 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
  * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of
- * feeds; feed; holders; keyring) -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
+ * feeds; feed; holders; keyring; list of bandwidths) -> throttle -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
  * the driver or a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement
  * cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by
@@ -21,7 +21,9 @@
 #include "id_table.h"
 #include "keyring.h"
 #include "log.h"
+#include "principal_bandwidth.h"
 #include "quota.h"
+#include "refusals.h"
 #include "relief.h"
 #include "scrubs.h"
 #include "server.h"
@@ -59,6 +61,8 @@ struct tvs_server {
     struct tvs_holders holders;
     struct tvs_copies copies;
     struct tvs_scrubs scrubs;
+    struct tvs_principal_bandwidths bandwidths;
+    struct tvs_refusals refusals;
     struct tvs_quota calls;           /* under way */
     struct tvs_quota inline_puts;     /* small objects on their way into the store: the memory that holds them */
     struct tvs_quota stream_memory;   /* streams, with their names and metadata */
@@ -104,8 +108,9 @@ struct tvs_session {
     struct tvs_server *server;
     struct tv_conn *conn;
     uint64_t opened_ns;
-    struct tvs_entry entry; /* of its peer's address */
-    bool refused;           /* nothing of it is listened to */
+    struct tvs_entry entry;                    /* of its peer's address */
+    bool refused;                              /* nothing of it is listened to */
+    struct tvs_principal_bandwidth *bandwidth; /* once it is welcomed */
 
     /* under the server's lock */
     struct tvs_session *next;
@@ -153,6 +158,8 @@ void tvs_session_accept(void *server, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
 /* Somebody waits for memory: streams give back what they don't use. */
 void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
+/* Whether its peer is still let in: not any more, where the key has gone or expired. Any thread, not under the lock. */
+bool tvs_session_known(struct tvs_session *session);
 /* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
 TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
                                                const char *prefix, trove_error *error);

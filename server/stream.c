@@ -173,13 +173,26 @@ static void leave_pool_locked(struct tvs_stream *stream) {
     }
 }
 
+/* Its principal's bandwidth first, then its pool's: one waiter does for both. */
+static bool take_turns(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes) {
+    if (!way->had_own_turn && !tvs_throttle_take(&stream->session->bandwidth->throttle, &way->bandwidth, bytes))
+        return false;
+    way->had_own_turn = !tvs_pool_bandwidth_take(stream->pool, &way->bandwidth, bytes);
+    return !way->had_own_turn;
+}
+
+static bool leave_turns(struct tvs_stream *stream, struct tvs_way *way) {
+    struct tvs_throttle *own = &stream->session->bandwidth->throttle;
+    return tvs_throttle_leave(way->had_own_turn ? &stream->pool->throttle : own, &way->bandwidth);
+}
+
 bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes) {
-    if (!atomic_load_explicit(&stream->pool->limited, memory_order_relaxed))
+    if (!tvs_stream_limited(stream))
         return true;
     if (way->awaiting_turn)
         return false;
     tvs_stream_acquire(stream); /* the wait's, if there is one */
-    way->awaiting_turn = !tvs_pool_bandwidth_take(stream->pool, &way->bandwidth, bytes);
+    way->awaiting_turn = !take_turns(stream, way, bytes);
     if (way->awaiting_turn)
         return false;
     tvs_stream_release(stream);
@@ -188,7 +201,7 @@ bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way,
 
 /* Waits for nothing any more. Under the lock; the caller has a reference. */
 static void leave_queues_locked(struct tvs_stream *stream, struct tvs_way *way) {
-    if (way->awaiting_turn && tvs_pool_bandwidth_leave(stream->pool, &way->bandwidth)) {
+    if (way->awaiting_turn && leave_turns(stream, way)) {
         way->awaiting_turn = false;
         tvs_stream_release(stream); /* the wait's */
     }
@@ -285,7 +298,7 @@ static bool waits_in_line(const struct tvs_way *way) {
     return way->awaiting_turn || way->claiming;
 }
 
-/* It waits for its turn of the pool's bandwidth, for memory that others have, or for another stream to write more: it isn't the
+/* It waits for its turn of the bandwidth, for memory that others have, or for another stream to write more: it isn't the
  * peer that is idle. */
 static bool held_up(const struct tvs_stream *stream) {
     return waits_in_line(&stream->up) || waits_in_line(&stream->down) || tvs_follow_idles_locked(stream);

@@ -76,8 +76,9 @@ struct tvs_way {
     bool cleaned;   /* the stream is terminal, and the strand has let go of everything */
     struct tvs_task task;
 
-    struct tvs_bandwidth_waiter bandwidth; /* belongs to the pool while `awaiting_turn` */
+    struct tvs_bandwidth_waiter bandwidth; /* belongs to the throttle that it waits for while `awaiting_turn` */
     bool awaiting_turn;                    /* holds a reference */
+    bool had_own_turn;                     /* of the principal's bandwidth, and not yet the pool's */
 
     struct tvs_claim claim;
     bool claiming; /* from a take that queued until `granted` has come in; `claim` belongs to the budget meanwhile */
@@ -252,9 +253,16 @@ unsigned tvs_stream_end_locked(struct tvs_stream *stream, enum tv_stream_event e
     __attribute__((warn_unused_result));
 /* The same with everything around it. Not under the lock. */
 void tvs_stream_end(struct tvs_stream *stream, enum tv_stream_event event, const trove_error *why);
-/* Whether the pool's bandwidth lets `bytes` move on this way now; if not, it waits, and bandwidth.turn will be called. What
- * really moves is told by tvs_pool_bandwidth_spend. Under the lock. */
+/* Whether the bandwidth of its principal and of its pool lets `bytes` move on this way now; if not, it waits, and bandwidth.turn
+ * will be called. What really moves is told by tvs_stream_spend. Under the lock. */
 bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes);
+static inline bool tvs_stream_limited(const struct tvs_stream *stream) {
+    return tvs_throttle_limited(&stream->session->bandwidth->throttle) || tvs_throttle_limited(&stream->pool->throttle);
+}
+static inline void tvs_stream_spend(struct tvs_stream *stream, uint64_t bytes) {
+    tvs_throttle_spend(&stream->session->bandwidth->throttle, bytes);
+    tvs_throttle_spend(&stream->pool->throttle, bytes);
+}
 /* One line in the log. By a strand when it cleans up, for logging may wait and isn't done under a lock. */
 void tvs_stream_log_end(const struct tvs_stream *stream);
 /* Takes a stream that has nothing more to say out of its session. Under the lock; true: drop a reference after unlocking. */

@@ -108,13 +108,17 @@ static trove_status check_open(const Trove__V1__Open *open, trove_error *error) 
     return status == TROVE_OK ? tv_content_type_check(open->content_type, error) : status;
 }
 
-trove_status tvs_stream_authorize(struct tvs_session *session, trove_direction direction, bool follow, const char *bucket,
-                                  const char *key, trove_error *error) {
+static unsigned rights_wanted(trove_direction direction, bool follow) {
     unsigned wanted = direction != TROVE_DIRECTION_UPLOAD ? TVS_RIGHT_READ : 0;
     if (direction != TROVE_DIRECTION_DOWNLOAD &&
         !follow) /* of those that follow the one who writes is asked when it is elected */
         wanted |= TVS_RIGHT_WRITE;
-    return tvs_session_may(session, wanted, bucket, key, error);
+    return wanted;
+}
+
+trove_status tvs_stream_authorize(struct tvs_session *session, trove_direction direction, bool follow, const char *bucket,
+                                  const char *key, trove_error *error) {
+    return tvs_session_may(session, rights_wanted(direction, follow), bucket, key, error);
 }
 
 static char *take_text(char **at, const char *text) {
@@ -215,7 +219,9 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->backpressure = choose_backpressure(open, &stream->terms);
     stream->adapts = stream->backpressure == TROVE_BACKPRESSURE_ADAPTIVE;
     choose_chunks(stream, open);
-    uint64_t slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
+    uint64_t slice_bytes = tvs_throttle_slice(&stream->session->bandwidth->throttle);
+    if (slice_bytes > tvs_bandwidth_slice(stream->terms.bandwidth))
+        slice_bytes = tvs_bandwidth_slice(stream->terms.bandwidth);
     if (stream->chunk_bytes > slice_bytes) /* it is credited, and cut into frames, by the chunk */
         stream->chunk_bytes = slice_bytes;
     if (stream->resume != NULL)
@@ -317,12 +323,17 @@ static trove_status create(struct tvs_session *session, const tv_frame *frame, s
     return TROVE_OK;
 }
 
-/* Into the connection's table and the server's list. Under the lock. */
+/* Into the connection's table and the server's list. When rights change, or an expired key loses them, those in the table are
+ * looked at again: so one that comes in after that is judged by what is true now. Under the lock. */
 static trove_status enlist_locked(struct tvs_stream *stream, trove_error *error) {
     struct tvs_session *session = stream->session;
     uint32_t streams_max = session->server->options.streams_max;
     if (session->streams.count >= streams_max)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "this connection has %u streams open, which is the limit", streams_max);
+    trove_status status = tvs_principal_check(&session->principal, rights_wanted(stream->direction, stream->follow),
+                                              stream->bucket, stream->key, error);
+    if (status != TROVE_OK)
+        return status;
     tv_id_table_add(&session->streams, &stream->node);
     tvs_stream_list_add(&session->server->streams, stream);
     stream->listed = true;
@@ -360,6 +371,7 @@ static void enter(struct tvs_stream *stream, uint32_t wait_ms) {
     if (failed)
         tvs_stream_wake(stream, TV_WANTS_CONTROL);
     if (status != TROVE_OK) {
+        tvs_audit_refused(session, stream->direction, stream->bucket, stream->key, &error);
         tvs_session_send_status(session, stream->node.id, &error, false);
         tvs_stream_release(stream); /* the table's, which didn't take it */
     }
@@ -371,7 +383,7 @@ void tvs_stream_open(struct tvs_session *session, const tv_frame *frame) {
     struct tvs_stream *stream = NULL;
     trove_error error;
     if (create(session, frame, &stream, &error) != TROVE_OK) {
-        tvs_audit_refused(session, frame->open, &error);
+        tvs_audit_refused(session, (trove_direction)frame->open->direction, frame->open->bucket, frame->open->key, &error);
         tvs_session_send_status(session, frame->call_id, &error, false);
         return;
     }

@@ -183,7 +183,7 @@ static void queue_fragment(struct tvs_stream *stream, struct tvs_fragment *fragm
 static void landed(struct tvs_session *session) {
     struct tvs_stream *stream = session->landing_stream;
     unsigned strands = 0;
-    tvs_pool_bandwidth_spend(stream->pool, session->landing->data.bytes);
+    tvs_stream_spend(stream, session->landing->data.bytes);
     /* Here and not by the worker, for the bytes lie in this core's cache: half the time, some 30 us a MiB. */
     tv_data_hash(&session->landing->data);
     pthread_mutex_lock(&session->lock);

@@ -33,7 +33,7 @@ static bool reserve_more(struct tvs_stream *stream, uint64_t bytes) {
     return true;
 }
 
-/* Whether the pool's bandwidth allows so much more to come now; if not, the stream waits for its turn. */
+/* Whether the bandwidth allows so much more to come now; if not, the stream waits for its turn. */
 static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
     if (!tvs_stream_take_turn_locked(stream, &stream->up, bytes))
         return false;
@@ -44,8 +44,7 @@ static bool admit_bytes(struct tvs_stream *stream, uint64_t bytes) {
 /* One step towards what the stream wants; false: no more for now. */
 static bool grant_step(struct tvs_stream *stream, bool *granted) {
     uint64_t bytes = 0;
-    bool limited = atomic_load_explicit(&stream->pool->limited, memory_order_relaxed);
-    switch (tvs_grant_next(&stream->grant, &stream->receiver, limited, &bytes)) {
+    switch (tvs_grant_next(&stream->grant, &stream->receiver, tvs_stream_limited(stream), &bytes)) {
     case TVS_GRANT_ADMIT:
         return admit_bytes(stream, bytes);
     case TVS_GRANT_RESERVE:

@@ -164,6 +164,20 @@ class Limits(TroveTest):
         self.trove("put", self.folder / "large", "media/half")  # it doesn't count besides itself
         self.assertEqual(self.trove("cat", "media/half").out, b"x" * 10 * MIB)
 
+    def test_a_bandwidth_for_each(self) -> None:
+        """All connections of a user have it together, in both directions."""
+        self.start(f'users:\n  - uid: {os.geteuid()}\n    rights: all\n    bandwidth: 2MiB\n')
+        self.trove("mb", "media")
+        file = self.write("file", b"x" * 2 * MIB)
+        for verb in (("put", file), ("cat",)):
+            begun = time.monotonic()
+            both = [self.start_trove(*verb, f"media/{name}") for name in "ab"]
+            for process in both:
+                self.finish(process)
+            self.assertGreater(time.monotonic() - begun, 1.5)  # 4 MiB, less what may go at once
+        large = self.write("large", b"x" * 32 * MIB)
+        self.trove("put", large, "media/c", server=self.server.url("tcp"))  # nobody else's, so this takes no 16 s
+
     def test_a_pool_for_each(self) -> None:
         """Whoever is bound to a pool has its limits, whatever they ask for."""
         user = f"users:\n  - uid: {os.geteuid()}\n    rights: all\n    pool: narrow\n"

@@ -27,7 +27,7 @@ static void every_word_reaches_its_place(void **state) {
                                 "\n"
                                 "  ops " KEY_C " all # does everything\n"
                                 "backup.1@host_x-y\t" KEY_A " quota=10GiB read,write:media/b/ expires=2027-01-31 list:media/b/ "
-                                "pool=slow_1\n"
+                                "pool=slow_1 bandwidth=20MiB\n"
                                 "web " KEY_B " read expires=2027-01-31T12:34:56Z", /* no newline at the end */
                                 &keys, &error);
     assert_string_equal(error.message, "");
@@ -43,6 +43,7 @@ static void every_word_reaches_its_place(void **state) {
     assert_string_equal(backup->name, "key:backup.1@host_x-y");
     assert_int_equal(backup->quota_bytes, (uint64_t)10 << 30);
     assert_string_equal(backup->pool, "slow_1");
+    assert_int_equal(backup->bandwidth, (uint64_t)20 << 20);
     assert_true(backup->expires_ns == 1801353600ull * 1000000000);
     assert_true(tvs_rights_allow(backup->rights, TVS_RIGHT_WRITE | TVS_RIGHT_LIST, "media", "b/x"));
     assert_false(tvs_rights_allow(backup->rights, TVS_RIGHT_DELETE, "media", "b/x"));
@@ -52,7 +53,7 @@ static void every_word_reaches_its_place(void **state) {
     const struct tvs_principal *ops = tvs_authorized_keys_find(&keys, c);
     assert_non_null(ops);
     assert_string_equal(ops->name, "key:ops");
-    assert_true(ops->expires_ns == 0 && ops->quota_bytes == 0 && ops->pool[0] == '\0');
+    assert_true(ops->expires_ns == 0 && ops->quota_bytes == 0 && ops->bandwidth == 0 && ops->pool[0] == '\0');
     assert_true(tvs_rights_allow(ops->rights, TVS_RIGHTS_ALL, NULL, ""));
     c[0] = 0;
     assert_null(tvs_authorized_keys_find(&keys, c));
@@ -117,6 +118,10 @@ static void mistakes(void **state) {
         {"before the epoch", "ops " KEY_A " all expires=1969-12-31", "is no time"},
         {"a quota without a unit", "ops " KEY_A " all quota=10", "quota: "},
         {"a quota of nothing", "ops " KEY_A " all quota=0B", "leave it out"},
+        {"a bandwidth without a unit", "ops " KEY_A " all bandwidth=1000", "bandwidth: "},
+        {"a bandwidth of nothing", "ops " KEY_A " all bandwidth=0B", "bandwidth: 0B; 1KiB to 1024GiB a second are allowed"},
+        {"next to no bandwidth", "ops " KEY_A " all bandwidth=1023B", "bandwidth: 1023B; 1KiB to"},
+        {"two bandwidths", "ops " KEY_A " all bandwidth=1KiB bandwidth=1KiB", "this option is there already"},
         {"no pool's name", "ops " KEY_A " all pool=A", "pool=A: a pool's name has"},
         {"an empty pool", "ops " KEY_A " all pool=", "pool=: a pool's name has"},
         {"two pools", "ops " KEY_A " all pool=a pool=a", "this option is there already"},

@@ -150,7 +150,7 @@ static void who_is_let_in(void **state) {
         parse("key_file: /k\nauthorized_keys: /a\nsocket_mode: 0660\naudit_log: log\n"
               "allow_origins: [\"https://a.example\", \"https://b.example\"]\n"
               "pools: [{name: slow}]\nusers:\n  - uid: 4711\n    rights: read,list:media all:scratch\n    quota: 3GiB\n"
-              "    pool: slow\n  - {uid: 0, rights: list}\n",
+              "    bandwidth: 5MiB\n    pool: slow\n  - {uid: 0, rights: list}\n",
               &config, &error);
     assert_string_equal(error.message, "");
     assert_int_equal(status, TROVE_OK);
@@ -167,9 +167,11 @@ static void who_is_let_in(void **state) {
     assert_int_equal(user->uid, 4711);
     assert_string_equal(user->rights, "read,list:media all:scratch");
     assert_int_equal(user->quota_bytes, 3 * TV_GIB);
+    assert_int_equal(user->bandwidth, 5 * TV_MIB);
     assert_string_equal(user->pool, "slow");
     assert_int_equal(server->access.users[1].uid, 0);
     assert_int_equal(server->access.users[1].quota_bytes, 0);
+    assert_int_equal(server->access.users[1].bandwidth, 0);
     tvs_config_fini(&config);
     tvs_config_init(&config);
     assert_int_equal(config.server.socket_mode, 0600);
@@ -273,6 +275,8 @@ static void mistakes_are_named_with_their_line(void **state) {
         {"users:\n  - uid: 1\n    rights: reed\n", "x.yaml line 3: `users[0].rights`: grant \"reed\": "},
         {"users:\n  - uid: 1\n", "x.yaml line 2: `users[0]` has no `rights`"},
         {"users:\n  - uid: 1\n    rights: read\n    quota: 3\n", "x.yaml line 4: `users[0].quota`: "},
+        {"users:\n  - uid: 1\n    rights: read\n    bandwidth: 5B\n",
+         "x.yaml line 4: `users[0].bandwidth` is 5B; 0 (none) and 1KiB to 1TiB are allowed"},
         {"users:\n  - uid: 1\n    rights: read\n    pool: A\n",
          "x.yaml line 4: `users[0].pool` is \"A\"; there is no pool of this name"},
         {"socket_mode: 0777\n", "x.yaml line 1: `socket_mode` is \"0777\"; allowed are: 0600, 0660, 0666"},

@@ -56,22 +56,22 @@ static void keys_come_and_go(void **state) {
     const struct tvs_keyring_options options = {.authorized_keys = folder.file};
     struct tvs_keyring *keyring = create(&options);
     assert_int_equal(tvs_keyring_count(keyring), 1);
-    assert_int_equal(tvs_keyring_find(keyring, b, &found), TROVE_UNAUTHENTICATED);
-    assert_int_equal(tvs_keyring_find(keyring, a, &found), TROVE_OK);
+    assert_int_equal(tvs_keyring_find(keyring, b, &found, NULL), TROVE_UNAUTHENTICATED);
+    assert_int_equal(tvs_keyring_find(keyring, a, &found, NULL), TROVE_OK);
     assert_string_equal(found.name, "key:ops");
     assert_memory_equal(found.public_key, a, sizeof a);
 
     write_file(&folder, "ops " KEY_B " read\nmistake\n");
     assert_int_equal(tvs_keyring_reload(keyring, &options, &error), TROVE_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "authorized_keys line 2: "));
-    assert_int_equal(tvs_keyring_find(keyring, b, &found), TROVE_UNAUTHENTICATED);
+    assert_int_equal(tvs_keyring_find(keyring, b, &found, NULL), TROVE_UNAUTHENTICATED);
 
     write_file(&folder, "ops " KEY_B " read\n");
     assert_int_equal(tvs_keyring_reload(keyring, &options, &error), TROVE_OK);
     assert_true(tvs_rights_allow(found.rights, TVS_RIGHTS_ALL, NULL, "")); /* who has it keeps it, until they ask again */
     tvs_principal_fini(&found);
-    assert_int_equal(tvs_keyring_find(keyring, a, &found), TROVE_UNAUTHENTICATED);
-    assert_int_equal(tvs_keyring_find(keyring, b, &found), TROVE_OK);
+    assert_int_equal(tvs_keyring_find(keyring, a, &found, NULL), TROVE_UNAUTHENTICATED);
+    assert_int_equal(tvs_keyring_find(keyring, b, &found, NULL), TROVE_OK);
     assert_false(tvs_rights_allow(found.rights, TVS_RIGHT_WRITE, "media", "x"));
     tvs_principal_fini(&found);
     tvs_keyring_destroy(keyring);
@@ -86,8 +86,8 @@ static void expired_keys_are_unknown(void **state) {
     write_file(&folder, "old " KEY_A " all expires=2020-01-01\nnew " KEY_B " all expires=2999-01-01\n");
     const struct tvs_keyring_options options = {.authorized_keys = folder.file};
     struct tvs_keyring *keyring = create(&options);
-    assert_int_equal(tvs_keyring_find(keyring, a, &found), TROVE_UNAUTHENTICATED);
-    assert_int_equal(tvs_keyring_find(keyring, b, &found), TROVE_OK);
+    assert_int_equal(tvs_keyring_find(keyring, a, &found, NULL), TROVE_UNAUTHENTICATED);
+    assert_int_equal(tvs_keyring_find(keyring, b, &found, NULL), TROVE_OK);
     tvs_principal_fini(&found);
     tvs_keyring_destroy(keyring);
     remove_folder(&folder);
@@ -154,7 +154,7 @@ static void somebody_elses_file_is_refused(void **state) {
 static void users(void **state) {
     (void)state;
     char some[] = "read:media";
-    const struct tvs_user listed[] = {{.uid = 4711, .rights = some, .quota_bytes = 5, .pool = "slow"}};
+    const struct tvs_user listed[] = {{.uid = 4711, .rights = some, .quota_bytes = 5, .bandwidth = 7, .pool = "slow"}};
     const struct tvs_keyring_options options = {.users = listed, .user_count = 1};
     struct tvs_keyring *keyring = create(&options);
     struct tvs_principal found;
@@ -169,7 +169,7 @@ static void users(void **state) {
     assert_int_equal(tvs_keyring_find_user(keyring, 4711, &found, &error), TROVE_OK);
     assert_string_equal(found.name, "uid:4711");
     assert_int_equal(found.kind, TVS_PRINCIPAL_UID);
-    assert_true(found.uid == 4711 && found.quota_bytes == 5);
+    assert_true(found.uid == 4711 && found.quota_bytes == 5 && found.bandwidth == 7);
     assert_string_equal(found.pool, "slow");
     assert_true(tvs_rights_allow(found.rights, TVS_RIGHT_READ, "media", "x"));
     assert_false(tvs_rights_allow(found.rights, TVS_RIGHT_WRITE, "media", "x"));

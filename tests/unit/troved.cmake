@@ -16,6 +16,7 @@ foreach(module
         log
         places
         quota
+        refusals
         relief
         rights
         stream_list
