@@ -19,6 +19,7 @@ foreach(module
         refusals
         relief
         rights
+        session
         stream_list
         units
         wire
@@ -32,3 +33,4 @@ foreach(module
 endforeach()
 target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
 target_compile_definitions(test_access PRIVATE TROVE_PROTO="${PROJECT_SOURCE_DIR}/proto/trove/v1/trove.proto")
+target_link_options(test_session PRIVATE -Wl,--wrap=tvs_resume_create -Wl,--wrap=tvs_rpc_invoke)

@@ -1,0 +1,221 @@
+/* test_session.c - a connection whose rights change in the midst of what it asks for. The server is whole; its peer is the test, over a
+ * transport in memory, and its clock's tick is called by the test alone. */
+#include "session.h"
+
+#include "resume.h"
+#include "rpc.h"
+#include "unit_transport.h"
+
+#define UID 4711
+
+/* ---- moments to do something in ---- */
+
+static struct tvs_server *narrowed; /* its users' rights are narrowed while a stream is being opened; NULL: nothing happens */
+static unsigned invoked;            /* methods */
+
+static void let_in(struct tvs_server *server, const char *rights) {
+    char text[64];
+    snprintf(text, sizeof text, "%s", rights);
+    const struct tvs_user user = {.uid = UID, .rights = text};
+    const struct tvs_keyring_options options = {.users = &user, .user_count = rights[0] != '\0'};
+    assert_int_equal(tvs_keyring_reload(server->keyring, &options, NULL), TROVE_OK);
+    atomic_fetch_add(&server->access_edition, 1);
+    tvs_session_tick(server->sessions, tv_now_ns());
+}
+
+trove_status __real_tvs_resume_create(struct tvs_server *server, const Trove__V1__Open *open, struct tvs_resume **resume,
+                                      trove_error *error);
+trove_status __wrap_tvs_resume_create(struct tvs_server *server, const Trove__V1__Open *open, struct tvs_resume **resume,
+                                      trove_error *error);
+trove_status __wrap_tvs_resume_create(struct tvs_server *server, const Trove__V1__Open *open, struct tvs_resume **resume,
+                                      trove_error *error) {
+    if (narrowed != NULL)
+        let_in(narrowed, "read:media");
+    return __real_tvs_resume_create(server, open, resume, error);
+}
+
+trove_status __real_tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes,
+                                   struct tv_arena *arena, struct tvs_rpc *rpc);
+trove_status __wrap_tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes,
+                                   struct tv_arena *arena, struct tvs_rpc *rpc);
+trove_status __wrap_tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes,
+                                   struct tv_arena *arena, struct tvs_rpc *rpc) {
+    invoked++;
+    return __real_tvs_rpc_invoke(method, request, request_bytes, arena, rpc);
+}
+
+/* ---- a server and its peer ---- */
+
+struct scene {
+    struct tvs_server *server;
+    struct unit_transport transport;
+    struct tv_arena arena;
+};
+
+static void send_frame(struct scene *scene, const tv_frame *frame) {
+    uint8_t message[4096];
+    size_t bytes = tv_frame_pack(frame, 0, false, message + sizeof(uint64_t), sizeof message - sizeof(uint64_t));
+    uint64_t length = htobe64(bytes);
+    assert_true(bytes > 0);
+    memcpy(message, &length, sizeof length);
+    assert_int_equal(unit_transport_feed(&scene->transport, message, sizeof length + bytes), sizeof length + bytes);
+    unit_transport_take_all(&scene->transport);
+}
+
+/* The next one with this call id. */
+static const tv_frame *answer(struct scene *scene, uint64_t call_id) {
+    const tv_frame *frame;
+    unit_transport_take_all(&scene->transport);
+    while ((frame = unit_transport_next_frame(&scene->transport, &scene->arena, false)) != NULL)
+        if (frame->call_id == call_id && frame->body_case != TV_BODY(WELCOME))
+            return frame;
+    return NULL;
+}
+
+static void begin(struct scene *scene) {
+    struct tvs_server_options options;
+    static const uint8_t greeting[] = {0, 'S', 'P', 0, 0, 16, 0, 0};
+    tvs_server_options_init(&options);
+    options.store = "mem://";
+    options.workers = 1;
+    memset(scene, 0, sizeof *scene);
+    tv_arena_init(&scene->arena, TV_MIB);
+    assert_int_equal(tvs_server_create(&options, &scene->server, NULL), TROVE_OK);
+    tv_timer_cancel(scene->server->timers, &scene->server->tick);
+    assert_int_equal(scene->server->ops->bucket_create(scene->server->driver, "media", NULL), TROVE_OK);
+    unit_transport_init(&scene->transport);
+    scene->transport.base.has_credentials = true;
+    scene->transport.base.peer_uid = UID;
+    snprintf(scene->transport.base.peer, sizeof scene->transport.base.peer, "pid 1 uid %d", UID);
+    const struct tvs_user user = {.uid = UID, .rights = "all"};
+    const struct tvs_keyring_options users = {.users = &user, .user_count = 1};
+    assert_int_equal(tvs_keyring_reload(scene->server->keyring, &users, NULL), TROVE_OK);
+    tvs_session_accept(scene->server, &scene->transport.base);
+    assert_int_equal(unit_transport_feed(&scene->transport, greeting, sizeof greeting), sizeof greeting);
+    tv_frame hello = TROVE__V1__FRAME__INIT;
+    Trove__V1__Hello body = TROVE__V1__HELLO__INIT;
+    body.version = 1;
+    hello.body_case = TV_BODY(HELLO);
+    hello.hello = &body;
+    send_frame(scene, &hello);
+    scene->transport.sent_read = sizeof greeting;
+    const tv_frame *welcome = unit_transport_next_frame(&scene->transport, &scene->arena, false);
+    assert_non_null(welcome);
+    assert_int_equal(welcome->body_case, TV_BODY(WELCOME));
+}
+
+static void end(struct scene *scene) {
+    if (!scene->transport.closed) { /* the peer leaves */
+        scene->transport.receive_count = 0;
+        scene->transport.base.on_received(scene->transport.base.context, TROVE_UNAVAILABLE, 0);
+    }
+    unit_transport_settle(&scene->transport);
+    assert_true(tvs_server_destroy(scene->server));
+    assert_true(scene->transport.destroyed);
+    unit_transport_fini(&scene->transport);
+    tv_arena_fini(&scene->arena);
+}
+
+/* ---- tests ---- */
+
+static void open_upload(struct scene *scene, uint64_t id) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Open open = TROVE__V1__OPEN__INIT;
+    open.direction = TROVE__V1__DIRECTION__UPLOAD;
+    open.bucket = "media";
+    open.key = "x";
+    frame.call_id = id;
+    frame.body_case = TV_BODY(OPEN);
+    frame.open = &open;
+    send_frame(scene, &frame);
+}
+
+static void a_stream_opened_while_rights_are_narrowed(void **state) {
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    open_upload(&scene, 1);
+    const tv_frame *frame = answer(&scene, 1);
+    assert_non_null(frame);
+    assert_int_equal(frame->body_case, TV_BODY(OPENED));
+    narrowed = scene.server;
+    open_upload(&scene, 2);
+    narrowed = NULL;
+    frame = answer(&scene, 1); /* which was there when they were: it has ended */
+    assert_non_null(frame);
+    assert_int_equal(frame->body_case, TV_BODY(STATUS));
+    assert_int_equal(frame->status->code, TROVE__V1__CODE__PERMISSION_DENIED);
+    scene.transport.sent_read = 8;
+    frame = answer(&scene, 2);
+    assert_non_null(frame);
+    assert_int_equal(frame->body_case, TV_BODY(STATUS));
+    assert_int_equal(frame->status->code, TROVE__V1__CODE__PERMISSION_DENIED);
+    assert_int_equal(scene.server->sessions->streams.count, 0);
+    end(&scene);
+}
+
+struct gate {
+    struct tvs_task task;
+    pthread_mutex_t closed;
+};
+
+static void wait_at(struct tvs_task *task) {
+    struct gate *gate = (struct gate *)task;
+    pthread_mutex_lock(&gate->closed);
+    pthread_mutex_unlock(&gate->closed);
+}
+
+static void calls_of_who_is_sent_away_never_begin(void **state) {
+    (void)state;
+    struct scene scene;
+    struct gate gate = {.task.run = wait_at, .closed = PTHREAD_MUTEX_INITIALIZER};
+    begin(&scene);
+    pthread_mutex_lock(&gate.closed);
+    tvs_workers_submit(scene.server->workers, &gate.task); /* the only worker is busy */
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Call call = TROVE__V1__CALL__INIT;
+    call.method = "trove.v1.Streams/List"; /* which asks for no right */
+    frame.body_case = TV_BODY(CALL);
+    frame.call = &call;
+    invoked = 0;
+    for (frame.call_id = 1; frame.call_id <= 3; frame.call_id++)
+        send_frame(&scene, &frame);
+    let_in(scene.server, "");
+    for (uint64_t id = 1; id <= 3; id++) {
+        scene.transport.sent_read = 8;
+        const tv_frame *told = answer(&scene, id);
+        assert_non_null(told);
+        assert_int_equal(told->body_case, TV_BODY(STATUS));
+        assert_int_equal(told->status->code, TROVE__V1__CODE__PERMISSION_DENIED);
+        assert_non_null(strstr(told->status->message, "has no rights here"));
+    }
+    pthread_mutex_unlock(&gate.closed);
+    end(&scene);
+    assert_int_equal(invoked, 0);
+}
+
+static void sealed_messages_are_charged_to_the_budget(void **state) {
+    (void)state;
+    struct scene scene;
+    struct tv_block_stats stats;
+    begin(&scene);
+    struct tvs_server *server = scene.server;
+    assert_int_equal(server->secure.scratch_bytes_max, TV_SCRATCH_BYTES_MAX);
+    struct tv_scratch *scratch = tv_secure_scratch_get(&server->secure, TV_RECORD_BYTES_MAX + 1);
+    assert_non_null(scratch);
+    tv_block_pool_stats(tvs_budget_pool(server->budget), &stats);
+    assert_int_equal(stats.reserved_bytes, scratch->capacity);
+    tv_secure_scratch_put(&server->secure, scratch);
+    tv_block_pool_stats(tvs_budget_pool(server->budget), &stats);
+    assert_int_equal(stats.reserved_bytes, 0);
+    end(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_opened_while_rights_are_narrowed),
+        cmocka_unit_test(calls_of_who_is_sent_away_never_begin),
+        cmocka_unit_test(sealed_messages_are_charged_to_the_budget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
