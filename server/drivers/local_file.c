@@ -93,6 +93,20 @@ void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id)
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
+/* What of the object's bytes is lost with the end of its file. The checksums stand behind the bytes: of bytes that are there without
+ * theirs nobody can say what they are. */
+static trove_status fail_length(uint64_t size, uint64_t found, uint64_t expected, trove_error *error) {
+    char lost[128] = "";
+    if (found < size)
+        snprintf(lost, sizeof lost, "bytes from %llu to %llu are missing, and with them the checksums of all; ",
+                 (unsigned long long)found, (unsigned long long)size);
+    else if (found < expected)
+        snprintf(lost, sizeof lost, "the checksums of bytes from %llu to %llu are missing; ",
+                 (unsigned long long)((found - size) / sizeof(uint64_t) * TV_BLOCK_BYTES), (unsigned long long)size);
+    return TV_FAIL(error, DATA_LOSS, "%sits file has %llu bytes instead of %llu", lost, (unsigned long long)found,
+                   (unsigned long long)expected);
+}
+
 trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t size,
                                   struct tvs_file_reader *reader, trove_error *error) {
     char path[TVS_FILE_PATH_BYTES];
@@ -102,15 +116,23 @@ trove_status tvs_file_reader_open(struct tvs_file_store *store, const struct tvs
         return tv_error_errno(error, errno, "can't open objects/%s", path);
     struct stat info;
     uint64_t expected = size + tv_block_count(size) * sizeof(uint64_t);
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size != expected) {
+    bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (!is_file || (uint64_t)info.st_size != expected) {
         TVS_IO(close)(fd);
-        return TV_FAIL(error, DATA_LOSS, "the file objects/%s has %lld bytes instead of %llu", path, (long long)info.st_size,
-                       (unsigned long long)expected);
+        return is_file ? fail_length(size, (uint64_t)info.st_size, expected, error)
+                       : TV_FAIL(error, DATA_LOSS, "objects/%s isn't a file", path);
     }
     if (size > TV_PAYLOAD_BYTES_MAX)
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     *reader = (struct tvs_file_reader){.fd = fd, .size = size};
     return TROVE_OK;
+}
+
+static uint64_t iov_bytes(const struct iovec *iov, uint32_t count) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += iov[i].iov_len;
+    return bytes;
 }
 
 trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, uint64_t offset, trove_error *error) {
@@ -125,7 +147,8 @@ trove_status tvs_file_read_all(int fd, const struct iovec *iov, uint32_t count, 
         if (got < 0)
             return tv_error_errno(error, errno, "can't read from the store");
         if (got == 0)
-            return TV_FAIL(error, DATA_LOSS, "its file ends too early");
+            return TV_FAIL(error, DATA_LOSS, "its file ends at byte %llu instead of %llu or later", (unsigned long long)offset,
+                           (unsigned long long)(offset + iov_bytes(at, count)));
         offset += (uint64_t)got;
         while (count > 0 && (size_t)got >= at->iov_len) {
             got -= (ssize_t)at->iov_len;

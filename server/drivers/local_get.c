@@ -35,6 +35,14 @@ static trove_status damaged(const struct tvs_get *get, const char *what, trove_e
                    what);
 }
 
+/* The same, unless it is for want of something else than the object's bytes. */
+static trove_status fail_reading(const struct tvs_get *get, trove_status status, const char *what, trove_error *error) {
+    char name[TVS_NAME_BYTES];
+    if (status == TROVE_DATA_LOSS)
+        return damaged(get, what, error);
+    return tv_error_set(error, status, "reading %s: %s", tvs_object_name(get->bucket, get->key, name), what);
+}
+
 static trove_status open_inline(struct tvs_local *local, struct tvs_get *get, trove_error *error) {
     uint8_t key[8];
     tvs_index_key_inline(get->record.generation, key);
@@ -44,7 +52,7 @@ static trove_status open_inline(struct tvs_local *local, struct tvs_get *get, tr
     if (get->inlined.bytes == NULL)
         return TV_FAIL(error, NOT_FOUND, "its bytes are missing from the index");
     if (get->inlined.count != get->record.size)
-        return damaged(get, "the index has fewer or more of its bytes than it should", error);
+        return TV_FAIL(error, DATA_LOSS, "the index has fewer or more of its bytes than it should");
     return TROVE_OK;
 }
 
@@ -85,10 +93,8 @@ static trove_status attempt(struct tvs_local *local, const struct tvs_local_buck
         trove_error inner = {0};
         status = open_bytes(local, get, &inner);
         *again = status == TROVE_NOT_FOUND && get->record.generation != generation_before;
-        if (status == TROVE_NOT_FOUND)
-            status = damaged(get, inner.message, error);
-        else if (status != TROVE_OK)
-            status = tv_error_copy(error != NULL ? error : &inner, &inner);
+        if (status != TROVE_OK)
+            status = fail_reading(get, status == TROVE_NOT_FOUND ? TROVE_DATA_LOSS : status, inner.message, error);
     }
     if (status == TROVE_OK)
         *object = described;
@@ -171,9 +177,12 @@ trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove
         return TROVE_OK;
     trove_error inner = {0};
     status = read_bytes(get, data, sums, &inner);
-    if (status != TROVE_OK)
-        return tv_error_set(error, status, "reading %s from byte %llu: %s", tvs_object_name(get->bucket, get->key, name),
-                            (unsigned long long)data->offset, inner.message);
+    if (status != TROVE_OK) {
+        char what[sizeof inner.message + 64];
+        snprintf(what, sizeof what, "bytes from %llu to %llu: %s", (unsigned long long)data->offset,
+                 (unsigned long long)(data->offset + data->bytes), inner.message);
+        return fail_reading(get, status, what, error);
+    }
     tv_data_hash(data);
     for (uint32_t i = 0; i < data->piece_count; i++) {
         if (data->piece_sums[i] == sums[i])
@@ -209,9 +218,10 @@ trove_status tvs_local_get_sums(struct tvs_get *get, uint64_t first, size_t coun
     tv_etag_begin(&hash, get->record.size);
     for (uint64_t at = 0; at < blocks; at += SUMS_AT_ONCE) {
         size_t part_count = blocks - at < SUMS_AT_ONCE ? (size_t)(blocks - at) : SUMS_AT_ONCE;
-        trove_status status = read_sums(get, at, part_count, part, error);
+        trove_error inner = {0};
+        trove_status status = read_sums(get, at, part_count, part, &inner);
         if (status != TROVE_OK)
-            return status;
+            return fail_reading(get, status, inner.message, error);
         tv_etag_add(&hash, part, part_count);
         take_sums(part, at, part_count, first, count, sums);
     }

@@ -72,8 +72,10 @@ static void test_damaged_files(void **state) {
     struct store *store = *state;
     char path[LOCAL_PATH_BYTES];
     char *bytes = fill(store, path);
+    assert_int_equal(truncate(path, 20 * B + 5 + 8 * 8), 0);
+    must_find(store, "file 0+5242885|", "bucket/file is damaged: the checksums of bytes from 2097152 to 5242885 are missing");
     assert_int_equal(truncate(path, 20 * B), 0);
-    must_find(store, "file 0+5242885|", "bytes instead of");
+    must_find(store, "file 0+5242885|", "bucket/file is damaged: bytes from 5242880 to 5242885 are missing");
     assert_int_equal(unlink(path), 0);
     must_find(store, "file 0+5242885|", "No such file");
     free(bytes);

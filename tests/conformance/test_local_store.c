@@ -168,12 +168,66 @@ static void test_damage_is_named(void **state) {
     struct tvs_object object;
     must_fail(store->ops->block_sums(store->driver, "bucket", "damaged", 1, 1, &sum, &size, &object, &error), TROVE_DATA_LOSS,
               &error, "etag");
-    assert_int_equal(truncate(path, 900000), 0);
-    must_fail(get_object(store, "bucket", "damaged", 0, &got, &size, &error), TROVE_DATA_LOSS, &error, "bytes instead of");
     assert_int_equal(unlink(path), 0);
     must_fail(get_object(store, "bucket", "damaged", 0, &got, &size, &error), TROVE_DATA_LOSS, &error, "bucket/damaged");
     must_put(store, "bucket", "damaged", bytes, 900000);
     must_hold(store, "bucket", "damaged", bytes, 900000);
+    free(bytes);
+}
+
+/* So is what a file has lost with its end, whatever is read of it and however much is gone. */
+static void test_a_lost_end_is_named(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make(900000, 1);
+    static const struct {
+        off_t length;
+        const char *lost;
+    } rows[] = {{900031, "checksums of bytes from 786432 to 900000 are missing"},
+                {900008, "checksums of bytes from 262144 to 900000 are missing"},
+                {900000, "checksums of bytes from 0 to 900000 are missing"},
+                {899999, "bytes from 899999 to 900000 are missing"},
+                {262144, "bytes from 262144 to 900000 are missing"},
+                {0, "bytes from 0 to 900000 are missing"},
+                {900033, "has 900033 bytes instead of 900032"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[400], *got;
+        size_t size;
+        trove_error error = {0};
+        struct tvs_object object;
+        must_put(store, "bucket", "cut", bytes, 900000);
+        WAIT_FOR(count_files(store, path) == 1); /* the one before goes when all has been told */
+        assert_int_equal(truncate(path, rows[i].length), 0);
+        for (uint64_t from = 0; from < 900000; from += 3 * 262144) {
+            must_fail(get_object(store, "bucket", "cut", from, &got, &size, &error), TROVE_DATA_LOSS, &error,
+                      "object bucket/cut is damaged");
+            assert_non_null(strstr(error.message, rows[i].lost));
+            assert_null(strstr(error.message, "objects/"));
+        }
+        must_fail(copy_object(store, "bucket", "cut", "bucket", "copy", NULL, &object, &error), TROVE_DATA_LOSS, &error,
+                  rows[i].lost);
+    }
+    free(bytes);
+}
+
+/* The same while it is being read. */
+static void test_an_end_that_is_lost_meanwhile(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make(900000, 1), path[400];
+    must_put(store, "bucket", "cut", bytes, 900000);
+    assert_int_equal(count_files(store, path), 1);
+    struct tvs_get *get;
+    struct tvs_object object;
+    trove_error error = {0};
+    must(store->ops->get_begin(store->driver, "bucket", "cut", NULL, &get, &object, &error), &error);
+    assert_int_equal(truncate(path, 900016), 0);
+    must(get_rest(store, get, 0, 2 * 262144, bytes, &error), &error);
+    must_fail(get_rest(store, get, 524288, 900000, bytes, &error), TROVE_DATA_LOSS, &error,
+              "object bucket/cut is damaged: bytes from 524288 to 900000: its file ends");
+    assert_int_equal(truncate(path, 600000), 0);
+    must_fail(get_rest(store, get, 524288, 786432, bytes, &error), TROVE_DATA_LOSS, &error,
+              "object bucket/cut is damaged: bytes from 524288 to 786432: its file ends at byte 600000 instead of 786432");
+    store->ops->get_end(get);
+    tvs_object_fini(&object);
     free(bytes);
 }
 
@@ -287,9 +341,17 @@ int main(void) {
     fault_io_install();
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
-        TEST(test_reopened_has_all),       TEST(test_files_come_and_go),    TEST(test_modes),
-        TEST(test_orphans_are_removed),    TEST(test_damage_is_named),      TEST(test_second_opener_is_refused),
-        TEST(test_only_stores_are_opened), TEST(test_relaxed_has_no_syncs), TEST(test_gaps_are_holes),
+        TEST(test_reopened_has_all),
+        TEST(test_files_come_and_go),
+        TEST(test_modes),
+        TEST(test_orphans_are_removed),
+        TEST(test_damage_is_named),
+        TEST(test_a_lost_end_is_named),
+        TEST(test_an_end_that_is_lost_meanwhile),
+        TEST(test_second_opener_is_refused),
+        TEST(test_only_stores_are_opened),
+        TEST(test_relaxed_has_no_syncs),
+        TEST(test_gaps_are_holes),
         TEST(test_copy_by_clone),
     };
     return cmocka_run_group_tests_name("the local store", tests, NULL, NULL);
