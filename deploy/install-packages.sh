@@ -21,7 +21,7 @@ test_packages=(
 # What the benchmark compares with.
 bench_packages=(
     g++ libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-    redis-server redis-tools nginx-light rsync curl python3
+    redis-server redis-tools nginx-light rsync curl openssl python3
 )
 
 case "${1-}" in

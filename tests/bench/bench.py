@@ -10,7 +10,8 @@ back to disk) is in nobody's figure.
 How each competitor is used:
 - pump and grpc are peers/pump.h and peers/grpc_peer.h; the clients' interface is bench_client.h, for ours too.
 - Encrypted: ours with keys on both sides, the pump with the same cipher (AES-256-GCM, which the machine must have) and records of
-  the same size; both sum their chunks besides. The pump has no handshake.
+  the same size; both sum their chunks besides. The pump has no handshake. grpc has TLS 1.3 with that cipher (OpenSSL's
+  TLS_AES_256_GCM_SHA384, in its records of 16 KiB) and a certificate that its client checks.
 - redis: appendfsync always, redis-benchmark with 50 clients, pipelined by 16, random keys.
 - nginx and rsync do not checksum on disk what they store, and rsync and curl are timed from start to exit, as are trove's
   put and get and the pump's file modes.
@@ -43,7 +44,8 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from bench_competitors import GIB, MIB, Files, FileOurs, FilePump, Grpc, Nginx, Ours, Pump, Redis, Rsync, SealedOurs, SealedPump
+from bench_competitors import GIB, MIB, Files, FileOurs, FilePump, Grpc, Nginx, Ours, Pump, Redis, Rsync
+from bench_competitors import SealedGrpc, SealedOurs, SealedPump
 from bench_crowd import CONNECTIONS, Beside, OpenStreams, Undisturbed
 from bench_processes import RUN_TIMEOUT_S, BenchError, Missing, Work
 
@@ -70,7 +72,8 @@ def sealed_group(work, name, mode, gib):
     arguments = ["--bytes", gib * GIB // (4 if work.options.quick else 1), "--chunk", MIB, "--window", 16]
     task = (work, mode, "tcp", arguments)
     needs = ("troved", "trove", "trove_bench")
-    return Group(f"{name} encrypted tcp", "GiB/s", "GiB", needs, lambda: [(SealedOurs, task), (SealedPump, task)])
+    kinds = (SealedOurs, SealedPump, SealedGrpc)
+    return Group(f"{name} encrypted tcp", "GiB/s", "GiB", needs, lambda: [(kind, task) for kind in kinds])
 
 
 def unary_group(work, name, mode, count, window):

@@ -125,6 +125,33 @@ class SealedPump(Pump):
         super().__init__(work, mode, transport, [*arguments, "sealed"])
 
 
+TLS_CONFIG = """
+openssl_conf = library
+[library]
+ssl_conf = contexts
+[contexts]
+system_default = tls
+[tls]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_256_GCM_SHA384
+"""
+
+
+class SealedGrpc(Grpc):
+    """TLS with the cipher that ours has, which is OpenSSL's first choice too; its server takes no other. The client trusts the one
+    certificate and checks it and the name, as it would elsewhere."""
+
+    def start(self):
+        self.certificate, key, config = (self.work.path(f"{self.name}.{end}") for end in ("crt", "key", "cnf"))
+        config.write_text(TLS_CONFIG)
+        make = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2]
+        make += ["-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate]
+        run(make)
+        command = [self.work.built("grpc_peer"), "server", self.listen(), self.certificate, key]
+        self.server = Server(self.work, self.name, command, env={**os.environ, "OPENSSL_CONF": str(config)})
+        self.arguments = [*self.arguments, self.certificate]
+
+
 class SealedOurs(Ours):
     """Ours with keys: everything is encrypted."""
 

@@ -1,9 +1,11 @@
 /* grpc_peer.cc - the gRPC peer's program: the server, and the client's entry. See grpc_peer.h for what it is and how its files
  * lie.
  *
- *   grpc_peer server URL                           prints "msg=ready listen=URL" with the port it got
- *   grpc_peer client MODE --server URL [OPTION...] up, down, both, unary-pipelined, unary-one; options of
- *                                                  bench_client.h
+ *   grpc_peer server URL [CERTIFICATE KEY]         prints "msg=ready listen=URL" with the port it got
+ *   grpc_peer client MODE --server URL [OPTION...] [CERTIFICATE]
+ *                                                  up, down, both, unary-pipelined, unary-one; options of bench_client.h
+ *
+ * CERTIFICATE and KEY are PEM files. With them it speaks TLS, and the client trusts that certificate alone.
  */
 #include "grpc_peer.h"
 #include "grpc_peer_stream.h"
@@ -13,6 +15,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 namespace peer {
 
@@ -159,7 +163,25 @@ class Service final : public RawPeer {
     RingPool pool_;
 };
 
-int server_main(const std::string &url) {
+/* Empty if it can't be read: then there is nothing to serve, or nothing to trust. */
+std::string file_text(const char *path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::shared_ptr<grpc::ServerCredentials> tls_server_credentials(const char *certificate, const char *key) {
+    grpc::SslServerCredentialsOptions options;
+    options.pem_key_cert_pairs.push_back({file_text(key), file_text(certificate)});
+    return grpc::SslServerCredentials(options);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> tls_channel_credentials(const char *certificate) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = file_text(certificate);
+    return grpc::SslCredentials(options);
+}
+
+int server_main(const std::string &url, const std::shared_ptr<grpc::ServerCredentials> &credentials) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -172,7 +194,7 @@ int server_main(const std::string &url) {
     builder.SetMaxSendMessageSize(-1);
     for (const auto &argument : tuning)
         builder.AddChannelArgument(argument.name, argument.value);
-    builder.AddListeningPort(grpc_address(url), grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(grpc_address(url), credentials, &port);
     builder.RegisterService(&service);
     std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
     if (server == nullptr || port == 0) {
@@ -229,10 +251,12 @@ grpc::ChannelArguments channel_arguments() {
     return arguments;
 }
 
-std::shared_ptr<grpc::Channel> channel_connect(const std::string &url) {
-    auto channel = grpc::CreateCustomChannel(grpc_address(url), grpc::InsecureChannelCredentials(), channel_arguments());
+std::shared_ptr<grpc::Channel> channel_connect(const bench_options &options) {
+    auto credentials =
+        options.arguments_count > 0 ? tls_channel_credentials(options.arguments[0]) : grpc::InsecureChannelCredentials();
+    auto channel = grpc::CreateCustomChannel(grpc_address(options.server), credentials, channel_arguments());
     if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10))) {
-        std::fprintf(stderr, "grpc_peer: can't connect to %s\n", url.c_str());
+        std::fprintf(stderr, "grpc_peer: can't connect to %s\n", options.server);
         return nullptr;
     }
     return channel;
@@ -242,9 +266,12 @@ std::shared_ptr<grpc::Channel> channel_connect(const std::string &url) {
 
 int main(int argc, char **argv) {
     if (argc == 3 && std::strcmp(argv[1], "server") == 0)
-        return peer::server_main(argv[2]);
+        return peer::server_main(argv[2], grpc::InsecureServerCredentials());
+    if (argc == 5 && std::strcmp(argv[1], "server") == 0)
+        return peer::server_main(argv[2], peer::tls_server_credentials(argv[3], argv[4]));
     if (argc >= 3 && std::strcmp(argv[1], "client") == 0)
         return peer::client_main(argc - 1, argv + 1);
-    std::fprintf(stderr, "usage: grpc_peer server URL | grpc_peer client MODE --server URL [OPTION...]\n");
+    std::fprintf(stderr, "usage: grpc_peer server URL [CERTIFICATE KEY] | "
+                         "grpc_peer client MODE --server URL [OPTION...] [CERTIFICATE]\n");
     return 2;
 }

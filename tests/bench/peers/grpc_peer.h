@@ -1,5 +1,5 @@
 /* grpc_peer.h - the gRPC peer of the benchmark: what gRPC C++ reaches when it is treated well. Callback API on both ends, no busy
- * loops, insecure channel credentials, no message size limits, HTTP/2 frames and windows large enough for the chunks.
+ * loops, insecure channel credentials or TLS, no message size limits, HTTP/2 frames and windows large enough for the chunks.
  *
  * grpc_peer.cc         main: the server and its options, the client's modes
  * grpc_peer_chunk.cc   chunks to ByteBuffers and back without copying
@@ -34,7 +34,7 @@ std::string grpc_address(const std::string &url);
 
 grpc::ChannelArguments channel_arguments();
 /* Connected, or nullptr after 10 s. Every channel has a connection of its own. */
-std::shared_ptr<grpc::Channel> channel_connect(const std::string &url);
+std::shared_ptr<grpc::Channel> channel_connect(const bench_options &options);
 
 /* Buffers used in turn by one sender. Slot i may be written again once chunk i - count is acked. */
 class Ring {

@@ -151,7 +151,7 @@ bool client_stream(const bench_options &options, bench_report *report) {
     const std::string mode = options.mode;
     std::vector<std::unique_ptr<Transfer>> transfers;
     for (uint32_t index = 0; index < options.connections; index++) {
-        auto channel = channel_connect(options.server);
+        auto channel = channel_connect(options);
         if (channel == nullptr)
             return false;
         if (mode != "up")

@@ -107,7 +107,7 @@ bool client_unary(const bench_options &options, bench_report *report) {
     std::vector<std::unique_ptr<Peer::Stub>> stubs;
     std::vector<std::unique_ptr<Slot>> slots;
     for (uint32_t connection = 0; connection < options.connections; connection++) {
-        auto channel = channel_connect(options.server);
+        auto channel = channel_connect(options);
         if (channel == nullptr)
             return false;
         stubs.push_back(Peer::NewStub(channel));
