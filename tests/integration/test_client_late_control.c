@@ -12,6 +12,7 @@ struct trove_client;
 
 static _Thread_local unsigned locks_left; /* the thread is held before the last of them; 0: it isn't */
 static _Thread_local bool hold_sending;
+static _Thread_local trove_status sent; /* how the one that was held ended */
 static struct cut_proxy *proxy;
 static trove_stream *stream;
 
@@ -37,11 +38,14 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
 trove_status __real_tvc_client_send_on(struct trove_client *client, uint64_t connection, const void *frame, trove_error *error);
 trove_status __wrap_tvc_client_send_on(struct trove_client *client, uint64_t connection, const void *frame, trove_error *error);
 trove_status __wrap_tvc_client_send_on(struct trove_client *client, uint64_t connection, const void *frame, trove_error *error) {
-    if (hold_sending) {
-        hold_sending = false;
+    bool held = hold_sending;
+    hold_sending = false;
+    if (held)
         lose_connection();
-    }
-    return __real_tvc_client_send_on(client, connection, frame, error);
+    trove_status status = __real_tvc_client_send_on(client, connection, frame, error);
+    if (held)
+        sent = status;
+    return status;
 }
 
 /* It has failed for the program, so it may not happen: the stream goes on where it was, in its state. */
@@ -53,6 +57,7 @@ static void check_control(const struct client_test *test, trove_control control,
     hold_sending = sending;
     CHECK_FAILS(trove_stream_control(stream, control, before - KIB, PATIENCE_MS, NULL, &error), UNAVAILABLE, "", &error);
     assert_true(locks_left == 0 && !hold_sending);
+    assert_true(!sending || sent == TROVE_UNAVAILABLE); /* under that id nobody would know it */
     CHECK_OK(trove_ping(test->client, PATIENCE_MS, NULL, &error), &error); /* its answer would come before that of a ping */
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_ACTIVE);
     assert_int_equal(trove_stream_offset(stream), before);
