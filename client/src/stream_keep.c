@@ -153,9 +153,35 @@ static void truncate_last(struct tvc_chunk_list *kept, struct tvc_chunk *chunk, 
     tv_chunk_hash(&chunk->wire);
 }
 
+/* The kept chunk that `offset` lies in, if its writer still hashes it, or it is still being sent. */
+static const struct tvc_chunk *shared_at(const trove_stream *stream, uint64_t offset) {
+    const struct tvc_chunk *chunk = stream->upload.keep.kept.first;
+    while (chunk != NULL && end_of(chunk) <= offset)
+        chunk = chunk->next;
+    return chunk != NULL && chunk->wire.offset < offset && is_shared(chunk) ? chunk : NULL;
+}
+
+void tvc_keep_await(trove_stream *stream, uint64_t offset) {
+    while (shared_at(stream, offset) != NULL)
+        (void)tvc_stream_wait(stream, TVC_NO_DEADLINE);
+}
+
+/* What was to be sent again: the server has none of it. */
+static void abandon_again(trove_stream *stream) {
+    struct tvc_chunk_list *again = &stream->upload.keep.again;
+    struct tv_sender *sender = &stream->upload.sender;
+    sender->pushed_bytes += again->sum.bytes;
+    sender->pushed_chunks += again->sum.chunks;
+    sender->abandoned_bytes += again->sum.bytes;
+    sender->abandoned_chunks += again->sum.chunks;
+    while (again->first != NULL)
+        tv_chunk_release(&pop(again)->wire);
+}
+
 void tvc_keep_seek(trove_stream *stream, uint64_t offset) {
     struct tvc_keep *keep = &stream->upload.keep;
     struct tvc_chunk_list all = keep->kept;
+    abandon_again(stream);
     keep->kept = (struct tvc_chunk_list){0};
     while (all.first != NULL) {
         struct tvc_chunk *chunk = pop(&all);
@@ -178,15 +204,7 @@ void tvc_keep_all_stored(trove_stream *stream) {
 
 void tvc_keep_end(trove_stream *stream) {
     struct tvc_keep *keep = &stream->upload.keep;
-    struct tv_sender *sender = &stream->upload.sender;
     while (keep->kept.first != NULL)
         tv_chunk_release(&pop(&keep->kept)->wire);
-    while (keep->again.first != NULL) {
-        struct tvc_chunk *chunk = pop(&keep->again);
-        sender->pushed_bytes += chunk->wire.bytes;
-        sender->pushed_chunks++;
-        sender->abandoned_bytes += chunk->wire.bytes;
-        sender->abandoned_chunks++;
-        tv_chunk_release(&chunk->wire);
-    }
+    abandon_again(stream);
 }

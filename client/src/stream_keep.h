@@ -44,7 +44,9 @@ void tvc_keep_go_on(trove_stream *stream, uint64_t offset);
 void tvc_keep_released(trove_stream *stream);
 /* Puts into the window what fits. Returns which rings are to be woken. */
 unsigned tvc_keep_refill(trove_stream *stream);
-/* The stream goes on at `offset`, which isn't below what is durable. */
+/* Before a seek to `offset`: waits until nobody else looks at the chunk that it would cut. Under the lock, which is let go of. */
+void tvc_keep_await(trove_stream *stream, uint64_t offset);
+/* The stream goes on at `offset`, which isn't below what is durable: what was written from there on is given up. */
 void tvc_keep_seek(trove_stream *stream, uint64_t offset);
 /* All that was written is stored: what is left is acknowledged. */
 void tvc_keep_all_stored(trove_stream *stream);

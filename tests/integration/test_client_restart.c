@@ -103,6 +103,42 @@ static void test_get_killed(void **state) {
         under_fire(state, 2, false, false);
 }
 
+/* ---- elsewhere, before all was sent again ---- */
+
+/* What had to be sent again, and was written behind where the stream goes on now, is given up with the rest. */
+static void test_seek_while_behind(void **state) {
+    struct restarted own;
+    trove_stream_options options;
+    trove_stream_metrics metrics;
+    trove_error error;
+    if (!restarted_keeps())
+        return;
+    restarted_begin(&own, *state, NULL);
+    init(&options);
+    options.chunk_bytes = 64 * KIB;
+    options.channel_chunks = 1;
+    trove_stream *stream = open_stream(&own.test, "behind", TROVE_DIRECTION_UPLOAD, &options);
+    CHECK_OK(write_bytes(stream, own.test.bytes, 10 * MIB, PATIENCE_MS, &error), &error);
+    restarted_kill(&own);
+    restarted_start(&own);
+    do
+        trove_stream_metrics_get(stream, &metrics);
+    while (metrics.reconnects == 0);
+    trove_status status;
+    do /* what is durable moves on meanwhile */
+        status = trove_stream_control(stream, TROVE_CONTROL_SEEK, trove_stream_durable_offset(stream), PATIENCE_MS, NULL, &error);
+    while (status == TROVE_FAILED_PRECONDITION);
+    CHECK_OK(status, &error);
+    check_account(stream);
+    uint64_t from = trove_stream_offset(stream);
+    CHECK_OK(write_bytes(stream, own.test.bytes + from, 12 * MIB - from, PATIENCE_MS, &error), &error);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
+    check_account(stream);
+    trove_stream_release(stream);
+    check_object(&own.test, "behind", own.test.bytes, 12 * MIB);
+    restarted_end(&own);
+}
+
 /* ---- a store that doesn't survive ---- */
 
 /* What the server has lost the program may have lost as well. */
@@ -132,6 +168,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_put_killed),
         cmocka_unit_test(test_put_shut_down),
         cmocka_unit_test(test_get_killed),
+        cmocka_unit_test(test_seek_while_behind),
         cmocka_unit_test(test_lost_upload),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
