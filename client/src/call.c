@@ -247,11 +247,28 @@ void tvc_call_answered(trove_client *client, struct tvc_call *call, const trove_
         tvc_call_hand_over(client, call);
 }
 
+/* protobuf-c doesn't say why it has given up. */
+static void *allocate(void *out_of_memory, size_t bytes) {
+    void *memory = malloc(bytes);
+    if (memory == NULL)
+        *(bool *)out_of_memory = true;
+    return memory;
+}
+
+static void release(void *out_of_memory, void *memory) {
+    (void)out_of_memory;
+    free(memory);
+}
+
 static trove_status unpack(struct tvc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
                            trove_error *error) {
+    bool out_of_memory = false;
+    ProtobufCAllocator allocator = {.alloc = allocate, .free = release, .allocator_data = &out_of_memory};
     if (answer == NULL)
         return TROVE_OK;
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, call->buffer.size, call->buffer.bytes);
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, &allocator, call->buffer.size, call->buffer.bytes);
+    if (out_of_memory)
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes", call->buffer.size);
     if (message == NULL)
         return TV_FAIL(error, INTERNAL, "the server's answer is no %s", type->name);
     *answer = message;

@@ -117,13 +117,16 @@ static unsigned take_batch(struct trove_client *client, bool *more, bool *again)
 /* ---- telling ---- */
 
 static void tell_echo(struct tvc_calls *calls, const struct tvc_done *done) {
-    Trove__V1__EchoResponse *answer =
-        trove__v1__echo_response__unpack(&calls->arena.allocator, done->buffer.size, done->buffer.bytes);
-    if (answer != NULL) {
+    trove_error error;
+    ProtobufCMessage *message = NULL;
+    trove_status status = tv_message_unpack(&trove__v1__echo_response__descriptor, done->buffer.bytes, done->buffer.size,
+                                            &calls->arena, &message, &error);
+    if (status == TROVE_OK) {
+        const Trove__V1__EchoResponse *answer = (const Trove__V1__EchoResponse *)message;
         done->done(done->done_context, NULL, answer->data.data, answer->data.len);
     } else {
-        trove_error error;
-        TV_FAIL(&error, INTERNAL, "the server's answer is no EchoResponse");
+        if (status != TROVE_RESOURCE_EXHAUSTED)
+            TV_FAIL(&error, INTERNAL, "the server's answer is no EchoResponse");
         done->done(done->done_context, &error, NULL, 0);
     }
     tv_arena_reset(&calls->arena);

@@ -50,6 +50,15 @@ foreach(test
 endforeach()
 
 target_link_options(test_client_late_control PRIVATE -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=tvc_client_send_on)
+# Without memory.
+add_executable(test_client_no_memory ${CMAKE_CURRENT_LIST_DIR}/test_client_no_memory.c)
+target_link_libraries(test_client_no_memory PRIVATE trove_client_test trove_flags)
+foreach(wrapped malloc calloc realloc aligned_alloc strdup strndup mmap nng_aio_alloc nng_stream_dialer_alloc
+        trove__v1__open__unpack)
+    target_link_options(test_client_no_memory PRIVATE -Wl,--wrap=${wrapped})
+endforeach()
+add_test(NAME integration/client_no_memory COMMAND test_client_no_memory mem://)
+set_tests_properties(integration/client_no_memory PROPERTIES TIMEOUT 300)
 
 # A server that the test plays itself, with no store.
 foreach(test odd_server odd_resume odd_moments)

@@ -67,11 +67,11 @@ static bool is_due(struct cut_proxy *proxy, int way, uint64_t passed) {
 }
 
 static void pass(struct connection *connection, int way) {
-    char *bytes = malloc(PIECE);
+    char bytes[PIECE]; /* not from the heap: in a test of no memory this isn't what is tested */
     int from = way == 0 ? connection->client : connection->server;
     int to = way == 0 ? connection->server : connection->client;
     uint64_t passed = 0;
-    for (ssize_t got; bytes != NULL && (got = recv(from, bytes, PIECE, 0)) > 0;) {
+    for (ssize_t got; (got = recv(from, bytes, sizeof bytes, 0)) > 0;) {
         if (send(to, bytes, (size_t)got, MSG_NOSIGNAL) != got)
             break;
         passed += (uint64_t)got;
@@ -81,7 +81,6 @@ static void pass(struct connection *connection, int way) {
             break;
     }
     cut(connection);
-    free(bytes);
 }
 
 static void *pass_up(void *argument) {
