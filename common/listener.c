@@ -134,7 +134,7 @@ trove_status tv_listener_create(const char *url, unsigned ipc_mode, tv_accepted 
         if (code == NNG_EADDRINVAL && tv_url_is_network(url))
             return TV_FAIL(error, FAILED_PRECONDITION, "listening on %s: %s is no address of this machine", url,
                            tv_url_host(url).text);
-        return tv_nng_error(error, code, "listening on", url);
+        return tv_nng_error(error, code, "listening on ", url);
     }
     note_url(self, url);
     nng_stream_listener_accept(self->listener, self->aio);

@@ -37,21 +37,21 @@ struct nng_transport {
 trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url) {
     switch (code) {
     case NNG_ETIMEDOUT:
-        return TV_FAIL(error, DEADLINE_EXCEEDED, "%s %s: no answer within the time given", what, url);
+        return TV_FAIL(error, DEADLINE_EXCEEDED, "%s%s: no answer within the time given", what, url);
     case NNG_ENOMEM:
     case NNG_ENOFILES:
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s %s: %s", what, url, nng_strerror(code));
+        return TV_FAIL(error, RESOURCE_EXHAUSTED, "%s%s: %s", what, url, nng_strerror(code));
     case NNG_EINVAL:
     case NNG_EADDRINVAL:
     case NNG_ENOTSUP:
-        return TV_FAIL(error, INVALID_ARGUMENT, "%s %s: not an address that can be used (%s); addresses look like " TV_URL_FORMS,
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s%s: not an address that can be used (%s); addresses look like " TV_URL_FORMS,
                        what, url, nng_strerror(code));
     case NNG_EADDRINUSE:
-        return TV_FAIL(error, ALREADY_EXISTS, "%s %s: another server has this address", what, url);
+        return TV_FAIL(error, ALREADY_EXISTS, "%s%s: another server has this address", what, url);
     case NNG_EPERM:
-        return TV_FAIL(error, PERMISSION_DENIED, "%s %s: %s", what, url, nng_strerror(code));
+        return TV_FAIL(error, PERMISSION_DENIED, "%s%s: %s", what, url, nng_strerror(code));
     default:
-        return TV_FAIL(error, UNAVAILABLE, "%s %s: %s", what, url, nng_strerror(code));
+        return TV_FAIL(error, UNAVAILABLE, "%s%s: %s", what, url, nng_strerror(code));
     }
 }
 
@@ -332,17 +332,17 @@ trove_status tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_d
     nng_stream_dialer *dialer = NULL;
     int code = nng_stream_dialer_alloc(&dialer, url);
     if (code != 0)
-        return tv_nng_error(error, code, "dialling", url);
+        return tv_nng_error(error, code, "", url);
     nng_stream *stream = NULL;
     code = set_dialer_options(dialer, url);
     if (code == 0)
         code = dial(dialer, timeout_ms, dialling, &stream);
     nng_stream_dialer_free(dialer);
     if (code == NNG_ECANCELED)
-        return TV_FAIL(error, CANCELLED, "dialling %s was ended", url);
+        return TV_FAIL(error, CANCELLED, "%s: it was ended while it was dialled", url);
     if (code == NNG_EADDRINVAL && tv_url_is_network(url)) /* its form is fine: the name isn't known, or not yet */
-        return TV_FAIL(error, UNAVAILABLE, "dialling %s: no host is known by the name %s", url, tv_url_host(url).text);
+        return TV_FAIL(error, UNAVAILABLE, "%s: no host is known by the name %s", url, tv_url_host(url).text);
     if (code != 0)
-        return tv_nng_error(error, code, "dialling", url);
+        return tv_nng_error(error, code, "", url);
     return tv_nng_transport_create(stream, url, transport, error);
 }

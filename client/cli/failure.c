@@ -60,10 +60,18 @@ trove_status cli_error_errno(trove_error *error, int error_number, const char *f
     return error->status;
 }
 
+/* The library's messages begin with what they are about, which is said here. */
+static const char *behind(const char *message, const char *name) {
+    size_t bytes = name != NULL ? strlen(name) : 0;
+    bool said = bytes > 0 && strncmp(message, name, bytes) == 0 && strncmp(message + bytes, ": ", 2) == 0;
+    return said ? message + bytes + 2 : message;
+}
+
 char *cli_failure_text(const struct cli_failure *failure) {
+    const char *message = behind(behind(failure->error->message, failure->from), failure->to);
     return cli_format("%s%s%s%s%s: %s (%s)%s%s", failure->action, failure->from != NULL ? " " : "",
                       failure->from != NULL ? failure->from : "", failure->to != NULL ? " to " : "",
-                      failure->to != NULL ? failure->to : "", failure->error->message, trove_status_name(failure->error->status),
+                      failure->to != NULL ? failure->to : "", message, trove_status_name(failure->error->status),
                       failure->hint != NULL ? "; " : "", failure->hint != NULL ? failure->hint : "");
 }
 

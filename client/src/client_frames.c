@@ -26,8 +26,8 @@ static trove_status on_welcome(struct trove_client *client, const Trove__V1__Wel
     if (second)
         return TV_FAIL(error, INVALID_ARGUMENT, "a second welcome");
     if (welcome->version != 1)
-        return TV_FAIL(error, FAILED_PRECONDITION, "the server at %s speaks version %u of the protocol, this client 1",
-                       client->url, welcome->version);
+        return TV_FAIL(error, FAILED_PRECONDITION, "the server speaks version %u of the protocol, this client 1",
+                       welcome->version);
     struct tvc_limits limits = {
         .payload_bytes_max = given_or(welcome->payload_bytes_max, TV_PAYLOAD_BYTES_DEFAULT, TV_PAYLOAD_BYTES_MAX),
         .early_data_bytes = welcome->early_data_bytes,

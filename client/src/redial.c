@@ -15,12 +15,15 @@
 #include "wait.h"
 
 #include <sodium.h>
+#include <string.h>
 
 void tvc_redial_begin(struct trove_client *client) {
     uint64_t now_ns = tv_now_ns();
     bool alone = client->phase == TVC_GIVEN_UP; /* else `closed` will start the dialler */
     if (alone && tvc_job_thread_start(&client->dialler, NULL) != TROVE_OK)
         return; /* it couldn't be before, either */
+    if (alone) /* what is there tells of the time before */
+        TV_FAIL(&client->lost, UNAVAILABLE, "there is no connection to %s", client->url);
     client->phase = TVC_BROKEN;
     tvc_backoff_begin(&client->backoff, client->retry_for_ms, now_ns);
     client->dial_ns = alone ? now_ns : tvc_backoff_next(&client->backoff, now_ns, randombytes_random());
@@ -28,12 +31,20 @@ void tvc_redial_begin(struct trove_client *client) {
         tvc_job_thread_post(&client->dialler, &client->dial_job);
 }
 
+/* Of a message that begins with the URL, which the one before it has told already. */
+static const char *behind_url(const struct trove_client *client, const char *message) {
+    size_t bytes = strlen(client->url);
+    bool told = strncmp(message, client->url, bytes) == 0 && strncmp(message + bytes, ": ", 2) == 0;
+    return told ? message + bytes + 2 : message;
+}
+
 /* Nobody waits any longer: what does is told. Without the lock. */
 static void give_up(struct trove_client *client, const trove_error *why) {
     pthread_mutex_lock(&client->lock);
     bool broken = client->phase == TVC_BROKEN;
     trove_error lost;
-    TV_FAIL(&lost, UNAVAILABLE, "%.200s; it couldn't be made again in time: %.200s", client->lost.message, why->message);
+    TV_FAIL(&lost, UNAVAILABLE, "%.200s; it couldn't be made again in time: %.200s", client->lost.message,
+            behind_url(client, why->message));
     if (broken) {
         client->phase = TVC_GIVEN_UP;
         client->lost = lost;

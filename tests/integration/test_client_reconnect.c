@@ -108,15 +108,28 @@ static void test_shutdown(void **state) {
 
 /* ---- it doesn't ---- */
 
+/* The message says the address once. */
+static void check_address(const struct restarted *own, const trove_error *error) {
+    const char *first = strstr(error->message, own->test.url);
+    assert_non_null(first);
+    if (strstr(first + 1, own->test.url) != NULL)
+        fail_msg("%s", error->message);
+}
+
 static void test_time_is_over(void **state) {
     struct restarted own;
+    trove_client *another = NULL;
     trove_error error;
     begin(&own, state, 600);
     restarted_kill(&own);
+    CHECK_FAILS(trove_connect_wait(own.test.url, NULL, 100, &another, &error), UNAVAILABLE, "refused", &error);
+    check_address(&own, &error);
     uint64_t begun_ms = now_ms();
     CHECK_FAILS(trove_ping(own.test.client, PATIENCE_MS, NULL, &error), UNAVAILABLE, "couldn't be made again in time", &error);
+    check_address(&own, &error);
     assert_in_range(now_ms() - begun_ms, 500, 600 + 5000);
     CHECK_FAILS(trove_ping(own.test.client, 100, NULL, &error), DEADLINE_EXCEEDED, "wasn't there again in time", &error);
+    check_address(&own, &error);
     assert_int_equal(reconnects(&own), 0);
     restarted_start(&own); /* whoever needs it next has it dialled again */
     CHECK_OK(trove_ping(own.test.client, PATIENCE_MS, NULL, &error), &error);

@@ -20,6 +20,28 @@ static void text_says_what_which_and_what_to_do(void **state) {
     free(text);
 }
 
+/* The library's messages begin with what they are about. */
+static void nothing_is_said_twice(void **state) {
+    (void)state;
+    static const struct {
+        const char *message;
+        const char *text;
+    } rows[] = {
+        {"media/k: too large", "put k to media/k: too large (INTERNAL)"},
+        {"k: it changed", "put k to media/k: it changed (INTERNAL)"},
+        {"media/key: too large", "put k to media/k: media/key: too large (INTERNAL)"},
+        {"media/k isn't there", "put k to media/k: media/k isn't there (INTERNAL)"},
+        {"kept", "put k to media/k: kept (INTERNAL)"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_error error;
+        cli_error_set(&error, TROVE_INTERNAL, "%s", rows[i].message);
+        char *text = cli_failure_text(&(struct cli_failure){.action = "put", .from = "k", .to = "media/k", .error = &error});
+        assert_string_equal(text, rows[i].text);
+        free(text);
+    }
+}
+
 static void parts_that_are_missing_leave_no_trace(void **state) {
     (void)state;
     trove_error error;
@@ -78,11 +100,9 @@ static void long_messages_are_cut(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_says_what_which_and_what_to_do),
-        cmocka_unit_test(parts_that_are_missing_leave_no_trace),
-        cmocka_unit_test(json_is_valid_for_any_bytes),
-        cmocka_unit_test(errno_has_the_servers_status),
-        cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(text_says_what_which_and_what_to_do),   cmocka_unit_test(nothing_is_said_twice),
+        cmocka_unit_test(parts_that_are_missing_leave_no_trace), cmocka_unit_test(json_is_valid_for_any_bytes),
+        cmocka_unit_test(errno_has_the_servers_status),          cmocka_unit_test(long_messages_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
