@@ -220,6 +220,49 @@ static trove_status look(struct run *run, trove_error *error) {
     return status;
 }
 
+static trove_status look_at_server(struct run *run, trove_error *error) {
+    trove_server_pool *pools = NULL;
+    trove_server_stream_page *streams = NULL;
+    trove_object_info *info = NULL;
+    size_t count = 0;
+    trove_status status = trove_server_pool_list(run->client, 0, &pools, &count, error);
+    if (status == TROVE_OK)
+        status = trove_server_stream_list(run->client, NULL, &streams, error);
+    if (status == TROVE_OK)
+        status = trove_object_copy(run->client, BUCKET, "large", BUCKET, "copy", NULL, 0, &info, error);
+    trove_server_pool_list_free(pools);
+    trove_server_stream_page_free(streams);
+    trove_object_info_free(info);
+    return status;
+}
+
+static trove_status get_rest(struct run *run, trove_error *error) {
+    uint64_t kept = 0;
+    int fd = open(run->path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && ftruncate(fd, 1 * MIB) == 0);
+    trove_status status = trove_get_rest(run->client, BUCKET, "large", fd, &run->options, &kept, NULL, error);
+    if (status == TROVE_OK)
+        assert_int_equal(kept, 1 * MIB);
+    assert_int_equal(pwrite(fd, run->test->bytes, LARGE, 0), LARGE);
+    close(fd);
+    return status;
+}
+
+/* There is no such object yet: nothing comes down. */
+static trove_status two_ways(struct run *run, trove_error *error) {
+    trove_stream *stream = NULL;
+    (void)!trove_object_delete(run->client, BUCKET, "both", NULL, 0, NULL);
+    trove_status status = trove_stream_open(run->client, BUCKET, "both", TROVE_DIRECTION_BIDI, NULL, &stream, error);
+    if (status == TROVE_OK)
+        status = trove_stream_start(stream, error);
+    if (status == TROVE_OK)
+        status = write_bytes(stream, run->test->bytes, 300 * KIB, 5000, error);
+    if (status == TROVE_OK)
+        status = trove_stream_complete(stream, 5000, NULL, error);
+    trove_stream_release(stream);
+    return status;
+}
+
 static trove_status in_a_pool(struct run *run, trove_error *error) {
     trove_pool_options options;
     trove_pool *pool = NULL;
@@ -292,6 +335,9 @@ static const struct {
     {"get", get_memory, false, false},
     {"get a file", get_file, false, false},
     {"list and look", look, false, false},
+    {"look at the server, copy", look_at_server, false, false},
+    {"get the rest", get_rest, false, false},
+    {"both ways", two_ways, false, false},
     {"a stream of a pool", in_a_pool, false, false},
     {"put, asynchronous", put_async, false, false},
     {"echo, asynchronous", echo_async, false, false},
