@@ -19,7 +19,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LARGE      (3 * MIB + 123)
+#define LARGE      (700 * KIB + 123)
+#define ENOUGH     (300 * KIB) /* has gone over the connection when it is cut */
+#define KEPT       (256 * KIB)
 #define FAULTS_MAX 1000
 #define SITES_MAX  512
 
@@ -239,10 +241,10 @@ static trove_status look_at_server(struct run *run, trove_error *error) {
 static trove_status get_rest(struct run *run, trove_error *error) {
     uint64_t kept = 0;
     int fd = open(run->path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0 && ftruncate(fd, 1 * MIB) == 0);
+    assert_true(fd >= 0 && ftruncate(fd, KEPT) == 0);
     trove_status status = trove_get_rest(run->client, BUCKET, "large", fd, &run->options, &kept, NULL, error);
     if (status == TROVE_OK)
-        assert_int_equal(kept, 1 * MIB);
+        assert_int_equal(kept, KEPT);
     assert_int_equal(pwrite(fd, run->test->bytes, LARGE, 0), LARGE);
     close(fd);
     return status;
@@ -309,12 +311,12 @@ static trove_status echo_async(struct run *run, trove_error *error) {
 
 /* The connection is lost under both, and comes back. */
 static trove_status put_cut(struct run *run, trove_error *error) {
-    cut_proxy_after_up(run->proxy, 2 * MIB, 1);
+    cut_proxy_after_up(run->proxy, ENOUGH, 1);
     return put_resumable(run, error);
 }
 
 static trove_status get_cut(struct run *run, trove_error *error) {
-    cut_proxy_after_down(run->proxy, 2 * MIB, 1);
+    cut_proxy_after_down(run->proxy, ENOUGH, 1);
     run->options.resumable = true;
     return get_memory(run, error);
 }
@@ -365,6 +367,7 @@ static bool run_once(struct run *run, size_t which, int n) {
     trove_client_options_init(&options);
     options.call_timeout_ms = 20000;
     trove_stream_options_init(&run->options);
+    run->options.chunk_bytes = 128 * KIB;
     run->client = NULL;
     run->proxy = operations[which].reconnects ? cut_proxy_start(run->test->url) : NULL;
     const char *url = run->proxy != NULL ? cut_proxy_url(run->proxy) : run->test->url;
@@ -383,7 +386,7 @@ static bool run_once(struct run *run, size_t which, int n) {
         fail_msg("%s: %s", operations[which].name, error.message);
     if (run->client != NULL) { /* it does what it is asked for next */
         CHECK_OK(trove_ping(run->client, 20000, NULL, &error), &error);
-        CHECK_OK(trove_put_memory(run->client, BUCKET, "next", run->test->bytes, 200 * KIB, NULL, NULL, &error), &error);
+        CHECK_OK(trove_put_memory(run->client, BUCKET, "next", run->test->bytes, 100 * KIB, NULL, NULL, &error), &error);
         trove_close(run->client);
     }
     if (run->proxy != NULL)
