@@ -54,6 +54,9 @@ struct tv_conn_handler {
     /* A client's, where `secure` was given: the handshake is done, and what is sent from now on is encrypted; nothing was before.
      * On the receiving thread, under no lock. */
     void (*secured)(void *context);
+    /* A client's that only asks: the public key that the server says to have; nothing else happens on the connection. On the
+     * receiving thread, under no lock. NULL for who never asks. */
+    void (*key_told)(void *context, const uint8_t key[TV_NOISE_KEY_BYTES]);
 };
 
 /* What streams have to send waits in two rings; the first goes before the second. */

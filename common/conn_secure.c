@@ -12,12 +12,14 @@
  * handshake. The server's offer holds random bytes, so that a client's messages of another time fit no handshake of now. The
  * server knows the client by the second one's end, and its session begins with the first record: that is what shows that it is
  * there now. Both ends use the best cipher that both offers have. A server whose connection needn't be encrypted takes a plain
- * hello instead.
+ * hello instead. A client's offer may ask for the server's public key, which the server's then tells: a client that has another one
+ * recorded goes no further, and one that has none takes it and ends there.
  *
  * Everything here runs on the receiving thread, but for tv_conn_secure_start.
  */
 #include "conn_internal.h"
 
+#include "key_file.h"
 #include "secret.h"
 
 #include <endian.h>
@@ -35,12 +37,17 @@ enum step {
 
 struct tv_handshake {
     enum step step;
-    bool required; /* of a server: nothing else is taken */
+    bool required;   /* of a server: nothing else is taken */
+    bool key_wanted; /* of a server: the client has asked for its key */
     struct tv_noise *noise;
     enum tv_cipher cipher;
     size_t prologue_bytes;
     uint8_t prologue[2 * (sizeof(uint64_t) + TV_OFFER_BYTES_MAX)];
 };
+
+static bool is_client(const struct tv_secure *secure) {
+    return secure->server_key != NULL || secure->asks_key;
+}
 
 trove_status tv_conn_secure_create(struct tv_conn *conn, const struct tv_conn_options *options, trove_error *error) {
     struct tv_handshake *handshake = calloc(1, sizeof *handshake);
@@ -48,8 +55,7 @@ trove_status tv_conn_secure_create(struct tv_conn *conn, const struct tv_conn_op
         free(handshake);
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a handshake");
     }
-    bool client = options->secure->server_key != NULL;
-    handshake->step = client ? CLIENT_AWAITS_OFFER : SERVER_AWAITS_OFFER;
+    handshake->step = is_client(options->secure) ? CLIENT_AWAITS_OFFER : SERVER_AWAITS_OFFER;
     handshake->required = options->secure_required;
     conn->secure = options->secure;
     conn->handshake = handshake;
@@ -114,6 +120,10 @@ static trove_status send_offer(struct tv_conn *conn, trove_error *error) {
     offer.ciphers = own_ciphers();
     offer.nonce.data = nonce;
     offer.nonce.len = sizeof nonce;
+    if (conn->secure->asks_key)
+        offer.features = TROVE__V1__OFFER_FEATURE__OFFER_FEATURE_KEY_WANTED;
+    if (conn->handshake->key_wanted)
+        offer.public_key = (ProtobufCBinaryData){TV_NOISE_KEY_BYTES, (uint8_t *)(uintptr_t)conn->secure->key->public_key};
     frame.body_case = TV_BODY(OFFER);
     frame.offer = &offer;
     size_t bytes = tv_frame_pack(&frame, 0, false, packed, sizeof packed);
@@ -142,8 +152,28 @@ static trove_status read_offer(struct tv_conn *conn, const tv_frame *frame, cons
         return TV_FAIL(error, FAILED_PRECONDITION, "no common cipher: the peer offers %#x, and ChaChaPoly (1) is mandatory",
                        frame->offer->ciphers);
     handshake->cipher = common & 1u << TV_CIPHER_AESGCM ? TV_CIPHER_AESGCM : TV_CIPHER_CHACHAPOLY;
+    handshake->key_wanted =
+        !is_client(conn->secure) && (frame->offer->features & TROVE__V1__OFFER_FEATURE__OFFER_FEATURE_KEY_WANTED) != 0;
     add_to_prologue(handshake, raw, raw_bytes);
     return TROVE_OK;
+}
+
+/* Of a server that was asked for its key. One that doesn't tell it (an older one) has to show it by the handshake, as always. */
+static trove_status check_told_key(const struct tv_conn *conn, const Trove__V1__Offer *offer, trove_error *error) {
+    const struct tv_secure *secure = conn->secure;
+    char told[TV_KEY_TEXT_BYTES];
+    bool tells = offer->public_key.len == TV_NOISE_KEY_BYTES;
+    if (!tells && (offer->public_key.len > 0 || secure->server_key == NULL))
+        return TV_FAIL(error, UNIMPLEMENTED, "the server doesn't tell its public key; whoever runs it can");
+    if (!secure->asks_key || !tells || secure->server_key == NULL ||
+        memcmp(offer->public_key.data, secure->server_key, TV_NOISE_KEY_BYTES) == 0)
+        return TROVE_OK;
+    tv_key_format(offer->public_key.data, told);
+    return TV_FAIL(
+        error, UNAUTHENTICATED,
+        "THE SERVER'S KEY ISN'T THE ONE RECORDED in %.200s: now it is %s. Somebody else may have taken the server's place; "
+        "nothing is sent. If its key was replaced on purpose, take that line out",
+        secure->known_from, told);
 }
 
 /* ---- the handshake ---- */
@@ -234,12 +264,18 @@ static trove_status client_frame(struct tv_conn *conn, const tv_frame *frame, co
     trove_status status;
     if (handshake->step == CLIENT_AWAITS_OFFER && frame->body_case == TV_BODY(OFFER)) {
         status = read_offer(conn, frame, raw, raw_bytes, error);
+        handshake->step = CLIENT_AWAITS_ANSWER;
+        if (status == TROVE_OK)
+            status = check_told_key(conn, frame->offer, error);
+        if (status == TROVE_OK && conn->secure->server_key == NULL) {
+            conn->handler->key_told(conn->context, frame->offer->public_key.data);
+            return TROVE_OK;
+        }
         if (status == TROVE_OK)
             status = begin_noise(conn, error);
-        handshake->step = CLIENT_AWAITS_ANSWER;
         return status == TROVE_OK ? send_handshake(conn, error) : status;
     }
-    if (handshake->step != CLIENT_AWAITS_ANSWER || frame->body_case != TV_BODY(HANDSHAKE))
+    if (handshake->step != CLIENT_AWAITS_ANSWER || handshake->noise == NULL || frame->body_case != TV_BODY(HANDSHAKE))
         return unexpected(conn, error);
     status = read_handshake(conn, frame, error);
     if (status == TROVE_OK)
@@ -270,7 +306,7 @@ static trove_status server_frame(struct tv_conn *conn, const tv_frame *frame, co
 
 trove_status tv_conn_secure_frame(struct tv_conn *conn, const tv_frame *frame, const void *raw, size_t raw_bytes, bool *taken,
                                   trove_error *error) {
-    bool client = conn->secure->server_key != NULL;
+    bool client = is_client(conn->secure);
     bool plain_hello = !client && conn->handshake->step == SERVER_AWAITS_OFFER && frame->body_case != TV_BODY(OFFER);
     *taken = false;
     if (plain_hello && !conn->handshake->required) {

@@ -23,8 +23,11 @@ struct tv_scratch {
 struct tv_secure {
     /* constant, the owner's */
     const struct tv_key *key;
-    const uint8_t *server_key; /* a client's: the public key that the server must have; a server's: NULL */
-    tv_noise_peer authorize;   /* a server's: who is let in; on a connection's receiving thread, and mustn't wait long */
+    const uint8_t
+        *server_key; /* a client's: the public key that the server must have; NULL: it is only asked for. A server's: NULL */
+    bool asks_key;   /* a client's: the server is to tell its public key before the handshake */
+    const char *known_from;  /* a client's that asks: where server_key was recorded, for the message if it's another now */
+    tv_noise_peer authorize; /* a server's: who is let in; on a connection's receiving thread, and mustn't wait long */
     void *context;
     size_t scratch_bytes_max; /* TV_SCRATCH_BYTES_MAX, or less */
     /* Both or none: more than a record is charged here. On the thread that sends, under no lock. */

@@ -1,13 +1,11 @@
 /* cmd_keygen.c - trove keygen: a new key in a file of its own, or the public key of one that is there. No server is asked. */
 #include "commands.h"
+#include "folder.h"
 #include "key_path.h"
 #include "options.h"
 #include "text.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 struct values {
     char *path;
@@ -36,20 +34,6 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
     }
 }
 
-/* The folders above the default place; those of a place that somebody named must be there. */
-static trove_status make_folders(const char *path, trove_error *error) {
-    char *copy = cli_copy(path);
-    trove_status status = TROVE_OK;
-    for (char *slash = strchr(copy + 1, '/'); status == TROVE_OK && slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
-            status = cli_error_errno(error, errno, "making the folder %s for the key", copy);
-        *slash = '/';
-    }
-    free(copy);
-    return status;
-}
-
 static enum cli_exit say(struct cli_context *context, const struct values *values, const char *path, const char *public_key) {
     if (context->output.json) {
         json_t *result = json_object();
@@ -68,7 +52,7 @@ static enum cli_exit say(struct cli_context *context, const struct values *value
 static enum cli_exit run(struct cli_context *context, const struct values *values, const char *path, bool is_default) {
     char public_key[TROVE_KEY_TEXT_BYTES];
     trove_error error = {0};
-    trove_status status = is_default && !values->show ? make_folders(path, &error) : TROVE_OK;
+    trove_status status = is_default && !values->show ? cli_folder_make_above(path, &error) : TROVE_OK;
     if (status == TROVE_OK)
         status = values->show ? trove_key_public(path, public_key, &error) : trove_key_create(path, public_key, &error);
     if (status != TROVE_OK)

@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "key_path.h"
+#include "known_server.h"
 #include "options.h"
 #include "server_url.h"
 #include "text.h"
@@ -29,6 +30,10 @@ void cli_context_init(struct cli_context *context) {
     context->key_file = variable("TROVE_KEY_FILE");
     if (context->key_file == NULL)
         context->key_file = cli_key_path_default(getenv("XDG_CONFIG_HOME"), getenv("HOME"));
+    context->known_servers = variable("TROVE_KNOWN_SERVERS");
+    context->default_known = context->known_servers == NULL;
+    if (context->default_known)
+        context->known_servers = cli_known_servers_path_default(getenv("XDG_CONFIG_HOME"), getenv("HOME"));
     cli_output_init(&context->output);
     cli_interrupt_init(&context->interrupt, &context->output);
 }
@@ -40,6 +45,7 @@ void cli_context_fini(struct cli_context *context) {
     cli_output_fini(&context->output);
     free(context->server_key);
     free(context->key_file);
+    free(context->known_servers);
     free(context->server);
 }
 
@@ -47,21 +53,14 @@ bool cli_context_usable(const struct cli_context *context, enum cli_exit worst) 
     return context->client != NULL && worst != CLI_EXIT_UNAVAILABLE;
 }
 
-static const char *connect_hint(const char *server, trove_status status) {
-    bool network = strncmp(server, "ipc://", 6) != 0;
-    if (status == TROVE_PERMISSION_DENIED)
-        return "only the user that troved runs as may use its socket, unless its config says otherwise";
-    if (status == TROVE_UNAUTHENTICATED)
-        return "see that --server-key is this server's, and that its authorized_keys has your public key, which 'trove keygen "
-               "--public' prints";
-    if (status == TROVE_NOT_FOUND) /* the key file alone */
-        return "'trove keygen' makes a key, for the server to know the public one; or name another file with --key-file";
-    if (status != TROVE_UNAVAILABLE && status != TROVE_DEADLINE_EXCEEDED)
-        return NULL;
-    return network ? "see that host and port (of ws, the path as well) are right and that troved listens there, or name another "
-                     "one with "
-                     "--server URL or TROVE_SERVER"
-                   : "start a server with 'troved', or name another one with --server URL or TROVE_SERVER";
+/* As who the server knows this command: what it has of one key it gives to no other. */
+static void learn_own_key(struct cli_context *context) {
+    char known[TROVE_KEY_TEXT_BYTES];
+    bool encrypted = context->server_key != NULL || strstr(context->server, "?key=") != NULL ||
+                     (context->known_servers != NULL &&
+                      trove_known_server_find(context->known_servers, context->server, known, NULL) == TROVE_OK);
+    if (!encrypted || trove_key_public(context->key_file, context->own_key, NULL) != TROVE_OK)
+        context->own_key[0] = '\0';
 }
 
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
@@ -71,20 +70,28 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     options.retry_for_ms = context->retry_for_ms;
     options.server_key = context->server_key;
     options.key_file = context->key_file;
+    options.known_servers = context->known_servers;
     if (context->timeout_ms > 0) {
         options.connect_timeout_ms = context->timeout_ms;
         options.call_timeout_ms = context->timeout_ms;
     }
     trove_error error = {0};
-    trove_status status = wait_ms > 0 ? trove_connect_wait(context->server, &options, wait_ms, &context->client, &error)
-                                      : trove_connect(context->server, &options, &context->client, &error);
+    trove_status status = cli_known_server_trust(context, wait_ms, &error);
+    if (status == TROVE_OK)
+        status = wait_ms > 0 ? trove_connect_wait(context->server, &options, wait_ms, &context->client, &error)
+                             : trove_connect(context->server, &options, &context->client, &error);
     if (status == TROVE_OK) {
         cli_interrupt_connected(&context->interrupt, context->client);
+        learn_own_key(context);
         return CLI_EXIT_OK;
     }
+    bool about_known = context->known_servers != NULL && strstr(error.message, context->known_servers) != NULL;
     if (status == TROVE_INVALID_ARGUMENT)
-        cli_usage_error(context->verb, "%s: %s", context->server_from, error.message);
-    return cli_fail(context, "connect", NULL, context->server, connect_hint(context->server, status), &error);
+        cli_usage_error(context->verb, "%s: %s", about_known ? "--known-servers" : context->server_from, error.message);
+    char *hint = cli_connect_hint(context->server, context->key_file, &error);
+    enum cli_exit code = cli_fail(context, "connect", NULL, context->server, hint, &error);
+    free(hint);
+    return code;
 }
 
 enum cli_exit cli_fail(struct cli_context *context, const char *action, const char *from, const char *to, const char *hint,

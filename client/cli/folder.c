@@ -85,3 +85,16 @@ trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *erro
     *folder_fd = fd;
     return TROVE_OK;
 }
+
+trove_status cli_folder_make_above(const char *file, trove_error *error) {
+    char *copy = cli_copy(file);
+    trove_status status = TROVE_OK;
+    for (char *slash = strchr(copy + 1, '/'); status == TROVE_OK && slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
+            status = cli_error_errno(error, errno, "the folder %s can't be made", copy);
+        *slash = '/';
+    }
+    free(copy);
+    return status;
+}

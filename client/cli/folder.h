@@ -23,4 +23,7 @@ void cli_folder_walk(const char *folder, bool follow_links, const struct cli_fol
 /* Makes the folder and those above it where they are missing, and opens it. *folder_fd is the caller's to close. */
 trove_status cli_folder_make(const char *path, int *folder_fd, trove_error *error);
 
+/* Makes the folders above a file of the command's own, where they are missing: nobody else may look into them (0700). */
+trove_status cli_folder_make_above(const char *file, trove_error *error);
+
 #endif

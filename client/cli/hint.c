@@ -109,3 +109,53 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
                           text != NULL ? "; " : "");
     return text != NULL ? cli_copy(text) : NULL;
 }
+
+/* ---- connections ---- */
+
+static bool says(const trove_error *error, const char *words) {
+    return strstr(error->message, words) != NULL;
+}
+
+/* Each of the reasons that a server has not to let somebody in has a cure of its own. */
+static char *key_hint(const char *key_file, const trove_error *error) {
+    if (says(error, "nobody in here without a key"))
+        return cli_copy(
+            "give the server's public key, which 'trove keygen --public -o KEY_FILE' prints there, with --server-key KEY; or "
+            "have it recorded with --trust-on-first-use, if the way to the server can be trusted now");
+    if (says(error, "doesn't know this key"))
+        return cli_format(
+            "whoever runs the server can let you in: its authorized_keys needs a line with your public key, which 'trove "
+            "keygen --public -o %s' prints",
+            key_file != NULL ? key_file : "KEY_FILE");
+    if (says(error, "another server key"))
+        return cli_copy(
+            "see that --server-key (or TROVE_SERVER_KEY, or ?key= in the URL) is this server's: 'trove keygen --public -o "
+            "KEY_FILE' prints it there");
+    return NULL;
+}
+
+char *cli_connect_hint(const char *server, const char *key_file, const trove_error *error) {
+    bool network = strncmp(server, "ipc://", 6) != 0;
+    switch (error->status) {
+    case TROVE_UNAUTHENTICATED:
+        return key_hint(key_file, error);
+    case TROVE_PERMISSION_DENIED: /* else the server has said why */
+        return says(error, "dialling")
+                   ? cli_copy("only the user that troved runs as may use its socket, unless its config has another "
+                              "`socket_mode'")
+                   : NULL;
+    case TROVE_NOT_FOUND: /* the key file alone */
+        return cli_copy(
+            "'trove keygen' makes a key, for the server to know the public one; or name another file with --key-file");
+    case TROVE_UNAVAILABLE:
+    case TROVE_DEADLINE_EXCEEDED:
+        if (says(error, "no host is known"))
+            return cli_copy("see that the name is right; 'trove ping --wait 30' waits for one that isn't known yet");
+        return cli_copy(network
+                            ? "see that host and port (of ws, the path as well) are right and that troved listens there, or name "
+                              "another one with --server URL or TROVE_SERVER"
+                            : "start a server with 'troved', or name another one with --server URL or TROVE_SERVER");
+    default:
+        return NULL;
+    }
+}

@@ -28,4 +28,7 @@ struct cli_hint_about {
 /* `about` is NULL for a call about no object. The caller's to free; NULL: there is no advice. */
 char *cli_hint(const struct cli_hint_about *about, const trove_error *error);
 
+/* The same about a connection to `server` (a URL) that couldn't be made with the key file `key_file` (NULL: there is none). */
+char *cli_connect_hint(const char *server, const char *key_file, const trove_error *error);
+
 #endif

@@ -17,6 +17,8 @@ enum {
     KEY_TIMEOUT,
     KEY_SERVER_KEY,
     KEY_KEY_FILE,
+    KEY_KNOWN_SERVERS,
+    KEY_TRUST,
 };
 
 static void print_version(FILE *stream, struct argp_state *state) {
@@ -34,6 +36,15 @@ static const struct argp_option global_options[] = {
      0},
     {"key-file", KEY_KEY_FILE, "FILE", 0,
      "Your own key, which the server must know. Default: TROVE_KEY_FILE, else ~/.config/trove/key", 0},
+    {"known-servers", KEY_KNOWN_SERVERS, "FILE", 0,
+     "Servers and their public keys, where none is given: lines of HOST:PORT (or a socket's path) and KEY. Default: "
+     "TROVE_KNOWN_SERVERS, else ~/.config/trove/known_servers",
+     0},
+    {"trust-on-first-use", KEY_TRUST, NULL, 0,
+     "Ask a server that isn't known for its public key, and record it: from then on any other key is refused. Who answers the "
+     "first "
+     "time is believed",
+     0},
     {"json", KEY_JSON, NULL, 0,
      "Results as JSON, one object a line, and failures as JSON on standard error; the bytes of objects stay bytes", 0},
     {"quiet", KEY_QUIET, NULL, 0, "Say nothing of what was done, no notes, no progress bar; answers and failures stay", 0},
@@ -71,6 +82,14 @@ static error_t parse_global(int key, char *argument, struct argp_state *state) {
     case KEY_KEY_FILE:
         free(context->key_file);
         context->key_file = cli_copy(argument);
+        return 0;
+    case KEY_KNOWN_SERVERS:
+        free(context->known_servers);
+        context->known_servers = cli_copy(argument);
+        context->default_known = false;
+        return 0;
+    case KEY_TRUST:
+        context->trusts_first = true;
         return 0;
     case KEY_JSON:
         context->output.json = true;

@@ -167,6 +167,7 @@ static bool find_about(const struct cli_upload *upload, const char *source, stru
         return false;
     *about = (struct cli_upload_about){
         .server = upload->context->server,
+        .own_key = upload->context->own_key,
         .source = source,
         .object = upload->object,
         .mark = {.size = (uint64_t)found.st_size,

@@ -31,6 +31,7 @@ static void make_name(const struct cli_upload_about *about, char name[40]) {
     crypto_generichash_state hash;
     crypto_generichash_init(&hash, NULL, 0, HASH_BYTES);
     add(&hash, about->server);
+    add(&hash, about->own_key);
     add(&hash, about->source);
     add(&hash, about->object);
     finish(&hash, digits);

@@ -1,6 +1,6 @@
 /* upload_state.h - an upload under way, remembered in a file so that the same command goes on with it after a crash.
  *
- * The file's name is made of server, source and object. It is locked while its upload goes on: of two puts of the same file to the
+ * The file's name is made of server, own key, source and object. It is locked while its upload goes on: of two puts of the same file to the
  * same object one is remembered. It is on disk before the upload is begun: whatever the server was told, there is a request id that
  * finds it. One thread, but for cli_upload_state_opened.
  */
@@ -19,8 +19,9 @@ struct cli_upload_state {
 /* What is put, and how. */
 struct cli_upload_about {
     const char *server;
-    const char *source; /* its real path */
-    const char *object; /* BUCKET/KEY */
+    const char *own_key; /* as who it is put: another one can't go on with it */
+    const char *source;  /* its real path */
+    const char *object;  /* BUCKET/KEY */
     struct cli_source_mark mark;
     const trove_stream_options *options;
 };

@@ -64,6 +64,7 @@ struct trove_client {
     uint64_t memory_bytes;
     struct tv_key *key; /* NULL: the connection isn't encrypted */
     uint8_t server_key[TV_NOISE_KEY_BYTES];
+    char *known_from; /* the file and line that server_key is from; NULL: it was given */
     struct tv_secure secure;
     struct tv_timers *timers;
     struct tvc_job_thread hooks;

@@ -48,6 +48,20 @@ static void call_keys(struct call *call) {
     unlink(path);
 }
 
+/* The server of this test has no key to tell. */
+static void call_known_servers(struct call *call) {
+    const char *url = call->test->url;
+    char path[512];
+    char key[TROVE_KEY_TEXT_BYTES];
+    trove_error error;
+    snprintf(path, sizeof path, "%s/known_servers", troved_folder(call->test->server));
+    MUST(trove_server_key(url, 0, key, &error) == TROVE_FAILED_PRECONDITION);
+    MUST(trove_known_server_find(path, "tcp://host:1", key, &error) == TROVE_NOT_FOUND);
+    MUST_OK(trove_known_server_add(path, "tcp://host:1", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", &error), &error);
+    MUST_OK(trove_known_server_find(path, "tcp://host:1", key, &error), &error);
+    unlink(path);
+}
+
 /* What is open is the stream whose hook this is, and others; what isn't there can't be moved. */
 static void call_server_streams(struct call *call) {
     trove_client *client = call->test->client;
@@ -379,6 +393,7 @@ static const struct row {
     {"what the server and the connection tell", call_server, 0},
     {"the server's pools and other streams", call_server_streams, 0},
     {"keys", call_keys, 0},
+    {"known servers", call_known_servers, 0},
     {"buckets", call_buckets, 0},
     {"objects and listings", call_objects, 0},
     {"an upload of another stream", call_upload, 0},

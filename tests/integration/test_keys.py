@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -137,6 +139,8 @@ class ServerKeyTest(ServerKeyTestCase):
                 keys = ("--server-key", other, "--key-file", self.own)
                 errors = self.trove(*keys, "ping", server=self.server.url(scheme), expect=DENIED).errors
                 self.assertIn("another server key", errors)
+                self.assertIn("see that --server-key", errors)
+                self.assertNotIn("authorized_keys", errors)
         self.secure("ping")
 
     def test_an_unknown_clients_key_is_refused(self) -> None:
@@ -148,7 +152,8 @@ class ServerKeyTest(ServerKeyTestCase):
                 keys = ("--server-key", self.server_key, "--key-file", stranger)
                 errors = self.trove(*keys, "ping", server=self.server.url(scheme), expect=DENIED).errors
                 self.assertIn("doesn't know this key", errors)
-                self.assertIn("trove keygen --public", errors)
+                self.assertIn(f"'trove keygen --public -o {stranger}' prints", errors)
+                self.assertNotIn("--server-key", errors)
         self.secure("ping")
 
     def test_without_a_key_the_network_is_closed(self) -> None:
@@ -156,6 +161,7 @@ class ServerKeyTest(ServerKeyTestCase):
         for scheme in ("tcp", "ws"):
             errors = self.trove("ping", server=self.server.url(scheme), expect=DENIED).errors
             self.assertIn("nobody in here without a key", errors)
+            self.assertIn("give the server's public key", errors)
         self.trove("ping")  # over the unix socket: it's the server's own user
 
     def test_a_client_with_the_servers_key_sends_nothing_plain(self) -> None:
@@ -197,6 +203,115 @@ class ServerKeyTest(ServerKeyTestCase):
         wait_for(lambda: put.poll() is not None, "the command ends")
         self.assertIn("doesn't know this key", self.finish(put, DENIED).errors)
         self.secure("ping", expect=DENIED)
+
+
+class KnownServersTest(ServerKeyTestCase):
+    """Servers whose keys are recorded, on first use where that is asked for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.known = self.folder / "known_servers"
+        self.start()
+
+    def address(self, scheme: str = "tcp") -> str:
+        url = self.server.url(scheme).split("://")[1]
+        return url.split("/")[0] if scheme == "ws" else url
+
+    def knowing(self, *arguments: str | Path, scheme: str = "tcp", own: Path | None = None, **options: Any) -> Result:
+        words = ("--known-servers", self.known, "--key-file", own or self.own)
+        return self.trove(*words, *arguments, server=self.server.url(scheme), **options)
+
+    def test_a_server_is_trusted_on_first_use_only_when_asked(self) -> None:
+        for scheme in SCHEMES:
+            with self.subTest(scheme=scheme):
+                if scheme != "ipc":
+                    errors = self.knowing("ping", scheme=scheme, expect=DENIED).errors
+                    self.assertIn("nobody in here without a key", errors)
+                    self.assertIn("--trust-on-first-use", errors)
+                said = self.knowing("--trust-on-first-use", "ping", scheme=scheme).errors
+                self.assertIn(f"has the key {self.server_key}, which is recorded in {self.known}", said)
+                self.assertEqual(self.knowing("--trust-on-first-use", "ping", scheme=scheme).errors, "")
+                self.assertEqual(self.knowing("ping", scheme=scheme).errors, "")
+        wanted = [f"{self.address(scheme)} {self.server_key}" for scheme in SCHEMES]
+        self.assertEqual(self.known.read_text().splitlines(), wanted)
+        self.assertEqual(stat.S_IMODE(self.known.stat().st_mode), 0o600)
+        self.assertEqual([path.name for path in self.folder.glob("known_servers*")], ["known_servers"])
+
+    def test_it_is_said_in_json(self) -> None:
+        said = self.knowing("--json", "--trust-on-first-use", "ping").errors
+        wanted = {"server": self.server.url("tcp"), "server_key": self.server_key, "recorded_in": str(self.known)}
+        self.assertEqual(json.loads(said), wanted)
+
+    def test_another_key_than_the_recorded_one_is_refused(self) -> None:
+        other = self.keygen(self.folder / "other.key")
+        self.known.write_text(f"# mine\n\n{self.address()} {other}  the old one\n")
+        for options in ((), ("--trust-on-first-use",)):
+            errors = self.knowing(*options, "ping", expect=DENIED).errors
+            self.assertIn(f"THE SERVER'S KEY ISN'T THE ONE RECORDED in {self.known} line 3: now it is {self.server_key}", errors)
+        self.assertIn(other, self.known.read_text())
+        self.assertNotIn(self.server_key, self.known.read_text())
+
+    def test_who_says_to_have_the_recorded_key_must_have_it(self) -> None:
+        """Somebody on the way has the server tell the recorded key, which it hasn't."""
+        other = self.keygen(self.folder / "other.key")
+        wrong, right = base64.b64decode(other), base64.b64decode(self.server_key)
+        between = Between(self.server.url("tcp"), lambda data, up, at: data if up else data.replace(right, wrong))
+        words = ("--known-servers", self.known, "--key-file", self.own)
+        self.known.write_text(f"{between.url.split('://')[1]} {other}\n")
+        errors = self.trove(*words, "ping", server=between.url, expect=DENIED).errors
+        between.join()
+        self.assertIn("another server key", errors)
+
+    def test_an_unknown_client_is_told_so(self) -> None:
+        stranger = self.folder / "stranger.key"
+        self.keygen(stranger)
+        errors = self.knowing("--trust-on-first-use", "ping", own=stranger, expect=DENIED).errors
+        self.assertIn("doesn't know this key", errors)
+        self.assertIn(f"'trove keygen --public -o {stranger}' prints", errors)
+
+    def test_a_given_key_goes_first(self) -> None:
+        other = self.keygen(self.folder / "other.key")
+        self.known.write_text(f"{self.address()} {other}\n")
+        self.knowing("--server-key", self.server_key, "ping")
+        self.knowing("--server-key", self.server_key, "--trust-on-first-use", "ping")
+
+    def test_the_users_own_file(self) -> None:
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(self.folder / "config")}
+        words = ("--key-file", self.own, "ping")
+        url = self.server.url("tcp")
+        self.trove("--trust-on-first-use", *words, server=url, env=environment)
+        self.assertEqual(stat.S_IMODE((self.folder / "config" / "trove").stat().st_mode), 0o700)
+        self.trove(*words, server=url, env=environment)
+        elsewhere = {**environment, "XDG_CONFIG_HOME": "/", "TROVE_KNOWN_SERVERS": f"{self.folder}/config/trove/known_servers"}
+        self.trove(*words, server=url, env=elsewhere)
+
+    def test_files_that_wont_do(self) -> None:
+        self.known.write_text(f"{self.address()} {self.server_key}\n{self.address()} nonsense\n")
+        self.assertIn(f"{self.known} line 2", self.knowing("ping", expect=2).errors)
+        self.known.write_text(f"{self.address()} {self.server_key}\n{self.address()} {self.own_key}\n")
+        self.assertIn("line 2: another key", self.knowing("ping", expect=2).errors)
+        self.known.write_text(f"{self.address()} {self.server_key}\n")
+        self.known.chmod(0o622)
+        self.assertIn("chmod go-w", self.knowing("ping", expect=PRECONDITION).errors)
+        self.known.chmod(0o644)
+        self.knowing("ping")
+
+    def test_many_at_once_lose_no_line(self) -> None:
+        self.known.symlink_to(self.folder / "real")  # what it points to is the file
+        (self.folder / "real").write_text("# kept, without a newline")
+        run_together([lambda scheme=scheme: self.knowing("--trust-on-first-use", "ping", scheme=scheme) for scheme in 2 * SCHEMES])
+        lines = self.known.read_text().splitlines()
+        self.assertEqual(lines[0], "# kept, without a newline")
+        self.assertEqual(sorted(lines[1:]), sorted(f"{self.address(scheme)} {self.server_key}" for scheme in SCHEMES))
+        self.assertTrue(self.known.is_symlink())
+
+    def test_a_server_without_keys_has_none_to_tell(self) -> None:
+        (self.folder / "plain").mkdir()
+        self.start_server(self.folder / "plain", schemes=("ipc", "tcp"), store="mem://")
+        for scheme in ("ipc", "tcp"):
+            errors = self.knowing("--trust-on-first-use", "ping", scheme=scheme, expect=PRECONDITION).errors
+            self.assertIn("has no key of its own", errors)
+        self.assertFalse(self.known.exists())
 
 
 class Between:

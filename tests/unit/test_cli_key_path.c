@@ -34,7 +34,15 @@ static void default_by_folders(void **state) {
     }
 }
 
+static void known_servers_are_beside_it(void **state) {
+    (void)state;
+    char *path = cli_known_servers_path_default(NULL, "/home/a");
+    assert_string_equal(path, "/home/a/.config/trove/known_servers");
+    free(path);
+    assert_null(cli_known_servers_path_default(NULL, NULL));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(default_by_folders)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(default_by_folders), cmocka_unit_test(known_servers_are_beside_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,8 @@ struct end {
     struct tv_conn *conn;
     bool server;
     unsigned secured;
+    unsigned told;
+    uint8_t told_key[TV_NOISE_KEY_BYTES];
     unsigned hellos;
     unsigned welcomes;
     unsigned calls;
@@ -105,11 +107,18 @@ static void on_closed(void *context, const trove_error *why) {
     end->is_closed = true;
 }
 
+static void on_key_told(void *context, const uint8_t key[TV_NOISE_KEY_BYTES]) {
+    struct end *end = context;
+    end->told++;
+    memcpy(end->told_key, key, sizeof end->told_key);
+}
+
 static const struct tv_conn_handler handler = {
     .payload = on_payload,
     .frame = on_frame,
     .closed = on_closed,
     .secured = on_secured,
+    .key_told = on_key_told,
 };
 
 static bool pull_nothing(struct tv_flow *flow, struct tv_pulled *pulled) {
@@ -159,7 +168,16 @@ static void make_key(struct tv_key *key, uint8_t seed) {
     tv_noise_public_key(key->private_key, key->public_key);
 }
 
-static void begin_end(struct end *end, bool server, bool secure, bool required, bool type_octet) {
+static void make_conn(struct end *end, bool secure, bool required) {
+    const struct tv_conn_options options = {
+        .payload_bytes_max = end->server ? 0 : TV_PAYLOAD_BYTES_MAX,
+        .secure = secure ? &end->secure : NULL,
+        .secure_required = required,
+    };
+    assert_int_equal(tv_conn_create(&end->transport.base, &handler, end, &options, &end->conn, NULL), TROVE_OK);
+}
+
+static void prepare_end(struct end *end, bool server, bool type_octet) {
     memset(end, 0, sizeof *end);
     unit_transport_init(&end->transport);
     end->transport.base.type_octet = type_octet;
@@ -180,12 +198,11 @@ static void begin_end(struct end *end, bool server, bool secure, bool required, 
     end->secure.server_key = server ? NULL : end->server_key;
     end->secure.authorize = authorize;
     end->secure.context = end;
-    const struct tv_conn_options options = {
-        .payload_bytes_max = server ? 0 : TV_PAYLOAD_BYTES_MAX,
-        .secure = secure ? &end->secure : NULL,
-        .secure_required = required,
-    };
-    assert_int_equal(tv_conn_create(&end->transport.base, &handler, end, &options, &end->conn, NULL), TROVE_OK);
+}
+
+static void begin_end(struct end *end, bool server, bool secure, bool required, bool type_octet) {
+    prepare_end(end, server, type_octet);
+    make_conn(end, secure, required);
 }
 
 static void finish_end(struct end *end) {
@@ -212,6 +229,22 @@ static struct pair *begin(bool required, bool type_octet) {
     assert_non_null(pair);
     begin_end(&pair->client, false, true, false, type_octet);
     begin_end(&pair->server, true, true, required, type_octet);
+    tv_conn_start(pair->client.conn);
+    tv_conn_start(pair->server.conn);
+    return pair;
+}
+
+/* A client that asks for the server's key, and knows it already or doesn't. */
+static struct pair *begin_asking(bool knows) {
+    struct pair *pair = malloc(sizeof *pair);
+    assert_non_null(pair);
+    prepare_end(&pair->client, false, false);
+    pair->client.secure.asks_key = true;
+    pair->client.secure.known_from = "the list";
+    if (!knows)
+        pair->client.secure.server_key = NULL;
+    make_conn(&pair->client, true, false);
+    begin_end(&pair->server, true, true, true, false);
     tv_conn_start(pair->client.conn);
     tv_conn_start(pair->server.conn);
     return pair;
@@ -347,6 +380,96 @@ static void another_server_is_found_out(void **state) {
     make_key(&pair->server.key, 3);
     talk(pair, 1000);
     expect_refused(pair, TROVE_UNAUTHENTICATED, "another server key");
+}
+
+/* It has ended the connection itself, for this reason. */
+static void expect_client_ends(struct pair *pair, trove_status status, const char *said) {
+    trove_error over = {TROVE_OK, ""};
+    tv_conn_abort(pair->client.conn, &over);
+    unit_transport_settle(&pair->client.transport);
+    assert_true(pair->client.is_closed);
+    assert_int_equal(pair->client.closed.status, status);
+    assert_non_null(strstr(pair->client.closed.message, said));
+}
+
+static void a_key_is_told_to_who_asks(void **state) {
+    (void)state;
+    struct pair *pair = begin_asking(false);
+    talk(pair, 1);
+    assert_int_equal(pair->client.told, 1);
+    assert_memory_equal(pair->client.told_key, pair->server.key.public_key, TV_NOISE_KEY_BYTES);
+    assert_int_equal(pair->client.secured + pair->server.hellos, 0);
+    assert_false(pair->client.is_closed); /* that is the owner's to do */
+    finish(pair);
+    pair = begin(true, false);
+    talk(pair, 1000);
+    assert_false(contains(&pair->server.transport, pair->server.key.public_key, TV_NOISE_KEY_BYTES));
+    finish(pair);
+}
+
+static void who_asks_and_knows_goes_on(void **state) {
+    (void)state;
+    struct pair *pair = begin_asking(true);
+    talk(pair, 1000);
+    assert_int_equal(pair->client.told, 0);
+    assert_int_equal(pair->client.secured, 1);
+    assert_int_equal(pair->server.hellos, 1);
+    finish(pair);
+}
+
+/* The client says so itself, having sent nothing but its offer. */
+static void another_key_than_the_known_one_is_told_by_name(void **state) {
+    (void)state;
+    struct pair *pair = begin_asking(true);
+    char text[TV_KEY_TEXT_BYTES];
+    make_key(&pair->server.key, 3);
+    tv_key_format(pair->server.key.public_key, text);
+    talk(pair, 1000);
+    expect_client_ends(pair, TROVE_UNAUTHENTICATED, "ISN'T THE ONE RECORDED in the list");
+    assert_non_null(strstr(pair->client.closed.message, text));
+    assert_int_equal(pair->client.secured + pair->server.hellos, 0);
+    finish(pair);
+}
+
+/* What the server tells is bound like all that comes before the handshake: whoever has it tell the key that is awaited gains nothing. */
+static void a_told_key_changed_on_the_way_breaks_the_handshake(void **state) {
+    (void)state;
+    struct pair *pair = begin_asking(true);
+    size_t bytes;
+    make_key(&pair->server.key, 3);
+    carry(&pair->client, &pair->server, 1000);
+    uint8_t *taken = take(&pair->server, &bytes);
+    uint8_t *told = memmem(taken, bytes, pair->server.key.public_key, TV_NOISE_KEY_BYTES);
+    assert_non_null(told);
+    memcpy(told, pair->client.server_key, TV_NOISE_KEY_BYTES);
+    unit_transport_feed(&pair->client.transport, taken, bytes);
+    free(taken);
+    talk(pair, 1000);
+    expect_refused(pair, TROVE_UNAUTHENTICATED, "another server key");
+}
+
+/* An older server takes no notice of the question: who knows the key goes on, who doesn't is told. */
+static void a_server_that_tells_no_key(void **state) {
+    (void)state;
+    static const uint8_t field[] = {2 << 3, 1}; /* features */
+    for (unsigned knows = 0; knows < 2; knows++) {
+        struct pair *pair = begin_asking(knows == 1);
+        size_t bytes;
+        uint8_t *taken = take(&pair->client, &bytes);
+        uint8_t *features = memmem(taken, bytes, field, sizeof field);
+        assert_non_null(features);
+        features[1] = 2; /* a question that isn't known */
+        unit_transport_feed(&pair->server.transport, taken, bytes);
+        free(taken);
+        talk(pair, 1000);
+        assert_int_equal(pair->client.told, 0);
+        if (knows == 1) { /* somebody has changed the offer, after all */
+            expect_refused(pair, TROVE_UNAUTHENTICATED, "changed on the way");
+            continue;
+        }
+        expect_client_ends(pair, TROVE_UNIMPLEMENTED, "doesn't tell its public key");
+        finish(pair);
+    }
 }
 
 /* The offer's ciphers changed on the way, in either direction: tag and value of the field. */
@@ -648,6 +771,11 @@ int main(void) {
         cmocka_unit_test(a_played_back_server_is_found_out),
         cmocka_unit_test(handshakes_out_of_turn_are_refused),
         cmocka_unit_test(an_offer_with_a_payload_is_refused),
+        cmocka_unit_test(a_key_is_told_to_who_asks),
+        cmocka_unit_test(who_asks_and_knows_goes_on),
+        cmocka_unit_test(another_key_than_the_known_one_is_told_by_name),
+        cmocka_unit_test(a_told_key_changed_on_the_way_breaks_the_handshake),
+        cmocka_unit_test(a_server_that_tells_no_key),
         cmocka_unit_test(changed_records_end_the_connection),
         cmocka_unit_test(a_slow_transport_gets_each_byte_once),
         cmocka_unit_test(no_scratch_is_left),
