@@ -1,7 +1,8 @@
 /* units.c - see units.h. Pure.
  *
  * A unit must be given: "256" for a memory size or "10" for a time would be read differently by everyone who writes it.
- * (Rejected: the command's parser in client/cli, which is lenient for typing; and plain integers by libcyaml, whose strtoull takes
+ * The units are those of the command's own options, so that 10MB is the same on both sides.
+ * (Rejected: the command's parser in client/cli, which is lenient for typing: K for KiB, any case; and plain integers by libcyaml, whose strtoull takes
  * "010" for eight.)
  */
 #include "units.h"
@@ -18,6 +19,11 @@ struct unit {
 static const struct unit byte_units[] = {
     {"B", 1},  {"KiB", UINT64_C(1) << 10}, {"MiB", UINT64_C(1) << 20}, {"GiB", UINT64_C(1) << 30}, {"TiB", UINT64_C(1) << 40},
     {NULL, 0},
+};
+
+/* What those mean who mean powers of ten; the way back is never in these. */
+static const struct unit decimal_units[] = {
+    {"KB", 1000}, {"MB", 1000000}, {"GB", 1000000000}, {"TB", UINT64_C(1000000000000)}, {NULL, 0},
 };
 
 static const struct unit time_units[] = {
@@ -50,9 +56,12 @@ static bool parse(const char *text, const struct unit *units, uint64_t *value) {
 
 trove_status tvs_parse_bytes(const char *text, uint64_t *bytes, trove_error *error) {
     uint64_t value = 0;
-    if (!parse(text, byte_units, &value))
-        return TV_FAIL(error, INVALID_ARGUMENT,
-                       "\"%.40s\" is no size; write digits and one of B, KiB, MiB, GiB, TiB, such as 256MiB", text);
+    if (!parse(text, byte_units, &value) && !parse(text, decimal_units, &value))
+        return TV_FAIL(
+            error, INVALID_ARGUMENT,
+            "\"%.40s\" is no size; write digits and one of B, KiB, MiB, GiB, TiB (of 1024), KB, MB, GB, TB (of 1000), such "
+            "as 256MiB",
+            text);
     *bytes = value;
     return TROVE_OK;
 }

@@ -10,7 +10,8 @@ error_t cli_bandwidth_parse(int key, const char *argument, const struct argp_sta
     if (key != CLI_KEY_BWLIMIT)
         return ARGP_ERR_UNKNOWN;
     if (!cli_parse_size(argument, &bandwidth->bytes_per_second) || bandwidth->bytes_per_second < RATE_MIN)
-        argp_error(state, "--bwlimit takes bytes a second, from 1K on, such as 500K or 10MB, not '%s'", argument);
+        argp_error(state, "--bwlimit takes bytes a second, from 1KiB on, such as 500KiB or 10MB, not '%s': " CLI_SIZE_UNITS,
+                   argument);
     return 0;
 }
 

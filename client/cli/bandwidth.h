@@ -11,7 +11,10 @@ enum {
 };
 
 #define CLI_BWLIMIT_OPTION                                                                                                       \
-    { "bwlimit", CLI_KEY_BWLIMIT, "RATE", 0, "At most RATE bytes a second for all transfers together, as 500K or 10MB", 0 }
+    {                                                                                                                            \
+        "bwlimit", CLI_KEY_BWLIMIT, "RATE", 0,                                                                                   \
+            "At most RATE bytes a second for all transfers together, as 500KiB or 10MB (10,000,000)", 0                          \
+    }
 
 struct cli_bandwidth {
     uint64_t bytes_per_second; /* 0: no limit */

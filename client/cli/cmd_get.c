@@ -28,8 +28,7 @@ struct values {
     bool follow;
     bool allow_gaps;
     bool ranged;
-    uint64_t range_offset;
-    uint64_t range_length;
+    struct cli_range range;
 };
 
 enum {
@@ -40,10 +39,9 @@ enum {
 
 static const struct argp_option options[] = {
     {"recursive", 'r', NULL, 0, "All objects in the folder PREFIX, into a local folder", 0},
-    {"range", KEY_RANGE, "OFFSET-LENGTH", 0,
-     "Only LENGTH bytes from OFFSET on; `OFFSET-' is all from there. `100-50' are the bytes 100 to 149; `4M-64K' "
-     "works, "
-     "too",
+    {"range", KEY_RANGE, "FROM-TO", 0,
+     "Only these bytes: FROM to TO, both included and counted from 0; `FROM-' is all from there, `-SUFFIX' the last so many, "
+     "`FROM+LENGTH' so many from there. `0-99' are the first 100 bytes, `4M+64K' are 64 KiB",
      0},
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
     {"follow", KEY_FOLLOW, NULL, 0, "What `put --follow' is writing now, from its beginning on, until it is done", 0},
@@ -59,8 +57,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
         return 0;
     if (key != KEY_RANGE)
         return cli_transfer_parse(key, argument, state, &values->transfer);
-    if (!cli_parse_range(argument, &values->range_offset, &values->range_length))
-        argp_error(state, "--range takes OFFSET-LENGTH, such as 100-50, or OFFSET-, not '%s'", argument);
+    const char *mistake = cli_parse_range(argument, &values->range);
+    if (mistake != NULL)
+        argp_error(state, "--range takes FROM-TO, such as 0-499, FROM-, -SUFFIX or FROM+LENGTH, not '%s': %s", argument, mistake);
     values->ranged = true;
     return 0;
 }
@@ -79,11 +78,33 @@ static trove_stream_options stream_options(const struct values *values, const st
     stream_options.allow_gaps = values->allow_gaps;
     stream_options.follow = values->follow;
     stream_options.resumable = !values->follow && !stream_options.lossy;
-    if (values->ranged) {
-        stream_options.range_offset = values->range_offset;
-        stream_options.range_length = values->range_length;
+    if (values->ranged && !values->range.from_end) {
+        stream_options.range_offset = values->range.offset;
+        stream_options.range_length = values->range.length;
     }
     return stream_options;
+}
+
+/* Where the last bytes are depends on the size, so that is asked for first; the fetch is of that object then, and no other. */
+static trove_status find_suffix(struct cli_fetch *fetch, const struct cli_range *range, trove_error *error) {
+    trove_stream_options *asked = &fetch->options;
+    trove_object_info *found = NULL;
+    trove_status status = trove_object_head(fetch->context->client, fetch->bucket, fetch->key, 0, &found, error);
+    if (status != TROVE_OK)
+        return status;
+    asked->range_offset = found->size > range->length ? found->size - range->length : 0;
+    if (asked->conditions.if_generation == 0)
+        asked->conditions.if_generation = found->generation;
+    trove_object_info_free(found);
+    return TROVE_OK;
+}
+
+static enum cli_exit say_not_found(const struct cli_fetch *fetch, const trove_error *error) {
+    char *object = cli_format("%s/%s", fetch->bucket, fetch->key);
+    const struct cli_hint_about about = {.way = CLI_HINT_CALL, .bucket = fetch->bucket, .object = object};
+    enum cli_exit code = cli_fail_call(fetch->context, fetch->action, object, fetch->to_text, &about, error);
+    free(object);
+    return code;
 }
 
 /* What was fetched of an object: its range, which may end behind it. */
@@ -171,6 +192,11 @@ static enum cli_exit get_one(struct cli_context *context, const struct values *v
     uint64_t kept_bytes = 0;
     fetch.options.metrics = &metrics;
     fetch.kept_bytes = &kept_bytes;
+    if (values->ranged && values->range.from_end && find_suffix(&fetch, &values->range, &error) != TROVE_OK) {
+        enum cli_exit failed = say_not_found(&fetch, &error);
+        free(shown);
+        return failed;
+    }
     char *object = resumed_object(values, name->bucket, name->key);
     const struct cli_resume resume = resume_of(values, object);
     trove_status opened = open_target(&target, context, name->key, path, &resume, &error);

@@ -17,7 +17,7 @@ static void show_gaps(struct cli_output *output, const trove_object_info *info) 
                     cli_human_size(info->gap_bytes).text);
     size_t shown = info->gaps_listed < GAPS_SHOWN_MAX ? info->gaps_listed : GAPS_SHOWN_MAX;
     for (size_t i = 0; i < shown; i++)
-        cli_output_line(output, "Lost          %" PRIu64 "-%" PRIu64, info->gaps[i].offset, info->gaps[i].length);
+        cli_output_line(output, "Lost          %" PRIu64 "+%" PRIu64, info->gaps[i].offset, info->gaps[i].length);
     if (shown < info->gap_count)
         cli_output_line(output, "              and %" PRIu64 " more", info->gap_count - shown);
 }
@@ -59,7 +59,7 @@ enum cli_exit cmd_stat(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY...",
         .doc = "Shows size, time, etag, content type and metadata of objects, and what lossy uploads lost of them.\v"
-               "What was lost is shown as OFFSET-LENGTH, as `trove get --range' takes it; `trove get --allow-gaps' reads zeros "
+               "What was lost is shown as FROM+LENGTH, as `trove get --range' takes it; `trove get --allow-gaps' reads zeros "
                "there. "
                "With --json up to 1000 gaps are told; of more, the last one covers the rest and what lies between them.",
         .operands_min = 1,

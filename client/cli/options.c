@@ -139,8 +139,9 @@ static char *help_outer(int key, const char *text, void *input) {
         return (char *)(uintptr_t)text;
     const struct outer *outer = input;
     /* argp gives no input while it only prints. */
-    return cli_format("%s\nExit codes (of several failures the gravest counts):\n%s", outer != NULL ? outer->verbs_doc : "",
-                      cli_exit_table());
+    return cli_format("%s\nSizes are digits and a unit, none for bytes: " CLI_SIZE_UNITS
+                      ".\n\nExit codes (of several failures the gravest counts):\n%s",
+                      outer != NULL ? outer->verbs_doc : "", cli_exit_table());
 }
 
 int cli_options_parse_global(struct cli_context *context, int argc, char **argv, const char *verbs_doc) {

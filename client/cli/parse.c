@@ -68,25 +68,50 @@ bool cli_parse_size(const char *text, uint64_t *bytes) {
     return true;
 }
 
-bool cli_parse_range(const char *text, uint64_t *offset, uint64_t *length) {
-    const char *dash = strchr(text, '-');
-    char first[32];
-    if (dash == NULL || (size_t)(dash - text) >= sizeof first)
-        return false;
-    memcpy(first, text, (size_t)(dash - text));
-    first[dash - text] = 0;
-    uint64_t from = 0;
-    if (!cli_parse_size(first, &from))
-        return false;
-    uint64_t count = UINT64_MAX;
-    if (dash[1] != 0) {
-        uint64_t end = 0;
-        if (!cli_parse_size(dash + 1, &count) || count == 0 || count == UINT64_MAX || __builtin_add_overflow(from, count, &end))
-            return false;
+/* What stands behind the divider. */
+static const char *range_end(char divider, const char *text, struct cli_range *range) {
+    uint64_t number = 0;
+    uint64_t end = 0;
+    if (divider == '-' && *text == 0) {
+        range->length = UINT64_MAX;
+        return NULL;
     }
-    *offset = from;
-    *length = count;
-    return true;
+    if (!cli_parse_size(text, &number))
+        return divider == '-' ? "TO is no size" : "LENGTH is no size";
+    if (divider == '-' && number < range->offset)
+        return "TO is before FROM";
+    if (divider == '+' && number == 0)
+        return "it has no bytes";
+    range->length = number;
+    if (divider == '-' && __builtin_add_overflow(number - range->offset, 1u, &range->length))
+        return "it is too long";
+    if (range->length == UINT64_MAX || __builtin_add_overflow(range->offset, range->length, &end))
+        return "it ends beyond 64 bits";
+    return NULL;
+}
+
+const char *cli_parse_range(const char *text, struct cli_range *range) {
+    struct cli_range found = {0};
+    char first[32];
+    size_t bytes = strcspn(text, "-+");
+    const char *divider = text + bytes;
+    if (*divider == 0)
+        return "there is no '-' or '+' in it";
+    if (bytes >= sizeof first)
+        return "FROM is too long";
+    memcpy(first, text, bytes);
+    first[bytes] = 0;
+    found.from_end = bytes == 0 && *divider == '-';
+    if (found.from_end && !cli_parse_size(divider + 1, &found.length))
+        return "SUFFIX is no size";
+    if (found.from_end && (found.length == 0 || found.length == UINT64_MAX))
+        return found.length == 0 ? "it has no bytes" : "it is too long";
+    if (!found.from_end && !cli_parse_size(first, &found.offset))
+        return "FROM is no size";
+    const char *mistake = found.from_end ? NULL : range_end(*divider, divider + 1, &found);
+    if (mistake == NULL)
+        *range = found;
+    return mistake;
 }
 
 bool cli_parse_seconds(const char *text, uint32_t *milliseconds) {

@@ -43,7 +43,8 @@ error_t cli_transfer_parse(int key, char *argument, struct argp_state *state, st
         return 0;
     case CLI_KEY_CHUNK_SIZE:
         if (!cli_parse_size(argument, &values->chunk_bytes) || values->chunk_bytes == 0 || values->chunk_bytes > CHUNK_BYTES_MAX)
-            argp_error(state, "--chunk-size takes a size from 1 to 64MiB, such as 256K or 4MiB, not '%s'", argument);
+            argp_error(state, "--chunk-size takes a size from 1 to 64MiB, such as 256KiB or 4MiB, not '%s': " CLI_SIZE_UNITS,
+                       argument);
         return 0;
     case CLI_KEY_BWLIMIT:
         return cli_bandwidth_parse(key, argument, state, &values->bandwidth);

@@ -15,12 +15,13 @@ static void check(bool holds) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
     char *text = fuzz_text(bytes, count);
-    uint64_t offset = 0, length = 0, number = 0;
+    struct cli_range range = {0};
+    uint64_t number = 0;
     uint32_t ms = 0;
     if (text == NULL)
         return 0;
-    if (cli_parse_range(text, &offset, &length)) /* its end is in 64 bits, unless it has none */
-        check(length != 0 && (length == UINT64_MAX || offset <= UINT64_MAX - length));
+    if (cli_parse_range(text, &range) == NULL) /* its end is in 64 bits, unless it has none */
+        check(range.length != 0 && (range.length == UINT64_MAX || range.offset <= UINT64_MAX - range.length));
     if (cli_parse_count(text, 3, 1000, &number))
         check(number >= 3 && number <= 1000);
     if (cli_parse_seconds(text, &ms))

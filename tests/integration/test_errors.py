@@ -315,8 +315,8 @@ class CrashTest(TroveTest):
         result = self.trove("get", "bucket/key", target, expect=9)
         self.assertIn("bucket/key", result.errors)
         self.assertFalse(target.exists())
-        self.assertEqual(self.trove("get", "bucket/key", "-", "--range", f"0-{2 * BLOCK}").out, data[: 2 * BLOCK])
-        self.trove("get", "bucket/key", "-", "--range", f"{2 * BLOCK}-1", expect=9)
+        self.assertEqual(self.trove("get", "bucket/key", "-", "--range", f"0+{2 * BLOCK}").out, data[: 2 * BLOCK])
+        self.trove("get", "bucket/key", "-", "--range", f"{2 * BLOCK}+1", expect=9)
         server.stop()
 
 

@@ -67,7 +67,7 @@ class GapsTest(TroveTest):
             with self.subTest(key=key):
                 self.check_stat(f"{BUCKET}/{key}", key)
         text = self.trove("stat", f"{BUCKET}/small").text
-        self.assertIn("Gaps          2, 60 bytes lost (60 B)\nLost          0-10\nLost          100-50\n", text)
+        self.assertIn("Gaps          2, 60 bytes lost (60 B)\nLost          0+10\nLost          100+50\n", text)
         text = self.trove("stat", f"{BUCKET}/many").text
         self.assertIn("Gaps          1300, 390000 bytes lost", text)
         self.assertIn("and 1290 more\n", text)
@@ -103,8 +103,8 @@ class GapsTest(TroveTest):
                     self.assertIn(word, refused.errors)
                 self.trove("get", f"{BUCKET}/{key}", self.folder / "target", expect=DATA_LOSS)
                 self.assertFalse((self.folder / "target").exists())
-        self.trove("get", f"{BUCKET}/small", "-", "--range", "149-1", expect=DATA_LOSS)
-        refused = self.trove("get", f"{BUCKET}/many", "-", "--range", "1298400-10", expect=DATA_LOSS)
+        self.trove("get", f"{BUCKET}/small", "-", "--range", "149+1", expect=DATA_LOSS)
+        refused = self.trove("get", f"{BUCKET}/many", "-", "--range", "1298400+10", expect=DATA_LOSS)
         self.assertIn("in part", refused.errors, "the list doesn't tell each of them any more")
         self.trove("get", "--recursive", BUCKET, self.folder / "all", expect=DATA_LOSS)
         self.assertEqual([path.name for path in (self.folder / "all").iterdir()], ["whole"], "the others are fetched")
@@ -113,7 +113,7 @@ class GapsTest(TroveTest):
         """What isn't lost is read like anything else, next to a gap and in a block with it."""
         for key, offset, length in [("small", 10, 90), ("small", 150, 850), ("large", 0, 1000), ("large", 4 * BLOCK, 9)]:
             with self.subTest(key=key, offset=offset):
-                got = self.trove("get", f"{BUCKET}/{key}", "-", "--range", f"{offset}-{length}").out
+                got = self.trove("get", f"{BUCKET}/{key}", "-", "--range", f"{offset}+{length}").out
                 self.check_content(got, zeroed(key)[offset : offset + length], key)
 
     def test_copies_and_restarts(self) -> None:

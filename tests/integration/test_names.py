@@ -354,7 +354,7 @@ class JsonTest(ServerTest):
             (["stat", self.name("missing")], "NOT_FOUND", NOT_FOUND),
             (["cp", self.name("missing"), self.name("copy")], "NOT_FOUND", NOT_FOUND),
             (["rm", self.name("missing")], "NOT_FOUND", NOT_FOUND),
-            (["get", self.name("key"), "-", "--range", "5-1"], "OUT_OF_RANGE", INVALID),
+            (["get", self.name("key"), "-", "--range", "5+1"], "OUT_OF_RANGE", INVALID),
         ]:
             with self.subTest(arguments=arguments):
                 result = self.trove("--json", *arguments, expect=code)

@@ -192,7 +192,7 @@ class ExitCodeTest(TroveTest):
             (["mb", "bucket"], CONFLICT),
             (["rb", "bucket"], CONFLICT),
             (["mb", "BUCKET"], INVALID),
-            (["get", "bucket/key", "-", "--range", "11-1"], INVALID),
+            (["get", "bucket/key", "-", "--range", "11+1"], INVALID),
         ]:
             with self.subTest(arguments=arguments):
                 self.trove(*arguments, expect=code)

@@ -17,6 +17,7 @@ from trove_test import (
     KIB,
     LONG,
     MIB,
+    NOT_FOUND,
     SANITIZE,
     SCHEMES,
     USAGE,
@@ -266,8 +267,8 @@ class TransferTest(ServerTest):
         url = self.server.url("tcp")
         for offset in borders:
             for length in (1, 2, BLOCK, MIB, size):
-                got = self.trove("get", self.name("large"), "-", "--range", f"{offset}-{length}", server=url).out
-                self.check_content(got, data[offset : offset + length], f"range {offset}-{length}")
+                got = self.trove("get", self.name("large"), "-", "--range", f"{offset}+{length}", server=url).out
+                self.check_content(got, data[offset : offset + length], f"range {offset}+{length}")
             got = self.trove("get", self.name("large"), "-", "--range", f"{offset}-").out
             self.check_content(got, data[offset:], f"range {offset}-")
 
@@ -275,36 +276,60 @@ class TransferTest(ServerTest):
         data = content("small", 5000)
         self.trove("put", "-", self.name("small"), data=data)
         self.trove("put", "-", self.name("empty"), data=b"")
-        for text, begin, end in [("0-1", 0, 1), ("4999-1", 4999, 5000), ("5000-7", 5000, 5000), ("1K-2K", 1024, 3072)]:
+        for text, begin, end in [
+            ("0-0", 0, 1),
+            ("0+1", 0, 1),
+            ("0-499", 0, 500),
+            ("4999-9999", 4999, 5000),
+            ("5000+7", 5000, 5000),
+            ("1K+2K", 1024, 3072),
+            ("1KB-2KB", 1000, 2001),
+            ("-1", 4999, 5000),
+            ("-2KB", 3000, 5000),
+            ("-5000", 0, 5000),
+            ("-1G", 0, 5000),
+        ]:
             with self.subTest(range=text):
-                got = self.trove("get", self.name("small"), "-", "--range", text, server=self.server.url("ws")).out
+                got = self.trove("get", self.name("small"), "-", f"--range={text}", server=self.server.url("ws")).out
                 self.check_content(got, data[begin:end], text)
         self.assertEqual(self.trove("get", self.name("empty"), "-", "--range", "0-").out, b"")
+        self.assertEqual(self.trove("get", self.name("empty"), "-", "--range=-5").out, b"")
+        missing = self.trove("get", self.name("none"), "-", "--range=-5", expect=NOT_FOUND)
+        self.assertIn(f"'trove ls {self.bucket}' lists what is there", missing.errors)
 
     def test_what_is_said_of_a_range(self) -> None:
         """How much came, not how large the object is."""
         target = self.folder / "target"
         self.trove("put", "-", self.name("key"), data=content("said", 3000))
         for text, offset, count, said in [
-            ("1K-512", 1024, 512, "512 B of 2.9 KiB, from byte 1024 on"),
-            ("2990-100", 2990, 10, "10 B of 2.9 KiB, from byte 2990 on"),
+            ("1K+512", 1024, 512, "512 B of 2.9 KiB, from byte 1024 on"),
+            ("2990-3089", 2990, 10, "10 B of 2.9 KiB, from byte 2990 on"),
+            ("-10", 2990, 10, "10 B of 2.9 KiB, from byte 2990 on"),
             ("3000-", 3000, 0, "0 B of 2.9 KiB, from byte 3000 on"),
             ("0-", 0, 3000, "2.9 KiB"),
         ]:
             with self.subTest(range=text):
-                line = self.trove("get", self.name("key"), target, "--range", text).text
+                line = self.trove("get", self.name("key"), target, f"--range={text}").text
                 self.assertEqual(line, f"{self.name('key')} -> {target} ({said})\n")
                 self.assertEqual(target.stat().st_size, count)
-                result = self.trove("--json", "get", self.name("key"), target, "--range", text).objects()[0]
+                result = self.trove("--json", "get", self.name("key"), target, f"--range={text}").objects()[0]
                 self.assertEqual((result["size"], result["offset"], result["bytes"]), (3000, offset, count))
 
     def test_ranges_that_are_none(self) -> None:
         self.trove("put", "-", self.name("key"), data=b"0123456789")
-        for text in ("5", "a-b", "5-0", "-5", "3--1", "18446744073709551615-2"):
+        for text, why in {
+            "5": "there is no '-' or '+' in it",
+            "a-b": "FROM is no size",
+            "5-4": "TO is before FROM",
+            "5+0": "it has no bytes",
+            "3--1": "TO is no size",
+            "18446744073709551615+2": "it ends beyond 64 bits",
+        }.items():
             with self.subTest(range=text):
                 refused = self.trove("get", self.name("key"), "-", f"--range={text}", expect=USAGE)
-                self.assertIn("OFFSET-LENGTH", refused.errors)
-        refused = self.trove("get", self.name("key"), "-", "--range", "11-1", expect=INVALID)
+                self.assertIn("FROM-TO, such as 0-499, FROM-, -SUFFIX or FROM+LENGTH", refused.errors)
+                self.assertIn(why, refused.errors)
+        refused = self.trove("get", self.name("key"), "-", "--range", "11-20", expect=INVALID)
         self.assertIn("has 10 bytes", refused.errors)
         self.assertEqual(refused.out, b"")
 

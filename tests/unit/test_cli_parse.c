@@ -48,34 +48,54 @@ static void ranges(void **state) {
     (void)state;
     static const struct {
         const char *text;
-        bool ok;
-        uint64_t offset;
-        uint64_t length;
+        const char *mistake; /* NULL: none */
+        struct cli_range range;
     } rows[] = {
-        {"0-1", true, 0, 1},
-        {"100-50", true, 100, 50},
-        {"100-", true, 100, UINT64_MAX},
-        {"4M-64K", true, 4194304, 65536},
-        {"18446744073709551614-1", true, UINT64_MAX - 1, 1},
-        {"18446744073709551614-2", false, 0, 0},
-        {"0-18446744073709551615", false, 0, 0},
-        {"0-0", false, 0, 0},
-        {"-5", false, 0, 0},
-        {"5", false, 0, 0},
-        {"-", false, 0, 0},
-        {"", false, 0, 0},
-        {"1-2-3", false, 0, 0},
-        {"1--2", false, 0, 0},
-        {"a-b", false, 0, 0},
-        {"00000000000000000000000000000000000001-1", false, 0, 0},
+        {"0-0", NULL, {false, 0, 1}},
+        {"0-499", NULL, {false, 0, 500}},
+        {"100-149", NULL, {false, 100, 50}},
+        {"100+50", NULL, {false, 100, 50}},
+        {"100-", NULL, {false, 100, UINT64_MAX}},
+        {"-5", NULL, {true, 0, 5}},
+        {"-1MB", NULL, {true, 0, 1000000}},
+        {"4M+64K", NULL, {false, 4194304, 65536}},
+        {"1KB-1KiB", NULL, {false, 1000, 25}},
+        {"18446744073709551614+1", NULL, {false, UINT64_MAX - 1, 1}},
+        {"18446744073709551614-18446744073709551614", NULL, {false, UINT64_MAX - 1, 1}},
+        {"18446744073709551614+2", "it ends beyond 64 bits", {0}},
+        {"0-18446744073709551615", "it is too long", {0}},
+        {"0-18446744073709551614", "it ends beyond 64 bits", {0}},
+        {"1-18446744073709551615", "it ends beyond 64 bits", {0}},
+        {"0+18446744073709551615", "it ends beyond 64 bits", {0}},
+        {"0-18446744073709551616", "TO is no size", {0}},
+        {"-18446744073709551615", "it is too long", {0}},
+        {"5-4", "TO is before FROM", {0}},
+        {"0+0", "it has no bytes", {0}},
+        {"-0", "it has no bytes", {0}},
+        {"5", "there is no '-' or '+' in it", {0}},
+        {"", "there is no '-' or '+' in it", {0}},
+        {"-", "SUFFIX is no size", {0}},
+        {"+", "FROM is no size", {0}},
+        {"+5", "FROM is no size", {0}},
+        {"5+", "LENGTH is no size", {0}},
+        {"1-2-3", "TO is no size", {0}},
+        {"1--2", "TO is no size", {0}},
+        {"a-b", "FROM is no size", {0}},
+        {"00000000000000000000000000000000000001-1", "FROM is too long", {0}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         unit_row(rows[i].text);
-        uint64_t offset = 4711;
-        uint64_t length = 4712;
-        assert_int_equal(cli_parse_range(rows[i].text, &offset, &length), rows[i].ok);
-        assert_int_equal(offset, rows[i].ok ? rows[i].offset : 4711);
-        assert_int_equal(length, rows[i].ok ? rows[i].length : 4712);
+        struct cli_range range = {false, 4711, 4712};
+        const char *mistake = cli_parse_range(rows[i].text, &range);
+        if (rows[i].mistake != NULL) {
+            assert_string_equal(mistake, rows[i].mistake);
+            assert_int_equal(range.offset, 4711);
+            continue;
+        }
+        assert_null(mistake);
+        assert_int_equal(range.from_end, rows[i].range.from_end);
+        assert_int_equal(range.offset, rows[i].range.offset);
+        assert_int_equal(range.length, rows[i].range.length);
     }
 }
 

@@ -13,6 +13,10 @@ static void bytes_are_parsed(void **state) {
         {"256MiB", UINT64_C(268435456)},
         {"007KiB", 7168},
         {"1GiB", UINT64_C(1) << 30},
+        {"10KB", 10000},
+        {"20MB", 20000000},
+        {"3GB", UINT64_C(3000000000)},
+        {"18446744TB", UINT64_C(18446744000000000000)},
         {"16777215TiB", UINT64_C(16777215) << 40},
         {"18446744073709551615B", UINT64_MAX},
     };
@@ -23,8 +27,9 @@ static void bytes_are_parsed(void **state) {
         assert_true(bytes == good[i].bytes);
     }
     static const char *const bad[] = {
-        "",    "256", "MiB",    "-1MiB", "+1MiB", " 1MiB", "1MiB ",  "1 MiB",       "1mib",
-        "1MB", "1M",  "1.5GiB", "0x1B",  "1e3B",  "1MiBB", "1MiB\n", "16777216TiB", "18446744073709551616B",
+        "",           "256", "MiB",    "-1MiB", "+1MiB", " 1MiB", "1MiB ",  "1 MiB",       "1mib",
+        "1mb",        "1M",  "1.5GiB", "0x1B",  "1e3B",  "1MiBB", "1MiB\n", "16777216TiB", "18446744073709551616B",
+        "18446745TB", "1kB",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint64_t bytes = 42;
