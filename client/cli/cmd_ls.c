@@ -6,8 +6,10 @@
 #include "object_output.h"
 #include "options.h"
 #include "parse.h"
+#include "text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct values {
@@ -143,7 +145,15 @@ static enum cli_exit list_keys(struct cli_context *context, const struct values 
                                           show_page, &listing, &error);
     if (status == TROVE_OK)
         return CLI_EXIT_OK;
-    return cli_fail_call(context, "ls", name->bucket, NULL, NULL, &error);
+    bool folder_may = status == TROVE_PERMISSION_DENIED && *name->key != 0 && !cli_key_is_folder(name->key);
+    if (!folder_may)
+        return cli_fail_call(context, "ls", name->bucket, NULL, NULL, &error);
+    /* Keys that begin with it may lie beside the folder, and a right on the folder isn't one on them. */
+    char *hint = cli_format("what is in the folder 'trove ls %s%s/%s/' lists, with its '/'", values->recursive ? "-r " : "",
+                            name->bucket, name->key);
+    enum cli_exit code = cli_fail(context, "ls", name->bucket, NULL, hint, &error);
+    free(hint);
+    return code;
 }
 
 enum cli_exit cmd_ls(struct cli_context *context, int argc, char **argv) {

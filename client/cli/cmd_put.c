@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
     {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
     {"digest", KEY_DIGEST, "KIND[:HEX]", 0,
      "The server publishes the object only if this is its digest: sha256 or blake2b, computed here, or one that is known, as in "
-     "sha256:HEX",
+     "sha256:HEX (64 hexadecimal digits) or blake2b:HEX (128)",
      0},
     CLI_TRANSFER_OPTIONS,
     CLI_CREATE_OPTION,
@@ -80,8 +80,8 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
         return 0;
     case KEY_DIGEST:
         if (!cli_digest_parse(argument, &values->digest))
-            argp_error(state, "--digest takes sha256 or blake2b, or one with its value, sha256:HEX or blake2b:HEX, not '%s'",
-                       argument);
+            argp_error(state, "--digest takes sha256 or blake2b, or one with its value, sha256:HEX or blake2b:HEX, not '%s': %s",
+                       argument, cli_digest_mistake(argument)); /* ends the process */
         return 0;
     case KEY_META:
         add_metadata(values, argument, state);

@@ -70,13 +70,14 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     options.retry_for_ms = context->retry_for_ms;
     options.server_key = context->server_key;
     options.key_file = context->key_file;
-    options.known_servers = context->known_servers;
     if (context->timeout_ms > 0) {
         options.connect_timeout_ms = context->timeout_ms;
         options.call_timeout_ms = context->timeout_ms;
     }
     trove_error error = {0};
     trove_status status = cli_known_server_trust(context, wait_ms, &error);
+    bool unreadable = context->default_known && context->known_servers != NULL && access(context->known_servers, R_OK) != 0;
+    options.known_servers = unreadable ? NULL : context->known_servers; /* HOME may be somebody else's */
     if (status == TROVE_OK)
         status = wait_ms > 0 ? trove_connect_wait(context->server, &options, wait_ms, &context->client, &error)
                              : trove_connect(context->server, &options, &context->client, &error);

@@ -43,6 +43,20 @@ bool cli_digest_parse(const char *text, trove_digest *digest) {
     return false;
 }
 
+char *cli_digest_mistake(const char *text) {
+    size_t name_bytes = strcspn(text, ":");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strlen(kinds[i].name) != name_bytes || strncmp(text, kinds[i].name, name_bytes) != 0)
+            continue;
+        const char *digits = text + name_bytes + 1;
+        size_t hex = strspn(digits, "0123456789abcdefABCDEF");
+        if (digits[hex] != 0)
+            return cli_format("character %zu of its value is no hexadecimal digit", hex + 1);
+        return cli_format("%s has %zu hexadecimal digits, and these are %zu", kinds[i].name, 2 * kinds[i].bytes, hex);
+    }
+    return cli_copy("its kind is neither sha256 nor blake2b");
+}
+
 struct hash {
     trove_digest_kind kind;
     crypto_hash_sha256_state sha256;

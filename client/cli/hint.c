@@ -17,6 +17,10 @@ static bool is_about(const char *message, const char *kind) {
     return strncmp(message, kind, bytes) == 0 && message[bytes] == ' ';
 }
 
+static bool says(const trove_error *error, const char *words) {
+    return strstr(error->message, words) != NULL;
+}
+
 static const char *pool_hint(trove_status status) {
     switch (status) {
     case TROVE_NOT_FOUND:
@@ -68,14 +72,24 @@ static const char *lost_hint(enum cli_hint_way way) {
     }
 }
 
-static const char *fixed_hint(const struct cli_hint_about *about, trove_status status) {
-    switch (status) {
+static const char *gone_hint(const struct cli_hint_about *about) {
+    if (about->waits_for_pipe && about->way == CLI_HINT_STORE) /* waiting doesn't bring its bytes back */
+        return "what was read can't be read again, so run the whole pipeline once more; 'trove ping --wait 30' waits until the "
+               "server "
+               "answers";
+    return "'trove ping --wait 30' waits until the server answers again";
+}
+
+static const char *fixed_hint(const struct cli_hint_about *about, const trove_error *error) {
+    switch (error->status) {
     case TROVE_DEADLINE_EXCEEDED:
+        if (says(error, "it wasn't there again in time"))
+            return gone_hint(about);
         return about->waits_for_pipe
                    ? "allow more with --timeout SECONDS, or any time for one's own input and output with --timeout 0"
                    : "allow more with --timeout SECONDS; 'trove ping' tells how fast the server answers";
     case TROVE_UNAVAILABLE:
-        return "'trove ping --wait 30' waits until the server answers again";
+        return gone_hint(about);
     case TROVE_DATA_LOSS:
         return lost_hint(about->way);
     default:
@@ -101,7 +115,7 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
     else if (error->status == TROVE_FAILED_PRECONDITION && has_conditions(about->conditions))
         return cli_format("'trove stat %s' shows what is there now", about->object);
     else
-        text = fixed_hint(about, error->status);
+        text = fixed_hint(about, error);
     if (about->goes_on && (error->status == TROVE_PERMISSION_DENIED || error->status == TROVE_UNAUTHENTICATED))
         text = "when you may (again)"; /* what has been moved isn't lost with the right */
     if (about->goes_on)
@@ -111,10 +125,6 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
 }
 
 /* ---- connections ---- */
-
-static bool says(const trove_error *error, const char *words) {
-    return strstr(error->message, words) != NULL;
-}
 
 /* Each of the reasons that a server has not to let somebody in has a cure of its own. */
 static char *key_hint(const char *key_file, const trove_error *error) {

@@ -28,7 +28,7 @@ TROVE_WARN_UNUSED trove_status tvc_known_servers_address(const char *url, char *
 TROVE_WARN_UNUSED trove_status tvc_known_servers_look(const char *name, const char *text, size_t bytes, const char *address,
                                                       struct tvc_known_server *found, trove_error *error);
 
-/* The same in the file, by URL. Errors: those of both, NOT_FOUND where there is no file; FAILED_PRECONDITION (others may write to it, or
+/* The same in the file, by URL. Errors: those of both, NOT_FOUND where there is no file, or the address can't stand in one; FAILED_PRECONDITION (others may write to it, or
  * it is somebody else's); those of reading. */
 TROVE_WARN_UNUSED trove_status tvc_known_servers_find(const char *path, const char *url, struct tvc_known_server *found,
                                                       trove_error *error);

@@ -2,6 +2,7 @@
 #include "known_servers.h"
 
 #include "key_file.h"
+#include "url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +81,8 @@ trove_status tvc_known_servers_find(const char *path, const char *url, struct tv
     struct content content;
     char *address = NULL;
     trove_status status = tvc_known_servers_address(url, &address, error);
+    if (status == TROVE_INVALID_ARGUMENT && tv_url_check(url, TV_URL_TO_DIAL, NULL) == TROVE_OK)
+        return TV_FAIL(error, NOT_FOUND, "%.200s can't stand in %.200s", url, path);
     if (status != TROVE_OK)
         return status;
     status = load(path, &content, error);

@@ -8,6 +8,7 @@ from trove_test import (
     DATA_LOSS,
     MIB,
     TroveTest,
+    USAGE,
     content,
     main,
 )
@@ -44,6 +45,15 @@ class DigestTest(TroveTest):
                         self.assertIn("nothing of it was stored", refused.errors)
                         self.assertEqual(self.keys("bucket"), [])
                         self.assertEqual(self.trove("--json", "uploads", "ls").objects(), [])
+
+    def test_digests_that_are_none(self) -> None:
+        source = self.write("source", b"x")
+        for text, said in (
+            ("blake2b:" + "0" * 64, "blake2b has 128 hexadecimal digits, and these are 64"),
+            ("sha256:" + "0" * 65, "sha256 has 64 hexadecimal digits, and these are 65"),
+            ("md5:00", "its kind is neither sha256 nor blake2b"),
+        ):
+            self.assertIn(said, self.trove("put", "--digest", text, source, "bucket/key", expect=USAGE).errors)
 
 
 if __name__ == "__main__":

@@ -412,7 +412,7 @@ class CommandLineTest(TroveTest):
             (["uploads", "ls", "bucket", "more"], "'more' is one argument too many"),
             (["put", "--acquire-timeout", "soon", file, "bucket/key"], "--acquire-timeout takes seconds"),
             (["get", "--retry-for", "soon", "bucket/key"], "--retry-for takes seconds"),
-            (["put", "--bwlimit", "1023", file, "bucket/key"], "from 1K on"),
+            (["put", "--bwlimit", "1023", file, "bucket/key"], "from 1KiB on"),
             (["put", "--if-match", "abc", file, "bucket/key"], "--if-match takes an etag"),
             (["get", "bucket/key", ""], "name is empty"),
             (["--timeout", "never", "ls"], "--timeout takes seconds"),

@@ -48,6 +48,26 @@ static void what_can_be_given(void **state) {
     }
 }
 
+static void what_is_wrong_is_said(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *mistake;
+    } rows[] = {
+        {"", "its kind is neither sha256 nor blake2b"},
+        {"md5:00", "its kind is neither sha256 nor blake2b"},
+        {"sha256:", "sha256 has 64 hexadecimal digits, and these are 0"},
+        {"sha256:" BLAKE2B_ABC, "sha256 has 64 hexadecimal digits, and these are 128"},
+        {"blake2b:" SHA256_ABC, "blake2b has 128 hexadecimal digits, and these are 64"},
+        {"sha256:abcx", "character 4 of its value is no hexadecimal digit"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *mistake = cli_digest_mistake(rows[i].text);
+        assert_string_equal(mistake, rows[i].mistake);
+        free(mistake);
+    }
+}
+
 static void of_a_file(void **state) {
     (void)state;
     static const char *const wanted[] = {"sha256:" SHA256_ABC, "blake2b:" BLAKE2B_ABC};
@@ -71,6 +91,7 @@ static void of_a_file(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_can_be_given),
+        cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(of_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

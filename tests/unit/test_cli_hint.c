@@ -55,6 +55,24 @@ static const struct {
      TROVE_RESOURCE_EXHAUSTED,
      "the disk is full",
      "run the same command again, and it goes on where this one was"},
+    {{.way = CLI_HINT_STORE, OBJECT, .goes_on = true},
+     TROVE_UNAUTHENTICATED,
+     "the server doesn't know this key, or it has expired",
+     "when you may (again); run the same command again, and it goes on where this one was"},
+    /* A pipe's bytes come once. */
+    {{.way = CLI_HINT_STORE, OBJECT, .waits_for_pipe = true},
+     TROVE_UNAVAILABLE,
+     "the connection to ipc:///x was lost: closed by the peer",
+     "what was read can't be read again, so run the whole pipeline once more; 'trove ping --wait 30' waits until the server "
+     "answers"},
+    {{.way = CLI_HINT_TO_OUTPUT, OBJECT, .waits_for_pipe = true},
+     TROVE_UNAVAILABLE,
+     "the connection to ipc:///x was lost: closed by the peer",
+     "'trove ping --wait 30' waits until the server answers again"},
+    {{.way = CLI_HINT_CALL, OBJECT},
+     TROVE_DEADLINE_EXCEEDED,
+     "the connection to ipc:///x was lost; it wasn't there again in time",
+     "'trove ping --wait 30' waits until the server answers again"},
     /* What takes too long. */
     {{.way = CLI_HINT_CALL},
      TROVE_DEADLINE_EXCEEDED,
@@ -144,9 +162,52 @@ static void advice(void **state) {
     }
 }
 
+static const struct {
+    const char *server;
+    trove_status status;
+    const char *message;
+    const char *hint; /* NULL: none; else how it begins */
+} connections[] = {
+    {"tcp://x:1", TROVE_UNAUTHENTICATED,
+     "tcp://x:1: the server lets nobody in here without a key: connect with its public key, and a key of your own",
+     "give the server's public key, which 'trove keygen --public -o KEY_FILE' prints there"},
+    {"tcp://x:1", TROVE_UNAUTHENTICATED, "tcp://x:1: the server doesn't know this key, or it has expired",
+     "whoever runs the server can let you in: its authorized_keys needs a line with your public key, which 'trove keygen "
+     "--public -o "
+     "/k' prints"},
+    {"tcp://x:1", TROVE_UNAUTHENTICATED,
+     "tcp://x:1: the handshake doesn't fit: the client expects another server key than this server has", "see that --server-key"},
+    {"tcp://x:1", TROVE_UNAUTHENTICATED, "tcp://x:1: THE SERVER'S KEY ISN'T THE ONE RECORDED in /f line 3", NULL},
+    {"ipc:///x", TROVE_UNAUTHENTICATED, "ipc:///x: uid 65534 stands for everybody", NULL},
+    {"ipc:///x", TROVE_PERMISSION_DENIED, "dialling ipc:///x: Permission denied", "only the user that troved runs as"},
+    {"ipc:///x", TROVE_PERMISSION_DENIED, "ipc:///x: uid:1 has no rights here; they are given by `users`", NULL},
+    {"ipc:///x", TROVE_NOT_FOUND, "opening the key file /k: No such file or directory", "'trove keygen' makes a key"},
+    {"ipc:///x", TROVE_UNAVAILABLE, "dialling ipc:///x: Connection refused", "start a server with 'troved'"},
+    {"tcp://x:1", TROVE_UNAVAILABLE, "dialling tcp://x:1: Connection refused", "see that host and port"},
+    {"tcp://x:1", TROVE_UNAVAILABLE, "dialling tcp://x:1: no host is known by the name x", "see that the name is right"},
+    {"tcp://x:1", TROVE_DEADLINE_EXCEEDED, "dialling tcp://x:1: no answer within the time given", "see that host and port"},
+    {"tcp://x:1", TROVE_FAILED_PRECONDITION, "the key file /k is no regular file", NULL},
+};
+
+static void advice_on_connections(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof connections / sizeof connections[0]; i++) {
+        trove_error error;
+        unit_row(connections[i].message);
+        cli_error_set(&error, connections[i].status, "%s", connections[i].message);
+        char *hint = cli_connect_hint(connections[i].server, "/k", &error);
+        if (connections[i].hint == NULL)
+            assert_null(hint);
+        else
+            assert_true(hint != NULL && strncmp(hint, connections[i].hint, strlen(connections[i].hint)) == 0);
+        free(hint);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(advice),
+        cmocka_unit_test(advice_on_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,9 @@ static void adding(void **state) {
     assert_int_equal(tvc_known_servers_find(path, "ipc:///a/socket", &found, NULL), TROVE_OK);
     assert_int_equal(found.line, 2);
     assert_memory_equal(found.key, two, sizeof two);
+    assert_int_equal(tvc_known_servers_find(path, "ipc:///a b/socket", &found, NULL), TROVE_NOT_FOUND);
+    assert_int_equal(tvc_known_servers_find(path, "a b", &found, NULL), TROVE_INVALID_ARGUMENT);
+    assert_int_equal(tvc_known_servers_add(path, "ipc:///a b/socket", two, NULL), TROVE_INVALID_ARGUMENT);
     assert_int_equal(access(next, F_OK), -1);
     assert_int_equal(chmod(path, 0664), 0);
     assert_int_equal(tvc_known_servers_find(path, "tcp://host:1", &found, NULL), TROVE_FAILED_PRECONDITION);
