@@ -11,17 +11,17 @@
 /* X(NAME, number, severity, meaning). Of several failures in one run the one with the highest severity gives the code. */
 #define CLI_EXIT_LIST(X)                                                                                                         \
     X(OK, 0, 0, "success")                                                                                                       \
-    X(FAILURE, 1, 10, "general or internal error")                                                                               \
+    X(FAILURE, 1, 10, "general or internal error (INTERNAL, UNKNOWN, UNIMPLEMENTED)")                                            \
     X(USAGE, 2, 1, "wrong usage of the command")                                                                                 \
-    X(NOT_FOUND, 3, 2, "bucket, object or file not found")                                                                       \
-    X(CONFLICT, 4, 4, "already exists, precondition failed or aborted")                                                          \
-    X(DENIED, 5, 6, "permission denied or not authenticated")                                                                    \
-    X(EXHAUSTED, 6, 9, "out of space, memory or another resource")                                                               \
-    X(UNAVAILABLE, 7, 8, "no server answers")                                                                                    \
-    X(DEADLINE, 8, 7, "deadline exceeded")                                                                                       \
-    X(DATA_LOSS, 9, 11, "data damaged or lost")                                                                                  \
-    X(INVALID, 10, 3, "an argument was refused as invalid")                                                                      \
-    X(CANCELLED, 11, 5, "cancelled by somebody else (`trove streams cancel') or by the server")                                  \
+    X(NOT_FOUND, 3, 2, "bucket, object or file not found (NOT_FOUND)")                                                           \
+    X(CONFLICT, 4, 4, "exists already, precondition failed or aborted (ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED)")           \
+    X(DENIED, 5, 6, "permission denied or not authenticated (PERMISSION_DENIED, UNAUTHENTICATED)")                               \
+    X(EXHAUSTED, 6, 9, "out of space, memory or another resource (RESOURCE_EXHAUSTED)")                                          \
+    X(UNAVAILABLE, 7, 8, "no server answers (UNAVAILABLE)")                                                                      \
+    X(DEADLINE, 8, 7, "deadline exceeded (DEADLINE_EXCEEDED)")                                                                   \
+    X(DATA_LOSS, 9, 11, "data damaged or lost (DATA_LOSS)")                                                                      \
+    X(INVALID, 10, 3, "an argument was refused as invalid (INVALID_ARGUMENT, OUT_OF_RANGE)")                                     \
+    X(CANCELLED, 11, 5, "cancelled by somebody else (`trove streams cancel') or by the server (CANCELLED)")                      \
     X(HANGUP, 129, 13, "ended by SIGHUP")                                                                                        \
     X(INTERRUPTED, 130, 13, "ended by SIGINT (Ctrl-C)")                                                                          \
     X(PIPE, 141, 12, "the reader of standard output went away")                                                                  \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,13 +11,18 @@ import subprocess
 
 from trove_test import (
     CONFLICT,
+    DATA_LOSS,
     DEADLINE,
+    DENIED,
+    EXHAUSTED,
+    FAILURE,
     INVALID,
     MIB,
     NOT_FOUND,
     OK,
     PATIENCE_S,
     PIPE,
+    Server,
     TERMINATED,
     Terminal,
     TroveTest,
@@ -196,6 +202,37 @@ class ExitCodeTest(TroveTest):
         ]:
             with self.subTest(arguments=arguments):
                 self.trove(*arguments, expect=code)
+
+    def test_each_failure_has_its_code(self) -> None:
+        """What a server or a file really fails with; those that take longer are CANCELLED and ABORTED (test_usage.py, test_resume.py)
+        and DEADLINE_EXCEEDED (below)."""
+        folder = self.folder / "keys"
+        folder.mkdir()
+        self.trove("keygen", "-o", folder / "key")
+        (folder / "authorized_keys").touch(0o600)
+        keys = f"key_file: {folder}/key\nauthorized_keys: {folder}/authorized_keys\n"
+        users = f'users:\n  - uid: {os.geteuid()}\n    rights: "all:media"\n'
+        server = Server(folder, store="null://", config=keys + users, arguments=("--listen", "tcp://127.0.0.1:0"))
+        self.addCleanup(server.end)
+        self.trove("put", "-", "bucket/key", data=b"0123456789")
+        for status, code, url, arguments in [
+            ("NOT_FOUND", NOT_FOUND, None, ["cat", "bucket/missing"]),
+            ("ALREADY_EXISTS", CONFLICT, None, ["mb", "bucket"]),
+            ("FAILED_PRECONDITION", CONFLICT, None, ["rm", "--if-generation", "9999", "bucket/key"]),
+            ("PERMISSION_DENIED", DENIED, server.url(), ["mb", "other"]),
+            ("UNAUTHENTICATED", DENIED, server.url("tcp"), ["ping"]),
+            ("UNAVAILABLE", UNAVAILABLE, f"ipc://{self.folder}/nobody", ["ping"]),
+            ("DATA_LOSS", DATA_LOSS, None, ["put", "--digest", f"sha256:{'0' * 64}", folder / "key", "bucket/new"]),
+            ("INVALID_ARGUMENT", INVALID, None, ["mb", "BUCKET"]),
+            ("OUT_OF_RANGE", INVALID, None, ["get", "bucket/key", "-", "--range", "11-20"]),
+            ("UNIMPLEMENTED", FAILURE, server.url(), ["uploads", "ls"]),
+        ]:
+            with self.subTest(status):
+                failed = json.loads(self.trove("--json", *arguments, server=url, expect=code).errors)["error"]
+                self.assertEqual((failed["status"], failed["exit"]), (status, code))
+        with open("/dev/full", "wb") as full:
+            failed = json.loads(self.trove("--json", "ls", "bucket", stdout=full, expect=EXHAUSTED).errors)["error"]
+            self.assertEqual((failed["status"], failed["exit"]), ("RESOURCE_EXHAUSTED", EXHAUSTED))
 
     def test_the_gravest_of_several_failures_counts(self) -> None:
         self.trove("put", "-", "bucket/key", data=b"x")

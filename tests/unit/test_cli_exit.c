@@ -54,11 +54,27 @@ static void table_names_every_code(void **state) {
 #undef CHECK_LINE
 }
 
+/* In the line of the code that it gives, and in no other. */
+static void table_names_every_failure(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        char begin[16];
+        unit_row(trove_status_name(expected[i].status));
+        if (expected[i].status == TROVE_OK)
+            continue;
+        snprintf(begin, sizeof begin, "  %d\t", (int)expected[i].code);
+        const char *line = strstr(cli_exit_table(), begin);
+        const char *name = strstr(cli_exit_table(), trove_status_name(expected[i].status));
+        assert_true(line != NULL && name > line && name < strchr(line, '\n'));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_its_code),
         cmocka_unit_test(worst_is_by_gravity_and_in_any_order),
         cmocka_unit_test(table_names_every_code),
+        cmocka_unit_test(table_names_every_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
