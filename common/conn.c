@@ -310,6 +310,16 @@ void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns) {
 
 /* ---- looking at it ---- */
 
+void tv_conn_progress(struct tv_conn *conn, struct tv_conn_progress *progress) {
+    progress->bytes_received = atomic_load_explicit(&conn->count.bytes_received, memory_order_relaxed);
+    progress->bytes_sent = atomic_load_explicit(&conn->count.bytes_sent, memory_order_relaxed);
+    pthread_mutex_lock(&conn->lock);
+    bool open = conn->phase == TV_CONN_OPEN;
+    progress->receiving = open && !conn->parked && atomic_load_explicit(&conn->mid_frame, memory_order_relaxed);
+    progress->sending = open && conn->sent_since_ns != 0;
+    pthread_mutex_unlock(&conn->lock);
+}
+
 bool tv_conn_left(const struct tv_conn *conn) {
     return conn->peer_left;
 }

@@ -182,6 +182,15 @@ void tv_conn_abort(struct tv_conn *conn, const trove_error *reason);
  * don't read. */
 void tv_conn_tick(struct tv_conn *conn, uint64_t now_ns);
 
+/* What the peer has begun, and how far it is. Any thread. */
+struct tv_conn_progress {
+    uint64_t bytes_received; /* ever, as the next one */
+    uint64_t bytes_sent;
+    bool receiving; /* a frame is half here */
+    bool sending;   /* the transport has something for it to take */
+};
+void tv_conn_progress(struct tv_conn *conn, struct tv_conn_progress *progress);
+
 /* The public key that the peer has, of an encrypted connection; NULL of a plain one. From a handler function. */
 const uint8_t *tv_conn_peer_key(const struct tv_conn *conn);
 const char *tv_conn_peer(const struct tv_conn *conn);

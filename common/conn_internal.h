@@ -165,6 +165,7 @@ struct tv_conn {
 
     /* atomic */
     atomic_bool open;          /* the phase is OPEN: what comes is handled. Written under the lock */
+    atomic_bool mid_frame;     /* the receive under way is to bring more of one. The receive loop writes it */
     _Atomic uint64_t heard_ns; /* when the last byte came */
     struct {
         _Atomic uint64_t frames_sent, frames_received, bytes_sent, bytes_received;

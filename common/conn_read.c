@@ -67,8 +67,15 @@ static bool reader_is_sealed(const struct tv_conn *conn) {
     return conn->reader.records != NULL && is_open(conn);
 }
 
+/* What comes next begins a frame. */
+static bool between_frames(const struct tv_reader *reader) {
+    return reader->state == TV_READ_PREFIX && reader->begin == reader->end &&
+           (reader->records == NULL || tv_record_reader_idle(reader->records));
+}
+
 void tv_reader_submit(struct tv_conn *conn) {
     struct iovec iov[TV_IOV_MAX];
+    atomic_store_explicit(&conn->mid_frame, !between_frames(&conn->reader), memory_order_relaxed);
     unsigned count = next_iov(&conn->reader, iov);
     if (reader_is_sealed(conn)) {
         struct iovec wanted[TV_IOV_MAX];
@@ -489,11 +496,8 @@ void tv_reader_received(void *context, trove_status status, size_t bytes) {
             tv_reader_submit(conn);
         return;
     }
-    const struct tv_record_reader *records = conn->reader.records;
-    bool between =
-        conn->reader.state == TV_READ_PREFIX && staged(&conn->reader) == 0 && (records == NULL || tv_record_reader_idle(records));
     pthread_mutex_lock(&conn->lock);
-    conn->peer_left = conn->phase == TV_CONN_OPEN && between;
+    conn->peer_left = conn->phase == TV_CONN_OPEN && between_frames(&conn->reader);
     pthread_mutex_unlock(&conn->lock);
     tv_conn_abort(conn, &lost);
     pthread_mutex_lock(&conn->lock);

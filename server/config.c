@@ -54,6 +54,7 @@ static const struct number numbers[] = {
     {"connections.streams", RAW(connections.streams), OPTION(streams_max), KIND_COUNT, 1, TV_STREAMS_PER_CONN_MAX, false},
     {"connections.calls", RAW(connections.calls), OPTION(calls_max), KIND_COUNT, 1, TV_CALLS_PER_CONN_MAX, false},
     {"connections.keepalive", RAW(connections.keepalive), OPTION(keepalive_ms), KIND_MS, SECONDS(1), HOURS(1), false},
+    {"connections.min_rate", RAW(connections.min_rate), OPTION(rate_min), KIND_BYTES, 1, TVS_BANDWIDTH_MAX, true},
     {"connections.handshake_timeout", RAW(connections.handshake_timeout), OPTION(handshake_ms), KIND_MS, 100, SECONDS(60), false},
     {"connections.call_timeout", RAW(connections.call_timeout), OPTION(call_deadline_ms), KIND_MS, 100, HOURS(1), false},
     {"uploads.idle_timeout", RAW(uploads.idle_timeout), OPTION(uploads_idle_ms), KIND_MS, 100, HOURS(24 * 30), false},

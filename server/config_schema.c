@@ -98,6 +98,7 @@ static const cyaml_schema_field_t connection_keys[] = {
     TEXT("streams", connections.streams),
     TEXT("calls", connections.calls),
     TEXT("keepalive", connections.keepalive),
+    TEXT("min_rate", connections.min_rate),
     TEXT("handshake_timeout", connections.handshake_timeout),
     TEXT("call_timeout", connections.call_timeout),
     CYAML_FIELD_END,

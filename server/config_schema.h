@@ -78,6 +78,7 @@ struct tvs_config_raw {
         char *streams;
         char *calls;
         char *keepalive;
+        char *min_rate;
         char *handshake_timeout;
         char *call_timeout;
     } connections;

@@ -405,9 +405,9 @@ static bool needs_restart(const struct tvs_config *running, const struct tvs_con
            was->memory_bytes != is->memory_bytes || was->workers != is->workers || was->connections_max != is->connections_max ||
            was->per_address_max != is->per_address_max || was->handshakes_max != is->handshakes_max ||
            was->streams_max != is->streams_max || was->calls_max != is->calls_max || was->keepalive_ms != is->keepalive_ms ||
-           was->handshake_ms != is->handshake_ms || was->call_deadline_ms != is->call_deadline_ms ||
-           was->uploads_idle_ms != is->uploads_idle_ms || was->uploads_keep_ms != is->uploads_keep_ms ||
-           was->socket_mode != is->socket_mode;
+           was->rate_min != is->rate_min || was->handshake_ms != is->handshake_ms ||
+           was->call_deadline_ms != is->call_deadline_ms || was->uploads_idle_ms != is->uploads_idle_ms ||
+           was->uploads_keep_ms != is->uploads_keep_ms || was->socket_mode != is->socket_mode;
 }
 
 static void log_reloaded(const struct tvs_config *running, const struct tvs_config *read) {

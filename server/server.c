@@ -39,6 +39,7 @@ void tvs_server_options_init(struct tvs_server_options *options) {
         .streams_max = TV_STREAMS_PER_CONN_MAX,
         .calls_max = TV_CALLS_PER_CONN_MAX,
         .keepalive_ms = 15000,
+        .rate_min = 128,
         .handshake_ms = 5000,
         .call_deadline_ms = 30000,
         .uploads_idle_ms = 24 * HOUR_MS,

@@ -31,13 +31,14 @@ struct tvs_server_options {
     uint32_t streams_max;        /* open on one connection; default and at most TV_STREAMS_PER_CONN_MAX */
     uint32_t calls_max;          /* under way on one connection; default and at most TV_CALLS_PER_CONN_MAX */
     uint32_t keepalive_ms;       /* default 15,000 */
-    uint32_t handshake_ms;       /* greeting and hello must have come by then; default 5,000 */
-    uint32_t call_deadline_ms;   /* of calls that name none; default 30,000 */
-    uint32_t uploads_idle_ms;    /* a resumable upload that nobody touches expires after it; default 24 h */
-    uint32_t uploads_keep_ms;    /* and so long after its beginning at the latest; default 7 days */
-    struct tvs_pool_set pools;   /* the default one first; it alone by default */
-    uint32_t socket_mode;        /* of unix sockets; default 0600 */
-    const char *const *origins;  /* of web pages that may connect over ws:// */
+    uint64_t rate_min;         /* bytes a second that a peer sends of a frame, and reads of what is for it; 0: any. Default 128 */
+    uint32_t handshake_ms;     /* greeting and hello must have come by then; default 5,000 */
+    uint32_t call_deadline_ms; /* of calls that name none; default 30,000 */
+    uint32_t uploads_idle_ms;  /* a resumable upload that nobody touches expires after it; default 24 h */
+    uint32_t uploads_keep_ms;  /* and so long after its beginning at the latest; default 7 days */
+    struct tvs_pool_set pools; /* the default one first; it alone by default */
+    uint32_t socket_mode;      /* of unix sockets; default 0600 */
+    const char *const *origins; /* of web pages that may connect over ws:// */
     size_t origin_count;
     const char *audit_log;             /* path, or "log"; NULL: none */
     const char *key_file;              /* the server's own key; NULL: no connection is encrypted */

@@ -512,6 +512,22 @@ static trove_status renew(struct tvs_session *session, bool *changed, trove_erro
     return status;
 }
 
+/* Who lets a frame trickle in, or reads drop by drop, has a connection for nothing. */
+static trove_status check_pace(struct tvs_session *session, uint64_t now_ns, trove_error *error) {
+    const struct tvs_server_options *options = &session->server->options;
+    uint64_t window_ms = 2 * (uint64_t)options->keepalive_ms;
+    struct tv_conn_progress progress;
+    tv_conn_progress(session->conn, &progress);
+    bool slow_in = tvs_pace_slow(&session->in, progress.receiving, progress.bytes_received, now_ns, window_ms, options->rate_min);
+    bool slow_out = tvs_pace_slow(&session->out, progress.sending, progress.bytes_sent, now_ns, window_ms, options->rate_min);
+    if (!slow_in && !slow_out)
+        return TROVE_OK;
+    return TV_FAIL(error, RESOURCE_EXHAUSTED,
+                   "the peer has %s fewer than %llu bytes a second for %llu ms, with %s (connections.min_rate)",
+                   slow_in ? "sent" : "read", (unsigned long long)options->rate_min, (unsigned long long)window_ms,
+                   slow_in ? "a frame half sent" : "more to read");
+}
+
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
     const struct tvs_server_options *options = &session->server->options;
     tv_conn_tick(session->conn, now_ns);
@@ -527,6 +543,8 @@ void tvs_session_tick(struct tvs_session *session, uint64_t now_ns) {
         expel(session, &why);
         return;
     }
+    if (welcomed && check_pace(session, now_ns, &why) != TROVE_OK)
+        tv_conn_shutdown(session->conn, &why);
     if (changed)
         for_each_stream(session, recheck_stream, now_ns);
     if (welcomed)

@@ -21,6 +21,7 @@
 #include "id_table.h"
 #include "keyring.h"
 #include "log.h"
+#include "pace.h"
 #include "principal_bandwidth.h"
 #include "quota.h"
 #include "refusals.h"
@@ -143,6 +144,9 @@ struct tvs_session {
     atomic_uint references;
     struct tvs_quota inline_puts; /* under way: their payload */
     atomic_bool flush_marked;
+
+    struct tvs_pace in; /* the tick's, as the next one */
+    struct tvs_pace out;
 
     struct tvs_session *flush_next; /* of who has set flush_marked, then the flush's */
 };

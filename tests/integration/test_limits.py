@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
-import subprocess
 import time
 
-from trove_test import DENIED, EXHAUSTED, MIB, OK, PATIENCE_S, TroveTest, main, wait_for
+from trove_test import EXHAUSTED, MIB, OK, PATIENCE_S, TroveTest, main, wait_for
 
 
 def varint(number: int) -> bytes:
@@ -101,98 +99,15 @@ class Limits(TroveTest):
         self.trove("put", self.write("large", b"x" * 2 * MIB), "media/x")
         self.assertEqual(len(self.trove("cat", "media/x").out), 2 * MIB)
 
-    def test_what_may_be_stored(self) -> None:
-        user = f'users:\n  - uid: {os.geteuid()}\n    rights: "all:media read"\n    quota: 5MiB\n'
-        self.start(user)
-        tcp = self.server.url("tcp")
-        for bucket in ("media", "other"):
-            self.trove("mb", bucket, server=tcp)
-        large = self.write("large", b"x" * 2 * MIB)
-        self.trove("put", large, "other/not-counted", server=tcp)
-        self.trove("put", large, "media/a")
-        self.trove("put", large, "media/b")
-        for source in (large, "-"):  # of a known size, and not
-            told = self.trove("put", source, "media/c", data=b"x" * 2 * MIB, expect=EXHAUSTED).errors
-            self.assertIn(f"the quota of uid:{os.geteuid()} is {5 * MIB} bytes", told)
-        self.assertIn("quota", self.trove("cp", "media/a", "media/c", expect=EXHAUSTED).errors)
-        self.trove("put", self.write("small", b"small"), "media/small")
-        self.trove("rm", "media/a")
-        self.trove("put", large, "media/c")
-        self.assertIn("quota", self.trove("put", self.write("fits", b"x" * MIB), "media/d", expect=EXHAUSTED).errors)
-        self.trove("put", large, "media/d", server=tcp)  # others have no quota
-
-    def quota(self) -> None:
-        self.start(f'users:\n  - uid: {os.geteuid()}\n    rights: all\n    quota: 12MiB\n')
-        self.trove("mb", "media")
-
-    def test_what_cannot_fit_is_not_begun(self) -> None:
-        """Its size is known: not one byte goes, and no upload is left behind."""
-        self.quota()
-        large = self.write("large", b"x" * 16 * MIB)  # of a size that is uploaded resumably
-        told = self.trove("put", large, "media/x", expect=EXHAUSTED).errors
-        self.assertIn(f"the quota of uid:{os.geteuid()} is {12 * MIB} bytes", told)
-        self.assertIn(f"{16 * MIB} more don't fit", told)
-        self.assertEqual(self.trove("--json", "uploads", "ls").objects(), [])
-        self.assertEqual({pool["total_bytes"] for pool in self.trove("--json", "pools").objects()}, {0})
-
-    def test_what_grows_too_large_is_stopped(self) -> None:
-        """Nobody said how large it would be: it ends when it has passed what is left, and not when all of it has come."""
-        self.quota()
-        self.trove("put", self.write("small", b"x" * 4 * MIB), "media/small")
-        put = self.start_trove("put", "-", "media/x", stdin=subprocess.PIPE)
-        assert put.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            for _ in range(64):
-                put.stdin.write(b"x" * MIB)
-                put.stdin.flush()
-        wait_for(lambda: put.poll() is not None, "the command ends, though its input is open")
-        self.assertIn("the quota of", self.finish(put, EXHAUSTED).errors)
-        self.trove("put", self.write("fits", b"x" * 8 * MIB), "media/x")
-
-    def test_what_is_not_complete_counts(self) -> None:
-        self.quota()
-        half = self.start_trove("put", "--bwlimit", "4MiB", self.write("large", b"x" * 10 * MIB), "media/half")
-
-        def durable() -> int:
-            return max([upload["durable_bytes"] for upload in self.trove("--json", "uploads", "ls").objects()], default=0)
-
-        wait_for(lambda: durable() >= 3 * MIB, "some of it is durable")
-        half.kill()
-        half.wait()
-        other = self.write("other", b"y" * 10 * MIB)
-        self.assertIn("the quota of", self.trove("put", other, "media/other", expect=EXHAUSTED).errors)
-        self.trove("put", self.folder / "large", "media/half")  # it doesn't count besides itself
-        self.assertEqual(self.trove("cat", "media/half").out, b"x" * 10 * MIB)
-
-    def test_a_bandwidth_for_each(self) -> None:
-        """All connections of a user have it together, in both directions."""
-        self.start(f'users:\n  - uid: {os.geteuid()}\n    rights: all\n    bandwidth: 2MiB\n')
-        self.trove("mb", "media")
-        file = self.write("file", b"x" * 2 * MIB)
-        for verb in (("put", file), ("cat",)):
-            begun = time.monotonic()
-            both = [self.start_trove(*verb, f"media/{name}") for name in "ab"]
-            for process in both:
-                self.finish(process)
-            self.assertGreater(time.monotonic() - begun, 1.5)  # 4 MiB, less what may go at once
-        large = self.write("large", b"x" * 32 * MIB)
-        self.trove("put", large, "media/c", server=self.server.url("tcp"))  # nobody else's, so this takes no 16 s
-
-    def test_a_pool_for_each(self) -> None:
-        """Whoever is bound to a pool has its limits, whatever they ask for."""
-        user = f"users:\n  - uid: {os.geteuid()}\n    rights: all\n    pool: narrow\n"
-        self.start("pools:\n  - name: narrow\n    streams: 1\n  - name: wide\n" + user)
-        self.trove("mb", "media")
-        large = self.write("large", b"x" * 2 * MIB)
-        for file in (large, self.write("small", b"small")):
-            self.trove("put", file, "media/a")
-            self.trove("put", "--pool", "narrow", file, "media/a")
-            told = self.trove("put", "--pool", "wide", file, "media/a", expect=DENIED).errors
-            self.assertIn('has its streams in pool "narrow", and none in "wide"', told)
-        pools = {pool["pool"]: pool for pool in self.trove("--json", "pools").objects()}
-        self.assertEqual(pools["narrow"]["total_streams"], 2)
-        self.assertEqual(pools["default"]["total_streams"], 0)
-        self.trove("put", "--pool", "wide", large, "media/a", server=self.server.url("tcp"))
+    def test_too_many_calls_at_once(self) -> None:
+        """Those that are too many are refused, each with the limit; the others are answered."""
+        self.start("workers: 1\nconnections:\n  calls: 1\n")
+        connection = self.hello()
+        call = field(10, field(1, b"trove.v1.Buckets/List"))
+        self.send(connection, *[field(1, i) + call for i in range(1, 201)])
+        self.receive_until(connection, b"as many calls under way as are allowed, 1 of together")
+        self.trove("ping")
+        wait_for(lambda: self.trove("ping", expect=None).code == OK, "others are served")
 
     def test_who_is_slow_makes_room(self) -> None:
         """In either direction; and who is fast isn't ended."""
@@ -207,6 +122,50 @@ class Limits(TroveTest):
             self.assertIn("(min_rate)", told)
         self.trove("put", "--pool", "fast", large, "media/y")
         self.assertEqual(len(self.trove("cat", "--pool", "fast", "media/y").out), 4 * MIB)
+
+    def hello(self) -> socket.socket:
+        connection = self.connect()
+        connection.sendall(b"\0SP\0\0\x10\0\0")
+        self.send(connection, field(2, field(1, 1)))  # hello
+        self.receive_until(connection, b"troved")
+        return connection
+
+    def test_who_lets_a_frame_trickle_in(self) -> None:
+        """Each byte is a sign of life, and yet it is too slow."""
+        self.start("connections:\n  keepalive: 1s\n  min_rate: 1KiB\n")
+        connection = self.hello()
+        connection.sendall(struct.pack(">Q", 1000) + b"\x12\xe0\x07")  # a second hello, of 992 bytes
+        connection.settimeout(0.02)
+        got = b""
+        deadline = time.monotonic() + PATIENCE_S
+        while b"connections.min_rate" not in got and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                got += connection.recv(65536)
+            connection.sendall(b"\x0a")
+        self.assertIn(b"has sent fewer than 1024 bytes a second for 2000 ms, with a frame half sent", got)
+
+    def test_who_reads_drop_by_drop(self) -> None:
+        """Over a unix socket, of which the kernel holds little."""
+        self.start("connections:\n  keepalive: 1s\n  min_rate: 1GiB\n")
+        self.trove("mb", "media")
+        self.trove("put", self.write("large", b"x" * 32 * MIB), "media/x")
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE_S)
+        self.addCleanup(connection.close)
+        connection.connect(str(self.server.socket))
+        download = field(2, 2) + field(3, b"media") + field(4, b"x") + field(21, 1 << 30)
+        hello = b"\0SP\0\0\x10\0\0" + self.message(field(2, field(1, 1)))
+        connection.sendall(hello + self.message(field(1, 1) + field(20, download)))
+        with contextlib.suppress(OSError):  # it is closed at last
+            while connection.recv(8192):
+                connection.sendall(self.message(field(4, field(1, 7))))  # a ping: somebody is there
+                time.sleep(0.01)
+        self.server.log.wait_for(r"has read fewer than 1073741824 .* for 2000 ms, with more to read \(connections.min_rate\)")
+
+    @staticmethod
+    def message(frame: bytes) -> bytes:
+        """As SP over ipc has it."""
+        return b"\1" + struct.pack(">Q", len(frame)) + frame
 
     def test_handshakes_of_an_address(self) -> None:
         keys = self.write("authorized_keys", b"")

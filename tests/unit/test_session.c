@@ -154,6 +154,43 @@ static void a_stream_opened_while_rights_are_narrowed(void **state) {
     end(&scene);
 }
 
+/* What was opened with a right is not published without it, though nobody has looked at the stream since. */
+static void a_right_that_is_gone_when_it_is_published(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *rights;
+        bool published;
+    } rows[] = {{"still there", "all", true}, {"gone", "read:media", false}, {"for another prefix", "write:media/y", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct scene scene;
+        unit_row(rows[i].name);
+        begin(&scene);
+        open_upload(&scene, 1);
+        struct tvs_session *session = scene.server->sessions;
+        pthread_mutex_lock(&session->lock);
+        tvs_rights_release(session->principal.rights);
+        assert_int_equal(tvs_rights_parse(rows[i].rights, &session->principal.rights, NULL), TROVE_OK);
+        pthread_mutex_unlock(&session->lock);
+        tv_frame frame = TROVE__V1__FRAME__INIT;
+        Trove__V1__Complete complete = TROVE__V1__COMPLETE__INIT; /* of an empty object */
+        frame.call_id = 1;
+        frame.body_case = TV_BODY(COMPLETE);
+        frame.complete = &complete;
+        assert_non_null(answer(&scene, 1));
+        send_frame(&scene, &frame);
+        const tv_frame *told = answer(&scene, 1);
+        assert_non_null(told);
+        assert_int_equal(told->body_case, rows[i].published ? TV_BODY(COMPLETED) : TV_BODY(STATUS));
+        if (!rows[i].published)
+            assert_int_equal(told->status->code, TROVE__V1__CODE__PERMISSION_DENIED);
+        struct tvs_object object = {0};
+        trove_status found = scene.server->ops->head(scene.server->driver, "media", "x", &object, NULL);
+        assert_int_equal(found, rows[i].published ? TROVE_OK : TROVE_NOT_FOUND);
+        tvs_object_fini(&object);
+        end(&scene);
+    }
+}
+
 struct gate {
     struct tvs_task task;
     pthread_mutex_t closed;
@@ -214,6 +251,7 @@ static void sealed_messages_are_charged_to_the_budget(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_opened_while_rights_are_narrowed),
+        cmocka_unit_test(a_right_that_is_gone_when_it_is_published),
         cmocka_unit_test(calls_of_who_is_sent_away_never_begin),
         cmocka_unit_test(sealed_messages_are_charged_to_the_budget),
     };

@@ -14,6 +14,7 @@ foreach(module
         grant
         keyring
         log
+        pace
         places
         quota
         refusals
