@@ -162,14 +162,6 @@ void tvs_session_accept(void *server, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
 /* Somebody waits for memory: streams give back what they don't use. */
 void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);
-/* Whether its peer is still let in: not any more, where the key has gone or expired. Any thread, not under the lock. */
-bool tvs_session_known(struct tvs_session *session);
-/* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
-TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
-                                               const char *prefix, trove_error *error);
-/* The pool that its streams are bound to, "" where there is none. Any thread. Errors: PERMISSION_DENIED (it asked for another). */
-TROVE_WARN_UNUSED trove_status tvs_session_pool(struct tvs_session *session, const char *asked,
-                                                char pool[static TVS_POOL_NAME_BYTES], trove_error *error);
 /* New calls are refused from now on, and the peer is told. */
 void tvs_session_drain(struct tvs_session *session, uint32_t drain_ms);
 /* After the connection has ended and the last reference is gone; on the timer's thread. */
@@ -178,12 +170,35 @@ static inline void tvs_session_acquire(struct tvs_session *session) {
     atomic_fetch_add_explicit(&session->references, 1, memory_order_relaxed);
 }
 void tvs_session_release(struct tvs_session *session);
-/* Ends a call or stream that doesn't exist (any more) with a status. Not under the session's lock. */
-void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken);
-
 /* Sends what tv_conn_queue has queued, soon: when a commit answers hundreds of calls, each connection's answers go out
  * together. */
 void tvs_session_flush_later(struct tvs_session *session);
 void tvs_session_flush_all(struct tvs_task *task); /* the server's `flush` */
+
+/* Calls `what` for each stream, with a reference: what is done with one may end it, and others. The timer's thread, not under the lock. */
+void tvs_session_each_stream(struct tvs_session *session, void (*what)(struct tvs_stream *stream, const void *argument),
+                             const void *argument);
+
+/* session_frames.c */
+extern const struct tv_conn_handler tvs_session_handler;
+/* It isn't let in: what the log and the audit log are told, but of a flood. Any thread. */
+void tvs_session_tell_refused(struct tvs_session *session, const trove_error *why);
+/* Ends a call or stream that doesn't exist (any more) with a status. Not under the session's lock. */
+void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, const trove_error *error, bool not_taken);
+
+/* session_access.c */
+/* Who it is, and what is theirs; once, by its hello. Errors: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
+TROVE_WARN_UNUSED trove_status tvs_session_authenticate(struct tvs_session *session, trove_error *error);
+/* Once a second: where what is known has changed, or the peer's time is over, streams that may not go on end. False: the peer isn't let in
+ * any more; all that it has ends, and its connection. The timer's thread. */
+bool tvs_session_renew(struct tvs_session *session);
+/* Whether its peer is still let in: not any more, where the key has gone or expired. Any thread, not under the lock. */
+bool tvs_session_known(struct tvs_session *session);
+/* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
+TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
+                                               const char *prefix, trove_error *error);
+/* The pool that its streams are bound to, "" where there is none. Any thread. Errors: PERMISSION_DENIED (it asked for another). */
+TROVE_WARN_UNUSED trove_status tvs_session_pool(struct tvs_session *session, const char *asked,
+                                                char pool[static TVS_POOL_NAME_BYTES], trove_error *error);
 
 #endif

@@ -50,6 +50,7 @@ foreach(test
 endforeach()
 
 target_link_options(test_client_late_control PRIVATE -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=tvc_client_send_on)
+
 # Without memory.
 add_executable(test_client_no_memory ${CMAKE_CURRENT_LIST_DIR}/test_client_no_memory.c)
 target_link_libraries(test_client_no_memory PRIVATE trove_client_test trove_flags)
