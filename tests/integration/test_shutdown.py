@@ -15,6 +15,7 @@ from pathlib import Path
 from trove_test import (
     DATA_LOSS,
     FAILURE,
+    INLINE_MAX,
     KIB,
     MIB,
     TroveTest,
@@ -83,9 +84,10 @@ class StuckTest(TroveTest):
     def test_all_workers_hang(self) -> None:
         """And a put that waits for one of them."""
         reading = self.start_stuck(workers=1)
-        putting = self.start_trove("put", "--retry-for", "0", "-", "bucket/new", stdin=subprocess.PIPE)
+        # A resumable one would ask for unfinished uploads first, and wait for that.
+        putting = self.start_trove("put", "--no-resume", "--retry-for", "0", "-", "bucket/new", stdin=subprocess.PIPE)
         assert putting.stdin is not None
-        putting.stdin.write(content("new", 100 * KIB))
+        putting.stdin.write(content("new", INLINE_MAX + 4 * KIB))  # a stream, and the pipe takes it all
         putting.stdin.flush()
         wait_for(lambda: self.ping()["streams_active"] == 2, "the upload has begun")
         self.end_in_time()
