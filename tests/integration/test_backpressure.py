@@ -115,7 +115,7 @@ class BackpressureTest(TroveTest):
     def test_slow_is_not_standing_still(self) -> None:
         """--timeout is for steps in which nothing moves, also where one chunk takes longer, or all that is queued at the end."""
         options = ("--bwlimit", "30K", "--chunk-size", "1MiB", "--timeout", "2")
-        data = self.data[: 200 * KIB]
+        data = self.data[: 90 * KIB]
         self.trove("put", *options, "-", "media/slow", data=data)
         self.check_content(self.trove("get", *options, "media/slow", "-").out, data, "slowly there and back")
 
