@@ -12,8 +12,8 @@
  * handshake. The server's offer holds random bytes, so that a client's messages of another time fit no handshake of now. The
  * server knows the client by the second one's end, and its session begins with the first record: that is what shows that it is
  * there now. Both ends use the best cipher that both offers have. A server whose connection needn't be encrypted takes a plain
- * hello instead. A client's offer may ask for the server's public key, which the server's then tells: a client that has another one
- * recorded goes no further, and one that has none takes it and ends there.
+ * hello instead. A client's offer may ask for the server's public key, which the server's then tells: a client that has
+ * another one recorded goes no further, and one that has none takes it and ends there.
  *
  * Everything here runs on the receiving thread, but for tv_conn_secure_start.
  */

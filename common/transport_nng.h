@@ -17,7 +17,8 @@
     X(size, NNG_OPT_WS_RECVMAXFRAME, TV_WS_MESSAGE_BYTES_MAX)                                                                    \
     X(size, NNG_OPT_RECVMAXSZ, TV_WS_MESSAGE_BYTES_MAX)
 
-/* Fills `error` with "URL: reason" for an error code of nng's; `what` comes before that, and ends with a space unless it is empty. */
+/* Fills `error` with "URL: reason" for an error code of nng's; `what` comes before that, and ends with a space unless it is
+ * empty. */
 trove_status tv_nng_error(trove_error *error, int code, const char *what, const char *url);
 
 /* Takes the stream over, on failure too. */

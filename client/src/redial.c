@@ -22,7 +22,7 @@ void tvc_redial_begin(struct trove_client *client) {
     bool alone = client->phase == TVC_GIVEN_UP; /* else `closed` will start the dialler */
     if (alone && tvc_job_thread_start(&client->dialler, NULL) != TROVE_OK)
         return; /* it couldn't be before, either */
-    if (alone) /* what is there tells of the time before */
+    if (alone)  /* what is there tells of the time before */
         TV_FAIL(&client->lost, UNAVAILABLE, "there is no connection to %s", client->url);
     client->phase = TVC_BROKEN;
     tvc_backoff_begin(&client->backoff, client->retry_for_ms, now_ns);

@@ -126,7 +126,7 @@ static trove_status ask(const char *url, uint32_t timeout_ms, uint8_t key[static
     struct tv_secure secure;
     if (sodium_init() < 0)
         return TV_FAIL(error, INTERNAL, "libsodium can't be used here");
-    trove_status status = tv_transport_dial(url, tvc_deadline_left_ms(deadline_ns), &transport, error);
+    trove_status status = tv_transport_dial(url, tvc_deadline_left_ms(deadline_ns), NULL, &transport, error);
     if (status != TROVE_OK)
         return status;
     tv_secure_init(&secure);

@@ -57,7 +57,7 @@ static void check_control(const struct client_test *test, trove_control control,
     hold_sending = sending;
     CHECK_FAILS(trove_stream_control(stream, control, before - KIB, PATIENCE_MS, NULL, &error), UNAVAILABLE, "", &error);
     assert_true(locks_left == 0 && !hold_sending);
-    assert_true(!sending || sent == TROVE_UNAVAILABLE); /* under that id nobody would know it */
+    assert_true(!sending || sent == TROVE_UNAVAILABLE);                    /* under that id nobody would know it */
     CHECK_OK(trove_ping(test->client, PATIENCE_MS, NULL, &error), &error); /* its answer would come before that of a ping */
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_ACTIVE);
     assert_int_equal(trove_stream_offset(stream), before);

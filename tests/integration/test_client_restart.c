@@ -165,11 +165,8 @@ static void test_lost_upload(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put_killed),
-        cmocka_unit_test(test_put_shut_down),
-        cmocka_unit_test(test_get_killed),
-        cmocka_unit_test(test_seek_while_behind),
-        cmocka_unit_test(test_lost_upload),
+        cmocka_unit_test(test_put_killed),        cmocka_unit_test(test_put_shut_down), cmocka_unit_test(test_get_killed),
+        cmocka_unit_test(test_seek_while_behind), cmocka_unit_test(test_lost_upload),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
