@@ -116,7 +116,7 @@ void tvs_audit_put(struct tvs_session *session, const char *bucket, const char *
 
 /* What of a request is told: which object, upload or stream it is about. Never contents. */
 static const char *const fields[] = {"bucket", "key",  "prefix",    "from_bucket", "from_key", "to_bucket",
-                                     "to_key", "pool", "upload_id", "stream_id",   "type"};
+                                     "to_key", "pool", "upload_id", "stream_id",   "type",     "offset"};
 
 static void hex_field(struct tvs_audit_line *line, const char *name, const ProtobufCBinaryData *data) {
     char text[2 * TVS_UPLOAD_ID_BYTES + 1] = "";

@@ -220,7 +220,8 @@ static bool event_of(Trove__V1__ControlType type, enum tv_stream_event *event, t
         *event = TV_EVENT_CANCEL;
         return true;
     default:
-        TV_FAIL(error, INVALID_ARGUMENT, "control %d; a stream of another can be paused, resumed and cancelled", (int)type);
+        TV_FAIL(error, INVALID_ARGUMENT, "control %d; a stream of another can be paused, resumed, cancelled and moved (seek)",
+                (int)type);
         return false;
     }
 }
@@ -228,9 +229,10 @@ static bool event_of(Trove__V1__ControlType type, enum tv_stream_event *event, t
 static void streams_control(Trove__V1__Streams_Service *service, const Trove__V1__StreamControlRequest *request,
                             Trove__V1__StreamControlResponse_Closure respond, void *closure_data) {
     struct tvs_rpc *rpc = closure_data;
+    bool seek = request->type == TROVE__V1__CONTROL_TYPE__SEEK;
     enum tv_stream_event event;
     (void)service;
-    if (!event_of(request->type, &event, &rpc->error))
+    if (!seek && !event_of(request->type, &event, &rpc->error))
         return;
     struct tvs_stream *stream = tvs_stream_list_find(&rpc->server->streams, request->stream_id);
     if (stream == NULL || !visible(rpc, stream)) { /* one answer: others' streams aren't the caller's business */
@@ -240,7 +242,9 @@ static void streams_control(Trove__V1__Streams_Service *service, const Trove__V1
         return;
     }
     trove_stream_state state;
-    if (tvs_stream_control(stream, event, rpc->session->principal.name, &state, &rpc->error) == TROVE_OK) {
+    trove_status status = seek ? tvs_stream_move(stream, request->offset, &state, &rpc->error)
+                               : tvs_stream_control(stream, event, rpc->session->principal.name, &state, &rpc->error);
+    if (status == TROVE_OK) {
         Trove__V1__StreamControlResponse response = TROVE__V1__STREAM_CONTROL_RESPONSE__INIT;
         response.state = (Trove__V1__StreamState)state;
         respond(&response, rpc);

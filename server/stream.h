@@ -54,11 +54,21 @@ struct tvs_fragment {
 struct tvs_control_answer {
     struct tvs_control_answer *next;
     bool is_control;            /* from outside */
-    enum tv_stream_event event; /* its kind */
-    uint64_t serial;            /* the peer's, or ours */
-    trove_stream_state state;   /* that it led to */
-    trove_status status;        /* OK: done */
+    enum tv_stream_event event; /* its kind, unless it is a seek: */
+    bool is_seek;
+    uint64_t offset; /* of a seek, as the next one */
+    uint64_t generation;
+    uint64_t serial;          /* the peer's, or ours */
+    trove_stream_state state; /* that it led to */
+    trove_status status;      /* OK: done */
     char message[160];
+};
+
+/* A seek from outside that the peer has not answered. */
+struct tvs_move {
+    uint64_t serial; /* of the control; 0: none */
+    uint64_t offset;
+    uint64_t generation;
 };
 
 /* A stream's place in its pool. */
@@ -112,6 +122,7 @@ struct tvs_stream {
     bool drops;                         /* download: a full queue loses its oldest chunk */
     bool adapts;                        /* download: chunks have the size that goes best */
     bool allow_gaps;                    /* download */
+    bool movable;                       /* its peer takes a seek from outside */
     bool follow;                        /* two-way: it writes for others to follow it, or follows (follow.c) */
     struct tvs_resume *resume;          /* a resumable upload; else NULL */
     struct tvs_put_options put_options; /* strings belong to `memory` */
@@ -141,6 +152,7 @@ struct tvs_stream {
     uint64_t fast_ns;     /* when it last moved as fast as its pool wants it to, or couldn't */
     uint64_t granted_ns;  /* upload: when credit was last given */
     uint64_t generation;
+    struct tvs_move move;
     struct tvs_stream_metrics metrics;
     struct tvs_way up;
     struct tvs_way down;

@@ -200,31 +200,16 @@ static void control_event(struct tvs_stream *stream, enum tv_stream_event event,
     after->wake |= TV_WANTS_CONTROL | TV_WANTS_DATA;
 }
 
-/* Whether, and where, the stream can go on elsewhere. */
 static trove_status check_seek(const struct tvs_stream *stream, const Trove__V1__Control *control, trove_error *error) {
-    bool moving = stream->state == TROVE_STREAM_ACTIVE || stream->state == TROVE_STREAM_PAUSED;
-    uint64_t offset = control->offset;
-    if (stream->up.open && stream->down.open)
-        return TV_FAIL(error, FAILED_PRECONDITION, "a two-way stream can't seek (stream %llu, %s): its ways have an offset each",
-                       (unsigned long long)stream->id, trove_stream_state_name(stream->state));
-    if (!moving || !stream->opened_sent || stream->complete_received)
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s stream %llu can't seek", trove_stream_state_name(stream->state),
-                       (unsigned long long)stream->id);
+    trove_status status = tvs_stream_check_seek_locked(stream, control->offset, error);
+    if (status != TROVE_OK)
+        return status;
     if (control->generation != stream->generation + 1)
         return TV_FAIL(error, FAILED_PRECONDITION, "seek %llu, where seek %llu was the last",
                        (unsigned long long)control->generation, (unsigned long long)stream->generation);
-    if (stream->up.open && offset > stream->receiver.taken_offset)
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go on at %llu; it has received %llu bytes",
-                       stream->bucket, stream->key, (unsigned long long)offset,
-                       (unsigned long long)stream->receiver.taken_offset);
-    if (offset < tvs_resume_least_offset_locked(stream))
-        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%s: an upload can't go back to %llu; what is below %llu is durable",
-                       stream->bucket, stream->key, (unsigned long long)offset,
-                       (unsigned long long)tvs_resume_least_offset_locked(stream));
-    if (stream->down.open && (offset < stream->range_offset || offset > stream->read_end))
-        return TV_FAIL(error, OUT_OF_RANGE, "%s/%s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
-                       stream->key, (unsigned long long)stream->range_offset, (unsigned long long)stream->read_end,
-                       (unsigned long long)offset);
+    if (stream->move.serial != 0)
+        return TV_FAIL(error, FAILED_PRECONDITION, "stream %llu is being moved to %llu from outside",
+                       (unsigned long long)stream->id, (unsigned long long)stream->move.offset);
     return TROVE_OK;
 }
 
@@ -235,11 +220,7 @@ static void control_seek(struct tvs_stream *stream, const Trove__V1__Control *co
     tv_utf8_copy(answer->message, sizeof answer->message, error.message);
     if (answer->status != TROVE_OK)
         return;
-    if (stream->up.open)
-        tvs_upload_seek_locked(stream, control->offset, control->generation);
-    else
-        tvs_download_seek_locked(stream, control->offset, control->generation);
-    stream->progress_ns = tv_now_ns();
+    tvs_stream_seek_locked(stream, control->offset, control->generation);
     after->wake |= TV_WANTS_DATA;
 }
 
@@ -356,11 +337,15 @@ static void dispatch(struct tvs_stream *stream, const tv_frame *frame, struct af
     case TV_BODY(CONTROL):
         on_control(stream, frame->control, after);
         break;
+    case TV_BODY(STATE):
+        if (tvs_stream_answered_locked(stream, frame->state, &after->strands))
+            after->wake |= TV_WANTS_DATA | TV_WANTS_CONTROL;
+        break;
     case TV_BODY(STATUS):
         on_status(stream, frame->status, after);
         break;
     default:
-        break; /* a State answers a control of ours, and confirms what we know */
+        break;
     }
 }
 

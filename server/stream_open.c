@@ -245,6 +245,7 @@ static void set_sizes(struct tvs_stream *stream, const Trove__V1__Open *open) {
     stream->lossy = open->lossy;
     stream->drops = stream->backpressure == TROVE_BACKPRESSURE_DROP;
     stream->allow_gaps = open->allow_gaps;
+    stream->movable = open->movable;
     stream->follow = open->follow;
     stream->range_length = TROVE_SIZE_UNKNOWN;
     if (open->range != NULL) {

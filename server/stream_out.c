@@ -56,6 +56,11 @@ static void pull_outside(struct tvs_stream *stream, struct tv_pulled *pulled, co
     trove__v1__control__init(control);
     control->type = told->event == TV_EVENT_PAUSE ? TROVE__V1__CONTROL_TYPE__PAUSE : TROVE__V1__CONTROL_TYPE__RESUME;
     control->serial = told->serial;
+    if (told->is_seek) {
+        control->type = TROVE__V1__CONTROL_TYPE__SEEK;
+        control->offset = told->offset;
+        control->generation = told->generation;
+    }
     pulled->frame.control = control;
 }
 
@@ -293,7 +298,8 @@ static bool pull_data(struct tv_flow *flow, uint64_t payload_bytes_max, struct t
     bool other = false;
     pthread_mutex_lock(&session->lock);
     /* The answer to a seek tells that what follows is of the new generation: it isn't overtaken. */
-    bool active = stream->down.open && stream->opened_sent && stream->answer_count == 0 && tvs_download_moves_locked(stream);
+    bool moves = tvs_download_moves_locked(stream) && stream->move.serial == 0;
+    bool active = stream->down.open && stream->opened_sent && stream->answer_count == 0 && moves;
     bool sends = active && !stream->sends_nothing;
     if (sends && tvs_download_next_gap(stream, &gap)) {
         pull_gap(stream, &gap, pulled);
