@@ -416,7 +416,8 @@ typedef enum trove_control {
 } trove_control;
 
 /* A piece of an object. From the pool its `data` has room for `capacity` bytes; the writer sets `size` (and may leave index and
- * offset alone: the library numbers chunks in the order of the writes). A reader finds all fields filled in. */
+ * offset alone: the library numbers chunks in the order of the writes; but a stream that can be moved from outside, see on_seek
+ * of trove_stream_hooks, needs the offset). A reader finds all fields filled in. */
 typedef struct trove_chunk {
     uint64_t index;
     uint64_t offset;
@@ -462,6 +463,19 @@ typedef struct trove_drop {
  * has one set for both ways: the order is that of each way, which `direction` tells.) on_complete or on_error is called exactly
  * once, and nothing after it: what a program has of a download when that completes, which it does when the end has been read, is
  * acknowledged without on_chunk. A stream that couldn't be opened calls none of them.
+ * on_seek is called when somebody has moved the stream from outside (trove_server_stream_seek, `trove streams seek`), with the
+ * byte of the object at which it goes on; of several that weren't told yet it tells the newest. Acknowledgements of what was
+ * written or read before come before it. A stream can be moved so only if the set of hooks in its options has an on_seek; but
+ * never a two-way or lossy one, nor an upload whose digest the library computes. Then
+ * - an upload is written on from there. A writer that doesn't know it yet does no harm: each of its chunks has to say the
+ *   `offset` of its first byte (trove_chunk), and one that isn't the next is refused with OUT_OF_RANGE, as is the end
+ *   (trove_stream_complete) while nothing was written since. trove_stream_offset tells where to go on. What was written and isn't
+ *   acknowledged, or lies behind that place, is given up, and a writer or trove_stream_complete that waits comes back at once.
+ *   Chunks count from 0 again;
+ * - a download's next chunk begins there, as its offset says; what came and wasn't read is given up, a chunk that the program
+ *   still has is to be given back as ever.
+ * Whole objects: trove_put_memory, and trove_put_file and trove_put_fd of a file, go back in their source by themselves, and can
+ * be moved whatever their hooks, unless they are lossy or go up in one flight. No others can.
  * on_opened is called before all others of a resumable upload, with the id that attaches to it (see
  * trove_stream_options.upload_id); once more if the server has lost the upload and it was begun anew, under another id. */
 typedef struct trove_stream_hooks {
@@ -472,6 +486,7 @@ typedef struct trove_stream_hooks {
     void (*on_error)(void *context, const trove_error *error);
     void (*on_drop)(void *context, const trove_drop *drop);
     void (*on_opened)(void *context, const char *upload_id);
+    void (*on_seek)(void *context, uint64_t offset);
 } trove_stream_hooks;
 
 /* The whole object's digest, which the server checks before it publishes the object; another one is DATA_LOSS. */
@@ -589,10 +604,12 @@ TROVE_API void trove_stream_chunk_put(trove_stream *stream, trove_chunk *chunk);
  * trove_stream_complete waits for them. The same goes for trove_stream_chunk_get as long as the program holds one chunk at a
  * time.
  * Errors: FAILED_PRECONDITION (not active; a paused stream waits instead; a last chunk before the declared size is reached),
- * INVALID_ARGUMENT (more than the declared size; a chunk of another stream), the stream's own error once it has failed;
- * RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16 times as many as overflow_bytes
- * has of full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written again. A full disk fails the stream,
- * with the same status; a folder that isn't there, or that the program may not write to, with FAILED_PRECONDITION. */
+ * INVALID_ARGUMENT (more than the declared size; a chunk of another stream; no offset where it is needed), OUT_OF_RANGE (with
+ * on_seek: another offset than trove_stream_offset, where the stream was moved to; the chunk is still the caller's), the stream's
+ * own error once it has failed; RESOURCE_EXHAUSTED: the overflow has as much as it may (overflow_bytes; or so many chunks, 16
+ * times as many as overflow_bytes has of full ones, 1,024 to 1,048,576), the chunk is still the caller's, and may be written
+ * again. A full disk fails the stream, with the same status; a folder that isn't there, or that the program may not write to,
+ * with FAILED_PRECONDITION. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_write(trove_stream *stream, trove_chunk **chunk_move, uint32_t timeout_ms,
                                                             trove_error *error);
 
@@ -615,7 +632,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_read(trove_stream *stream,
  * byte up to what the server has received (trove_chunk_ack), and is written on from there; a download can go to any byte of its
  * range. What was written and not acknowledged, or came and was not read, is given up; chunks count from 0 again; a chunk that
  * the program still has is to be given back as ever. One seek at a time, while no other thread writes or reads.
- * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't; OUT_OF_RANGE (download). */
+ * Errors: FAILED_PRECONDITION naming the state, where an upload can't go, or a two-way stream can't, nor an upload whose digest
+ * the library computes, nor one that is being moved from outside; OUT_OF_RANGE (download). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stream, trove_control control, uint64_t offset,
                                                               uint32_t timeout_ms, trove_stream_state *state, trove_error *error);
 
@@ -623,7 +641,8 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_control(trove_stream *stre
  * no more chunks; waits until what comes down was received and read, then until what went up is stored and durable; the message
  * of a DEADLINE_EXCEEDED says for which in vain. It counts as writing: not while another thread writes.
  * *info (two-way: what was published) may be NULL; else it is the caller's, to be released by trove_object_info_free. After
- * DEADLINE_EXCEEDED it may be called again. */
+ * DEADLINE_EXCEEDED it may be called again; and, once the rest was written, after OUT_OF_RANGE (with on_seek: the stream was
+ * moved from outside). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_stream_complete(trove_stream *stream, uint32_t timeout_ms,
                                                                trove_object_info **info, trove_error *error);
 

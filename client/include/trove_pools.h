@@ -205,6 +205,17 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_control(trove_clien
                                                                      trove_control control, uint32_t timeout_ms,
                                                                      trove_stream_state *state, trove_error *error);
 
+/* Has a stream go on at another byte of its object: an upload at one up to what the server has received, and not below what is
+ * durable; a download anywhere in its range. Its program is told by on_seek of trove_stream_hooks, which says what that needs. An
+ * upload has gone there when this returns; a download goes there as soon as its client has answered. *state is the stream's; it
+ * may be NULL.
+ * Errors: NOT_FOUND and RESOURCE_EXHAUSTED as above (also: the last such seek isn't answered yet), FAILED_PRECONDITION (naming
+ * the state; where an upload can't go; a two-way or lossy stream; a program that can't be moved; an upload of which everything
+ * has come), OUT_OF_RANGE (a download). */
+TROVE_API TROVE_WARN_UNUSED trove_status trove_server_stream_seek(trove_client *client, uint64_t stream_id, uint64_t offset,
+                                                                  uint32_t timeout_ms, trove_stream_state *state,
+                                                                  trove_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -139,7 +139,8 @@ uint64_t tvc_client_deadline(const struct trove_client *client, uint32_t timeout
 /* Calls of the connection that are safe against trove_close. Without the lock. */
 trove_status tvc_client_send(struct trove_client *client, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                              trove_error *error);
-/* The same, but only on that connection: from a thread that may be so late that there is another one already. Errors: UNAVAILABLE. */
+/* The same, but only on that connection: from a thread that may be so late that there is another one already. Errors:
+ * UNAVAILABLE. */
 trove_status tvc_client_send_on(struct trove_client *client, uint64_t connection, const tv_frame *frame, trove_error *error);
 void tvc_client_tick_connection(struct trove_client *client, uint64_t now_ns);
 /* Sends what was only queued. */

@@ -34,11 +34,15 @@ struct tvc_digest_state *tvc_digest_create(trove_digest_kind kind) {
     if (state == NULL)
         return NULL;
     state->kind = kind;
-    if (kind == TROVE_DIGEST_SHA256)
+    tvc_digest_restart(state);
+    return state;
+}
+
+void tvc_digest_restart(struct tvc_digest_state *state) {
+    if (state->kind == TROVE_DIGEST_SHA256)
         crypto_hash_sha256_init(&state->sha256);
     else
         crypto_generichash_init(&state->blake2b, NULL, 0, crypto_generichash_BYTES_MAX);
-    return state;
 }
 
 void tvc_digest_add(struct tvc_digest_state *state, const void *bytes, size_t count) {

@@ -14,6 +14,8 @@ trove_status tvc_digest_check(const trove_digest *digest, trove_error *error);
 
 /* NULL: no memory. */
 struct tvc_digest_state *tvc_digest_create(trove_digest_kind kind);
+/* As if nothing had been added. */
+void tvc_digest_restart(struct tvc_digest_state *state);
 void tvc_digest_add(struct tvc_digest_state *state, const void *bytes, size_t count);
 /* Nothing may be added after it. */
 void tvc_digest_final(struct tvc_digest_state *state, trove_digest *digest);

@@ -5,9 +5,8 @@
 #include "stream.h"
 #include "transfer.h"
 
-/* Adds what needs not be sent to the sums of the whole, up to a block; how much that was. */
-static size_t sum_bytes(trove_stream *stream, const char *data, size_t at) {
-    uint64_t left = trove_stream_offset(stream) - at;
+/* Adds what needs not be sent to the sums of the whole, `left` bytes up to a block; how much that was. */
+static size_t sum_bytes(trove_stream *stream, const char *data, size_t at, uint64_t left) {
     size_t bytes = left < TV_BLOCK_BYTES ? (size_t)left : TV_BLOCK_BYTES;
     struct tv_data piece = {.offset = at, .bytes = bytes, .iov_count = 1, .iov[0] = {(void *)(data + at), bytes}};
     tv_data_hash(&piece);
@@ -21,8 +20,9 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
                               trove_error *error) {
     trove_status status = TROVE_OK;
     size_t at = 0;
-    for (; at < size && at < trove_stream_offset(stream); at += sum_bytes(stream, data, at))
-        continue; /* what the server has already of an upload that goes on */
+    uint64_t stored = trove_stream_offset(stream); /* it may be moved at any time */
+    for (; at < size && at < stored; at += sum_bytes(stream, data, at, stored - at))
+        continue; /* what the server has already of an upload that goes on, or was moved */
     while (at < size && status == TROVE_OK) {
         struct tvc_chunk *chunk = NULL;
         uint64_t seen = tvc_transfer_moved(stream);
@@ -35,6 +35,7 @@ static trove_status write_all(const struct tvc_transfer *transfer, trove_stream 
         if (bytes > size - at)
             bytes = size - at;
         chunk->iov = (struct iovec){(void *)(data + at), bytes};
+        chunk->wire.offset = at;
         chunk->wire.bytes = bytes;
         at += bytes;
         chunk->wire.final = at == size;
@@ -56,10 +57,12 @@ static trove_status put_once(struct tvc_transfer *transfer, struct tvc_anew *ane
     trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_UPLOAD, &own, &stream, error);
     if (status != TROVE_OK)
         return status;
-    if (!stream->resume.complete)
-        status = write_all(transfer, stream, data, size, &why);
-    if (status == TROVE_OK)
-        status = tvc_transfer_complete(transfer, stream, info, &why);
+    do {
+        if (!stream->resume.complete)
+            status = write_all(transfer, stream, data, size, &why);
+        if (status == TROVE_OK)
+            status = tvc_transfer_complete(transfer, stream, info, &why);
+    } while (status == TROVE_OUT_OF_RANGE && tvc_upload_take_move(stream));
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         tv_error_copy(error, &why);
@@ -77,6 +80,7 @@ trove_status tvc_put_memory_stream(const struct tvc_transfer *transfer, const vo
     trove_status status;
     bool again;
     sized.options.size = size;
+    sized.replays = true;
     do {
         again = false;
         status = put_once(&sized, &anew, data, size, info, &again, error);

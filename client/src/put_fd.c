@@ -149,6 +149,7 @@ static trove_status write_chunk(const struct tvc_transfer *transfer, trove_strea
         status = changed(transfer, source, "shrank", error);
     if (status == TROVE_OK) {
         chunk->iov.iov_len = bytes;
+        chunk->wire.offset = *offset;
         chunk->wire.bytes = bytes;
         chunk->wire.final = *end;
         *offset += bytes;
@@ -244,6 +245,30 @@ static trove_status judge_end(struct tvc_transfer *transfer, const struct source
     return tv_error_copy(error, why);
 }
 
+/* Whether the stream was moved from outside: then the file is read from its beginning on once more. */
+static bool was_moved(trove_stream *stream, const struct source *source, trove_status *status, trove_error *error) {
+    if (*status != TROVE_OUT_OF_RANGE || !tvc_upload_take_move(stream))
+        return false;
+    if (go_back(source))
+        return true;
+    *status = tv_error_errno(error, errno, "%s/%.200s: the file can't be read again", stream->bucket, stream->key);
+    return false;
+}
+
+static trove_status send_and_complete(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,
+                                      trove_object_info **info, trove_error *error) {
+    trove_status status;
+    do {
+        if (stream->resume.complete)
+            status = check_result(transfer, stream, source, error);
+        else
+            status = send(transfer, stream, source, error);
+        if (status == TROVE_OK)
+            status = tvc_transfer_complete(transfer, stream, info, error);
+    } while (was_moved(stream, source, &status, error));
+    return status;
+}
+
 static trove_status put_once(struct tvc_transfer *transfer, const struct source *source, struct tvc_anew *anew,
                              trove_object_info **info, bool *again, trove_error *error) {
     trove_stream *stream = NULL;
@@ -251,12 +276,7 @@ static trove_status put_once(struct tvc_transfer *transfer, const struct source 
     trove_status status = tvc_transfer_open(transfer, TROVE_DIRECTION_UPLOAD, NULL, &stream, &why);
     if (status != TROVE_OK)
         return judge_open(transfer, source, &why, error);
-    if (stream->resume.complete)
-        status = check_result(transfer, stream, source, &why);
-    else
-        status = send(transfer, stream, source, &why);
-    if (status == TROVE_OK)
-        status = tvc_transfer_complete(transfer, stream, info, &why);
+    status = send_and_complete(transfer, stream, source, info, &why);
     if (status != TROVE_OK) {
         trove_stream_fail(stream, status, why.message);
         status = judge_end(transfer, source, anew, stream, &why, again, error);
@@ -272,6 +292,7 @@ static trove_status put_stream(const struct tvc_transfer *transfer, const struct
     trove_status status;
     bool again;
     sized.options.size = source->size;
+    sized.replays = source->is_file;
     do {
         again = false;
         status = put_once(&sized, source, &anew, info, &again, error);

@@ -152,6 +152,19 @@ void trove_server_stream_page_free(trove_server_stream_page *page) {
     free(page);
 }
 
+static trove_status control_stream(trove_client *client, Trove__V1__StreamControlRequest *request, uint32_t timeout_ms,
+                                   trove_stream_state *state, trove_error *error) {
+    ProtobufCMessage *answer = NULL;
+    trove_status status = tvc_call(client, "trove.v1.Streams/Control", &request->base,
+                                   &trove__v1__stream_control_response__descriptor, timeout_ms, &answer, error);
+    if (status != TROVE_OK)
+        return status;
+    if (state != NULL)
+        *state = (trove_stream_state)((const Trove__V1__StreamControlResponse *)answer)->state;
+    tvc_answer_free(answer);
+    return TROVE_OK;
+}
+
 trove_status trove_server_stream_control(trove_client *client, uint64_t stream_id, trove_control control, uint32_t timeout_ms,
                                          trove_stream_state *state, trove_error *error) {
     static const Trove__V1__ControlType types[] = {
@@ -160,18 +173,21 @@ trove_status trove_server_stream_control(trove_client *client, uint64_t stream_i
         [TROVE_CONTROL_CANCEL] = TROVE__V1__CONTROL_TYPE__CANCEL,
     };
     if (control < TROVE_CONTROL_PAUSE || control > TROVE_CONTROL_CANCEL)
-        return TV_FAIL(error, INVALID_ARGUMENT, "control %d; a stream can be paused, resumed and cancelled from outside",
-                       (int)control);
+        return TV_FAIL(
+            error, INVALID_ARGUMENT,
+            "control %d; a stream can be paused, resumed and cancelled from outside, and trove_server_stream_seek moves it",
+            (int)control);
     Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
     request.stream_id = stream_id;
     request.type = types[control];
-    ProtobufCMessage *answer = NULL;
-    trove_status status = tvc_call(client, "trove.v1.Streams/Control", &request.base,
-                                   &trove__v1__stream_control_response__descriptor, timeout_ms, &answer, error);
-    if (status != TROVE_OK)
-        return status;
-    if (state != NULL)
-        *state = (trove_stream_state)((const Trove__V1__StreamControlResponse *)answer)->state;
-    tvc_answer_free(answer);
-    return TROVE_OK;
+    return control_stream(client, &request, timeout_ms, state, error);
+}
+
+trove_status trove_server_stream_seek(trove_client *client, uint64_t stream_id, uint64_t offset, uint32_t timeout_ms,
+                                      trove_stream_state *state, trove_error *error) {
+    Trove__V1__StreamControlRequest request = TROVE__V1__STREAM_CONTROL_REQUEST__INIT;
+    request.stream_id = stream_id;
+    request.type = TROVE__V1__CONTROL_TYPE__SEEK;
+    request.offset = offset;
+    return control_stream(client, &request, timeout_ms, state, error);
 }

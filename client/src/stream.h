@@ -57,6 +57,7 @@ struct trove_stream {
     bool own_bytes; /* the chunks' bytes are the program's: no memory is claimed for them */
     bool start_paused;
     bool sums_first; /* who opens it adds what comes before its first byte to the sums of the object */
+    bool movable; /* somebody may have it go on elsewhere from outside; chunks that are written say which byte they begin with */
 
     atomic_uint references;
 
@@ -122,11 +123,15 @@ struct tvc_stream_request {
     void *target;                 /* a download with own_bytes: where the first byte of the range goes */
     size_t capacity;              /* of the target; a larger range fails with OUT_OF_RANGE */
     bool sums_first;              /* an upload that goes on: see trove_stream */
+    bool whole;                   /* for a whole object: the library itself reads or writes it, */
+    bool replays;                 /* and can read what it sends again */
 };
 
 /* Opens a stream and waits until the server has. */
 trove_status tvc_stream_open(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                              trove_stream **stream, trove_error *error);
+/* Whether somebody may have such a stream go on elsewhere from outside: stream_seek.c. */
+bool tvc_stream_may_be_moved(const struct tvc_stream_request *request);
 /* On the receiving thread. */
 void tvc_stream_opened(trove_stream *stream, const Trove__V1__Opened *opened);
 

@@ -53,6 +53,8 @@ trove_status trove_stream_chunk_get(trove_stream *stream, uint32_t timeout_ms, t
     status = tvc_upload_chunk(stream, tvc_client_deadline(stream->client, timeout_ms), &chunk, error);
     if (status == TROVE_OK) {
         chunk->handle.capacity = (size_t)tvc_upload_chunk_bytes(stream);
+        if (stream->movable)
+            chunk->handle.offset = TROVE_SIZE_UNKNOWN; /* the program has to say it */
         *chunk_out = &chunk->handle;
     }
     tvc_stream_release(stream);
@@ -95,6 +97,10 @@ trove_status trove_stream_write_lossy(trove_stream *stream, trove_chunk **chunk_
         return TV_FAIL(error, INVALID_ARGUMENT,
                        "%s/%.200s: a chunk of %zu bytes; 1 to %zu are allowed, and 0 only in the last one", stream->bucket,
                        stream->key, handle->size, handle->capacity);
+    if (stream->movable && handle->offset == TROVE_SIZE_UNKNOWN)
+        return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: a chunk without an offset; a stream with on_seek needs to know it",
+                       stream->bucket, stream->key);
+    chunk->wire.offset = stream->movable ? handle->offset : stream->upload.next_offset;
     chunk->wire.bytes = handle->size;
     chunk->wire.final = handle->final;
     chunk->iov.iov_len = handle->size;

@@ -12,8 +12,8 @@
 /* Whichever connection there is. */
 #define ANY_CONNECTION 0
 
-/* On the stream's connection; without one there is nobody to be told. What was decided on `connection` isn't said on another one, where
- * the stream may stand elsewhere: who waits for the answer has been told that it was lost. */
+/* On the stream's connection; without one there is nobody to be told. What was decided on `connection` isn't said on another one,
+ * where the stream may stand elsewhere: who waits for the answer has been told that it was lost. */
 static void send_control(trove_stream *stream, uint64_t connection, Trove__V1__Control *control) {
     tv_frame frame = TROVE__V1__FRAME__INIT;
     pthread_mutex_lock(&stream->client->lock);
@@ -154,6 +154,45 @@ void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
         tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA | TV_WANTS_CONTROL);
 }
 
+static trove_status judge_offset(const trove_stream *stream, uint64_t offset, trove_error *error);
+
+static uint64_t generation_of(const trove_stream *stream) {
+    return tvc_stream_sends(stream) ? stream->upload.sender.generation : stream->download.receiver.generation;
+}
+
+/* Whether the server may have it go on elsewhere: it has judged that, too, but what comes of it is the program's bytes. */
+static trove_status judge_move(const trove_stream *stream, const Trove__V1__Control *control, trove_error *error) {
+    if (!stream->movable)
+        return TV_FAIL(error, UNIMPLEMENTED, "%s/%.200s: this program can't be moved", stream->bucket, stream->key);
+    if (stream->state != TROVE_STREAM_ACTIVE && stream->state != TROVE_STREAM_PAUSED)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: a stream that is %s can't seek", stream->bucket, stream->key,
+                       trove_stream_state_name(stream->state));
+    if (control->generation != generation_of(stream) + 1)
+        return TV_FAIL(error, INVALID_ARGUMENT, "seek %llu, where seek %llu was the last",
+                       (unsigned long long)control->generation, (unsigned long long)generation_of(stream));
+    if (control->offset < stream->upload.durable_offset)
+        return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: what is below %llu is durable", stream->bucket, stream->key,
+                       (unsigned long long)stream->upload.durable_offset);
+    return judge_offset(stream, control->offset, error);
+}
+
+/* The stream goes on elsewhere at once; the server knows, or will with our answer. A seek of the program's own that is under way
+ * is refused by the server. Under the lock. */
+static trove_status move(trove_stream *stream, const Trove__V1__Control *control, trove_error *refusal) {
+    trove_status status = judge_move(stream, control, refusal);
+    if (status != TROVE_OK)
+        return status;
+    if (tvc_stream_sends(stream))
+        tvc_upload_move(stream, control->offset, control->generation);
+    else
+        tvc_download_seek(stream, control->offset, control->generation);
+    if (tv_stream_state_terminal(stream->state))
+        return judge_move(stream, control, refusal); /* it has ended before it could */
+    tvc_stream_hooks_moved(stream, control->offset);
+    pthread_cond_broadcast(&stream->changed);
+    return TROVE_OK;
+}
+
 /* Under the lock. */
 static trove_status obey(trove_stream *stream, const Trove__V1__Control *control, trove_error *refusal) {
     trove_error why = cancelled_by_server;
@@ -162,6 +201,8 @@ static trove_status obey(trove_stream *stream, const Trove__V1__Control *control
         return tvc_stream_move(stream, TV_EVENT_PAUSE, refusal);
     case TROVE__V1__CONTROL_TYPE__RESUME:
         return tvc_stream_move(stream, stream->state == TROVE_STREAM_IDLE ? TV_EVENT_START : TV_EVENT_RESUME, refusal);
+    case TROVE__V1__CONTROL_TYPE__SEEK:
+        return move(stream, control, refusal);
     case TROVE__V1__CONTROL_TYPE__CANCEL:
         tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
         return TROVE_OK;
@@ -244,6 +285,10 @@ static trove_status judge_seek(const trove_stream *stream, uint64_t offset, trov
     if (stream->own_bytes)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the bytes are the caller's, so the stream can't seek",
                        stream->bucket, stream->key);
+    if (stream->upload.digesting != NULL)
+        return TV_FAIL(error, FAILED_PRECONDITION,
+                       "%s/%.200s: the library computes the digest of what is written, so the stream can't seek", stream->bucket,
+                       stream->key);
     if (stream->upload.finishing)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is being completed and can't seek", stream->bucket,
                        stream->key);
@@ -302,8 +347,7 @@ static trove_status begin_control(trove_stream *stream, trove_control control, u
     }
     wait->serial = ++stream->last_serial;
     if (control == TROVE_CONTROL_SEEK) {
-        uint64_t generation = tvc_stream_sends(stream) ? stream->upload.sender.generation : stream->download.receiver.generation;
-        stream->seek = (struct tvc_seek){wait->serial, offset, generation + 1};
+        stream->seek = (struct tvc_seek){wait->serial, offset, generation_of(stream) + 1};
     }
     if (control == TROVE_CONTROL_PAUSE)
         stream->pause_serial = wait->serial;

@@ -16,7 +16,7 @@ static void run(struct tvc_job *job);
 
 static bool is_empty(const trove_stream_hooks *program) {
     return program->on_progress == NULL && program->on_chunk == NULL && program->on_complete == NULL &&
-           program->on_error == NULL && program->on_drop == NULL && program->on_opened == NULL;
+           program->on_error == NULL && program->on_drop == NULL && program->on_opened == NULL && program->on_seek == NULL;
 }
 
 static const struct tvc_hook_set *set_at(const struct tvc_stream_hooks *hooks, unsigned at) {
@@ -37,6 +37,7 @@ static void append(struct tvc_stream_hooks *hooks, const trove_stream_hooks *pro
     hooks->wants_chunks |= program->on_chunk != NULL;
     hooks->wants_drops |= program->on_drop != NULL;
     hooks->wants_opened |= program->on_opened != NULL;
+    hooks->wants_seeks |= program->on_seek != NULL;
 }
 
 void tvc_stream_hooks_init(trove_stream *stream, const trove_stream_hooks *program) {
@@ -102,6 +103,7 @@ static trove_status add(trove_stream *stream, const trove_stream_hooks *program,
         hooks->wants_chunks = before.wants_chunks;
         hooks->wants_drops = before.wants_drops;
         hooks->wants_opened = before.wants_opened;
+        hooks->wants_seeks = before.wants_seeks;
     }
     return status;
 }
@@ -186,6 +188,17 @@ void tvc_stream_hooks_opened(trove_stream *stream) {
     post(stream);
 }
 
+/* Of several that aren't told yet the newest is: where it goes on. */
+void tvc_stream_hooks_moved(trove_stream *stream, uint64_t offset) {
+    struct tvc_stream_hooks *hooks = &stream->hooks;
+    if (!hooks->wants_seeks)
+        return;
+    hooks->seek_due = true;
+    hooks->seek_offset = offset;
+    hooks->seek_first_ack = hooks->ack_ring.number + hooks->ack_ring.count;
+    post(stream);
+}
+
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
     hooks->progress_late = now_ns < hooks->progress_next_ns;
@@ -246,9 +259,11 @@ struct due {
     uint64_t first_ack; /* its number */
     uint64_t first_drop;
     bool opened;
+    bool seek; /* behind the acknowledgements */
     bool report;
     bool end;
     bool more;
+    uint64_t seek_offset;
     trove_chunk_ack ack_batch[ACK_BATCH];
     trove_drop drop_batch[DROP_BATCH];
     trove_progress progress;
@@ -291,6 +306,17 @@ static void fill_progress(trove_stream *stream, trove_progress *progress) {
     };
 }
 
+/* Up to a seek, which is told then, or a batch. */
+static void take_acks(struct tvc_stream_hooks *hooks, struct due *due) {
+    struct tvc_ring *ring = &hooks->ack_ring;
+    uint64_t most = hooks->seek_due ? hooks->seek_first_ack - ring->number : ACK_BATCH;
+    for (due->acks = 0; due->acks < ACK_BATCH && due->acks < most && ring->count > 0; due->acks++)
+        due->ack_batch[due->acks] = hooks->acks[pop(ring)];
+    due->seek = hooks->seek_due && ring->number == hooks->seek_first_ack;
+    due->seek_offset = hooks->seek_offset;
+    hooks->seek_due &= !due->seek;
+}
+
 /* Under the lock. */
 static void take(trove_stream *stream, struct due *due) {
     struct tvc_stream_hooks *hooks = &stream->hooks;
@@ -300,11 +326,10 @@ static void take(trove_stream *stream, struct due *due) {
     memcpy(due->upload_id, stream->resume.ids[stream->resume.id], sizeof due->upload_id);
     due->first_ack = hooks->ack_ring.number;
     due->first_drop = hooks->drop_ring.number;
-    for (due->acks = 0; due->acks < ACK_BATCH && hooks->ack_ring.count > 0; due->acks++)
-        due->ack_batch[due->acks] = hooks->acks[pop(&hooks->ack_ring)];
+    take_acks(hooks, due);
     for (due->drops = 0; due->drops < DROP_BATCH && hooks->drop_ring.count > 0; due->drops++)
         due->drop_batch[due->drops] = hooks->drops[pop(&hooks->drop_ring)];
-    due->more = hooks->ack_ring.count > 0 || hooks->drop_ring.count > 0;
+    due->more = hooks->ack_ring.count > 0 || hooks->drop_ring.count > 0 || hooks->seek_due;
     due->end = hooks->end_due && !hooks->end_done && !due->more;
     due->report = hooks->wants_progress && (hooks->progress_due || due->end);
     hooks->progress_due = false;
@@ -329,6 +354,8 @@ static void tell_set(const trove_stream *stream, const struct tvc_hook_set *set,
     for (unsigned i = 0; i < due->acks && program->on_chunk != NULL; i++)
         if (due->first_ack + i >= set->first_ack)
             program->on_chunk(program->context, &due->ack_batch[i]);
+    if (due->seek && program->on_seek != NULL)
+        program->on_seek(program->context, due->seek_offset);
     for (unsigned i = 0; i < due->drops && program->on_drop != NULL; i++)
         if (due->first_drop + i >= set->first_drop)
             program->on_drop(program->context, &due->drop_batch[i]);

@@ -37,6 +37,7 @@ struct tvc_stream_hooks {
     bool wants_chunks;
     bool wants_drops;
     bool wants_opened;
+    bool wants_seeks;
     struct tvc_job job;
     trove_chunk_ack *acks;
     struct tvc_ring ack_ring;
@@ -47,6 +48,9 @@ struct tvc_stream_hooks {
     bool progress_due;
     bool progress_late; /* something moved too soon after the last report to be in one */
     bool opened_due;
+    bool seek_due;
+    uint64_t seek_offset;
+    uint64_t seek_first_ack; /* the acknowledgements before this one are told before it */
     bool end_due;
     bool end_done; /* the last hook has returned */
 };
@@ -64,6 +68,8 @@ void tvc_stream_hooks_drop(trove_stream *stream, trove_drop *drop);
 void tvc_stream_hooks_progress(trove_stream *stream, uint64_t now_ns);
 /* A resumable upload has an id, or another one. */
 void tvc_stream_hooks_opened(trove_stream *stream);
+/* The stream goes on at `offset`, for somebody has moved it from outside. */
+void tvc_stream_hooks_moved(trove_stream *stream, uint64_t offset);
 /* From time to time: a stream that stands still after a burst reports the last of it. */
 void tvc_stream_hooks_tick(trove_stream *stream, uint64_t now_ns);
 void tvc_stream_hooks_ended(trove_stream *stream);

@@ -46,6 +46,7 @@ static trove_status make_stream(trove_client *client, const struct tvc_stream_re
     stream->backpressure = request->options.backpressure;
     stream->start_paused = request->paused;
     stream->sums_first = request->sums_first;
+    stream->movable = tvc_stream_may_be_moved(request);
     stream->follow = request->options.follow;
     stream->member.pool = request->options.client_pool;
     tvc_half_init(&stream->upload.half, stream, TV_WANTS_DATA);
@@ -314,6 +315,7 @@ static trove_status send_open(trove_stream *stream, const struct tvc_stream_requ
     Trove__V1__Open open;
     struct tvc_open_parts parts;
     tvc_open_fill(&open, &parts, request->bucket, request->key, request->direction, &request->options);
+    open.movable = stream->movable;
     uint64_t chunk_bytes = 0;
     uint8_t id[TROVE_REQUEST_ID_BYTES];
     trove_status status = claim_memory(stream, &open, &chunk_bytes, error);

@@ -116,6 +116,7 @@ static trove_status push(trove_stream *stream, const struct tvc_chunk *chunk, tr
 trove_status tvc_spill_push(trove_stream *stream, const struct tvc_chunk *chunk, trove_error *error) {
     struct tvc_spill *spill = &stream->upload.spill;
     pthread_mutex_t *lock = &stream->client->lock;
+    uint64_t generation = stream->upload.sender.generation;
     spill->pushing = true;
     pthread_mutex_unlock(lock);
     trove_status status = push(stream, chunk, error);
@@ -126,6 +127,11 @@ trove_status tvc_spill_push(trove_stream *stream, const struct tvc_chunk *chunk,
         status = tvc_stream_over(stream, error);
     if (status != TROVE_OK)
         return status;
+    if (stream->upload.sender.generation != generation) { /* moved meanwhile: it lies behind what was given up, and is as stale */
+        spill->stale_chunks++;
+        tvc_spill_wake(stream);
+        return tvc_upload_elsewhere(stream, error);
+    }
     spill->waiting.chunks++;
     spill->waiting.bytes += chunk->wire.bytes;
     spill->final = chunk->wire.final;

@@ -91,6 +91,8 @@ static trove_status may_write(const trove_stream *stream, const struct tvc_chunk
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
     if (upload->finishing || upload->sender.final_pushed || upload->spill.final)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: no chunk may follow the last one", stream->bucket, stream->key);
+    if (chunk->wire.offset != upload->next_offset)
+        return tvc_upload_elsewhere(stream, error);
     trove_status status = check_size(stream, &chunk->wire, error);
     if (status != TROVE_OK)
         return status;
@@ -144,7 +146,8 @@ unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire) {
     return upload->demand_due ? TV_WANTS_DATA | TV_WANTS_CONTROL : TV_WANTS_DATA;
 }
 
-/* The last chunk was written: the server is told when all is acknowledged. By the writing thread. */
+/* The last chunk was written: the server is told when all is acknowledged. (Unless the stream was moved meanwhile: then it isn't
+ * the last.) By the writing thread. */
 static void close_way(trove_stream *stream) {
     struct tvc_upload *upload = &stream->upload;
     char etag[TROVE_ETAG_BYTES] = "";
@@ -153,9 +156,11 @@ static void close_way(trove_stream *stream) {
     if (upload->digesting != NULL)
         tvc_digest_final(upload->digesting, &digest);
     pthread_mutex_lock(&stream->client->lock);
-    upload->finishing = true;
-    upload->digest = digest;
-    if (!upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
+    if (!upload->moved) {
+        upload->finishing = true;
+        upload->digest = digest;
+    }
+    if (upload->finishing && !upload->sought && upload->sender.dropped_chunks == 0) /* else it isn't the object's */
         memcpy(upload->etag, etag, sizeof etag);
     pthread_mutex_unlock(&stream->client->lock);
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
@@ -197,7 +202,6 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
     struct tv_chunk *wire = &chunk->wire;
     bool final = wire->final;
     struct written written;
-    wire->offset = upload->next_offset;
     wire->written_ns = tv_now_ns();
     tv_chunk_hash(wire);
     note_written(chunk, &written);
@@ -214,8 +218,10 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
         tv_chunk_acquire(wire); /* for the sums below: the server may have acknowledged it by then */
         wants = tvc_upload_push(stream, wire);
     }
-    if (status == TROVE_OK)
+    if (status == TROVE_OK) {
         upload->next_offset += wire->bytes;
+        upload->moved = false;
+    }
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK)
         return status;
@@ -231,12 +237,13 @@ trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uin
 
 /* ---- the end ---- */
 
-/* The last chunk says that it is; where the program's own didn't, an empty one follows. */
-static trove_status write_final(trove_stream *stream, uint64_t deadline_ns, trove_error *error) {
+/* The last chunk says that it is; where the program's own didn't, an empty one follows, at `offset`. */
+static trove_status write_final(trove_stream *stream, uint64_t offset, uint64_t deadline_ns, trove_error *error) {
     struct tvc_chunk *chunk = NULL;
     trove_status status = tvc_upload_chunk(stream, deadline_ns, &chunk, error);
     if (status != TROVE_OK)
         return status;
+    chunk->wire.offset = offset;
     chunk->wire.bytes = 0;
     chunk->wire.final = true;
     status = tvc_upload_write(stream, chunk, deadline_ns, NULL, error);
@@ -254,6 +261,8 @@ static trove_status may_complete(const trove_stream *stream, bool *final, bool *
         return TROVE_OK;
     if (stream->state == TROVE_STREAM_IDLE)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: the stream is idle; start it first", stream->bucket, stream->key);
+    if (upload->moved)
+        return tvc_upload_elsewhere(stream, error);
     if (upload->size != TROVE_SIZE_UNKNOWN && upload->size != upload->next_offset)
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: %llu bytes were written of the %llu that were declared",
                        stream->bucket, stream->key, (unsigned long long)upload->next_offset, (unsigned long long)upload->size);
@@ -265,11 +274,12 @@ trove_status tvc_upload_finish(trove_stream *stream, uint64_t deadline_ns, trove
     bool done = false;
     pthread_mutex_lock(&stream->client->lock);
     trove_status status = may_complete(stream, &final, &done, error);
+    uint64_t offset = stream->upload.next_offset;
     pthread_mutex_unlock(&stream->client->lock);
     if (status != TROVE_OK || done)
         return status;
     if (!final)
-        status = write_final(stream, deadline_ns, error);
+        status = write_final(stream, offset, deadline_ns, error);
     if (status == TROVE_OK && !tvc_stream_receives(stream)) /* else the last chunk did it */
         close_way(stream);
     return status;
@@ -279,9 +289,11 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
     trove_status status = TROVE_OK;
     bool in_time = true;
     pthread_mutex_lock(&stream->client->lock);
-    while (!tv_stream_state_terminal(stream->state) && in_time)
+    while (!tv_stream_state_terminal(stream->state) && !stream->upload.moved && in_time)
         in_time = tvc_stream_wait(stream, deadline_ns);
-    if (!tv_stream_state_terminal(stream->state))
+    if (!tv_stream_state_terminal(stream->state) && stream->upload.moved)
+        status = tvc_upload_elsewhere(stream, error);
+    else if (!tv_stream_state_terminal(stream->state))
         status = tvc_stream_late(stream, TROVE_DIRECTION_UPLOAD, "the server has not said that the object is stored", error);
     else if (stream->state != TROVE_STREAM_COMPLETED)
         status = tvc_stream_over(stream, error);
@@ -425,18 +437,7 @@ bool tvc_upload_idle(trove_stream *stream, uint64_t now_ns) {
     return true;
 }
 
-/* ---- going elsewhere, ending ---- */
-
-void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
-    struct tvc_upload *upload = &stream->upload;
-    tv_sender_seek(&upload->sender, offset, generation);
-    tvc_keep_seek(stream, offset);
-    upload->next_offset = offset;
-    upload->acked_offset = upload->received_offset = offset;
-    upload->sought = true;
-    tvc_spill_abandon(stream);
-    tvc_upload_interrupted(stream);
-}
+/* ---- ending ---- */
 
 void tvc_upload_end(trove_stream *stream) {
     tvc_keep_end(stream);

@@ -22,7 +22,8 @@ struct tvc_upload {
     struct tvc_block_sums sums;
     struct tvc_digest_state *digesting; /* NULL: no digest is computed */
 
-    /* Written under the client's lock by the writing thread, which may read it without it; and by a seek, while nobody writes. */
+    /* Written under the client's lock by the writing thread, which may read it without it; and by a seek, while nobody writes.
+     * (If the stream is movable it may change at any time, so there it is read under the lock.) */
     uint64_t next_offset;
 
     /* under the client's lock */
@@ -30,6 +31,7 @@ struct tvc_upload {
     bool finishing;                /* the program will write no more */
     bool complete_sent;            /* and the server knows that it has all */
     bool sought;                   /* then `sums` are not those of the object */
+    bool moved;                    /* from outside; nothing was written since, so whoever writes may not know */
     char etag[TROVE_ETAG_BYTES];   /* "": not known */
     trove_digest digest;           /* that was computed; its kind is NONE while it isn't known */
     Trove__V1__Digest wire_digest; /* of a complete that goes out */
@@ -52,9 +54,10 @@ struct tvc_upload {
 bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv_pulled *pulled);
 bool tvc_upload_pull_control(trove_stream *stream, struct tv_pulled *pulled);
 
-/* Queues a filled chunk (wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is full or the
- * stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was dropped for it,
- * count 0: none. Without the lock. */
+/* Queues a filled chunk (wire.offset, wire.bytes and iov are set). On OK the chunk is the stream's. Blocks while the window is
+ * full or the stream is paused, unless its backpressure is to do something else. *lost (may be NULL) tells which chunk was
+ * dropped for it, count 0: none. Without the lock. Errors: OUT_OF_RANGE (its bytes aren't the next ones, for the stream was moved
+ * from outside). */
 trove_status tvc_upload_write(trove_stream *stream, struct tvc_chunk *chunk, uint64_t deadline_ns, trove_drop *lost,
                               trove_error *error);
 /* No more chunks. Waits for room for the last one. Without the lock. */
@@ -66,8 +69,16 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
  * the flow are to be woken afterwards: TV_WANTS_... */
 unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
 
-/* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. */
+/* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock, which is let go of where a
+ * chunk that is to be cut is still looked at; a stream that has ended meanwhile goes nowhere. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
+/* The same from outside, while somebody may be writing or completing, who is told by the next call that writes or completes. */
+void tvc_upload_move(trove_stream *stream, uint64_t offset, uint64_t generation);
+/* For whoever was told so and writes what can be read again. True: the sums of the whole are empty now, what comes before
+ * trove_stream_offset is to be added to them (tvc_upload_sum), and the rest to be written. By the writing thread. */
+bool tvc_upload_take_move(trove_stream *stream);
+/* A chunk, or the end, was for another place. Under the lock. */
+trove_status tvc_upload_elsewhere(const trove_stream *stream, trove_error *error);
 
 /* What the next chunk should have: the stream's size, or what its adaptive backpressure says. A change of size is made good for
  * at once, by one chunk that ends on a multiple of it: chunks that begin inside a block would be hashed twice ever after. Without

@@ -95,6 +95,8 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
         .target = own != NULL ? own->data : NULL,
         .capacity = own != NULL ? own->capacity : 0,
         .sums_first = true,
+        .whole = true,
+        .replays = transfer->replays,
     };
     bool again = false;
     trove_status status;

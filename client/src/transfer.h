@@ -12,6 +12,7 @@ struct tvc_transfer {
     trove_stream_options options;
     uint32_t timeout_ms;  /* of each step that makes no progress; 0: the client's */
     uint64_t deadline_ns; /* of the whole */
+    bool replays;         /* what is sent can be read again */
 };
 
 /* Checks names and options before anything goes to the network. */

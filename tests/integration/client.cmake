@@ -27,6 +27,7 @@ foreach(test
         hooks
         hook_sets
         late_control
+        moved
         metrics
         pools
         pool_streams

@@ -78,6 +78,7 @@ static void call_server_streams(struct call *call) {
     MUST(page->count > 0);
     trove_server_stream_page_free(page);
     MUST(trove_server_stream_control(client, UINT32_MAX, TROVE_CONTROL_PAUSE, 0, NULL, &error) == TROVE_NOT_FOUND);
+    MUST(trove_server_stream_seek(client, UINT32_MAX, 0, 0, NULL, &error) == TROVE_NOT_FOUND);
 }
 
 static void call_buckets(struct call *call) {

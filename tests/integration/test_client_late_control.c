@@ -1,7 +1,8 @@
-/* test_client_late_control.c - a thread that is about to send a control, and isn't let go on before the connection was lost and made
- * again: its stream, which has come back, isn't touched by it.
+/* test_client_late_control.c - a thread that is about to send a control, and isn't let go on before the connection was lost and
+ * made again: its stream, which has come back, isn't touched by it.
  *
- * The thread is held before its second lock of a mutex, which it takes to see under which id the stream is known, and before it sends.
+ * The thread is held before its second lock of a mutex, which it takes to see under which id the stream is known, and before it
+ * sends.
  */
 #include "client_test.h"
 #include "cut_proxy.h"

@@ -84,7 +84,7 @@ static void on_error(void *context, const trove_error *error) {
 }
 
 static trove_stream_hooks hooks_of(struct told *told) {
-    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, NULL, on_opened};
+    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, NULL, on_opened, NULL};
 }
 
 /* ---- a connection that is cut ---- */

@@ -127,7 +127,36 @@ class VerbsTest(PoolTest):
         self.trove("streams", "resume", identity)
         self.check_content(self.finish(cat).out, data, "down")
 
+    def test_a_put_is_moved_and_goes_on(self) -> None:
+        """Its file is read again from there; a program that reads, or writes a pipe, isn't moved."""
+        put = self.start_put("up", "slow", size=4 * MIB)
+        wait_for(lambda: (s := self.stream("up")) and s["bytes"] > 1024, "bytes move")
+        identity = self.pause("up")
+        self.assertEqual(
+            self.trove("streams", "seek", identity, "1KiB").text, f"stream {identity} is paused, and goes on at byte 1024\n"
+        )
+        wait_for(lambda: (s := self.stream("up")) and s["offset"] == 1024, "it is there")
+        moved = [{"stream": int(identity), "state": "paused", "offset": 0}]
+        move = lambda: self.trove("--json", "streams", "seek", identity, "0", expect=None)
+        wait_for(lambda: move().objects() == moved, "it is moved again, when its client has heard of the first time")
+        beyond = self.trove("streams", "seek", identity, "1TiB", expect=CONFLICT).errors
+        self.assertIn("it has received 0 bytes", beyond)
+        self.trove("streams", "resume", identity)
+        held = self.start_held("pipe", "one")
+        pipe = str(wait_for(lambda: self.stream("pipe"), "it is there")["stream"])
+        wait_for(lambda: self.stream("pipe")["state"] == "active", "it is open")
+        self.assertIn("can't be moved", self.trove("streams", "seek", pipe, "0", expect=CONFLICT).errors)
+        self.finish_held(held, "pipe")
+        self.finish(put)
+        self.check_stored("up")
+
     def test_wrong_usage(self) -> None:
+        self.trove("streams", "seek", "1", expect=USAGE)
+        self.trove("streams", "seek", "1", "2", "3", expect=USAGE)
+        self.trove("streams", "seek", "1", "-1", expect=USAGE)
+        self.trove("streams", "seek", "1", "here", expect=USAGE)
+        self.trove("streams", "seek", "one", "1", expect=USAGE)
+        self.assertIn("stream 999 doesn't exist", self.trove("streams", "seek", "999", "0", expect=NOT_FOUND).errors)
         self.trove("streams", "pause", expect=USAGE)
         self.trove("streams", "stop", "1", expect=USAGE)
         self.trove("streams", "pause", "one", expect=USAGE)

@@ -203,6 +203,7 @@ class Streams(RightsTest):
         hidden = self.trove("streams", "cancel", secret, expect=NOT_FOUND).errors
         missing = self.trove("streams", "cancel", "999999", expect=NOT_FOUND).errors
         self.assertEqual(hidden.replace(secret, "N"), missing.replace("999999", "N"))
+        self.assertIn("doesn't exist", self.trove("streams", "seek", secret, "0", expect=NOT_FOUND).errors)
         self.trove("streams", "cancel", *self.stream_ids("media/own"))
         self.trove("streams", "cancel", *self.stream_ids("media/public/x"))
         self.ended(own, CANCELLED)

@@ -116,7 +116,7 @@ static void on_error(void *context, const trove_error *error) {
 
 void sim_hooks(struct sim_hooked *hooked, trove_stream_hooks *hooks) {
     *hooked = (struct sim_hooked){0};
-    *hooks = (trove_stream_hooks){hooked, NULL, on_chunk, on_complete, on_error, on_drop, NULL};
+    *hooks = (trove_stream_hooks){hooked, NULL, on_chunk, on_complete, on_error, on_drop, NULL, NULL};
 }
 
 void sim_hooks_judge(const struct sim_hooked *hooked, const trove_stream_metrics *metrics, bool sought) {

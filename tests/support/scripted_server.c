@@ -97,6 +97,8 @@ static void keep(struct scripted_server *server, const tv_frame *frame, uint64_t
         kept.range = *frame->ack->ranges[0];
     if (frame->body_case == TV_BODY(CONTROL) && frame->control->reason != NULL)
         kept.reason = frame->control->reason->code;
+    if (frame->body_case == TV_BODY(STATE) && frame->state->status != NULL)
+        kept.reason = frame->state->status->code;
     if (frame->body_case == TV_BODY(COMPLETE))
         snprintf(kept.etag, sizeof kept.etag, "%s", frame->complete->etag);
     pthread_mutex_lock(&server->lock);

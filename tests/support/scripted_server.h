@@ -24,11 +24,12 @@ struct scripted_frame {
         Trove__V1__Demand demand;
         Trove__V1__Credit credit;
         Trove__V1__Control control;
+        Trove__V1__State state;
         Trove__V1__Complete complete;
         Trove__V1__Completed completed;
     };
     Trove__V1__IndexRange range; /* of an ack */
-    Trove__V1__Code reason;      /* of a control */
+    Trove__V1__Code reason;      /* of a control, or why a state refuses one */
     char etag[TROVE_ETAG_BYTES]; /* of a complete */
     uint64_t payload_bytes;
 };

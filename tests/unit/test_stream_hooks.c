@@ -20,6 +20,7 @@ enum event {
     EVENT_PROGRESS,
     EVENT_COMPLETE,
     EVENT_ERROR,
+    EVENT_SEEK,
 };
 
 struct fixture;
@@ -29,7 +30,7 @@ struct told {
     struct fixture *fixture;
     unsigned count;
     enum event events[EVENTS_MAX];
-    uint64_t indexes[EVENTS_MAX]; /* of chunks */
+    uint64_t indexes[EVENTS_MAX]; /* of chunks; of a seek its offset */
     trove_drop drops[EVENTS_MAX];
     unsigned locked; /* calls that came under the lock */
 };
@@ -77,8 +78,14 @@ static void on_error(void *context, const trove_error *error) {
     note(context, EVENT_ERROR);
 }
 
+static void on_seek(void *context, uint64_t offset) {
+    struct told *told = context;
+    told->indexes[told->count] = offset;
+    note(told, EVENT_SEEK);
+}
+
 static trove_stream_hooks all_hooks(struct told *told) {
-    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, on_drop, NULL};
+    return (trove_stream_hooks){told, on_progress, on_chunk, on_complete, on_error, on_drop, NULL, on_seek};
 }
 
 static int begin(void **state) {
@@ -319,6 +326,36 @@ static void test_late_set(void **state) {
     assert_int_equal(chunks, 2);
 }
 
+/* A move comes behind what was acknowledged before it and before what is after it, however much that is; of several that wait the
+ * newest is told. */
+static void test_seek_in_its_place(void **state) {
+    struct fixture *fixture = *state;
+    const struct told *told = &fixture->told[0];
+    set_up(fixture);
+    lock(fixture);
+    for (uint64_t i = 0; i < CHANNEL_CHUNKS; i++)
+        acknowledge(fixture, 10 + i);
+    tvc_stream_hooks_moved(fixture->stream, 700);
+    tvc_stream_hooks_moved(fixture->stream, 500);
+    for (uint64_t i = 0; i < CHANNEL_CHUNKS; i++)
+        acknowledge(fixture, i);
+    fail_stream(fixture);
+    unlock(fixture);
+    run_hooks(fixture);
+    assert_int_equal(told->count, 2 * CHANNEL_CHUNKS + 3); /* with the last progress and the end */
+    for (unsigned i = 0; i < CHANNEL_CHUNKS; i++) {
+        assert_int_equal(told->events[i], EVENT_CHUNK);
+        assert_int_equal(told->indexes[i], 10 + i);
+    }
+    assert_int_equal(told->events[CHANNEL_CHUNKS], EVENT_SEEK);
+    assert_int_equal(told->indexes[CHANNEL_CHUNKS], 500);
+    for (unsigned i = 0; i < CHANNEL_CHUNKS; i++) {
+        assert_int_equal(told->events[CHANNEL_CHUNKS + 1 + i], EVENT_CHUNK);
+        assert_int_equal(told->indexes[CHANNEL_CHUNKS + 1 + i], i);
+    }
+    assert_int_equal(told->events[told->count - 1], EVENT_ERROR);
+}
+
 static void test_every_set_ends_once(void **state) {
     struct fixture *fixture = *state;
     trove_error error;
@@ -471,6 +508,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_drop_without_hook, begin, end),
         cmocka_unit_test_setup_teardown(test_random_drops, begin, end),
         cmocka_unit_test_setup_teardown(test_late_set, begin, end),
+        cmocka_unit_test_setup_teardown(test_seek_in_its_place, begin, end),
         cmocka_unit_test_setup_teardown(test_every_set_ends_once, begin, end),
         cmocka_unit_test_setup_teardown(test_refused, begin, end),
         cmocka_unit_test_setup_teardown(test_half_full, begin, end),
