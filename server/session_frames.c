@@ -166,6 +166,17 @@ static trove_status on_new(struct tvs_session *session, const tv_frame *frame, c
     return TROVE_OK;
 }
 
+/* A client that ends the connection for an error takes nothing any more, and waits until it is closed here: so it knows that what it
+ * said was read. What else it means by a go-away it does itself. */
+static void on_go_away(struct tvs_session *session, const Trove__V1__GoAway *go_away) {
+    trove_error reason = {TROVE_OK, ""};
+    if (go_away->status == NULL || tv_status_from_wire(go_away->status, &reason) == TROVE_OK)
+        return;
+    trove_error why;
+    TV_FAIL(&why, UNAVAILABLE, "the client has ended it: %.400s", reason.message);
+    tv_conn_abort(session->conn, &why);
+}
+
 static trove_status on_frame(void *context, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                              trove_error *error) {
     struct tvs_session *session = context;
@@ -182,8 +193,10 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
         tvs_call_cancel(session, frame->call_id, TROVE_CANCELLED, "cancelled by the client");
         return TROVE_OK;
     case TV_BODY(PONG):
+        return TROVE_OK;
     case TV_BODY(GO_AWAY):
-        return TROVE_OK; /* what the client means by it, it does itself: it closes */
+        on_go_away(session, frame->go_away);
+        return TROVE_OK;
     case TV_BODY(ACK):
     case TV_BODY(CHUNK_ABORT):
     case TV_BODY(GAP):

@@ -242,6 +242,26 @@ static void test_spoilt(void **state) {
     bad_check_server(0);
 }
 
+/* ---- clients that go away ---- */
+
+/* Who says that something was wrong waits for the end; who doesn't may still be answered. */
+static void test_go_away(void **state) {
+    (void)state;
+    Trove__V1__GoAway go_away = TROVE__V1__GO_AWAY__INIT;
+    Trove__V1__Status status = TROVE__V1__STATUS__INIT;
+    raw_open(&bad_client, bad_url);
+    raw_greet(&bad_client, false);
+    go_away.status = &status;
+    raw_send_body(&bad_client, 0, RAW_BODY(GO_AWAY), &go_away.base);
+    raw_echo(&bad_client);
+    status.code = CODE(DATA_LOSS);
+    raw_send_body(&bad_client, 0, RAW_BODY(GO_AWAY), &go_away.base);
+    assert_null(raw_receive(&bad_client));
+    raw_close(&bad_client);
+    bad_client.fd = -1;
+    bad_check_server(0);
+}
+
 /* ---- calls while the server drains ---- */
 
 /* A server of its own drains while an upload is open: what is new is refused, what is under way is finished, then it ends. */
@@ -277,5 +297,6 @@ static void test_drain(void **state) {
 const struct CMUnitTest bad_peer_tests[] = {
     cmocka_unit_test(test_byte_at_a_time),    cmocka_unit_test(test_half_sent), cmocka_unit_test(test_shuffled),
     cmocka_unit_test(test_abandoned_streams), cmocka_unit_test(test_spoilt),    cmocka_unit_test(test_drain),
+    cmocka_unit_test(test_go_away),
 };
 const size_t bad_peer_test_count = sizeof bad_peer_tests / sizeof bad_peer_tests[0];
