@@ -43,8 +43,9 @@ trove_status trove_bucket_list(trove_client *client, uint32_t timeout_ms, trove_
     const Trove__V1__BucketListResponse *list = (const Trove__V1__BucketListResponse *)answer;
     trove_bucket_info *buckets = calloc(list->n_buckets + 1, sizeof *buckets); /* never of size 0 */
     if (buckets == NULL) {
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a list of %zu buckets", list->n_buckets);
         tvc_answer_free(answer);
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a list of %zu buckets", list->n_buckets);
+        return TROVE_RESOURCE_EXHAUSTED;
     }
     for (size_t i = 0; i < list->n_buckets; i++) {
         const Trove__V1__BucketInfo *from = list->buckets[i];

@@ -54,8 +54,9 @@ trove_status trove_server_pool_list(trove_client *client, uint32_t timeout_ms, t
     const Trove__V1__PoolListResponse *list = (const Trove__V1__PoolListResponse *)answer;
     trove_server_pool *pools = calloc(list->n_pools + 1, sizeof *pools); /* never of size 0 */
     if (pools == NULL) {
+        TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a list of %zu pools", list->n_pools);
         tvc_answer_free(answer);
-        return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a list of %zu pools", list->n_pools);
+        return TROVE_RESOURCE_EXHAUSTED;
     }
     for (size_t i = 0; i < list->n_pools; i++)
         take_pool(list->pools[i], &pools[i]);
