@@ -1,4 +1,4 @@
-/* main.c - `troved`: command line, signals, life and death of the server.
+/* main.c - `troved`: settings, signals, life and death of the server. What the command line says is in command_line.h.
  *
  * Signals are blocked before the first thread is made, so that all threads inherit that and this one alone takes them, with
  * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The handlers there
@@ -7,14 +7,13 @@
  * Threads: this file's code runs on the main thread alone.
  */
 #include "audit.h"
-#include "config.h"
+#include "command_line.h"
 #include "drivers/driver.h"
 #include "key_file.h"
 #include "listener.h"
 #include "places.h"
 #include "url.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,130 +22,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#define TEXT_OF(value) #value
-#define TEXT(macro)    TEXT_OF(macro)
-#define VERSION        TEXT(TROVE_VERSION_MAJOR) "." TEXT(TROVE_VERSION_MINOR) "." TEXT(TROVE_VERSION_PATCH)
-
-/* ---- command line ---- */
-
-enum {
-    OPTION_CONFIG = 0x100,
-    OPTION_LISTEN,
-    OPTION_STORE,
-    OPTION_INSECURE,
-    OPTION_LOG_FORMAT,
-    OPTION_LOG_LEVEL,
-    OPTION_CHECK
-};
-
-static const struct argp_option option_list[] = {
-    {"config", OPTION_CONFIG, "FILE", 0, "Read settings from FILE; troved.yaml in the documentation explains them all", 0},
-    {"listen", OPTION_LISTEN, "URL", 0,
-     "Listen on URL: ipc:///PATH, tcp://HOST:PORT or ws://HOST:PORT/PATH; may be given several times", 0},
-    {"store", OPTION_STORE, "DSN", 0, "Keep objects in DSN: local:///FOLDER, mem:// or null://", 0},
-    {"insecure", OPTION_INSECURE, NULL, 0, "Allow tcp:// and ws:// without keys: whoever reaches them may do everything", 0},
-    {"log-format", OPTION_LOG_FORMAT, "logfmt|json", 0, "Form of the log on standard error (default: logfmt)", 0},
-    {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "Log from LEVEL on: debug, info, warn or error (default: info)", 0},
-    {"check-config", OPTION_CHECK, NULL, 0,
-     "Check config and options, and whether the places that they name could be used, without touching them, and exit", 0},
-    {NULL, 0, NULL, 0, NULL, 0},
-};
-
-static const char doc[] =
-    "The server of Trove, a streaming engine that moves objects between programs and storage."
-    "\v"
-    "The command line beats the config file, which beats the defaults. Without --listen it listens on "
-    "$XDG_RUNTIME_DIR/trove/troved.sock (root: /run/trove/troved.sock), which its own user alone can reach. "
-    "Without --store it keeps objects in ~/.local/share/trove (root: /var/lib/trove).\n"
-    "\n"
-    "SIGTERM and SIGINT end it when what is under way is done, within `drain_timeout` in any case; a second one ends it at "
-    "once. SIGHUP has the config and the keys read again: pools, users, keys and `drain_timeout` take effect.\n"
-    "\n"
-    "Exit codes: 0 ended as it should, 1 couldn't start or was ended by a second signal, 64 wrong usage. A store whose index "
-    "can't be written any more ends it by SIGABRT.\n";
-
-/* What the command line says; it is put over the config file's settings once that is read. Strings are argv's. */
-struct command_line {
-    const char *config;
-    const char *listen[TVS_LISTEN_MAX];
-    unsigned listen_count;
-    const char *store;
-    bool insecure;
-    bool check_only;
-    bool has_log_format;
-    bool has_log_level;
-    enum tvs_log_format log_format;
-    enum tvs_log_level log_level;
-};
-
-static error_t parse_option(int key, char *argument, struct argp_state *state) {
-    struct command_line *line = state->input;
-    switch (key) {
-    case OPTION_CONFIG:
-        line->config = argument;
-        return 0;
-    case OPTION_LISTEN:
-        if (line->listen_count == TVS_LISTEN_MAX)
-            argp_error(state, "--listen is given more than %d times", TVS_LISTEN_MAX);
-        line->listen[line->listen_count++] = argument;
-        return 0;
-    case OPTION_STORE:
-        line->store = argument;
-        return 0;
-    case OPTION_INSECURE:
-        line->insecure = true;
-        return 0;
-    case OPTION_LOG_FORMAT:
-        line->has_log_format = true;
-        if (!tvs_config_log_format(argument, &line->log_format))
-            argp_error(state, "--log-format is logfmt or json, not '%s'", argument);
-        return 0;
-    case OPTION_LOG_LEVEL:
-        line->has_log_level = true;
-        if (!tvs_config_log_level(argument, &line->log_level))
-            argp_error(state, "--log-level is debug, info, warn or error, not '%s'", argument);
-        return 0;
-    case OPTION_CHECK:
-        line->check_only = true;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void print_version(FILE *stream, struct argp_state *state) {
-    (void)state;
-    fprintf(stream, "troved " VERSION "\n");
-}
-
-static void parse_command_line(int argc, char **argv, struct command_line *line) {
-    static const struct argp argp = {option_list, parse_option, NULL, doc, NULL, NULL, NULL};
-    argp_program_version_hook = print_version;
-    argp_err_exit_status = EX_USAGE;
-    memset(line, 0, sizeof *line);
-    argp_parse(&argp, argc, argv, 0, NULL, line); /* ends the process on wrong usage */
-}
-
 /* ---- settings ---- */
-
-static trove_status apply_command_line(const struct command_line *line, struct tvs_config *config, trove_error *error) {
-    config->insecure |= line->insecure;
-    if (line->has_log_format)
-        config->log_format = line->log_format;
-    if (line->has_log_level)
-        config->log_level = line->log_level;
-    if (line->listen_count > 0)
-        tvs_config_clear_listen(config);
-    trove_status status = TROVE_OK;
-    for (unsigned i = 0; status == TROVE_OK && i < line->listen_count; i++)
-        status = tvs_config_add_listen(config, line->listen[i], error);
-    if (status == TROVE_OK && line->store != NULL)
-        status = tvs_config_set_store(config, line->store, error);
-    return status;
-}
 
 static trove_status fill_in_places(struct tvs_config *config, bool *store_is_default, trove_error *error) {
     trove_status status = TROVE_OK;
@@ -197,12 +75,12 @@ static trove_status make_parents(const char *dsn, trove_error *error) {
     return status;
 }
 
-static trove_status read_settings(const struct command_line *line, struct tvs_config *config, trove_error *error) {
+static trove_status read_settings(const struct tvs_command_line *line, struct tvs_config *config, trove_error *error) {
     trove_status status = line->config != NULL ? tvs_config_load(config, line->config, error) : TROVE_OK;
-    return status == TROVE_OK ? apply_command_line(line, config, error) : status;
+    return status == TROVE_OK ? tvs_command_line_apply(line, config, error) : status;
 }
 
-static trove_status gather_settings(const struct command_line *line, struct tvs_config *config, bool *store_is_default,
+static trove_status gather_settings(const struct tvs_command_line *line, struct tvs_config *config, bool *store_is_default,
                                     trove_error *error) {
     trove_status status = read_settings(line, config, error);
     if (status == TROVE_OK)
@@ -343,7 +221,7 @@ static void log_ready(const struct tvs_config *config, const char *listen) {
     tvs_log_begin(&line, TVS_LOG_INFO, "ready");
     tvs_log_text(&line, "listen", listen);
     tvs_log_text(&line, "store", config->store);
-    tvs_log_text(&line, "version", VERSION);
+    tvs_log_text(&line, "version", tvs_command_line_version);
     tvs_log_number(&line, "pid", (uint64_t)getpid());
     tvs_log_end(&line);
 }
@@ -426,7 +304,7 @@ static void log_reloaded(const struct tvs_config *running, const struct tvs_conf
 }
 
 /* Reads the config again. A mistake in it changes nothing. */
-static void reload(const struct command_line *line, struct tvs_config *running, struct tvs_server *server) {
+static void reload(const struct tvs_command_line *line, struct tvs_config *running, struct tvs_server *server) {
     struct tvs_config read;
     trove_error error;
     if (line->config == NULL) {
@@ -456,7 +334,7 @@ static void reload(const struct command_line *line, struct tvs_config *running, 
 }
 
 /* Returns the signal that asks for the end. */
-static int wait_for_end(const struct command_line *line, struct tvs_config *config, struct tvs_server *server) {
+static int wait_for_end(const struct tvs_command_line *line, struct tvs_config *config, struct tvs_server *server) {
     sigset_t set;
     awaited_signals(&set);
     for (;;) {
@@ -468,7 +346,7 @@ static int wait_for_end(const struct command_line *line, struct tvs_config *conf
     }
 }
 
-static int serve(const struct command_line *command_line, struct tvs_config *config, bool store_is_default) {
+static int serve(const struct tvs_command_line *command_line, struct tvs_config *config, bool store_is_default) {
     trove_error error;
     struct tvs_server *server = NULL;
     warn_if_insecure(config);
@@ -498,8 +376,8 @@ int main(int argc, char **argv) {
     block_signals();
     raise_file_limit();
     umask(0077); /* for the store's files, and for the socket before its mode is set (listener.c) */
-    struct command_line line;
-    parse_command_line(argc, argv, &line);
+    struct tvs_command_line line;
+    tvs_command_line_parse(&line, argc, argv);
     /* Errors in reading the config must be logged as well: as the command line says, or by the defaults. */
     tvs_log_setup(line.has_log_level ? line.log_level : TVS_LOG_INFO, line.has_log_format ? line.log_format : TVS_LOG_LOGFMT,
                   STDERR_FILENO);
