@@ -81,6 +81,8 @@ void tvs_resume_flush(struct tvs_stream *stream);
 bool tvs_resume_park(struct tvs_stream *stream);
 void tvs_resume_leave(struct tvs_stream *stream);
 
+/* Calls of Uploads/Flush that wait are answered, where `why` is NULL with what is durable now: nothing more will be. Not under the lock. */
+void tvs_resume_answer_all(struct tvs_stream *stream, uint64_t durable_offset, const trove_error *why);
 /* The server ends: the stream is parked, unless it is being published. Not under the lock. */
 void tvs_resume_drain(struct tvs_stream *stream);
 /* A call of Uploads/Flush: answered when all that was taken is durable, perhaps at once. Not under the lock.
