@@ -111,8 +111,7 @@ trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64
         status = make_durable(writer, error);
     if (status == TROVE_OK)
         status = close_file(writer, error);
-    free(writer->tail);
-    writer->tail = NULL;
+    tvs_file_writer_release_tail(writer);
     return status;
 }
 

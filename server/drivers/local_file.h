@@ -7,9 +7,14 @@
  * up front or it holds a snapshot that keeps RocksDB from dropping anything meanwhile.)
  *
  * Writing goes around the page cache (O_DIRECT) where memory, offset and length are multiples of 4096, as the pool's segments
- * are; what isn't is gathered in a buffer of one block. Whatever the file system refuses is written through the page cache
+ * are; what isn't is gathered in a buffer, the writer's tail. Whatever the file system refuses is written through the page cache
  * instead. Reading goes through the page cache: its read-ahead overlaps the disk with the network, which one thread with
  * O_DIRECT doesn't, and objects are often read more than once.
+ *
+ * A tail begins with a page, which each writer may have, and grows as it is filled: to what may go into the index, and where there
+ * is a file to a block. For all that is more than a page a store has one budget. A writer that gets nothing of it isn't refused: it
+ * makes its file earlier, and writes whole pages through the page cache as they come. (Rejected: waiting for room. Uploads that
+ * stand still would hold up others.)
  *
  * A writer and a reader belong to one thread at a time, but for tvs_file_writer_read; the store may be used by any.
  */
@@ -27,7 +32,9 @@
 #define TVS_DIRECT_ALIGNMENT 4096u
 /* Largest object: S3's limit. Its checksums take 160 MiB while it is written, so it is no accident. */
 #define TVS_FILE_OBJECT_BYTES_MAX (5 * 1024 * TV_GIB)
-#define TVS_FILE_PATH_BYTES       (3 + 2 * TVS_FILE_ID_BYTES + 1) /* "xx/" and 32 digits */
+/* Of tails, beyond the page that each may have, for all writers of a store together: 256 whole ones. */
+#define TVS_TAIL_BYTES_MAX  (64 * TV_MIB)
+#define TVS_FILE_PATH_BYTES (3 + 2 * TVS_FILE_ID_BYTES + 1) /* "xx/" and 32 digits */
 
 /* Syncs of one directory, shared by all that wait for one at the same time. */
 struct tvs_directory_sync {
@@ -46,7 +53,8 @@ struct tvs_file_store {
     uint64_t index_bytes; /* for which room is kept back */
     /* atomic */
     atomic_ullong next_number;
-    atomic_bool direct; /* the file system takes O_DIRECT, as far as known */
+    atomic_bool direct;       /* the file system takes O_DIRECT, as far as known */
+    atomic_ullong tail_bytes; /* that writers have of TVS_TAIL_BYTES_MAX */
     /* under `lock` */
     pthread_mutex_t lock;
     pthread_cond_t synced;
@@ -77,8 +85,9 @@ struct tvs_file_writer {
     bool direct;
     uint64_t bytes;      /* taken */
     uint64_t file_bytes; /* of them in the file, or a hole in it: the file's length */
-    uint8_t *tail;       /* what isn't yet: up to TV_BLOCK_BYTES, aligned; NULL until needed */
+    uint8_t *tail;       /* what isn't yet, aligned; NULL until needed */
     size_t tail_bytes;
+    size_t tail_capacity;  /* whole pages, up to TV_BLOCK_BYTES */
     bool kept;             /* a resumable upload's: the file outlives this writer, whatever becomes of it */
     bool entry_durable;    /* the file's directory entry is */
     bool sync_failed;      /* nobody knows what of the file is on the disk */
@@ -111,6 +120,12 @@ bool tvs_file_writer_leave(struct tvs_file_writer *writer, struct tvs_file_id *i
 trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error);
 trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error);
 bool tvs_file_writer_leave_direct(struct tvs_file_writer *writer);
+/* Makes the tail hold so many bytes: at most TV_INLINE_BYTES_MAX, with a file TV_BLOCK_BYTES. False: there is no room for that; what
+ * it has stays as it is. */
+bool tvs_file_writer_reserve_tail(struct tvs_file_writer *writer, size_t bytes);
+void tvs_file_writer_release_tail(struct tvs_file_writer *writer);
+/* Closes, and removes the file if there is one and it isn't kept; what the tail has stays. */
+void tvs_file_writer_drop_file(struct tvs_file_writer *writer);
 /* Opens the writer's file, around the page cache if it can; flags beside O_DIRECT. Returns an errno or 0. */
 int tvs_file_writer_open(struct tvs_file_writer *writer, int flags);
 
@@ -135,7 +150,7 @@ trove_status tvs_file_writer_read(struct tvs_file_writer *writer, const struct t
 /* Blocks. Goes back to `bytes`, which is at most what was taken. `block` has the beginning of the block that `bytes` lies inside
  * of, at least up to there; not looked at where it is a block's end. Not while others read. After an error the writer can only
  * be abandoned. */
-trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error);
+trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, const void *block, trove_error *error);
 /* Blocks. Makes the file so long: shorter, or longer by a hole. */
 trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t length, trove_error *error);
 

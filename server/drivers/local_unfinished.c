@@ -96,25 +96,30 @@ trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t
     return result == 0 ? TROVE_OK : tv_error_errno(error, errno, "can't change the length of an object's file");
 }
 
-/* To a block's beginning, from where the rest of the block is appended once more: so the file goes on aligned, and what may be in
- * it behind its end is gone. What is durable of a kept one isn't cut off: it stays in the file, and is written once more over itself. */
-trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, void *block, trove_error *error) {
+/* What lies in the file up to a page's beginning stays there, and what is left of that page goes back into the tail: so the file goes
+ * on aligned, and what may be in it behind its end is gone. What is durable of a kept one isn't cut off: it stays in the file, and is
+ * written once more over itself. What is small enough for the index goes back to memory whole, if there is room for it. */
+trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, const void *block, trove_error *error) {
     TV_ASSERT(bytes <= writer->bytes && bytes >= writer->synced_bytes);
-    uint64_t kept = bytes % TV_BLOCK_BYTES, begin = bytes - kept;
-    trove_status status = TROVE_OK;
-    if (writer->fd >= 0 && bytes <= TV_INLINE_BYTES_MAX && !writer->kept) {
-        tvs_file_writer_abandon(writer); /* it is a small object again, and has no file */
-        writer->file_bytes = 0;
-    } else if (begin >= writer->file_bytes) {
-        writer->tail_bytes = (size_t)(begin - writer->file_bytes);
-    } else {
+    uint64_t begin = bytes - bytes % TV_BLOCK_BYTES, page = bytes - bytes % TVS_DIRECT_ALIGNMENT;
+    bool small = bytes <= TV_INLINE_BYTES_MAX;
+    bool back = small && writer->file_bytes > 0 && tvs_file_writer_reserve_tail(writer, (size_t)bytes);
+    bool cut = back || page < writer->file_bytes;
+    writer->bytes = bytes;
+    if (cut) {
         writer->tail_bytes = 0;
-        writer->file_bytes = begin;
-        status = tvs_file_writer_set_length(writer, begin > writer->synced_bytes ? begin : writer->synced_bytes, error);
+        writer->file_bytes = back ? 0 : page;
+        size_t rest = (size_t)(bytes - writer->file_bytes);
+        if (!tvs_file_writer_reserve_tail(writer, rest))
+            return tvs_fail_no_memory("a write buffer", error);
+        if (rest > 0)
+            memcpy(writer->tail, (const char *)block + (writer->file_bytes - begin), rest);
     }
-    writer->bytes = begin;
-    if (status != TROVE_OK || kept == 0)
-        return status;
-    struct tv_data again = {.offset = begin, .bytes = kept, .iov_count = 1, .iov[0] = {block, (size_t)kept}};
-    return tvs_file_writer_append(writer, &again, error);
+    writer->tail_bytes = (size_t)(bytes - writer->file_bytes);
+    if (small && writer->file_bytes == 0 && !writer->kept) {
+        tvs_file_writer_drop_file(writer);
+        return TROVE_OK;
+    }
+    uint64_t length = writer->file_bytes > writer->synced_bytes ? writer->file_bytes : writer->synced_bytes;
+    return cut ? tvs_file_writer_set_length(writer, length, error) : TROVE_OK;
 }

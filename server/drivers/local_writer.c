@@ -80,6 +80,59 @@ trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec 
     return TROVE_OK;
 }
 
+/* ---- the tail -------------------------------------------------------------------------------------------------------- */
+
+_Static_assert(TV_INLINE_BYTES_MAX % TVS_DIRECT_ALIGNMENT == 0 && TV_BLOCK_BYTES % TVS_DIRECT_ALIGNMENT == 0,
+               "a full tail is whole pages");
+
+static bool take_room(struct tvs_file_store *store, size_t bytes) {
+    uint64_t before = atomic_fetch_add_explicit(&store->tail_bytes, bytes, memory_order_relaxed);
+    if (before <= TVS_TAIL_BYTES_MAX - bytes)
+        return true;
+    atomic_fetch_sub_explicit(&store->tail_bytes, bytes, memory_order_relaxed);
+    return false;
+}
+
+/* Of a tail of this capacity, what counts. */
+static size_t counted(size_t capacity) {
+    return capacity > TVS_DIRECT_ALIGNMENT ? capacity - TVS_DIRECT_ALIGNMENT : 0;
+}
+
+static size_t capacity_for(size_t bytes) {
+    return bytes <= TVS_DIRECT_ALIGNMENT  ? TVS_DIRECT_ALIGNMENT
+           : bytes <= TV_INLINE_BYTES_MAX ? TV_INLINE_BYTES_MAX
+                                          : TV_BLOCK_BYTES;
+}
+
+bool tvs_file_writer_reserve_tail(struct tvs_file_writer *writer, size_t bytes) {
+    size_t before = writer->tail_capacity, capacity = capacity_for(bytes);
+    if (bytes <= before)
+        return true;
+    if (bytes > (writer->fd >= 0 ? TV_BLOCK_BYTES : TV_INLINE_BYTES_MAX) ||
+        !take_room(writer->store, counted(capacity) - counted(before)))
+        return false;
+    uint8_t *larger = aligned_alloc(TVS_DIRECT_ALIGNMENT, capacity), *smaller = writer->tail;
+    if (larger == NULL) {
+        atomic_fetch_sub_explicit(&writer->store->tail_bytes, counted(capacity) - counted(before), memory_order_relaxed);
+        return false;
+    }
+    if (writer->tail_bytes > 0)
+        memcpy(larger, smaller, writer->tail_bytes);
+    writer->tail = larger;
+    writer->tail_capacity = capacity;
+    tvs_file_writer_show(writer); /* nobody reads the smaller one any more */
+    free(smaller);
+    return true;
+}
+
+void tvs_file_writer_release_tail(struct tvs_file_writer *writer) {
+    free(writer->tail);
+    writer->tail = NULL;
+    writer->tail_bytes = 0;
+    atomic_fetch_sub_explicit(&writer->store->tail_bytes, counted(writer->tail_capacity), memory_order_relaxed);
+    writer->tail_capacity = 0;
+}
+
 static trove_status flush_tail(struct tvs_file_writer *writer, trove_error *error) {
     struct iovec iov = {.iov_base = writer->tail, .iov_len = writer->tail_bytes};
     writer->tail_bytes = 0;
@@ -89,23 +142,47 @@ static trove_status flush_tail(struct tvs_file_writer *writer, trove_error *erro
     return status;
 }
 
-static trove_status gather(struct tvs_file_writer *writer, const char *from, size_t bytes, trove_error *error) {
-    if (writer->tail == NULL && (writer->tail = aligned_alloc(TVS_DIRECT_ALIGNMENT, TV_BLOCK_BYTES)) == NULL)
+/* The tail is full and gets no larger: it goes to the file now. One of a page isn't worth a write of its own: with it go all whole
+ * pages of what comes next, which lie in memory as they like. */
+static trove_status write_past_tail(struct tvs_file_writer *writer, const char **from, size_t *bytes, trove_error *error) {
+    if (writer->tail == NULL)
         return tvs_fail_no_memory("a write buffer", error);
-    while (bytes > 0) {
-        size_t here = TV_BLOCK_BYTES - writer->tail_bytes < bytes ? TV_BLOCK_BYTES - writer->tail_bytes : bytes;
+    trove_status status = writer->fd < 0 ? tvs_file_writer_create(writer, error) : TROVE_OK;
+    size_t whole = writer->tail_capacity == TVS_DIRECT_ALIGNMENT ? *bytes - *bytes % TVS_DIRECT_ALIGNMENT : 0;
+    if (status == TROVE_OK && whole > 0 && writer->direct && !tvs_file_writer_leave_direct(writer))
+        status = tv_error_errno(error, errno, "can't change how an object's file is written");
+    if (status != TROVE_OK)
+        return status;
+    struct iovec iov[2] = {{.iov_base = writer->tail, .iov_len = writer->tail_bytes},
+                           {.iov_base = (void *)(uintptr_t)*from, .iov_len = whole}};
+    writer->tail_bytes = 0;
+    status = tvs_file_writer_write(writer, iov, whole > 0 ? 2 : 1, error);
+    *from += whole;
+    *bytes -= whole;
+    if (status == TROVE_OK)
+        tvs_file_writer_show(writer);
+    return status;
+}
+
+static trove_status gather(struct tvs_file_writer *writer, const char *from, size_t bytes, trove_error *error) {
+    trove_status status = TROVE_OK;
+    while (bytes > 0 && status == TROVE_OK) {
+        if (writer->tail_bytes == writer->tail_capacity && !tvs_file_writer_reserve_tail(writer, writer->tail_bytes + 1)) {
+            status = write_past_tail(writer, &from, &bytes, error);
+            continue;
+        }
+        size_t room = writer->tail_capacity - writer->tail_bytes, here = room < bytes ? room : bytes;
         memcpy(writer->tail + writer->tail_bytes, from, here);
         writer->tail_bytes += here;
         from += here;
         bytes -= here;
-        if (writer->tail_bytes == TV_BLOCK_BYTES) {
-            trove_status status = flush_tail(writer, error);
-            if (status != TROVE_OK)
-                return status;
-        }
+        if (writer->tail_bytes == TV_BLOCK_BYTES)
+            status = flush_tail(writer, error);
     }
-    return TROVE_OK;
+    return status;
 }
+
+/* ---- appending ------------------------------------------------------------------------------------------------------- */
 
 /* How many of the bytes from iov[index] on may be written straight from their memory; *count: in so many iovs, the last of which
  * is perhaps not used whole. */
@@ -207,8 +284,7 @@ static trove_status empty_tail(struct tvs_file_writer *writer, trove_error *erro
     trove_status status = flush_tail(writer, error);
     if (status != TROVE_OK)
         return status;
-    free(writer->tail);
-    writer->tail = NULL;
+    tvs_file_writer_release_tail(writer);
     tvs_file_writer_show(writer);
     return TROVE_OK;
 }
@@ -222,7 +298,6 @@ trove_status tvs_file_writer_append(struct tvs_file_writer *writer, const struct
         return status;
     if (writer->fd >= 0)
         return append_to_file(writer, data, error);
-    /* Not more than fits the buffer: TV_INLINE_BYTES_MAX is less than a block. */
     for (uint32_t i = 0; i < data->iov_count; i++) {
         status = gather(writer, data->iov[i].iov_base, data->iov[i].iov_len, error);
         if (status != TROVE_OK)
@@ -246,7 +321,7 @@ trove_status tvs_file_writer_clone(struct tvs_file_writer *writer, int from_fd, 
     return TROVE_OK;
 }
 
-void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
+void tvs_file_writer_drop_file(struct tvs_file_writer *writer) {
     if (writer->read_fd >= 0)
         TVS_IO(close)(writer->read_fd);
     writer->read_fd = -1;
@@ -256,9 +331,12 @@ void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
         if (!writer->kept)
             tvs_file_remove(writer->store, &writer->id);
     }
-    free(writer->tail);
-    writer->tail = NULL;
-    writer->tail_bytes = 0;
+    writer->file_bytes = 0;
+}
+
+void tvs_file_writer_abandon(struct tvs_file_writer *writer) {
+    tvs_file_writer_drop_file(writer);
+    tvs_file_writer_release_tail(writer);
 }
 
 bool tvs_file_writer_leave(struct tvs_file_writer *writer, struct tvs_file_id *id) {
