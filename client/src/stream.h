@@ -91,6 +91,11 @@ static inline bool tvc_stream_detached(const trove_stream *stream) {
     return stream->resume.detached;
 }
 
+/* Whether it has lost its connection and needs no other: all of it has come. Under the lock. */
+static inline bool tvc_stream_alone(const trove_stream *stream) {
+    return stream->opened && !stream->entry.listed && !stream->resume.detached && !tv_stream_state_terminal(stream->state);
+}
+
 /* Which ways it goes. */
 static inline bool tvc_stream_sends(const trove_stream *stream) {
     return stream->direction != TROVE_DIRECTION_DOWNLOAD;

@@ -340,10 +340,16 @@ static trove_status wait_for_answer(trove_stream *stream, trove_control control,
 /* Whether the control may be sent at all. Under the lock. */
 static trove_status begin_control(trove_stream *stream, trove_control control, uint64_t offset, struct tvc_control_wait *wait,
                                   trove_error *error) {
-    if (tv_stream_state_terminal(stream->state) || control == TROVE_CONTROL_SEEK) {
+    bool alone = tvc_stream_alone(stream);
+    if (tv_stream_state_terminal(stream->state) || control == TROVE_CONTROL_SEEK || alone) {
         trove_status status = judge(stream, control, offset, error);
         if (status != TROVE_OK)
             return status;
+    }
+    if (alone) { /* it is completing: that can only be cancelled */
+        trove_error why;
+        TV_FAIL(&why, CANCELLED, "%s/%.200s: the stream was cancelled", stream->bucket, stream->key);
+        tvc_stream_end(stream, TV_EVENT_CANCEL, &why);
     }
     wait->serial = ++stream->last_serial;
     if (control == TROVE_CONTROL_SEEK) {

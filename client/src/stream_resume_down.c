@@ -13,23 +13,31 @@ bool tvc_download_current(const trove_stream *stream, const struct tvc_chunk *ch
     return chunk->call_id == download->call_id && chunk->generation == download->receiver.generation;
 }
 
+/* Nobody is left who could resume it. */
+static void go_on_alone(trove_stream *stream) {
+    if (stream->state == TROVE_STREAM_PAUSED)
+        (void)tvc_stream_move(stream, TV_EVENT_RESUME, NULL);
+    if (stream->state == TROVE_STREAM_ACTIVE)
+        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
+    pthread_cond_broadcast(&stream->changed);
+}
+
 /* All bytes were read, and only the server's word that there are no more is missing. */
 static void end_here(trove_stream *stream) {
     struct tvc_download *download = &stream->download;
-    if (stream->state == TROVE_STREAM_PAUSED)
-        (void)tvc_stream_move(stream, TV_EVENT_RESUME, NULL);
     download->complete_seen = true;
     download->complete_chunks = download->receiver.expected_index;
-    if (stream->state == TROVE_STREAM_ACTIVE)
-        (void)tvc_stream_move(stream, TV_EVENT_COMPLETE, NULL);
+    go_on_alone(stream);
     (void)tvc_download_finish(stream, false);
 }
 
 bool tvc_download_detach(trove_stream *stream) {
     struct tvc_download *download = &stream->download;
     const struct tv_receiver *receiver = &download->receiver;
-    if (download->complete_seen && receiver->expected_index == download->complete_chunks && !download->damaged)
+    if (download->complete_seen && receiver->expected_index == download->complete_chunks && !download->damaged) {
+        go_on_alone(stream);
         return false;
+    }
     tvc_stream_limit_leave(&download->half);
     if (download->verified_bytes == download->size && stream->state != TROVE_STREAM_IDLE) {
         end_here(stream);

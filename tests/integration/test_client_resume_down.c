@@ -179,7 +179,16 @@ static void test_read(void **state) {
     end(&behind);
 }
 
-/* Everything has come when the connection is lost: there is nothing to come back for. */
+/* One that was under way when the connection was lost may be tried again. */
+static trove_status control_again(trove_stream *stream, trove_control control, trove_error *error) {
+    trove_status status;
+    do
+        status = trove_stream_control(stream, control, 0, PATIENCE_MS, NULL, error);
+    while (status == TROVE_UNAVAILABLE);
+    return status;
+}
+
+/* Everything has come when the connection is lost: there is nothing to come back for, and nobody to be asked. */
 static void test_lost_when_all_is_here(void **state) {
     struct behind behind;
     trove_stream_options options;
@@ -197,6 +206,9 @@ static void test_lost_when_all_is_here(void **state) {
     while (metrics.bytes_received < 3 * MIB);
     cut_proxy_shut(behind.proxy, 1);
     cut_proxy_now(behind.proxy);
+    assert_int_not_equal(trove_ping(behind.test.client, 100, NULL, &error), TROVE_OK); /* it has noticed */
+    CHECK_FAILS(control_again(stream, TROVE_CONTROL_PAUSE, &error), FAILED_PRECONDITION, "a completing stream can't be paused",
+                &error);
     for (uint64_t offset = 0; offset < 3 * MIB; offset += chunk->size) {
         CHECK_OK(trove_stream_read(stream, PATIENCE_MS, &chunk, &error), &error);
         assert_true(memcmp(chunk->data, behind.test.bytes + offset, chunk->size) == 0);
