@@ -2,7 +2,7 @@
 #include "sim.h"
 
 #include "server/log.h"
-#include "server/session.h"
+#include "server/server.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -34,6 +34,30 @@ uint64_t sim_size(uint64_t most) {
     uint64_t below = UINT64_C(1) << (sim_chance(20) ? sim_between(0, bits) : sim_between(bits > 4 ? bits - 4 : 0, bits));
     uint64_t size = sim_between(0, below - 1);
     return size < most ? size : most;
+}
+
+/* What the shipped code draws has to differ from one time to the next. */
+uint32_t __wrap_randombytes_random(void);
+uint32_t __wrap_randombytes_random(void) {
+    return (uint32_t)sim_random();
+}
+
+static void draw_bytes(uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)sim_random();
+}
+
+void __wrap_randombytes_buf(void *bytes, size_t count);
+void __wrap_randombytes_buf(void *bytes, size_t count) {
+    draw_bytes(bytes, count);
+}
+
+struct tvs_upload_id;
+trove_status __wrap_tvs_upload_id_draw(struct tvs_upload_id *id, trove_error *error);
+trove_status __wrap_tvs_upload_id_draw(struct tvs_upload_id *id, trove_error *error) {
+    (void)error;
+    draw_bytes((uint8_t *)id, 16);
+    return TROVE_OK;
 }
 
 /* ---- bytes ---- */
@@ -163,6 +187,8 @@ static void draw(struct tvs_server_options *options) {
     sim.disk_failure_permille = sim_chance(15) ? (unsigned)sim_between(1, 30) : 0;
     sim.timeouts = sim_chance(25);
     sim.link_count = (unsigned)sim_between(2, SIM_LINKS_MAX);
+    sim.restarts = sim_chance(15);
+    sim.refused_percent = sim_chance(50) ? 0 : (unsigned)sim_between(1, 50);
     some_time(30, stall_disk, NULL);
     for (unsigned i = 0; i < sim.link_count; i++)
         draw_link(&sim.links[i]);
@@ -178,46 +204,38 @@ static void draw(struct tvs_server_options *options) {
         draw_pool(i, options->memory_bytes, &options->pools.pools[i]);
 }
 
-static void wait_for_sessions(void) {
-    for (unsigned seconds = 0; sim.server->session_count > 0; seconds++) {
-        if (seconds == 120) {
-            sim_fail("the clients have gone, and %u sessions are still there", sim.server->session_count);
-            return;
-        }
-        sim_sleep(SIM_SECOND);
-    }
-}
-
-static void run_clients(void) {
+static void run_clients(struct tvs_server_options *options) {
     struct sim_thread *threads[SIM_LINKS_MAX];
-    for (unsigned i = 0; i < sim.link_count; i++) /* the last link is the operator's */
-        threads[i] = sim_spawn(i + 1 < sim.link_count ? "client" : "operator",
-                               i + 1 < sim.link_count ? sim_client_run : sim_operator_run, (void *)(uintptr_t)i);
-    for (unsigned i = 0; i < sim.link_count; i++)
+    unsigned operator_number = sim.link_count - 1; /* the last link is the operator's */
+    struct sim_thread *operator_thread = sim_spawn("operator", sim_operator_run, (void *)(uintptr_t)operator_number);
+    struct sim_thread *restarter = sim.restarts ? sim_spawn("restarter", sim_server_restart_run, options) : NULL;
+    struct sim_thread *replacer = sim_chance(40) ? sim_spawn("replacer", sim_disk_replace, NULL) : NULL;
+    for (unsigned i = 0; i < operator_number; i++)
+        threads[i] = sim_spawn("client", sim_client_run, (void *)(uintptr_t)i);
+    for (unsigned i = 0; i < operator_number; i++)
         sim_join(threads[i]);
+    sim.clients_gone = true;
+    sim_join(operator_thread);
+    if (restarter != NULL)
+        sim_join(restarter);
+    if (replacer != NULL)
+        sim_join(replacer);
 }
 
 static void live(void *unused) {
     (void)unused;
     struct tvs_server_options options;
-    struct tvs_server *server = NULL;
-    trove_error error;
     draw(&options);
     sim_network_start();
     sim_disk_start();
-    if (tvs_server_create(&options, &server, &error) != TROVE_OK) {
-        sim_fail("the server can't be made: %s", error.message);
+    sim_check_start();
+    sim_server_start(&options);
+    if (sim.server == NULL)
         return;
-    }
-    sim.server = server;
     sim_disk_fill();
-    run_clients();
-    wait_for_sessions();
-    sim_check_end();
+    run_clients(&options);
+    sim_server_end();
     sim_disk_verify();
-    sim.server = NULL;
-    if (!tvs_server_drain(server, 1000) || !tvs_server_destroy(server))
-        sim_fail("the server doesn't end");
     sim_disk_end();
     sim_network_end();
     for (unsigned i = 0; i < sim.upload_count; i++)

@@ -1,9 +1,10 @@
 /* sim.h - the shipped server and the shipped client library, whole, in a world of their own: threads and clock (sim_threads.h),
  * network (sim_network.c), disk (sim_disk.c) and programs (sim_client.c, sim_programs.h) are virtual and drawn from one seed.
  *
- * Links delay, stall, break and fall silent; the disk is slow, stalls and fails; programs write and read one way and both, follow
- * others, in bursts, hold on to what they have read, pause, seek, cancel, fail, close their client in the middle of it; an
- * operator does the same to them from outside. Each program knows which bytes it must find, and what may go wrong for it.
+ * Links delay, stall, break and fall silent; the disk is slow, stalls and fails; the server ends, or dies, and another one
+ * comes; clients dial again, or don't; programs write and read one way and both, follow others, take uploads over from others, in
+ * bursts, hold on to what they have read, pause, seek, cancel, fail, close their client in the middle of it; an operator does the
+ * same to them from outside. Each program knows which bytes it must find, and what may go wrong for it.
  * Besides, sim_check.c looks inside after every step, and more closely whenever the world is at rest. After SIM_CALM_NS nothing
  * bad begins any more, and all has to come to an end.
  *
@@ -67,7 +68,13 @@
     X(IGNORED_RESUME, "ignored-resume")             /* a stream that is said to go on doesn't */                                 \
     X(SECOND_END, "second-end")                     /* the last hook is called twice */                                          \
     X(WRONG_BYTES, "wrong-bytes")                   /* a download is sent others */                                              \
-    X(UNFINISHED_SPILL, "unfinished-spill")         /* the overflow forgets a chunk */
+    X(UNFINISHED_SPILL, "unfinished-spill")         /* the overflow forgets a chunk */                                           \
+    X(RECEIVED_AS_DURABLE, "received-as-durable")   /* what is only received is said to be durable */                            \
+    X(EARLY_LET_GO, "early-let-go")                 /* a client keeps only what isn't received */                                \
+    X(UNCHECKED_EPOCH, "unchecked-epoch")           /* the store takes what an older holder writes */                            \
+    X(ATTACHED_TWICE, "attached-twice")             /* the answer to an attach is followed twice */                              \
+    X(LOST_DIAL, "lost-dial")                       /* a connection isn't made again */                                          \
+    X(UNPINNED_DOWNLOAD, "unpinned-download")       /* a download goes on with another object */
 
 enum sim_plant {
 #define SIM_PLANT(name, text) SIM_PLANT_##name,
@@ -101,7 +108,18 @@ enum sim_plant {
     X(late_places, "places that came too late")                                                                                  \
     X(expired, "grants that expired")                                                                                            \
     X(disk_failures, "failures of the disk")                                                                                     \
-    X(quiet_checks, "accounts of credit compared")
+    X(quiet_checks, "accounts of credit compared")                                                                               \
+    X(resumed_uploads, "uploads that went on after a loss")                                                                      \
+    X(resumed_downloads, "downloads that did")                                                                                   \
+    X(refused, "dials refused")                                                                                                  \
+    X(lost_answers, "attaches whose answer was lost")                                                                            \
+    X(taken_over, "uploads taken over by others")                                                                                \
+    X(fenced, "holders fenced off")                                                                                              \
+    X(not_durable, "attaches that had to go back")                                                                               \
+    X(found_complete, "attaches that found the upload complete")                                                                 \
+    X(replaced, "downloads refused, for their object was replaced")                                                              \
+    X(ends, "servers ended under their clients")                                                                                 \
+    X(crashes, "servers that died")
 
 struct sim_met {
 #define SIM_MET_FIELD(name, text) uint64_t name;
@@ -126,6 +144,7 @@ struct sim_object {
     uint64_t size;
     uint64_t gap_offset; /* one gap; a length of 0: none */
     uint64_t gap_length;
+    uint32_t later_version; /* by which it is replaced some time, with the same size; 0: it isn't */
 };
 
 /* What an upload must have stored, or not. */
@@ -145,9 +164,15 @@ struct sim_stored {
     unsigned part_count;
     trove_gap *gaps; /* in order; neighbours are one */
     size_t gap_count;
+    char upload_id[TROVE_UPLOAD_ID_BYTES]; /* by which others may take it over; "": they may not */
+    unsigned holders;                      /* programs that write it */
+    unsigned takers;                       /* that have taken it over, ever */
+    bool published;                        /* one has been told so */
+    bool perhaps;                          /* one has asked for it, and wasn't told what came of it */
 };
 
 struct tvs_server;
+struct tvs_server_options;
 struct sim_link;
 
 /* All that a run has; zeroed at its begin. */
@@ -176,12 +201,20 @@ struct sim {
     struct sim_object followed[SIM_FOLLOWED];
     uint64_t chunk_bytes_max[SIM_POOLS]; /* that the pools' memory carries */
     uint64_t bandwidth[SIM_POOLS];
-    bool timeouts;                     /* the last pool has short ones */
-    bool tight;                        /* little memory, many programs at once, large chunks, long pauses */
-    uint64_t allowed_bytes[SIM_POOLS]; /* by its bandwidth, so far */
+    bool timeouts;            /* the last pool has short ones */
+    bool tight;               /* little memory, many programs at once, large chunks, long pauses */
+    unsigned refused_percent; /* of dials, where clients dial again */
+    bool restarts;
+    uint64_t allowed_bytes[SIM_POOLS]; /* by its bandwidth, since this server began */
+    uint64_t server_begun_ns;
 
-    struct tvs_server *server;
+    struct tvs_server *server; /* NULL: there is none */
+    bool server_ends;          /* it takes no connections any more */
+    bool server_dead;          /* what it does reaches nobody */
+    unsigned accepting;
+    bool clients_gone;
     struct sim_link *first_link;
+    bool lost[SIM_LINKS_MAX]; /* a connection, or a try to make one, since this client was made */
     struct sim_stored uploads[SIM_UPLOADS_MAX];
     unsigned upload_count;
     unsigned disk_failures;
@@ -219,7 +252,8 @@ struct sim_link *sim_link_next(const struct sim_link *link);
 struct trove_client *sim_link_client(const struct sim_link *link);
 /* Both ends lose each other; each learns of it some time later. */
 void sim_link_break(struct sim_link *link);
-bool sim_link_broken(const struct sim_link *link);
+/* All links break, and the server's ends know it. */
+void sim_links_cut(void);
 /* Nothing is on the way, and no end is about to be told of anything. */
 bool sim_link_quiet(const struct sim_link *link);
 void sim_network_start(void);
@@ -231,13 +265,28 @@ void sim_disk_end(void);
 /* The objects that downloads read, and what uploads must have left. The disk is quick and sound then. */
 void sim_disk_fill(void);
 void sim_disk_verify(void);
+/* One object is replaced while others read it. */
+void sim_disk_replace(void *unused);
+/* No call of the server's is in it. */
+bool sim_disk_still(void);
+
+/* ---- sim_server.c ---- */
+void sim_server_start(const struct tvs_server_options *options);
+/* All clients have gone. */
+void sim_server_end(void);
+/* Ends it, or has it die, and starts the next one; a thread. */
+void sim_server_restart_run(void *options);
 
 /* ---- sim_client.c ---- */
+/* Whether this client's dial is refused; one wasn't. */
+bool sim_client_refused(unsigned number);
+void sim_client_dialled(unsigned number);
 struct sim_client {
     unsigned number;
     trove_client *client;
     trove_pool *pool; /* NULL: none */
     bool closing;
+    bool retries;      /* it dials again when its connection is lost */
     unsigned entering; /* programs that are opening something */
 };
 const char *sim_pool_name(unsigned number);
@@ -249,8 +298,11 @@ void sim_operator_run(void *argument);
 bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels);
 /* Fails the run unless it is excused. */
 void sim_judge(const struct sim_client *client, const char *what, const trove_error *error, bool cancels);
+/* Of something that outlives its connection, where `lasting`: a loss is no excuse. */
+void sim_judge_lasting(const struct sim_client *client, bool lasting, const char *what, const trove_error *error, bool cancels);
 
 /* ---- sim_check.c ---- */
+void sim_check_start(void);
 void sim_check_step(void);
 void sim_check_idle(void);
 /* All clients have gone. */

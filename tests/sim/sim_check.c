@@ -25,6 +25,7 @@ static void check_session(struct tvs_session *session) {
         const struct tvs_stream *stream = tvs_stream_of_node(node);
         if (stream->up.open && stream->up.begun && !tv_stream_state_terminal(stream->state))
             check_upload(stream);
+        sim_uploads_check_theirs(stream);
     }
 }
 
@@ -42,8 +43,10 @@ static void check_account(const trove_stream *stream) {
 }
 
 static void check_client(struct trove_client *client) {
-    for (const trove_stream *stream = client->streams; stream != NULL; stream = stream->next)
+    for (const trove_stream *stream = client->streams; stream != NULL; stream = stream->next) {
         check_account(stream);
+        sim_uploads_check_ours(stream);
+    }
     if (client->memory_used > client->memory_bytes)
         sim_fail("a client has claimed %llu bytes of memory, of %llu", (unsigned long long)client->memory_used,
                  (unsigned long long)client->memory_bytes);
@@ -158,11 +161,45 @@ static void check_pools(void) {
 
 /* ---- at rest: both ends together ---- */
 
+/* What was acknowledged before the connection that there is: senders that were attached again. */
+static struct {
+    const struct tv_sender *sender;
+    uint64_t acknowledged_bytes;
+} before[256];
+static size_t before_count;
+
+void sim_check_start(void) {
+    before_count = 0;
+}
+
+static size_t find_before(const struct tv_sender *sender) {
+    size_t at = 0;
+    while (at < before_count && before[at].sender != sender)
+        at++;
+    return at;
+}
+
+void sim_check_begun(const struct tv_sender *sender) {
+    size_t at = find_before(sender);
+    if (at < before_count) /* somebody else had its memory */
+        before[at] = before[--before_count];
+}
+
+void sim_check_restarted(const struct tv_sender *sender) {
+    size_t at = find_before(sender);
+    TV_ASSERT(at < sizeof before / sizeof before[0]);
+    before_count += at == before_count;
+    before[at].sender = sender;
+    before[at].acknowledged_bytes = sender->acknowledged_bytes;
+}
+
 /* Credit that the sender has, has used and was acknowledged is what the receiver has given: none leaks, none is made. Where
  * nothing is on the way it is the same sum at both ends. */
 static int64_t sent_sum(const struct tv_sender *sender) {
     uint64_t in_flight = sender->queued_bytes - sender->unsent_bytes;
-    return (int64_t)(sender->credit_bytes + in_flight + sender->acknowledged_bytes) - (int64_t)sender->owed_bytes;
+    size_t at = find_before(sender);
+    uint64_t acknowledged_bytes = sender->acknowledged_bytes - (at < before_count ? before[at].acknowledged_bytes : 0);
+    return (int64_t)(sender->credit_bytes + in_flight + acknowledged_bytes) - (int64_t)sender->owed_bytes;
 }
 
 static int64_t received_sum(const struct tv_receiver *receiver) {
@@ -190,7 +227,8 @@ static void compare_credit(const trove_stream *ours, const struct tvs_stream *th
 
 static void compare_streams(struct trove_client *client) {
     for (const trove_stream *ours = client->streams; ours != NULL; ours = ours->next) {
-        if (!ours->opened || tv_stream_state_terminal(ours->state))
+        bool here = ours->entry.listed && !tvc_stream_detached(ours); /* else it is on no connection, or on one that was lost */
+        if (!ours->opened || tv_stream_state_terminal(ours->state) || !here)
             continue;
         struct tvs_stream *theirs = tvs_stream_list_find(&sim.server->streams, ours->stream_id);
         if (theirs == NULL)
@@ -215,6 +253,8 @@ void sim_check_idle(void) {
 void sim_check_end(void) {
     struct tvs_pool *pools[SIM_POOLS];
     size_t count = tvs_pools_list(sim.server->pools, pools, SIM_POOLS);
+    if (tvs_holders_count(&sim.server->holders) > 0)
+        sim_fail("all streams have ended, and %zu hold an upload", tvs_holders_count(&sim.server->holders));
     for (size_t i = 0; i < count; i++) {
         struct tv_block_stats stats;
         tv_block_pool_stats(tvs_budget_pool(pools[i]->budget), &stats);
@@ -305,7 +345,7 @@ void sim_check_dump(void) {
 /* ---- for programs ---- */
 
 bool sim_check_taken(uint64_t stream_id, uint64_t *offset) {
-    struct tvs_stream *stream = tvs_stream_list_find(&sim.server->streams, stream_id);
+    struct tvs_stream *stream = sim.server != NULL ? tvs_stream_list_find(&sim.server->streams, stream_id) : NULL;
     if (stream == NULL)
         return false;
     *offset = stream->receiver.taken_offset;
@@ -365,7 +405,7 @@ void sim_check_allowed(const struct tvs_pool *pool, uint64_t bytes) {
         uint64_t slice_bytes = tvs_bandwidth_slice(rate);
         uint64_t last_bytes = slice_bytes > TV_INLINE_BYTES_MAX ? slice_bytes : TV_INLINE_BYTES_MAX;
         sim.allowed_bytes[i] += bytes;
-        double most = (double)rate * (double)sim.now_ns / 1e9 + (double)(slice_bytes + last_bytes);
+        double most = (double)rate * (double)(sim.now_ns - sim.server_begun_ns) / 1e9 + (double)(slice_bytes + last_bytes);
         if ((double)sim.allowed_bytes[i] > most)
             sim_fail("pool %s has allowed %llu bytes by now; %.0f are its bandwidth", pool->name,
                      (unsigned long long)sim.allowed_bytes[i], most);

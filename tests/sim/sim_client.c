@@ -22,10 +22,9 @@ static bool late_as_it_may_be(const trove_error *error) {
 }
 
 bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels) {
-    struct sim_link *link = sim_link_of(client->number);
     switch (error->status) {
     case TROVE_UNAVAILABLE:
-        return sim_link_broken(link) || client->closing;
+        return sim.lost[client->number] || client->closing;
     case TROVE_CANCELLED:
         return cancels || client->closing || sim.operator_cancels;
     case TROVE_ABORTED:
@@ -49,6 +48,12 @@ void sim_judge(const struct sim_client *client, const char *what, const trove_er
                  error->message);
 }
 
+void sim_judge_lasting(const struct sim_client *client, bool lasting, const char *what, const trove_error *error, bool cancels) {
+    if (lasting && error->status == TROVE_UNAVAILABLE && !client->closing)
+        sim_fail("client %u: %s failed, though it outlives its connection: %s", client->number, what, error->message);
+    sim_judge(client, what, error, cancels);
+}
+
 /* ---- a client ---- */
 
 static void run_program(void *argument) {
@@ -58,8 +63,10 @@ static void run_program(void *argument) {
         unsigned kind = (unsigned)sim_between(0, 99);
         if (client->closing)
             return;
-        if (kind < 38)
+        if (kind < 30)
             sim_upload_run(client);
+        else if (kind < 38)
+            sim_take_over_run(client);
         else if (kind < 70)
             sim_download_run(client);
         else if (kind < 80)
@@ -76,6 +83,17 @@ static void break_link(void *object) {
     struct sim_link *link = sim_link_of(client->number);
     if (link != NULL && !client->closing)
         sim_link_break(link);
+}
+
+bool sim_client_refused(unsigned number) {
+    return number + 1 < sim.link_count && clients[number].retries && sim_chance(sim.refused_percent);
+}
+
+/* Some connections don't even last until what was there before is there again. */
+void sim_client_dialled(unsigned number) {
+    struct sim_client *client = &clients[number];
+    if (number + 1 < sim.link_count && client->retries && sim.now_ns < SIM_CALM_NS && sim_chance(25))
+        sim_at(sim.now_ns + sim_between(0, 500 * SIM_MS), break_link, client);
 }
 
 static void make_pool(struct sim_client *client) {
@@ -98,10 +116,12 @@ static trove_status connect_client(struct sim_client *client) {
     options.memory_bytes = TV_MIB << sim_between(1, 4);
     options.call_timeout_ms = SIM_TIMEOUT_MS;
     options.connect_timeout_ms = 30000;
-    options.retry_for_ms = TROVE_NO_RETRY; /* links that break stay broken */
+    options.retry_for_ms = client->retries ? (uint32_t)sim_between(150000, 250000) : TROVE_NO_RETRY;
     snprintf(url, sizeof url, "%u", client->number);
-    trove_status status = trove_connect(url, &options, &client->client, &error);
-    bool silent = status == TROVE_DEADLINE_EXCEEDED && sim_link_broken(sim_link_of(client->number));
+    sim.lost[client->number] = false;
+    trove_status status = client->retries ? trove_connect_wait(url, &options, 100000, &client->client, &error)
+                                          : trove_connect(url, &options, &client->client, &error);
+    bool silent = status == TROVE_DEADLINE_EXCEEDED && sim.lost[client->number];
     if (status != TROVE_OK && !silent)
         sim_judge(client, "connecting", &error, false);
     return status;
@@ -134,7 +154,7 @@ static void live(struct sim_client *client, bool breaks) {
     unsigned count = (unsigned)sim_between(sim.tight ? SIM_PROGRAMS_MAX / 2 : 1, SIM_PROGRAMS_MAX);
     client->closing = false;
     client->pool = NULL;
-    if (breaks)
+    for (unsigned times = !breaks ? 0 : client->retries ? (unsigned)sim_between(1, 4) : 1; times > 0; times--)
         sim_at(sim.now_ns + sim_between(0, 10 * SIM_SECOND), break_link, client);
     if (connect_client(client) != TROVE_OK)
         return;
@@ -155,80 +175,104 @@ void sim_client_run(void *argument) {
     unsigned number = (unsigned)(uintptr_t)argument;
     struct sim_client *client = &clients[number];
     *client = (struct sim_client){.number = number};
-    bool breaks = sim_chance(15);
+    client->retries = sim_chance(50);
+    bool breaks = sim_chance(client->retries ? 60 : 15);
     sim_sleep(sim_between(0, sim.tight ? 0 : SIM_SECOND));
     live(client, breaks);
-    if (breaks && sim.now_ns < SIM_CALM_NS) /* another connection, another try */
+    if (breaks && !client->retries && sim.now_ns < SIM_CALM_NS) /* another connection, another try */
         live(client, false);
 }
 
 /* ---- somebody outside ---- */
 
-struct paused_ids {
-    uint64_t ids[64];
+/* What was paused; a stream that is attached again has another id, so that its key is what tells it. */
+struct paused {
+    char keys[64][24];
     unsigned count;
 };
 
-/* False: the stream's client hasn't read, or hasn't been told, what came before. */
-static bool control_outside(struct sim_client *client, uint64_t id, trove_control what) {
+/* Whether the server can't be reached for a while. */
+static bool is_away(const struct sim_client *client, const trove_error *error) {
+    return error->status == TROVE_UNAVAILABLE && sim.lost[client->number];
+}
+
+static void control_outside(struct sim_client *client, uint64_t id, trove_control what) {
     trove_error error = {TROVE_OK, ""};
     trove_status status = trove_server_stream_control(client->client, id, what, SIM_TIMEOUT_MS, NULL, &error);
     sim_trace("operator: control %d of stream %llu: %s", (int)what, (unsigned long long)id, error.message);
+    /* RESOURCE_EXHAUSTED: the stream's client hasn't read, or hasn't been told, what came before. */
     bool may = status == TROVE_OK || status == TROVE_NOT_FOUND || status == TROVE_FAILED_PRECONDITION ||
-               status == TROVE_RESOURCE_EXHAUSTED;
+               status == TROVE_RESOURCE_EXHAUSTED || is_away(client, &error);
     if (!may)
         sim_fail("the operator can't control stream %llu: %s", (unsigned long long)id, error.message);
     sim_met.outside_controls += status == TROVE_OK;
-    return status != TROVE_RESOURCE_EXHAUSTED;
 }
 
-static void meddle_outside(struct sim_client *client, struct paused_ids *paused) {
+static trove_server_stream_page *list_outside(struct sim_client *client) {
     trove_server_stream_page *page = NULL;
     trove_error error;
-    if (trove_server_stream_list(client->client, NULL, &page, &error) != TROVE_OK) {
+    if (trove_server_stream_list(client->client, NULL, &page, &error) == TROVE_OK)
+        return page;
+    if (!is_away(client, &error))
         sim_fail("the operator can't list the streams: %s", error.message);
-        return;
+    return NULL;
+}
+
+static void meddle_outside(struct sim_client *client, struct paused *paused) {
+    trove_server_stream_page *page = list_outside(client);
+    if (page != NULL && page->count > 0) {
+        const trove_server_stream *stream = &page->streams[sim_between(0, page->count - 1)];
+        if (sim_chance(10)) {
+            sim.operator_cancels = true;
+            control_outside(client, stream->stream_id, TROVE_CONTROL_CANCEL);
+        } else if (paused->count < sizeof paused->keys / sizeof paused->keys[0]) {
+            snprintf(paused->keys[paused->count++], sizeof paused->keys[0], "%s", stream->key);
+            control_outside(client, stream->stream_id, TROVE_CONTROL_PAUSE);
+        }
     }
-    uint64_t id = page->count > 0 ? page->streams[sim_between(0, page->count - 1)].stream_id : 0;
     trove_server_stream_page_free(page);
-    if (id == 0)
-        return;
-    if (sim_chance(10)) {
-        sim.operator_cancels = true;
-        (void)control_outside(client, id, TROVE_CONTROL_CANCEL);
-    } else if (paused->count < sizeof paused->ids / sizeof paused->ids[0]) {
-        paused->ids[paused->count++] = id;
-        (void)control_outside(client, id, TROVE_CONTROL_PAUSE);
-    }
 }
 
-static void resume_outside(struct sim_client *client, struct paused_ids *paused) {
-    if (paused->count == 0)
-        return;
-    unsigned at = (unsigned)sim_between(0, paused->count - 1);
-    if (control_outside(client, paused->ids[at], TROVE_CONTROL_RESUME))
-        paused->ids[at] = paused->ids[--paused->count];
+static bool was_paused(const struct paused *paused, const char *key) {
+    for (unsigned i = 0; i < paused->count; i++)
+        if (strcmp(paused->keys[i], key) == 0)
+            return true;
+    return false;
 }
 
-/* Nobody may stay paused. */
-static void resume_all(struct sim_client *client, struct paused_ids *paused) {
-    while (paused->count > 0 && sim.failure[0] == '\0') {
-        resume_outside(client, paused);
-        sim_sleep(sim_between(0, 50 * SIM_MS));
+/* The server has one that comes back paused as idle. */
+static bool stands(const trove_server_stream *stream) {
+    return stream->state == TROVE_STREAM_PAUSED || stream->state == TROVE_STREAM_IDLE;
+}
+
+/* Of all that could be resumed, so many percent. */
+static void resume_outside(struct sim_client *client, const struct paused *paused, unsigned percent) {
+    trove_server_stream_page *page = list_outside(client);
+    for (size_t i = 0; page != NULL && i < page->count; i++)
+        if (stands(&page->streams[i]) && was_paused(paused, page->streams[i].key) && sim_chance(percent))
+            control_outside(client, page->streams[i].stream_id, TROVE_CONTROL_RESUME);
+    trove_server_stream_page_free(page);
+}
+
+/* Nobody may stay paused: not one either that comes back paused. */
+static void resume_all(struct sim_client *client, const struct paused *paused) {
+    while (!sim.clients_gone && sim.failure[0] == '\0') {
+        resume_outside(client, paused, 100);
+        sim_sleep(sim_between(SIM_MS, SIM_SECOND));
     }
 }
 
 void sim_operator_run(void *argument) {
-    struct sim_client client = {.number = (unsigned)(uintptr_t)argument};
-    struct paused_ids paused = {0};
+    struct sim_client client = {.number = (unsigned)(uintptr_t)argument, .retries = sim.restarts};
+    struct paused paused = {.count = 0};
     if (connect_client(&client) != TROVE_OK)
         return;
-    while (sim.now_ns < SIM_CALM_NS / 2) {
+    while (sim.now_ns < SIM_CALM_NS / 2 && !sim.clients_gone) {
         sim_sleep(sim_between(0, SIM_SECOND));
         if (sim_chance(60))
             meddle_outside(&client, &paused);
         else
-            resume_outside(&client, &paused);
+            resume_outside(&client, &paused, 50);
     }
     resume_all(&client, &paused);
     trove_close(client.client);

@@ -1,14 +1,16 @@
-/* sim_disk.c - the store of the simulation: the driver "mem" behind a disk that takes its time, stalls, and fails now and then;
- * what downloads find there, and what uploads must have left there. See sim.h.
+/* sim_disk.c - the store of the simulation: the driver "mem" behind a disk that takes its time, stalls, and fails now and then,
+ * and that outlives the server; what downloads find there, and what uploads must have left there. Resumable ones are in
+ * sim_uploads.c. See sim.h.
  */
 #include "sim.h"
+#include "sim_checks.h"
 
 #include "server/session.h"
 
 #include <string.h>
 
 struct commit {
-    struct commit *next;
+    struct sim_disk_job job; /* first */
     struct tvs_put *put;
     char etag[TROVE_ETAG_BYTES];
     tvs_commit_done done;
@@ -16,30 +18,36 @@ struct commit {
 };
 
 static struct {
-    struct commit *first;
-    struct commit *last;
+    struct sim_disk_job *first;
+    struct sim_disk_job *last;
+    unsigned inside; /* calls and jobs under way */
     bool ending;
     struct sim_thread *committer;
     const struct tvs_driver_ops *mem;
+    struct tvs_driver *driver; /* of all servers, one after the other */
 } disk;
 
 /* ---- time and failures ---- */
 
-static void take_time(uint64_t bytes) {
+void sim_disk_take_time(uint64_t bytes) {
     if (sim.nonblocking_disk)
         return;
     uint64_t stalled_ns = sim.disk_stalled_until_ns > sim.now_ns ? sim.disk_stalled_until_ns - sim.now_ns : 0;
+    disk.inside++;
     sim_sleep(stalled_ns + sim_between(10000, 200000) + bytes * SIM_MS / sim.disk_bytes_per_ms);
+    disk.inside--;
 }
 
-static bool fails(void) {
+bool sim_disk_fails(void) {
+    if (sim.server_dead)
+        return true;
     bool failed = sim.disk_failure_permille > 0 && sim.now_ns < SIM_CALM_NS && sim_between(0, 999) < sim.disk_failure_permille;
     sim.disk_failures += failed;
     sim_met.disk_failures += failed;
     return failed;
 }
 
-static trove_status failure(trove_error *error) {
+trove_status sim_disk_failure(trove_error *error) {
     return TV_FAIL(error, RESOURCE_EXHAUSTED, "the disk failed, as it was told to");
 }
 
@@ -47,96 +55,112 @@ static trove_status failure(trove_error *error) {
 
 static trove_status head(struct tvs_driver *driver, const char *bucket, const char *key, struct tvs_object *object,
                          trove_error *error) {
-    take_time(0);
+    sim_disk_take_time(0);
     return disk.mem->head(driver, bucket, key, object, error);
 }
 
 static trove_status put_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                               const struct tvs_put_options *options, struct tvs_put **put, trove_error *error) {
-    take_time(0);
-    return fails() ? failure(error) : disk.mem->put_begin(driver, bucket, key, options, put, error);
+    sim_disk_take_time(0);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->put_begin(driver, bucket, key, options, put, error);
 }
 
 static trove_status put_write(struct tvs_put *put, const struct tv_data *data, trove_error *error) {
-    take_time(data->bytes);
-    return fails() ? failure(error) : disk.mem->put_write(put, data, error);
+    uint64_t epoch = sim_uploads_epoch(put);
+    sim_disk_take_time(data->bytes);
+    trove_status status = sim_disk_fails() ? sim_disk_failure(error) : disk.mem->put_write(put, data, error);
+    if (status == TROVE_OK)
+        sim_uploads_judge(put, epoch);
+    return status;
 }
 
 static trove_status put_gap(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error) {
-    take_time(0);
-    return fails() ? failure(error) : disk.mem->put_gap(put, offset, length, error);
+    sim_disk_take_time(0);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->put_gap(put, offset, length, error);
 }
 
 static trove_status put_rewind(struct tvs_put *put, uint64_t offset, trove_error *error) {
-    take_time(0);
-    return fails() ? failure(error) : disk.mem->put_rewind(put, offset, error);
+    sim_disk_take_time(0);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->put_rewind(put, offset, error);
 }
 
 static trove_status put_read(struct tvs_put *put, struct tv_data *data, trove_error *error) {
-    take_time(data->bytes);
-    return fails() ? failure(error) : disk.mem->put_read(put, data, error);
+    sim_disk_take_time(data->bytes);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->put_read(put, data, error);
 }
 
 static void put_abort(struct tvs_put *put) {
     if (put != NULL)
-        take_time(0);
+        sim_disk_take_time(0);
     disk.mem->put_abort(put);
 }
 
-static void commit_now(struct commit *commit) {
+static void commit_now(struct sim_disk_job *job) {
+    struct commit *commit = (struct commit *)job;
     trove_error error;
-    if (fails()) {
+    bool failed = sim.server_dead ? sim_chance(50) : sim_disk_fails(); /* one that has died may have done it before */
+    if (failed) {
         disk.mem->put_abort(commit->put);
-        commit->done(commit->context, failure(&error), NULL, &error);
+        commit->done(commit->context, sim_disk_failure(&error), NULL, &error);
     } else {
         disk.mem->put_commit(commit->put, commit->etag[0] != '\0' ? commit->etag : NULL, commit->done, commit->context);
     }
     free(commit);
 }
 
-/* Later, on a thread of its own; or at once, which a driver may do as well. */
 static void put_commit(struct tvs_put *put, const char *etag, tvs_commit_done done, void *context) {
     struct commit *commit = calloc(1, sizeof *commit);
     TV_ASSERT(commit != NULL);
-    *commit = (struct commit){.put = put, .done = done, .context = context};
+    *commit = (struct commit){.job = {.run = commit_now}, .put = put, .done = done, .context = context};
     if (etag != NULL)
         snprintf(commit->etag, sizeof commit->etag, "%s", etag);
+    sim_disk_later(&commit->job);
+}
+
+void sim_disk_later(struct sim_disk_job *job) {
     if (sim_chance(20)) {
-        commit_now(commit);
+        job->run(job);
         return;
     }
+    disk.inside++;
+    job->next = NULL;
     if (disk.last != NULL)
-        disk.last->next = commit;
+        disk.last->next = job;
     else
-        disk.first = commit;
-    disk.last = commit;
+        disk.first = job;
+    disk.last = job;
     sim_wake(&disk);
 }
 
-static void run_commits(void *unused) {
+static void run_jobs(void *unused) {
     (void)unused;
     for (;;) {
-        struct commit *commit = disk.first;
-        if (commit == NULL && disk.ending)
+        struct sim_disk_job *job = disk.first;
+        if (job == NULL && disk.ending)
             return;
-        if (commit == NULL) {
+        if (job == NULL) {
             sim_wait(&disk, SIM_NEVER);
             continue;
         }
-        disk.first = commit->next;
+        disk.first = job->next;
         if (disk.first == NULL)
             disk.last = NULL;
         sim_sleep(sim_between(10000, 20 * SIM_MS));
-        commit_now(commit);
+        job->run(job);
+        disk.inside--;
     }
+}
+
+bool sim_disk_still(void) {
+    return disk.inside == 0;
 }
 
 static void put_small(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
                       const struct tv_data *data, tvs_commit_done done, void *context) {
     trove_error error;
-    take_time(data->bytes);
-    if (fails())
-        done(context, failure(&error), NULL, &error);
+    sim_disk_take_time(data->bytes);
+    if (sim_disk_fails())
+        done(context, sim_disk_failure(&error), NULL, &error);
     else
         disk.mem->put_small(driver, bucket, key, options, data, done, context);
 }
@@ -144,13 +168,23 @@ static void put_small(struct tvs_driver *driver, const char *bucket, const char 
 static trove_status get_begin(struct tvs_driver *driver, const char *bucket, const char *key,
                               const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
                               trove_error *error) {
-    take_time(0);
-    return fails() ? failure(error) : disk.mem->get_begin(driver, bucket, key, conditions, get, object, error);
+    sim_disk_take_time(0);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->get_begin(driver, bucket, key, conditions, get, object, error);
 }
 
 static trove_status get_read(struct tvs_get *get, struct tv_data *data, trove_error *error) {
-    take_time(data->bytes);
-    return fails() ? failure(error) : disk.mem->get_read(get, data, error);
+    sim_disk_take_time(data->bytes);
+    return sim_disk_fails() ? sim_disk_failure(error) : disk.mem->get_read(get, data, error);
+}
+
+static trove_status open_again(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error) {
+    trove_status status = disk.driver == NULL ? disk.mem->open(config, &disk.driver, error) : TROVE_OK;
+    *driver = disk.driver;
+    return status;
+}
+
+static void leave_open(struct tvs_driver *driver) {
+    (void)driver;
 }
 
 const struct tvs_driver_ops *__wrap_tvs_driver_find(const char *dsn, const char **path, trove_error *error);
@@ -161,6 +195,10 @@ const struct tvs_driver_ops *__wrap_tvs_driver_find(const char *dsn, const char 
     slow = *disk.mem;
     if (!sim.nonblocking_disk)
         slow.capabilities &= ~(uint32_t)TVS_CAP_NONBLOCKING;
+    slow.capabilities |= TVS_CAP_UPLOADS_SURVIVE;
+    sim_uploads_wrap(&slow, disk.mem);
+    slow.open = open_again;
+    slow.close = leave_open;
     slow.head = head;
     slow.put_begin = put_begin;
     slow.put_write = put_write;
@@ -177,14 +215,18 @@ const struct tvs_driver_ops *__wrap_tvs_driver_find(const char *dsn, const char 
 
 void sim_disk_start(void) {
     disk.first = disk.last = NULL;
+    disk.inside = 0;
     disk.ending = false;
-    disk.committer = sim_spawn("committer", run_commits, NULL);
+    disk.driver = NULL;
+    disk.committer = sim_spawn("committer", run_jobs, NULL);
+    sim_uploads_start();
 }
 
 void sim_disk_end(void) {
     disk.ending = true;
     sim_wake(&disk);
     sim_join(disk.committer);
+    disk.mem->close(disk.driver);
 }
 
 /* ---- what downloads find ---- */
@@ -215,7 +257,7 @@ static void fill_object(const struct sim_object *object) {
     const struct tvs_put_options options = {.content_type = "", .size_hint = TROVE_SIZE_UNKNOWN};
     struct tvs_put *put = NULL;
     trove_error error;
-    if (disk.mem->put_begin(sim.server->driver, SIM_BUCKET, object->key, &options, &put, &error) != TROVE_OK) {
+    if (disk.mem->put_begin(disk.driver, SIM_BUCKET, object->key, &options, &put, &error) != TROVE_OK) {
         sim_fail("filling the store: %s", error.message);
         return;
     }
@@ -228,6 +270,15 @@ static void fill_object(const struct sim_object *object) {
     disk.mem->put_commit(put, NULL, on_filled, NULL);
 }
 
+void sim_disk_replace(void *unused) {
+    (void)unused;
+    sim_sleep(sim_between(0, SIM_CALM_NS / 2));
+    struct sim_object later = sim.objects[0];
+    later.version = later.later_version;
+    sim_trace("%s is replaced", later.key);
+    fill_object(&later);
+}
+
 static void draw_object(struct sim_object *object, const char *kind, unsigned number, uint32_t version, uint64_t size_max) {
     snprintf(object->key, sizeof object->key, "%s-%u", kind, number);
     object->version = version;
@@ -237,7 +288,7 @@ static void draw_object(struct sim_object *object, const char *kind, unsigned nu
 
 void sim_disk_fill(void) {
     trove_error error;
-    if (disk.mem->bucket_create(sim.server->driver, SIM_BUCKET, &error) != TROVE_OK)
+    if (disk.mem->bucket_create(disk.driver, SIM_BUCKET, &error) != TROVE_OK)
         sim_fail("filling the store: %s", error.message);
     for (unsigned i = 0; i < SIM_OBJECTS; i++) {
         struct sim_object *object = &sim.objects[i];
@@ -248,6 +299,7 @@ void sim_disk_fill(void) {
         }
         fill_object(object);
     }
+    sim.objects[0].later_version = 61;
     for (unsigned i = 0; i < SIM_REPLACED; i++) {
         draw_object(&sim.replaced[i], "replaced", i, 21 + i, i % 2 == 0 ? 400 * TV_KIB : 0);
         if (sim.replaced[i].exists)
@@ -325,7 +377,7 @@ static void verify(const struct sim_stored *stored) {
     trove_error error;
     if (stored->wanted == SIM_ANY)
         return;
-    bool there = disk.mem->get_begin(sim.server->driver, SIM_BUCKET, stored->key, &none, &get, &object, &error) == TROVE_OK;
+    bool there = disk.mem->get_begin(disk.driver, SIM_BUCKET, stored->key, &none, &get, &object, &error) == TROVE_OK;
     if (there != (stored->wanted == SIM_PRESENT) && stored->wanted != SIM_UNKNOWN)
         sim_fail("%s is %s the store", stored->key, there ? "in" : "not in");
     if (!there)
@@ -345,7 +397,7 @@ static void verify_followed(const struct sim_object *object) {
     struct sim_stored written = {.parts = {{0, object->version}}, .part_count = 1};
     struct tvs_object found = {0};
     trove_error error;
-    if (disk.mem->head(sim.server->driver, SIM_BUCKET, object->key, &found, &error) != TROVE_OK)
+    if (disk.mem->head(disk.driver, SIM_BUCKET, object->key, &found, &error) != TROVE_OK)
         return;
     snprintf(written.key, sizeof written.key, "%s", object->key);
     written.size = found.size;
@@ -356,12 +408,13 @@ static void verify_followed(const struct sim_object *object) {
 static void delete_object(const char *key) {
     const struct tvs_conditions none = {0};
     trove_error error;
-    (void)!disk.mem->delete (sim.server->driver, SIM_BUCKET, key, &none, &error);
+    (void)!disk.mem->delete (disk.driver, SIM_BUCKET, key, &none, &error);
 }
 
 /* All that is there is taken out again: then the store must have nothing. */
 void sim_disk_verify(void) {
     trove_error error;
+    sim_uploads_end(disk.driver);
     for (unsigned i = 0; i < sim.upload_count; i++)
         verify(&sim.uploads[i]);
     for (unsigned i = 0; i < sim.upload_count; i++)
@@ -374,6 +427,6 @@ void sim_disk_verify(void) {
         verify_followed(&sim.followed[i]);
         delete_object(sim.followed[i].key);
     }
-    if (disk.mem->bucket_delete(sim.server->driver, SIM_BUCKET, &error) != TROVE_OK)
+    if (disk.mem->bucket_delete(disk.driver, SIM_BUCKET, &error) != TROVE_OK)
         sim_fail("at the end: %s", error.message);
 }

@@ -18,12 +18,23 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-static bool bytes_are_right(const struct sim_object *object, uint64_t offset, const unsigned char *bytes, uint64_t count) {
+static bool bytes_are_of(const struct sim_object *object, uint32_t version, uint64_t offset, const unsigned char *bytes,
+                         uint64_t count) {
     uint64_t end = offset + count;
     uint64_t gap = clamp(object->gap_length > 0 ? object->gap_offset : end, offset, end);
     uint64_t gap_end = clamp(object->gap_length > 0 ? object->gap_offset + object->gap_length : end, offset, end);
-    return sim_pattern_is(object->version, offset, bytes, gap - offset) && zeros(bytes + (gap - offset), gap_end - gap) &&
-           sim_pattern_is(object->version, gap_end, bytes + (gap_end - offset), end - gap_end);
+    return sim_pattern_is(version, offset, bytes, gap - offset) && zeros(bytes + (gap - offset), gap_end - gap) &&
+           sim_pattern_is(version, gap_end, bytes + (gap_end - offset), end - gap_end);
+}
+
+/* An object that is replaced some time is read as it was, or as it is then, but never as a mix. */
+static bool bytes_are_right(struct sim_reader *reader, uint64_t offset, const unsigned char *bytes, uint64_t count) {
+    const struct sim_object *object = reader->object;
+    unsigned may_be = bytes_are_of(object, object->version, offset, bytes, count) ? 1 : 0;
+    if (object->later_version != 0 && bytes_are_of(object, object->later_version, offset, bytes, count))
+        may_be |= 2;
+    reader->may_be = (reader->may_be == 0 ? 3 : reader->may_be) & may_be;
+    return reader->may_be != 0;
 }
 
 /* ---- reading ---- */
@@ -41,7 +52,7 @@ static void judge_chunk(struct sim_reader *reader, const trove_chunk *chunk) {
         sim_fail("client %u: chunk %llu, %zu bytes at %llu, came where chunk %llu at %llu was expected", reader->client->number,
                  (unsigned long long)chunk->index, chunk->size, (unsigned long long)chunk->offset,
                  (unsigned long long)reader->next_index, (unsigned long long)reader->next);
-    else if (!bytes_are_right(reader->object, chunk->offset, chunk->data, chunk->size))
+    else if (!bytes_are_right(reader, chunk->offset, chunk->data, chunk->size))
         sim_fail("client %u: %s: the %zu bytes at %llu are others than were stored", reader->client->number, reader->object->key,
                  chunk->size, (unsigned long long)chunk->offset);
     reader->lost_bytes += chunk->offset - reader->next;
@@ -54,9 +65,11 @@ static bool read_one(struct sim_reader *reader, bool *done) {
     trove_chunk *chunk = NULL;
     trove_error error;
     if (trove_stream_read(reader->stream, SIM_TIMEOUT_MS, &chunk, &error) != TROVE_OK) {
-        bool left = reader->follows && error.status == TROVE_ABORTED;
-        if (!left) /* by the one that it follows, who failed */
-            sim_judge(reader->client, "reading", &error, reader->meddler->cancels);
+        bool left = reader->follows && error.status == TROVE_ABORTED; /* by the one that it follows, who failed */
+        bool replaced = reader->lasting && error.status == TROVE_FAILED_PRECONDITION && reader->object->later_version != 0;
+        sim_met.replaced += replaced;
+        if (!left && !replaced)
+            sim_judge_lasting(reader->client, reader->lasting, "reading", &error, reader->meddler->cancels);
         return false;
     }
     if (chunk == NULL) {
@@ -85,6 +98,9 @@ static bool seek(struct sim_reader *reader) {
         return true;
     }
     if (status == TROVE_FAILED_PRECONDITION) /* the server had sent all; or it has ended, which reading will tell */
+        return true;
+    if (reader->lasting &&
+        (status == TROVE_UNAVAILABLE || status == TROVE_OUT_OF_RANGE)) /* lost; or to before where it went on */
         return true;
     sim_judge(reader->client, "seeking", &error, reader->meddler->cancels);
     return false;
@@ -150,6 +166,8 @@ static void draw(struct download *download, trove_stream_options *options) {
         reader->end = reader->begin + options->range_length;
     }
     options->allow_gaps = sim_chance(80);
+    options->resumable = !options->lossy && sim_chance(reader->client->retries ? 70 : 20);
+    reader->lasting = options->resumable && reader->client->retries;
     reader->next = reader->begin;
     reader->seeks_left = sim_chance(35) ? (unsigned)sim_between(1, 4) : 0;
     sim_hooks(&download->hooked, &options->hooks);

@@ -322,15 +322,25 @@ trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, stru
                                       struct tv_transport **transport, trove_error *error);
 trove_status __wrap_tv_transport_dial(const char *url, uint32_t timeout_ms, struct tv_dialling *dialling,
                                       struct tv_transport **transport, trove_error *error) {
-    (void)timeout_ms, (void)dialling, (void)error;
+    (void)timeout_ms, (void)dialling;
+    unsigned number = (unsigned)atoi(url);
+    if (sim.server == NULL || sim.server_ends || (sim.now_ns < SIM_CALM_NS && sim_client_refused(number))) {
+        sim.lost[number] = true;
+        sim_met.refused++;
+        sim_sleep(sim_between(0, 100 * SIM_MS));
+        return TV_FAIL(error, UNAVAILABLE, "nobody listens");
+    }
     struct sim_link *link = calloc(1, sizeof *link);
     TV_ASSERT(link != NULL);
-    link->plan = &sim.links[atoi(url)];
+    link->plan = &sim.links[number];
     set_up_end(link, &link->client, &link->down, &link->up);
     set_up_end(link, &link->server, &link->up, &link->down);
     link->next = sim.first_link;
     sim.first_link = link;
+    sim.accepting++;
     sim_join(sim_spawn("acceptor", accept_client, link));
+    sim.accepting--;
+    sim_client_dialled(number);
     *transport = &link->client.base;
     return TROVE_OK;
 }
@@ -360,9 +370,20 @@ static void learn(void *object) {
     try_send(end);
 }
 
+static void learn_now(struct end *end) {
+    sim_at(sim.now_ns, learn, end);
+}
+
 static void learn_some_time(struct end *end) {
     uint64_t silent_ns = sim_chance(20) ? 3600 * SIM_SECOND : sim_between(0, SIM_SECOND);
     sim_at(sim.now_ns + silent_ns, learn, end);
+}
+
+static void break_it(struct sim_link *link) {
+    link->broken = true;
+    sim.lost[link->plan - sim.links] = true;
+    drop_pieces(&link->up);
+    drop_pieces(&link->down);
 }
 
 void sim_link_break(struct sim_link *link) {
@@ -370,15 +391,20 @@ void sim_link_break(struct sim_link *link) {
         return;
     sim_trace("link %u breaks", (unsigned)(link->plan - sim.links));
     sim_met.breaks++;
-    link->broken = true;
-    drop_pieces(&link->up);
-    drop_pieces(&link->down);
+    break_it(link);
     learn_some_time(&link->client);
     learn_some_time(&link->server);
 }
 
-bool sim_link_broken(const struct sim_link *link) {
-    return link->broken;
+void sim_links_cut(void) {
+    for (struct sim_link *link = sim.first_link; link != NULL; link = link->next) {
+        if (!link->broken) {
+            break_it(link);
+            learn_some_time(&link->client);
+        }
+        if (!link->server.gone)
+            learn_now(&link->server);
+    }
 }
 
 bool sim_link_quiet(const struct sim_link *link) {

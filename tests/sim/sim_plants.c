@@ -5,7 +5,12 @@
 #include "sim_checks.h"
 
 #include "client/src/stream.h"
+#include "server/drivers/upload.h"
+#include "server/resume.h"
 #include "server/stream.h"
+#include "server/wire.h"
+
+#include "container.h"
 
 bool sim_plant_strikes(enum sim_plant plant, unsigned percent) {
     return sim.plant == plant && sim_chance(percent);
@@ -76,6 +81,20 @@ uint64_t __wrap_tv_receiver_expire(struct tv_receiver *receiver) {
     if (sim_plant_strikes(SIM_PLANT_OLD_CREDIT, 20))
         receiver->outstanding_bytes = outstanding_bytes;
     return expired;
+}
+
+trove_status __real_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
+trove_status __wrap_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
+trove_status __wrap_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error) {
+    sim_check_begun(sender);
+    return __real_tv_sender_init(sender, channel_chunks, first_offset, error);
+}
+
+void __real_tv_sender_restart(struct tv_sender *sender, uint64_t offset);
+void __wrap_tv_sender_restart(struct tv_sender *sender, uint64_t offset);
+void __wrap_tv_sender_restart(struct tv_sender *sender, uint64_t offset) {
+    __real_tv_sender_restart(sender, offset);
+    sim_check_restarted(sender);
 }
 
 /* ---- generations ---- */
@@ -294,4 +313,70 @@ void __wrap_tvc_stream_hooks_wait(trove_stream *stream) {
     stream->hooks.end_done = false;
     tvc_stream_hooks_ended(stream);
     __real_tvc_stream_hooks_wait(stream);
+}
+
+/* ---- connections that are made again ---- */
+
+void __real_tvs_flush_policy_ask(struct tvs_flush_policy *policy, uint64_t offset, uint64_t now_ns);
+void __wrap_tvs_flush_policy_ask(struct tvs_flush_policy *policy, uint64_t offset, uint64_t now_ns);
+void __wrap_tvs_flush_policy_ask(struct tvs_flush_policy *policy, uint64_t offset, uint64_t now_ns) {
+    __real_tvs_flush_policy_ask(policy, offset, now_ns);
+    if (sim.plant == SIM_PLANT_RECEIVED_AS_DURABLE)
+        TV_CONTAINER_OF(policy, struct tvs_resume, flush)->durable_offset = offset;
+}
+
+void __real_tvc_keep_durable(trove_stream *stream);
+void __wrap_tvc_keep_durable(trove_stream *stream);
+void __wrap_tvc_keep_durable(trove_stream *stream) {
+    uint64_t durable_offset = stream->upload.durable_offset;
+    if (sim.plant == SIM_PLANT_EARLY_LET_GO)
+        stream->upload.durable_offset = stream->upload.received_offset;
+    __real_tvc_keep_durable(stream);
+    stream->upload.durable_offset = durable_offset;
+}
+
+trove_status __real_tvs_upload_gate_enter(struct tvs_upload_gate *gate, uint64_t epoch, trove_error *error);
+trove_status __wrap_tvs_upload_gate_enter(struct tvs_upload_gate *gate, uint64_t epoch, trove_error *error);
+trove_status __wrap_tvs_upload_gate_enter(struct tvs_upload_gate *gate, uint64_t epoch, trove_error *error) {
+    return __real_tvs_upload_gate_enter(gate, sim.plant == SIM_PLANT_UNCHECKED_EPOCH ? gate->epoch : epoch, error);
+}
+
+void __real_tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened);
+void __wrap_tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened);
+void __wrap_tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened) {
+    __real_tvc_resume_on_opened(stream, opened);
+    if (sim.plant == SIM_PLANT_ATTACHED_TWICE)
+        __real_tvc_resume_on_opened(stream, opened);
+}
+
+void __real_tvc_resume_interrupt(trove_stream *stream);
+void __wrap_tvc_resume_interrupt(trove_stream *stream);
+void __wrap_tvc_resume_interrupt(trove_stream *stream) {
+    sim_met.lost_answers++;
+    __real_tvc_resume_interrupt(stream);
+}
+
+void __real_tvc_redial_fire(struct tv_timer *timer);
+void __wrap_tvc_redial_fire(struct tv_timer *timer);
+void __wrap_tvc_redial_fire(struct tv_timer *timer) {
+    if (!sim_plant_strikes(SIM_PLANT_LOST_DIAL, 20))
+        __real_tvc_redial_fire(timer);
+}
+
+/* It is asked for without conditions, and what came isn't compared. */
+void __real_tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
+void __wrap_tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions);
+void __wrap_tvs_conditions_from_wire(const Trove__V1__Conditions *wire, struct tvs_conditions *conditions) {
+    __real_tvs_conditions_from_wire(sim.plant == SIM_PLANT_UNPINNED_DOWNLOAD ? NULL : wire, conditions);
+}
+
+trove_status __real_tvc_download_attach(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error);
+trove_status __wrap_tvc_download_attach(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error);
+trove_status __wrap_tvc_download_attach(trove_stream *stream, const Trove__V1__Opened *opened, trove_error *error) {
+    trove_status status = __real_tvc_download_attach(stream, opened, error);
+    if (sim.plant != SIM_PLANT_UNPINNED_DOWNLOAD)
+        return status;
+    stream->download.call_id = stream->entry.node.id;
+    stream->download.check_etag = false;
+    return TROVE_OK;
 }

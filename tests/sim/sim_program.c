@@ -72,6 +72,8 @@ void sim_finish(trove_stream *stream, struct sim_meddler *meddler, trove_stream_
     sim_met.download_drops += metrics->direction == TROVE_DIRECTION_DOWNLOAD ? metrics->chunks_dropped : 0;
     sim_met.resent += metrics->chunks_resent;
     sim_met.spilled += metrics->chunks_spilled;
+    sim_met.resumed_uploads += metrics->direction == TROVE_DIRECTION_UPLOAD && metrics->reconnects > 0;
+    sim_met.resumed_downloads += metrics->direction == TROVE_DIRECTION_DOWNLOAD && metrics->reconnects > 0;
 }
 
 /* ---- hooks ---- */
@@ -129,6 +131,9 @@ void sim_hooks_judge(const struct sim_hooked *hooked, const trove_stream_metrics
     bool reads = metrics->direction != TROVE_DIRECTION_UPLOAD;
     bool same_bytes = hooked->acked_bytes == metrics->bytes_acknowledged ||
                       (reads && good && hooked->acked_bytes < metrics->bytes_acknowledged); /* what the program still had */
+    if (hooked->resumable &&
+        !reads) /* a chunk may be known to be stored in part only, and isn't acknowledged any more when it's lost */
+        same_bytes = good ? hooked->acked_bytes <= metrics->bytes_acknowledged : hooked->acked_bytes <= metrics->bytes_accepted;
     if (!same_bytes || hooked->dropped_bytes != metrics->bytes_dropped || hooked->dropped_chunks != metrics->chunks_dropped)
         sim_fail("hooks were told of %llu bytes acknowledged and %llu dropped, the metrics have %llu and %llu",
                  (unsigned long long)hooked->acked_bytes, (unsigned long long)hooked->dropped_bytes,
@@ -137,7 +142,8 @@ void sim_hooks_judge(const struct sim_hooked *hooked, const trove_stream_metrics
 
 /* ---- meddling ---- */
 
-static void control(struct sim_meddler *meddler, trove_control what) {
+/* False: nobody knows of it, for the connection was lost. */
+static bool control(struct sim_meddler *meddler, trove_control what) {
     trove_stream_state state = TROVE_STREAM_IDLE;
     trove_error error = {TROVE_OK, ""};
     trove_status status = trove_stream_control(meddler->stream, what, 0, SIM_TIMEOUT_MS, &state, &error);
@@ -147,6 +153,7 @@ static void control(struct sim_meddler *meddler, trove_control what) {
     if (status != TROVE_OK && !ended)
         sim_fail("client %u: a control failed without a reason: %s: %s", meddler->client->number, trove_status_name(status),
                  error.message);
+    return status != TROVE_UNAVAILABLE || trove_stream_state_get(meddler->stream) >= TROVE_STREAM_COMPLETED;
 }
 
 static void meddle(void *argument) {
@@ -156,14 +163,15 @@ static void meddle(void *argument) {
         unsigned kind = (unsigned)sim_between(0, 99);
         if (kind < 80) {
             sim_met.pauses++;
-            control(meddler, TROVE_CONTROL_PAUSE);
+            (void)control(meddler, TROVE_CONTROL_PAUSE);
             sim_sleep(sim_between(0, sim_chance(sim.tight ? 40 : 15) ? 60 * SIM_SECOND : 2 * SIM_SECOND));
-            control(meddler, TROVE_CONTROL_RESUME);
+            while (!control(meddler, TROVE_CONTROL_RESUME) && sim.failure[0] == '\0')
+                sim_sleep(100 * SIM_MS);
             continue;
         }
         meddler->cancels = true;
         if (kind < 92)
-            control(meddler, TROVE_CONTROL_CANCEL);
+            (void)control(meddler, TROVE_CONTROL_CANCEL);
         else
             trove_stream_fail(meddler->stream, TROVE_ABORTED, "the program has had enough");
         return;

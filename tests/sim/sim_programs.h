@@ -27,6 +27,7 @@ struct sim_hooked {
     uint64_t next_up;       /* index of the next chunk that is acknowledged on each way */
     uint64_t next_down;
     bool went_back; /* an index came that wasn't the next: only after a seek */
+    bool resumable; /* what was acknowledged may have had to be sent again */
 };
 void sim_hooks(struct sim_hooked *hooked, trove_stream_hooks *hooks);
 /* After the stream was released: it has ended once, and hooks and metrics say the same. */
@@ -51,6 +52,8 @@ struct sim_writer {
     trove_stream *stream;
     bool lossy;
     bool buffers;
+    bool resumable;
+    bool lasting;   /* so that a loss of its connection is no reason to fail */
     uint64_t total; /* bytes that it will write */
     uint64_t offset;
     unsigned seeks_left;
@@ -71,7 +74,9 @@ struct sim_reader {
     const struct sim_meddler *meddler;
     trove_stream *stream;
     bool lossy;
-    bool follows; /* another stream writes it */
+    bool lasting;
+    unsigned may_be; /* bits: the object's first version, its later one */
+    bool follows;    /* another stream writes it */
     uint64_t begin;
     uint64_t end;  /* SIM_NEVER: not known */
     uint64_t next; /* offset of the next byte */
@@ -91,6 +96,7 @@ void sim_judge_read(const struct sim_reader *reader, const struct sim_hooked *ho
 
 /* Each opens a stream, or moves a whole object. */
 void sim_upload_run(struct sim_client *client);
+void sim_take_over_run(struct sim_client *client);
 void sim_download_run(struct sim_client *client);
 void sim_two_way_run(struct sim_client *client);
 void sim_follow_run(struct sim_client *client);

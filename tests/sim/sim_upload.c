@@ -66,7 +66,8 @@ static bool seek(struct sim_writer *writer) {
     if (!sim_check_taken(trove_stream_id(writer->stream), &taken))
         return true;
     writer->seeks_left--;
-    uint64_t offset = sim_between(0, taken);
+    uint64_t durable = trove_stream_durable_offset(writer->stream);
+    uint64_t offset = durable < taken ? sim_between(durable, taken) : taken;
     trove_status status = trove_stream_control(writer->stream, TROVE_CONTROL_SEEK, offset, SIM_TIMEOUT_MS, NULL, &error);
     sim_trace("client %u: %s: seek to %llu of %llu: %s", writer->client->number, writer->stored->key, (unsigned long long)offset,
               (unsigned long long)taken, status == TROVE_OK ? "OK" : error.message);
@@ -77,7 +78,12 @@ static bool seek(struct sim_writer *writer) {
         writer->sought = true;
         return true;
     }
-    if (strstr(error.message, "can't go on at") != NULL) /* else it has ended meanwhile, which writing will tell */
+    if (writer->lasting && status == TROVE_UNAVAILABLE) /* then it is as if it hadn't been asked for */
+        return true;
+    bool refused = strstr(error.message, "can't go on at") != NULL;
+    if (refused && writer->resumable) /* more of it has become durable */
+        return true;
+    if (refused) /* else it has ended meanwhile, which writing will tell */
         sim_fail("client %u: an upload that has %llu bytes there can't go back to %llu: %s", writer->client->number,
                  (unsigned long long)taken, (unsigned long long)offset, error.message);
     return false;
@@ -96,6 +102,19 @@ static trove_status write_chunk(struct sim_writer *writer, trove_chunk **chunk, 
             return status;
         sim_sleep(50 * SIM_MS);
     }
+}
+
+/* By another program, which had it completed, or thrown away, or has got further: nobody skips ahead. */
+static bool taken_over(const struct sim_writer *writer, const trove_error *error) {
+    bool completed = trove_stream_state_get(writer->stream) == TROVE_STREAM_COMPLETED;
+    bool ahead = error->status == TROVE_FAILED_PRECONDITION && strstr(error->message, "of which only") != NULL;
+    bool taken = ahead || error->status == TROVE_ABORTED || error->status == TROVE_NOT_FOUND;
+    return writer->stored->takers > 0 && (completed || taken);
+}
+
+static void judge(const struct sim_writer *writer, const char *what, const trove_error *error) {
+    if (!taken_over(writer, error))
+        sim_judge_lasting(writer->client, writer->lasting, what, error, writer->meddler->cancels);
 }
 
 static bool write_one(struct sim_writer *writer) {
@@ -119,7 +138,7 @@ static bool write_one(struct sim_writer *writer) {
             trove_stream_chunk_put(writer->stream, chunk);
     }
     if (status != TROVE_OK)
-        sim_judge(writer->client, "writing", &error, writer->meddler->cancels);
+        judge(writer, "writing", &error);
     else if (trove_stream_offset(writer->stream) != writer->offset)
         sim_fail("client %u: %llu bytes were written, and the next offset is %llu", writer->client->number,
                  (unsigned long long)writer->offset, (unsigned long long)trove_stream_offset(writer->stream));
@@ -154,19 +173,31 @@ struct upload {
     bool completing; /* it has asked for the end */
 };
 
+static void draw_resumable(struct upload *upload, trove_stream_options *options) {
+    struct sim_writer *writer = &upload->writer;
+    if (writer->lossy || writer->buffers || !sim_chance(writer->client->retries ? 75 : 25))
+        return;
+    options->resumable = writer->resumable = upload->hooked.resumable = true;
+    writer->lasting = writer->client->retries;
+    options->keep_bytes = sim_chance(15) ? 0 : 65536 + sim_size(TV_MIB);
+    if (options->keep_bytes != 0 && options->keep_bytes < 2 * options->chunk_bytes)
+        options->keep_bytes = 2 * options->chunk_bytes;
+}
+
 static void draw(struct upload *upload, trove_stream_options *options) {
     struct sim_writer *writer = &upload->writer;
     sim_draw_options(writer->client, options);
     sim_draw_backpressure(options);
+    sim_hooks(&upload->hooked, &options->hooks);
     writer->meddler = &upload->meddler;
     writer->lossy = options->lossy;
     writer->buffers = options->backpressure == TROVE_BACKPRESSURE_BUFFER;
     writer->total = sim_total(options);
     if (sim_chance(30))
         options->size = writer->total;
+    draw_resumable(upload, options);
     writer->flags_last = sim_chance(40);
     writer->seeks_left = sim_chance(35) ? (unsigned)sim_between(1, 3) : 0;
-    sim_hooks(&upload->hooked, &options->hooks);
 }
 
 static void complete(struct upload *upload) {
@@ -176,7 +207,7 @@ static void complete(struct upload *upload) {
     trove_error error;
     upload->completing = true;
     if (trove_stream_complete(writer->stream, SIM_TIMEOUT_MS, &info, &error) != TROVE_OK) {
-        sim_judge(writer->client, "completing an upload", &error, upload->meddler.cancels);
+        judge(writer, "completing an upload", &error);
         return;
     }
     sim_met.uploads++;
@@ -187,36 +218,109 @@ static void complete(struct upload *upload) {
     trove_object_info_free(info);
 }
 
-/* Where the connection was lost while the server may have been publishing, nobody knows. */
+/* Where the connection was lost while the server may have been publishing, nobody knows; nor while others are at it. */
 static void settle(const struct upload *upload, trove_stream_state state) {
     struct sim_client *client = upload->writer.client;
     struct sim_stored *stored = upload->writer.stored;
-    bool lost = client->closing || sim_link_broken(sim_link_of(client->number));
-    if (state == TROVE_STREAM_COMPLETED)
-        stored->wanted = SIM_PRESENT;
-    else if (!upload->completing || !lost)
-        stored->wanted = SIM_ABSENT;
+    bool lost = client->closing || sim.lost[client->number] || stored->takers > 0;
+    stored->holders--;
+    stored->published |= state == TROVE_STREAM_COMPLETED;
+    stored->perhaps |= upload->completing && lost;
+    stored->wanted = stored->published ? SIM_PRESENT : stored->holders > 0 || stored->perhaps ? SIM_UNKNOWN : SIM_ABSENT;
     stored->size = upload->writer.total;
+}
+
+static void write_and_complete(struct upload *upload) {
+    struct sim_writer *writer = &upload->writer;
+    trove_stream_metrics metrics;
+    sim_begin(writer->client, writer->stream, &upload->meddler);
+    if (trove_stream_state_get(writer->stream) == TROVE_STREAM_COMPLETED || sim_write_all(writer))
+        complete(upload);
+    sim_finish(writer->stream, &upload->meddler, &metrics);
+    settle(upload, metrics.state);
+    sim_hooks_judge(&upload->hooked, &metrics, writer->sought);
 }
 
 void sim_upload_run(struct sim_client *client) {
     struct upload upload = {.writer = {.client = client, .stored = sim_new_stored()}};
     struct sim_writer *writer = &upload.writer;
     trove_stream_options options;
-    trove_stream_metrics metrics;
     if (writer->stored == NULL)
         return;
     draw(&upload, &options);
+    writer->stored->holders = 1;
     if (sim_open(client, writer->stored->key, TROVE_DIRECTION_UPLOAD, &options, TROVE_OK, &writer->stream) != TROVE_OK) {
-        writer->stored->wanted = SIM_ABSENT;
+        settle(&upload, TROVE_STREAM_FAILED);
         return;
     }
-    sim_begin(client, writer->stream, &upload.meddler);
-    if (sim_write_all(writer))
-        complete(&upload);
-    sim_finish(writer->stream, &upload.meddler, &metrics);
-    settle(&upload, metrics.state);
-    sim_hooks_judge(&upload.hooked, &metrics, writer->sought);
+    writer->stored->size = writer->total;
+    if (writer->seeks_left == 0) /* else others don't know what to write */
+        snprintf(writer->stored->upload_id, sizeof writer->stored->upload_id, "%s", trove_stream_upload_id(writer->stream));
+    write_and_complete(&upload);
+}
+
+/* ---- an upload that another program has begun ---- */
+
+static struct sim_stored *find_begun(void) {
+    unsigned first = (unsigned)sim_between(0, SIM_UPLOADS_MAX - 1);
+    for (unsigned i = 0; i < SIM_UPLOADS_MAX; i++) {
+        struct sim_stored *stored = &sim.uploads[(first + i) % SIM_UPLOADS_MAX];
+        if (stored->upload_id[0] != '\0' && !stored->published)
+            return stored;
+    }
+    return NULL;
+}
+
+/* Opens it; whether it stands at a place where it may. */
+static bool take_over(struct upload *upload, const trove_stream_options *options) {
+    struct sim_writer *writer = &upload->writer;
+    struct sim_client *client = writer->client;
+    trove_error error;
+    client->entering++;
+    trove_status status = trove_stream_open(client->client, SIM_BUCKET, writer->stored->key, TROVE_DIRECTION_UPLOAD, options,
+                                            &writer->stream, &error);
+    client->entering--;
+    if (status != TROVE_OK) {
+        if (status != TROVE_NOT_FOUND && status != TROVE_ABORTED) /* thrown away; taken over in turn */
+            sim_judge(client, "taking an upload over", &error, false);
+        return false;
+    }
+    writer->offset = trove_stream_offset(writer->stream);
+    sim_trace("client %u: takes %s over at %llu of %llu as stream %llu", client->number, writer->stored->key,
+              (unsigned long long)writer->offset, (unsigned long long)writer->total,
+              (unsigned long long)trove_stream_id(writer->stream));
+    sim_met.taken_over++;
+    if (writer->offset > writer->total)
+        sim_fail("client %u: %s has %llu bytes, of which %llu are said to be durable", client->number, writer->stored->key,
+                 (unsigned long long)writer->total, (unsigned long long)writer->offset);
+    return true;
+}
+
+void sim_take_over_run(struct sim_client *client) {
+    struct upload upload = {.writer = {.client = client, .stored = find_begun(), .resumable = true, .lasting = client->retries}};
+    struct sim_writer *writer = &upload.writer;
+    trove_stream_options options;
+    if (writer->stored == NULL) {
+        sim_upload_run(client);
+        return;
+    }
+    sim_draw_options(client, &options);
+    options.client_pool = NULL;
+    options.upload_id = writer->stored->upload_id;
+    options.resumable = true;
+    sim_hooks(&upload.hooked, &options.hooks);
+    upload.hooked.resumable = true;
+    writer->meddler = &upload.meddler;
+    writer->total = writer->stored->size;
+    if (options.chunk_bytes < writer->total / CHUNKS_MAX)
+        options.chunk_bytes = writer->total / CHUNKS_MAX;
+    writer->stored->holders++;
+    writer->stored->takers++;
+    writer->stored->wanted = SIM_UNKNOWN;
+    if (take_over(&upload, &options))
+        write_and_complete(&upload);
+    else
+        settle(&upload, TROVE_STREAM_FAILED);
 }
 
 /* ---- whole objects ---- */
@@ -234,6 +338,7 @@ static void put_whole(struct sim_client *client) {
     char *data = malloc(stored->size + 1);
     TV_ASSERT(data != NULL);
     sim_pattern(stored->parts[0].version, 0, data, stored->size);
+    options.resumable = sim_chance(30);
     client->entering++;
     trove_status status = trove_put_memory(client->client, SIM_BUCKET, stored->key, data, stored->size, &options, NULL, &error);
     client->entering--;
@@ -243,8 +348,8 @@ static void put_whole(struct sim_client *client) {
         sim_met.whole_objects++;
         return;
     }
-    stored->wanted = sim_link_broken(sim_link_of(client->number)) ? SIM_UNKNOWN : SIM_ABSENT;
-    sim_judge(client, "putting an object", &error, false);
+    stored->wanted = sim.lost[client->number] ? SIM_UNKNOWN : SIM_ABSENT;
+    sim_judge_lasting(client, options.resumable && client->retries, "putting an object", &error, false);
 }
 
 static void get_whole(struct sim_client *client) {
@@ -257,13 +362,18 @@ static void get_whole(struct sim_client *client) {
         options.chunk_bytes = object->size / CHUNKS_MAX + 1;
     char *data = malloc(object->size + 1);
     TV_ASSERT(data != NULL);
+    options.resumable = sim_chance(30);
     client->entering++;
     trove_status status =
         trove_get_memory(client->client, SIM_BUCKET, object->key, data, object->size, &options, &bytes, NULL, &error);
     client->entering--;
-    if (status != TROVE_OK)
-        sim_judge(client, "getting an object", &error, false);
-    else if (bytes != object->size || !sim_pattern_is(object->version, 0, data, bytes))
+    bool lasting = options.resumable && client->retries;
+    bool later = object->later_version != 0;
+    bool replaced = status == TROVE_FAILED_PRECONDITION && lasting && later;
+    if (status != TROVE_OK && !replaced)
+        sim_judge_lasting(client, lasting, "getting an object", &error, false);
+    else if (status == TROVE_OK && (bytes != object->size || !(sim_pattern_is(object->version, 0, data, bytes) ||
+                                                               (later && sim_pattern_is(object->later_version, 0, data, bytes)))))
         sim_fail("client %u: %s has other bytes than it should have", client->number, object->key);
     sim_met.whole_objects += status == TROVE_OK;
     free(data);
