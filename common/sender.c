@@ -246,6 +246,16 @@ void tv_sender_credit(struct tv_sender *sender, uint64_t granted_bytes, uint64_t
     sender->owed_bytes = tv_add_capped(sender->owed_bytes, expired_bytes - unused);
 }
 
+static void acknowledge_first(struct tv_sender *sender, tv_sender_acked acked, void *context) {
+    struct tv_chunk *chunk = pop_front(sender, &sender->flight);
+    sender->queued_bytes -= chunk->bytes;
+    sender->acknowledged_bytes += chunk->bytes;
+    sender->acknowledged_chunks++;
+    if (acked != NULL)
+        acked(context, chunk);
+    tv_chunk_release(chunk);
+}
+
 trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t count, tv_sender_acked acked, void *context,
                            trove_error *error) {
     if (first != sender->base)
@@ -259,16 +269,18 @@ trove_status tv_sender_ack(struct tv_sender *sender, uint64_t first, uint64_t co
                        "%" PRIu64 " chunks from %" PRIu64 " on were acknowledged, of which only %" PRIu64 " were sent", count,
                        first, sent_end - first);
     sender->base = first + count;
-    while (sender->flight.count > 0 && ring_first(&sender->flight)->index < sender->base) {
-        struct tv_chunk *chunk = pop_front(sender, &sender->flight);
-        sender->queued_bytes -= chunk->bytes;
-        sender->acknowledged_bytes += chunk->bytes;
-        sender->acknowledged_chunks++;
-        if (acked != NULL)
-            acked(context, chunk);
-        tv_chunk_release(chunk);
-    }
+    while (sender->flight.count > 0 && ring_first(&sender->flight)->index < sender->base)
+        acknowledge_first(sender, acked, context);
     return TROVE_OK;
+}
+
+void tv_sender_ack_below(struct tv_sender *sender, uint64_t offset, tv_sender_acked acked, void *context) {
+    while (sender->flight.count > 0 && ring_first(&sender->flight)->offset < offset) {
+        const struct tv_chunk *chunk = ring_first(&sender->flight);
+        sender->base = chunk->index + 1;
+        add_credit(sender, chunk->bytes);
+        acknowledge_first(sender, acked, context);
+    }
 }
 
 /* How many of the chunks in flight come from `index` on. */

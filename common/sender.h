@@ -112,6 +112,10 @@ TROVE_WARN_UNUSED trove_status tv_sender_ack(struct tv_sender *sender, uint64_t 
  * queued again, and their credit comes back. INVALID_ARGUMENT for what isn't under way; nothing changed then. */
 TROVE_WARN_UNUSED trove_status tv_sender_not_taken(struct tv_sender *sender, uint64_t first, uint64_t count, trove_error *error);
 
+/* Before a seek to `offset` which the receiver has agreed to: it has all below, and says so no more. Chunks in flight that begin
+ * below are acknowledged, and their credit comes back as that of others does at the seek. */
+void tv_sender_ack_below(struct tv_sender *sender, uint64_t offset, tv_sender_acked acked, void *context);
+
 /* Goes on at the object's `offset`: the window is emptied, the credit of what was in flight comes back, numbers begin at 0 again.
  * Both ends do this at the same place in the stream of frames: after the acknowledgements before the answer to the seek. */
 void tv_sender_seek(struct tv_sender *sender, uint64_t offset, uint64_t generation);

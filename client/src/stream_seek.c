@@ -20,6 +20,8 @@ bool tvc_stream_may_be_moved(const struct tvc_stream_request *request) {
 
 static void go_elsewhere(trove_stream *stream, uint64_t offset, uint64_t generation) {
     struct tvc_upload *upload = &stream->upload;
+    if (stream->resume.open != NULL) /* what isn't durable of it may have to be sent again */
+        tvc_upload_taken(stream, offset);
     tv_sender_seek(&upload->sender, offset, generation);
     tvc_keep_seek(stream, offset);
     upload->next_offset = offset;

@@ -102,6 +102,8 @@ void tvc_upload_sum(trove_stream *stream, struct tvc_chunk *chunk, uint64_t offs
 trove_status tvc_upload_chunk(trove_stream *stream, uint64_t deadline_ns, struct tvc_chunk **chunk, trove_error *error);
 /* The server's store has taken a chunk: hooks and metrics. Under the lock. */
 void tvc_upload_acked(trove_stream *stream, const struct tv_chunk *chunk, uint64_t now_ns);
+/* The server goes on at `offset`, so it has taken all below, whose acknowledgements don't come any more. Under the lock. */
+void tvc_upload_taken(trove_stream *stream, uint64_t offset);
 /* All below it is durable. Under the lock. */
 void tvc_upload_durable(trove_stream *stream, uint64_t durable_offset);
 /* The connection is lost, and there will be another one; then it goes on as the server has opened it. Returns which rings are to be

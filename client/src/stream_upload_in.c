@@ -44,6 +44,11 @@ static void chunk_acked(void *context, const struct tv_chunk *chunk) {
         tvc_keep_add(acked->stream, tvc_chunk_of_wire(chunk));
 }
 
+void tvc_upload_taken(trove_stream *stream, uint64_t offset) {
+    struct acked acked = {stream, tv_now_ns()};
+    tv_sender_ack_below(&stream->upload.sender, offset, chunk_acked, &acked);
+}
+
 void tvc_upload_durable(trove_stream *stream, uint64_t durable_offset) {
     if (durable_offset <= stream->upload.durable_offset)
         return;

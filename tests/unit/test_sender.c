@@ -435,6 +435,35 @@ static void a_seek_begins_anew_with_all_its_credit(void **state) {
     done();
 }
 
+static void count_acked(void *context, const struct tv_chunk *chunk) {
+    *(uint64_t *)context += chunk->bytes;
+}
+
+/* What the receiver has taken and didn't come to acknowledge isn't given up; what begins at the place, or behind it, is. */
+static void what_lies_below_a_seek_is_acknowledged(void **state) {
+    (void)state;
+    uint64_t acked_bytes = 0;
+    fresh(4, 35);
+    for (int i = 0; i < 3; i++)
+        push(10, false);
+    expect_next(10, 0, 0, 10);
+    expect_next(10, 1, 0, 10);
+    expect_next(4, 2, 0, 4); /* begun */
+    tv_sender_ack_below(&sender, 0, count_acked, &acked_bytes);
+    assert_int_equal(acked_bytes, 0);
+    tv_sender_ack_below(&sender, 11, count_acked, &acked_bytes);
+    assert_int_equal(acked_bytes, 20);
+    assert_int_equal(sender.acknowledged_bytes, 20);
+    assert_int_equal(sender.acknowledged_chunks, 2);
+    assert_int_equal(sender.base, 2);
+    tv_sender_seek(&sender, 11, 1);
+    assert_int_equal(sender.abandoned_bytes, 10);
+    assert_int_equal(sender.credit_bytes, 35); /* all of it */
+    assert_int_equal(unit_chunks_alive, 0);
+    assert_int_equal(sender.pushed_bytes, sender.acknowledged_bytes + sender.abandoned_bytes);
+    done();
+}
+
 /* ---- another connection ---------------------------------------------------------------------------------------------------------- */
 
 static void the_window_comes_out_in_order_and_begins_elsewhere(void **state) {
@@ -488,6 +517,7 @@ int main(void) {
         cmocka_unit_test(losses_among_what_was_not_taken_are_told_again),
         cmocka_unit_test(what_was_told_as_lost_may_be_acknowledged),
         cmocka_unit_test(a_seek_begins_anew_with_all_its_credit),
+        cmocka_unit_test(what_lies_below_a_seek_is_acknowledged),
         cmocka_unit_test(the_window_comes_out_in_order_and_begins_elsewhere),
     };
     return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
