@@ -248,13 +248,13 @@ void tv_noise_destroy(struct tv_noise *noise) {
 }
 
 /* Section 5.2: the first key is for what the initiator sends. */
-void tv_noise_split(struct tv_noise *self, struct tv_noise_cipher *send, struct tv_noise_cipher *receive) {
-    TV_ASSERT(self->messages == 2);
+void tv_noise_split(struct tv_noise *noise, struct tv_noise_cipher *send, struct tv_noise_cipher *receive) {
+    TV_ASSERT(noise->messages == 2);
     uint8_t first[TV_NOISE_HASH_BYTES];
     uint8_t second[TV_NOISE_HASH_BYTES];
-    hkdf(self->chaining_key, NULL, 0, first, second);
-    tv_noise_cipher_set(send, self->kind, self->initiator ? first : second);
-    tv_noise_cipher_set(receive, self->kind, self->initiator ? second : first);
+    hkdf(noise->chaining_key, NULL, 0, first, second);
+    tv_noise_cipher_set(send, noise->kind, noise->initiator ? first : second);
+    tv_noise_cipher_set(receive, noise->kind, noise->initiator ? second : first);
     sodium_memzero(first, sizeof first);
     sodium_memzero(second, sizeof second);
 }

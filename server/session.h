@@ -158,7 +158,8 @@ void tvs_server_calmed(struct tvs_server *server);
 void tvs_server_reap(struct tvs_server *server);
 
 /* session.c */
-void tvs_session_accept(void *server, struct tv_transport *transport_move);
+/* `context`: the server. */
+void tvs_session_accept(void *context, struct tv_transport *transport_move);
 void tvs_session_tick(struct tvs_session *session, uint64_t now_ns);
 /* Somebody waits for memory: streams give back what they don't use. */
 void tvs_session_relieve(struct tvs_session *session, uint64_t now_ns);

@@ -21,7 +21,7 @@ struct tvs_waiter {
 /* Both outputs may be NULL. *object is the caller's to finish after success. */
 void tvs_waiter_init(struct tvs_waiter *waiter, struct tvs_object *object, trove_error *error);
 /* A tvs_commit_done whose context is the waiter. */
-void tvs_waiter_done(void *waiter, trove_status status, const struct tvs_object *object, const trove_error *error);
+void tvs_waiter_done(void *context, trove_status status, const struct tvs_object *object, const trove_error *error);
 /* Blocks until tvs_waiter_done was called, then takes the waiter down. */
 trove_status tvs_waiter_wait(struct tvs_waiter *waiter);
 

@@ -26,6 +26,6 @@ struct tvs_put {
 };
 
 /* The same as the driver's put_rewind, of a put that has its bytes itself. */
-trove_status tvs_mem_content_rewind(struct tvs_put *content, uint64_t offset, trove_error *error);
+trove_status tvs_mem_content_rewind(struct tvs_put *put, uint64_t offset, trove_error *error);
 
 #endif

@@ -46,8 +46,8 @@ struct killed_writer {
 };
 
 void killed_writer_init(struct killed_writer *writer, unsigned number, uint64_t seed);
-/* Writes until the server is gone. A thread's function. */
-void *killed_writer_run(void *writer);
+/* Writes until the server is gone. A thread's function; its argument is the writer. */
+void *killed_writer_run(void *argument);
 /* Goes on with the upload that was broken off, to its end, through this connection. */
 void killed_writer_finish(struct killed_writer *writer, struct raw_client *raw);
 /* The object was found to have this; it must be one of what it may have. */

@@ -23,14 +23,14 @@ static struct {
     unsigned waiting;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-ssize_t pread(int fd, void *memory, size_t bytes, off_t offset) {
+ssize_t pread(int fd, void *buf, size_t bytes, off_t offset) {
     pthread_mutex_lock(&gate.lock);
     gate.waiting++;
     while (gate.shut)
         pthread_cond_wait(&gate.changed, &gate.lock);
     gate.waiting--;
     pthread_mutex_unlock(&gate.lock);
-    return syscall(SYS_pread64, fd, memory, bytes, offset);
+    return syscall(SYS_pread64, fd, buf, bytes, offset);
 }
 
 static void shut_gate(bool shut) {

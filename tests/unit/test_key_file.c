@@ -170,8 +170,8 @@ static void what_is_no_key_file_is_refused(void **state) {
 
 static bool lock_fails;
 
-int __real_sodium_mlock(void *const address, const size_t bytes);
-int __wrap_sodium_mlock(void *const address, const size_t bytes);
+int __real_sodium_mlock(void *address, size_t bytes);
+int __wrap_sodium_mlock(void *address, size_t bytes);
 
 int __wrap_sodium_mlock(void *const address, const size_t bytes) {
     return lock_fails ? -1 : __real_sodium_mlock(address, bytes);
