@@ -212,6 +212,7 @@ static bool may_hold_text(const ProtobufCMessageDescriptor *type) {
     return false;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): TV_NESTING_MAX bounds it */
 static trove_status check_text(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, uint64_t count, unsigned depth,
                                trove_error *error) {
     if (depth > TV_NESTING_MAX) /* protobuf-c's own recursion follows the same path and is bounded with it */

@@ -38,6 +38,13 @@ struct tv_id_node *tv_id_table_find(const struct tv_id_table *table, uint64_t id
     return NULL;
 }
 
+static void put(struct tv_id_table *table, struct tv_id_node *node) {
+    struct tv_id_node **slot = &table->slots[slot_of(table, node->id)];
+    node->next = *slot;
+    *slot = node;
+    table->count++;
+}
+
 /* Without memory for more slots the chains just get longer. */
 static void grow(struct tv_id_table *table) {
     struct tv_id_table larger = {.slot_count = table->slot_count * 2, .shift = table->shift - 1, .mix = table->mix};
@@ -48,7 +55,7 @@ static void grow(struct tv_id_table *table) {
         while (table->slots[i] != NULL) {
             struct tv_id_node *node = table->slots[i];
             table->slots[i] = node->next;
-            tv_id_table_add(&larger, node);
+            put(&larger, node);
         }
     }
     free(table->slots);
@@ -58,10 +65,7 @@ static void grow(struct tv_id_table *table) {
 void tv_id_table_add(struct tv_id_table *table, struct tv_id_node *node) {
     if (table->count >= table->slot_count)
         grow(table);
-    struct tv_id_node **slot = &table->slots[slot_of(table, node->id)];
-    node->next = *slot;
-    *slot = node;
-    table->count++;
+    put(table, node);
 }
 
 void tv_id_table_remove(struct tv_id_table *table, struct tv_id_node *node) {
