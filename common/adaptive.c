@@ -117,8 +117,11 @@ static void search_from(struct tv_adaptive *adaptive, uint32_t index) {
 /* As much smaller as it got slower. */
 static uint32_t index_after_change(const struct tv_adaptive *adaptive, double rate) {
     uint32_t index = adaptive->size_index;
-    for (double usual = adaptive->usual_rate; index > 0 && usual >= 2 * rate; usual /= 2)
+    double usual = adaptive->usual_rate;
+    while (index > 0 && usual >= 2 * rate) {
+        usual /= 2;
         index--;
+    }
     return index;
 }
 

@@ -116,7 +116,8 @@ static void bench_small(struct tvs_driver *driver, unsigned count, unsigned outs
     start = now_seconds();
     trove_error error = {0};
     char memory[1024];
-    for (unsigned i = 0; i < count / 4; i++) {
+    unsigned gets = count / 4;
+    for (unsigned i = 0; i < gets; i++) {
         char key[64];
         snprintf(key, sizeof key, "objects/%08x", i * 2654435761u);
         struct tvs_get *get;
@@ -127,7 +128,7 @@ static void bench_small(struct tvs_driver *driver, unsigned count, unsigned outs
         driver->ops->get_end(get);
         tvs_object_fini(&object);
     }
-    printf("small gets: %.0f/s\n", count / 4 / (now_seconds() - start));
+    printf("small gets: %.0f/s\n", gets / (now_seconds() - start));
 }
 
 static void bench_big(struct tvs_driver *driver, unsigned mebibytes) {

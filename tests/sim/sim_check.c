@@ -146,7 +146,7 @@ static void check_budget(struct tvs_budget *budget) {
         stats.in_use * stats.block_bytes > stats.reserved_bytes)
         sim_fail("streams have reserved %llu bytes, the budget knows of %llu and has %llu, of which %llu are in use",
                  (unsigned long long)reserved_bytes, (unsigned long long)stats.reserved_bytes,
-                 (unsigned long long)tvs_budget_bytes(budget), (unsigned long long)(stats.in_use * stats.block_bytes));
+                 (unsigned long long)tvs_budget_bytes(budget), (unsigned long long)stats.in_use * stats.block_bytes);
 }
 
 static void check_pools(void) {

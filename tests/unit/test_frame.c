@@ -232,7 +232,7 @@ static void bounds_the_header(void **state) {
     bytes[0] = 0xA2; /* an open of the length in the next three octets */
     bytes[1] = 0x01;
     for (int extra = -1; extra <= 1; extra++) {
-        size_t total = (size_t)((int)TV_HEADER_BYTES_MAX + extra);
+        size_t total = TV_HEADER_BYTES_MAX + (size_t)extra;
         size_t body = total - 5;
         bytes[2] = (uint8_t)(body | 0x80);
         bytes[3] = (uint8_t)(body >> 7 | 0x80);
@@ -338,7 +338,7 @@ static void refuses_two_payloads_and_misplaced_checksums(void **state) {
 static void bounds_what_stands_behind_the_payload(void **state) {
     (void)state;
     for (int extra = -1; extra <= 1; extra++) {
-        size_t fields = (size_t)((int)(TV_HEADER_BYTES_MAX / 2) + extra); /* of two octets each */
+        size_t fields = TV_HEADER_BYTES_MAX / 2 + (size_t)extra; /* of two octets each */
         size_t count = 4 + 2 * fields;
         uint8_t *message = malloc(count);
         memcpy(message, "\xFA\x7F\x01x", 4);

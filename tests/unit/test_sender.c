@@ -172,7 +172,7 @@ static void a_fragment_never_exceeds_the_wire(void **state) {
 static void a_chunk_is_begun_only_when_credit_covers_it_whole(void **state) {
     (void)state;
     for (int extra = -1; extra <= 1; extra++) {
-        fresh(2, (uint64_t)(500 + extra));
+        fresh(2, 500 + (uint64_t)extra);
         push(500, false);
         if (extra < 0) {
             expect_nothing();
