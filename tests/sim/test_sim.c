@@ -25,10 +25,12 @@ static const char *const plants[] = {
 /* An assertion of the shipped code has failed, or worse. */
 static void on_signal(int number) {
     char text[200];
+    /* NOLINTBEGIN(bugprone-signal-handler): the process is lost already, and the seed worth the try */
     int length =
         snprintf(text, sizeof text, "FAILED by signal %d at %.6f s, in %s\n    again: test_sim --seed %llu%s%s --trace\n", number,
                  (double)sim.now_ns / 1e9, sim_thread_name(), (unsigned long long)sim.seed,
                  sim.plant != SIM_PLANT_NONE ? " --plant " : "", sim.plant != SIM_PLANT_NONE ? plants[sim.plant] : "");
+    /* NOLINTEND(bugprone-signal-handler) */
     (void)!write(STDOUT_FILENO, text, (size_t)length);
     _exit(1);
 }

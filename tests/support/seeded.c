@@ -19,6 +19,7 @@ static _Thread_local uint64_t round_count; /* 0: between rounds */
 static void tell_replay(int number) {
     char text[256];
     int bytes = round_count > 0
+                    /* NOLINTNEXTLINE(bugprone-signal-handler): as said above */
                     ? snprintf(text, sizeof text, "%s; again with: %s --seed %llu --rounds %llu\n",
                                number == SIGALRM ? "it hangs" : "it has failed", program, (unsigned long long)round_seed,
                                (unsigned long long)round_count)

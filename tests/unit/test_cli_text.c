@@ -28,6 +28,7 @@ static const struct {
      "\\x9b31m",
      "\xEF\xBF\xBD"
      "31m"},
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what it is about */
     {"direction", "\xE2\x80\xAEtxt", "\\u{202e}txt", "\xE2\x80\xAEtxt"},
     {"line separator", "\xE2\x80\xA8", "\\u{2028}", "\xE2\x80\xA8"},
     {"cut short", "\xE2\x82", "\\xe2\\x82", "\xEF\xBF\xBD\xEF\xBF\xBD"},

@@ -119,7 +119,7 @@ static void values_come_back(void **state) {
         {"C1 control, in UTF-8", "\xC2\x9B", NULL},
         {"two, three, four bytes", "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80", NULL},
         {"right-to-left override",
-         "gpj.\xE2\x80\xAE"
+         "gpj.\xE2\x80\xAE" /* NOLINT(misc-misleading-bidirectional): that is what it is about */
          "exe",
          NULL},
         {"line separator",
@@ -154,6 +154,7 @@ static void values_come_back(void **state) {
 static void output_is_harmless(void **state) {
     (void)state;
     for (size_t f = 0; f < 2; f++) {
+        /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what it is about */
         json_decref(log_value(formats[f], "\x1B[31m\x7F\xC2\x9B\x07\xE2\x80\xAE\xE2\x81\xA6\xE2\x80\xA8\xFF\x9B"));
         for (const char *at = output; at[1] != '\0'; at++) {
             assert_true((unsigned char)*at >= 0x20 && *at != 0x7F);
