@@ -281,6 +281,7 @@ static trove_status take_message(struct tv_conn *conn, size_t have, trove_error 
             return status;
     }
     if (reader->payload == NULL && have > 0) {
+        TV_ASSERT(reader->message != NULL);
         memcpy(reader->message + reader->message_have, at, have);
         reader->message_have += have;
         TV_COUNT(conn, payload_copied, have);

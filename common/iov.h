@@ -46,6 +46,7 @@ static inline size_t tv_iov_get(const struct iovec *iov, unsigned count, size_t 
         size_t step = iov[i].iov_len - skip;
         if (step > bytes - copied)
             step = bytes - copied;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a buffer that has bytes has a place */
         memcpy((char *)to + copied, (const char *)iov[i].iov_base + skip, step);
         copied += step;
         skip = 0;

@@ -38,7 +38,7 @@ trove_status tv_thread_start(const char *name, void *(*run)(void *), void *argum
     if (start == NULL)
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for the thread %s", name);
     *start = (struct start){.run = run, .argument = argument};
-    strcpy(start->name, name);
+    memcpy(start->name, name, strlen(name) + 1);
     pthread_t unwanted;
     int failure = create(start, thread != NULL ? thread : &unwanted, thread == NULL);
     if (failure == 0)

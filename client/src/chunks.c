@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+/* NOLINTNEXTLINE(misc-redundant-expression): they are the same number, and needn't be */
 _Static_assert(TVC_FRAGMENT_BYTES_MIN <= TV_STAGED_PAYLOAD_BYTES, "troved sends no smaller ones");
 
 static void chunk_released(struct tv_chunk *wire);
@@ -115,7 +116,7 @@ trove_status tvc_chunks_wait(struct tvc_chunks *chunks, trove_stream *stream, ui
                                : TV_FAIL(error, DEADLINE_EXCEEDED, "all %zu chunks are in use: the other end didn't keep up",
                                          chunks->limit);
     pthread_mutex_unlock(&chunks->lock);
-    if (status != TROVE_OK)
+    if (chunk == NULL)
         return status;
     set_up(chunk, stream);
     *chunk_out = chunk;

@@ -243,6 +243,7 @@ static trove_status write_final(trove_stream *stream, uint64_t offset, uint64_t 
     trove_status status = tvc_upload_chunk(stream, deadline_ns, &chunk, error);
     if (status != TROVE_OK)
         return status;
+    TV_ASSERT(chunk != NULL);
     chunk->wire.offset = offset;
     chunk->wire.bytes = 0;
     chunk->wire.final = true;

@@ -81,7 +81,7 @@ void tvs_digest_add(struct tvs_digest *digest, const struct tv_data *data) {
 static const char *value_text(enum tvs_digest_kind kind, const uint8_t *value, char text[2 * TOLD_BYTES + 4]) {
     sodium_bin2hex(text, 2 * TOLD_BYTES + 1, value, TOLD_BYTES);
     if (tvs_digest_value_bytes(kind) > TOLD_BYTES)
-        strcpy(text + 2 * TOLD_BYTES, "...");
+        memcpy(text + 2 * TOLD_BYTES, "...", sizeof "...");
     return text;
 }
 

@@ -121,9 +121,11 @@ static trove_status load_one(struct tvs_local_buckets *buckets, const char *name
     status = tvs_local_buckets_reserve(buckets, error);
     if (status == TROVE_OK)
         status = tvs_local_bucket_create(text, &record, &bucket, error);
-    if (status == TROVE_OK)
-        tvs_local_buckets_add(buckets, bucket);
-    return status;
+    if (status != TROVE_OK)
+        return status;
+    TV_ASSERT(bucket != NULL);
+    tvs_local_buckets_add(buckets, bucket);
+    return TROVE_OK;
 }
 
 trove_status tvs_local_buckets_load(struct tvs_local_buckets *buckets, const struct tvs_index *index, trove_error *error) {

@@ -154,6 +154,7 @@ static trove_status read_bytes(struct tvs_get *get, struct tv_data *data, uint64
             memcpy(data->iov[i].iov_base, from, data->iov[i].iov_len);
             from += data->iov[i].iov_len;
         }
+        TV_ASSERT(data->piece_count == 1);
         sums[0] = get->record.inline_sum;
         return TROVE_OK;
     }

@@ -66,6 +66,7 @@ static bool make_room(struct tvs_janitor *janitor) {
     struct tvs_file_id *queue = malloc(capacity * sizeof *queue);
     if (queue == NULL)
         return false;
+    TV_ASSERT(janitor->count == janitor->capacity);
     for (size_t i = 0; i < janitor->count; i++)
         queue[i] = janitor->queue[(janitor->first + i) % janitor->capacity];
     free(janitor->queue);

@@ -320,7 +320,7 @@ static trove_status finish(struct tvs_put *put, const char *expected, struct tvs
 
 void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context) {
     struct tvs_local *local = put_move->local;
-    struct tvs_commit *commit;
+    struct tvs_commit *commit = NULL;
     trove_error error = {0};
     trove_status status = tvs_local_put_enter(put_move, &error);
     if (status == TROVE_OK) {
@@ -330,6 +330,7 @@ void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit
     if (put_move->upload != NULL && put_move->writer.sync_failed)
         tvs_local_upload_lose(local, put_move->upload, put_move->epoch, error.message);
     if (status == TROVE_OK) {
+        TV_ASSERT(commit != NULL);
         commit->upload = put_move->upload;
         commit->upload_epoch = put_move->epoch;
         put_move->upload = NULL; /* the commit's reference now */

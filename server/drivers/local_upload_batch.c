@@ -213,8 +213,10 @@ static trove_status discard(struct tvs_committer *committer, struct tvs_upload_c
         delete_row(committer, at + sizeof length, length);
     }
     committer->building->bytes += commit->discarded_bytes;
-    if (commit->discards_file)
+    if (commit->discards_file) {
+        TV_ASSERT(upload != NULL);
         discard_file(committer, &upload->record);
+    }
     if (commit->was_unfinished)
         atomic_fetch_sub_explicit(&commit->uploads->unfinished, 1, memory_order_relaxed);
     return TROVE_OK;

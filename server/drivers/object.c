@@ -193,10 +193,6 @@ trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error
     return TV_FAIL(error, NOT_FOUND, "object %s doesn't exist (its bucket does)", tvs_object_name(bucket, key, name));
 }
 
-trove_status tvs_fail_no_memory(const char *what, trove_error *error) {
-    return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s; try again when less is going on", what);
-}
-
 uint64_t tvs_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

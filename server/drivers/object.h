@@ -69,7 +69,9 @@ trove_status tvs_range_check(const struct tv_data *data, uint64_t size, const ch
 trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error);
 trove_status tvs_fail_too_many_buckets(trove_error *error);
 trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error);
-trove_status tvs_fail_no_memory(const char *what, trove_error *error);
+static inline trove_status tvs_fail_no_memory(const char *what, trove_error *error) {
+    return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s; try again when less is going on", what);
+}
 
 uint64_t tvs_now_ns(void); /* since the epoch */
 
