@@ -10,8 +10,8 @@ bool cli_digest_parse(const char *text, trove_digest *digest);
 /* What is wrong with what cli_digest_parse doesn't take. The caller's to free. */
 char *cli_digest_mistake(const char *text);
 
-/* Reads the first `size` bytes of a file, whose position stays, and fills in the value of the digest's kind. Errors: ABORTED (it has
- * fewer), those of reading. */
+/* Reads the first `size` bytes of a file, whose position stays, and fills in the value of the digest's kind. Errors: ABORTED (it
+ * has fewer), those of reading. */
 trove_status cli_digest_compute(int fd, uint64_t size, trove_digest *digest, trove_error *error);
 
 /* "sha256:HEX"; NULL where there is no value. The caller's to free. */

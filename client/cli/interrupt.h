@@ -67,8 +67,8 @@ void cli_interrupt_park_begin(struct cli_interrupt *interrupt, struct cli_parked
 void cli_interrupt_park_named(struct cli_interrupt *interrupt, struct cli_parked *parked, const char *id);
 void cli_interrupt_park_end(struct cli_interrupt *interrupt, struct cli_parked *parked);
 
-/* Creates the file (0600, new) and remembers it in one step: without a name where the file system can, so that even kill -9 leaves
- * nothing of it. Returns its descriptor, or -1 with errno set. */
+/* Creates the file (0600, new) and remembers it in one step: without a name where the file system can, so that even kill -9
+ * leaves nothing of it. Returns its descriptor, or -1 with errno set. */
 int cli_interrupt_create(struct cli_interrupt *interrupt, struct cli_unfinished *file);
 
 /* Gives a nameless one its unfinished name, for commit to rename. Returns 0, or an errno (EEXIST: the name is taken). */

@@ -19,8 +19,9 @@ struct cli_range {
     uint64_t length; /* UINT64_MAX: all from there */
 };
 
-/* FROM-TO (both included, as HTTP and curl have it), FROM- (to the end), -SUFFIX (the last so many), FROM+LENGTH; numbers are sizes as
- * above. NULL; else what is wrong with it, and *range is untouched: no bytes at all, or an end that isn't in 64 bits, are wrong. */
+/* FROM-TO (both included, as HTTP and curl have it), FROM- (to the end), -SUFFIX (the last so many), FROM+LENGTH; numbers are
+ * sizes as above. NULL; else what is wrong with it, and *range is untouched: no bytes at all, or an end that isn't in 64 bits,
+ * are wrong. */
 const char *cli_parse_range(const char *text, struct cli_range *range);
 
 /* Seconds with up to three decimals, such as 30 or 0.25, from 1 ms to 1,000,000 s. */

@@ -1,8 +1,8 @@
 /* upload.c - see upload.h.
  *
- * Four ways: a file that is large enough is remembered (upload_state.h) and gone on with by the next command; what can't be, such as
- * a pipe, outlives a lost connection alone; a small file isn't worth the server's records, and is put once more when the connection
- * was lost; and what may lose chunks or has an overflow does neither.
+ * Four ways: a file that is large enough is remembered (upload_state.h) and gone on with by the next command; what can't be, such
+ * as a pipe, outlives a lost connection alone; a small file isn't worth the server's records, and is put once more when the
+ * connection was lost; and what may lose chunks or has an overflow does neither.
  */
 #include "upload.h"
 
@@ -105,8 +105,8 @@ static void unsay_kept(trove_error *error, const char *upload_id) {
         *clause = 0;
 }
 
-/* Whether the server may still have what has failed so. A key that was revoked may be let in again; what is gone for good the next
- * command is told when it looks. */
+/* Whether the server may still have what has failed so. A key that was revoked may be let in again; what is gone for good the
+ * next command is told when it looks. */
 static bool may_stay(trove_status status) {
     switch (status) {
     case TROVE_PERMISSION_DENIED:
@@ -184,8 +184,9 @@ static bool is_unchanged(const struct cli_upload *upload, const struct cli_uploa
     return find_about(upload, NULL, &now) && cli_source_mark_equal(&now.mark, &about->mark);
 }
 
-/* What isn't complete is gone on with at what is durable. What is complete is done if the object is still that one: it may have been
- * deleted or replaced since, and who may only write can't tell. *usable: it isn't complete; else, and if it isn't done, it begins anew.
+/* What isn't complete is gone on with at what is durable. What is complete is done if the object is still that one: it may have
+ * been deleted or replaced since, and who may only write can't tell. *usable: it isn't complete; else, and if it isn't done, it
+ * begins anew.
  * Errors: it can't be told whether the upload is there, and so it may be. */
 static trove_status look_at_upload(struct cli_upload *upload, const char *upload_id, bool *usable, trove_object_info **done,
                                    trove_error *error) {
@@ -249,8 +250,8 @@ static trove_status prepare(struct cli_upload *upload, struct cli_upload_state *
     return TROVE_OK;
 }
 
-/* Bytes are checked piece by piece as they come. Where the whole isn't what was read here all the same, what an earlier command sent of
- * it was something else. */
+/* Bytes are checked piece by piece as they come. Where the whole isn't what was read here all the same, what an earlier command
+ * sent of it was something else. */
 static trove_status judge_mismatch(const struct cli_upload *upload, const struct cli_upload_about *about, trove_status status,
                                    trove_error *error) {
     if (status != TROVE_DATA_LOSS || upload->resumed_bytes == 0 || strstr(error->message, "have the etag") == NULL)

@@ -1,5 +1,5 @@
-/* upload.h - one source to one object: gone on with by itself after a lost connection, and a large file by the same command after a
- * crash. What put does without --follow. */
+/* upload.h - one source to one object: gone on with by itself after a lost connection, and a large file by the same command after
+ * a crash. What put does without --follow. */
 #ifndef CLI_UPLOAD_H
 #define CLI_UPLOAD_H
 

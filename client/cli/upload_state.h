@@ -1,8 +1,8 @@
 /* upload_state.h - an upload under way, remembered in a file so that the same command goes on with it after a crash.
  *
- * The file's name is made of server, own key, source and object. It is locked while its upload goes on: of two puts of the same file to the
- * same object one is remembered. It is on disk before the upload is begun: whatever the server was told, there is a request id that
- * finds it. One thread, but for cli_upload_state_opened.
+ * The file's name is made of server, own key, source and object. It is locked while its upload goes on: of two puts of the same
+ * file to the same object one is remembered. It is on disk before the upload is begun: whatever the server was told, there is a
+ * request id that finds it. One thread, but for cli_upload_state_opened.
  */
 #ifndef CLI_UPLOAD_STATE_H
 #define CLI_UPLOAD_STATE_H
@@ -33,8 +33,8 @@ enum cli_upload_found {
     CLI_UPLOAD_DAMAGED, /* there was something that can't be read */
 };
 
-/* Opens the file and tells what is in it. Takes folder_fd over in any case. Errors: ABORTED (another put has it), those of the file
- * system. */
+/* Opens the file and tells what is in it. Takes folder_fd over in any case. Errors: ABORTED (another put has it), those of the
+ * file system. */
 trove_status cli_upload_state_open(struct cli_upload_state *state, int folder_fd, const struct cli_upload_about *about,
                                    enum cli_upload_found *found, trove_error *error);
 

@@ -116,9 +116,9 @@ typedef struct trove_client_options {
      * as well stand at the end of the URL, as in tcp://HOST:PORT?key=PUBLIC_KEY. NULL: not encrypted. */
     const char *server_key;
     const char *key_file; /* this client's own key, of which the server knows the public one; needed with the server's */
-    /* A file of servers and their keys (see trove_known_server_add), where neither server_key nor the URL has one: a server that has a
-     * line in it is connected to as with server_key, and refused if it has another key now; with any other the connection isn't
-     * encrypted. NULL: none. */
+    /* A file of servers and their keys (see trove_known_server_add), where neither server_key nor the URL has one: a server that
+     * has a line in it is connected to as with server_key, and refused if it has another key now; with any other the connection
+     * isn't encrypted. NULL: none. */
     const char *known_servers;
 } trove_client_options;
 
@@ -192,25 +192,27 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_key_create(const char *path, char
 TROVE_API TROVE_WARN_UNUSED trove_status trove_key_public(const char *path, char public_key[TROVE_KEY_TEXT_BYTES],
                                                           trove_error *error);
 
-/* Asks the server at `url` (without a key) for its public key. Nothing shows that it really has it, or that nobody else answers in its
- * place, before a connection is made with that key: what is asked once, in a place where that can be trusted, is recorded
+/* Asks the server at `url` (without a key) for its public key. Nothing shows that it really has it, or that nobody else answers
+ * in its place, before a connection is made with that key: what is asked once, in a place where that can be trusted, is recorded
  * (trove_known_server_add), and whoever answers later with another key is refused. No key of one's own is needed.
  * Blocks up to timeout_ms; 0: 5,000. Errors: INVALID_ARGUMENT, UNAVAILABLE, DEADLINE_EXCEEDED as of trove_connect;
  * FAILED_PRECONDITION (it doesn't encrypt), UNIMPLEMENTED (it doesn't tell). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_server_key(const char *url, uint32_t timeout_ms,
                                                           char public_key[TROVE_KEY_TEXT_BYTES], trove_error *error);
 
-/* The key that the file of known servers at `path` has for `url`: lines of ADDRESS, PUBLIC_KEY and what else there is as a comment,
- * divided by blanks; lines that begin with '#' are comments, too. ADDRESS is HOST:PORT of tcp and ws, or the path of a unix socket.
- * Blocks for the disk. Errors: NOT_FOUND (no such line, or no file), INVALID_ARGUMENT (a line that is none, two that contradict each
- * other, no such URL), FAILED_PRECONDITION (others may write to the file, or it is somebody else's) and others of reading. */
+/* The key that the file of known servers at `path` has for `url`: lines of ADDRESS, PUBLIC_KEY and what else there is as a
+ * comment, divided by blanks; lines that begin with '#' are comments, too. ADDRESS is HOST:PORT of tcp and ws, or the path of a
+ * unix socket.
+ * Blocks for the disk. Errors: NOT_FOUND (no such line, or no file), INVALID_ARGUMENT (a line that is none, two that contradict
+ * each other, no such URL), FAILED_PRECONDITION (others may write to the file, or it is somebody else's) and others of
+ * reading. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_known_server_find(const char *path, const char *url,
                                                                  char public_key[TROVE_KEY_TEXT_BYTES], trove_error *error);
 
-/* Adds a line; one that has the same key already is left. A file that isn't there is made (0600), its folder isn't. Readers find the old
- * file or the new one, whole and synced; several who add wait for each other, for 5 s at most.
- * Errors: those of trove_known_server_find; ALREADY_EXISTS (the file has another key for it: never replaced), UNAVAILABLE (somebody else
- * keeps the file's folder locked), and others of writing. */
+/* Adds a line; one that has the same key already is left. A file that isn't there is made (0600), its folder isn't. Readers find
+ * the old file or the new one, whole and synced; several who add wait for each other, for 5 s at most.
+ * Errors: those of trove_known_server_find; ALREADY_EXISTS (the file has another key for it: never replaced), UNAVAILABLE
+ * (somebody else keeps the file's folder locked), and others of writing. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_known_server_add(const char *path, const char *url, const char *public_key,
                                                                 trove_error *error);
 

@@ -5,8 +5,8 @@
 #include "client.h"
 
 /* Takes "?key=PUBLIC_KEY" off the URL's end, which becomes client->url, and reads the key file. Blocks for the files.
- * A server's key that nobody gives is looked up among the known servers, if the options name their file; where it isn't there, either,
- * the connection isn't encrypted.
+ * A server's key that nobody gives is looked up among the known servers, if the options name their file; where it isn't there,
+ * either, the connection isn't encrypted.
  * Errors: INVALID_ARGUMENT (what is no key; a server's key without a file, or two that differ), those of reading the files,
  * RESOURCE_EXHAUSTED. */
 TROVE_WARN_UNUSED trove_status tvc_security_begin(struct trove_client *client, const char *url,
