@@ -153,6 +153,21 @@ class KeyRightsTest(TroveTest):
         transfer = self.put_in_parts(cut_off_and_rename)
         self.assertGreaterEqual(transfer["resumed_bytes"], 4 * MIB)
 
+    def test_another_key_of_ones_own_begins_anew_and_spoils_nothing(self) -> None:
+        self.start("all")
+        source = self.write("source", content("source", 24 * MIB))
+        put = self.start_trove(*self.words("one", "put", "--bwlimit", "8M", source, "media/x"), server=self.server.url("tcp"))
+
+        def uploads() -> list[dict[str, Any]]:
+            return self.by("one", "--json", "uploads", "ls").objects()
+
+        wait_for(lambda: put.poll() is not None or any(upload["durable_bytes"] > 0 for upload in uploads()), "it has begun")
+        put.kill()
+        put.wait()
+        self.assertEqual(self.by("two", "--json", "put", source, "media/x").objects()[0]["transfer"]["resumed_bytes"], 0)
+        self.assertGreater(self.by("one", "--json", "put", source, "media/x").objects()[0]["transfer"]["resumed_bytes"], 0)
+        self.assertEqual(self.by("two", "--json", "uploads", "ls").objects(), [])
+
     def test_who_may_only_write_stores_again_what_was_complete(self) -> None:
         """It may not ask whether its object is still there."""
         self.start("write:media")

@@ -305,6 +305,13 @@ class KnownServersTest(ServerKeyTestCase):
         self.assertEqual(sorted(lines[1:]), sorted(f"{self.address(scheme)} {self.server_key}" for scheme in SCHEMES))
         self.assertTrue(self.known.is_symlink())
 
+    def test_a_server_that_is_just_starting_is_waited_for(self) -> None:
+        self.server.stop()
+        words = ("--known-servers", self.known, "--key-file", self.own, "--trust-on-first-use")
+        waiting = self.start_trove(*words, "ping", "--wait", str(PATIENCE_S), server=self.server.url("ipc"))
+        self.start()
+        self.assertIn("which is recorded in", self.finish(waiting).errors)
+
     def test_a_server_without_keys_has_none_to_tell(self) -> None:
         (self.folder / "plain").mkdir()
         self.start_server(self.folder / "plain", schemes=("ipc", "tcp"), store="mem://")
