@@ -820,7 +820,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_put_memory(trove_client *client, 
                                                           trove_object_info **info, trove_error *error);
 
 /* Stores what `fd` gives from its present position to its end; a pipe will do. The descriptor stays the caller's. Errors besides
- * the stream's own: ABORTED (a file shrank or grew meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for io_timeout_ms). */
+ * the stream's own: ABORTED (a file was changed meanwhile), DEADLINE_EXCEEDED (a pipe gave nothing for io_timeout_ms). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_put_fd(trove_client *client, const char *bucket, const char *key, int fd,
                                                       const trove_stream_options *options, trove_object_info **info,
                                                       trove_error *error);

@@ -17,7 +17,8 @@
 struct source {
     int fd;
     uint64_t size; /* TROVE_SIZE_UNKNOWN for pipes and the like */
-    bool is_file;  /* its size was looked up, and is checked at the end */
+    bool is_file;  /* its size and time were looked up, and are checked at the end */
+    struct timespec modified;
     off_t begin;   /* of what is put, in a file; negative: it can't be read again */
     uint8_t *head; /* its first bytes */
     size_t head_bytes;
@@ -37,6 +38,7 @@ static trove_status look_at(const struct tvc_transfer *transfer, int fd, struct 
     if (at < 0 || found.st_size == 0)
         return TROVE_OK;
     source->is_file = true;
+    source->modified = found.st_mtim;
     source->size = at < found.st_size ? (uint64_t)(found.st_size - at) : 0;
     if (transfer->options.size != TROVE_SIZE_UNKNOWN && transfer->options.size != source->size)
         return TV_FAIL(error, INVALID_ARGUMENT, "%s/%.200s: the options declare %llu bytes, and the file has %llu",
@@ -195,14 +197,24 @@ static trove_status check_result(const struct tvc_transfer *transfer, const trov
                    transfer->bucket, transfer->key, (unsigned long long)object->size, (unsigned long long)source->size);
 }
 
+/* What was read in turn while somebody wrote may be neither what the file was nor what it is now. */
 static trove_status check_end(const struct tvc_transfer *transfer, const trove_stream *stream, const struct source *source,
                               trove_error *error) {
     char more;
     size_t got = 0;
+    struct stat found;
     if (!source->is_file)
         return TROVE_OK;
     trove_status status = tvc_fd_read(transfer, stream, source->fd, &more, 1, &got, error);
-    return status == TROVE_OK && got > 0 ? changed(transfer, source, "grew", error) : status;
+    if (status != TROVE_OK)
+        return status;
+    if (got > 0)
+        return changed(transfer, source, "grew", error);
+    if (fstat(source->fd, &found) != 0)
+        return tv_error_errno(error, errno, "%s/%.200s: descriptor %d", transfer->bucket, transfer->key, source->fd);
+    if (found.st_mtim.tv_sec != source->modified.tv_sec || found.st_mtim.tv_nsec != source->modified.tv_nsec)
+        return changed(transfer, source, "was written to", error);
+    return TROVE_OK;
 }
 
 static trove_status send(const struct tvc_transfer *transfer, trove_stream *stream, const struct source *source,

@@ -127,41 +127,51 @@ static void test_pipe(void **state) {
 
 /* ---- sources that misbehave ---- */
 
-struct resizer {
+#define CHANGED_BYTES (20 * (off_t)MIB)
+
+struct changer {
     const char *path;
-    off_t size;
+    off_t size; /* as it was: a byte of it is changed instead */
     int done;
 };
 
 /* The first chunk is acknowledged while most of the file hasn't been read. */
-static void resize(void *context, const trove_chunk_ack *ack) {
-    struct resizer *resizer = context;
+static void change(void *context, const trove_chunk_ack *ack) {
+    struct changer *changer = context;
     (void)ack;
-    if (resizer->done++ == 0)
-        MUST(truncate(resizer->path, resizer->size) == 0);
+    if (changer->done++ > 0)
+        return;
+    MUST(truncate(changer->path, changer->size) == 0);
+    if (changer->size != CHANGED_BYTES)
+        return;
+    int file = open(changer->path, O_WRONLY | O_CLOEXEC);
+    MUST(file >= 0 && write(file, "", 1) == 1 && close(file) == 0);
 }
 
-static void put_resized(const struct client_test *test, off_t size, const char *how) {
+static void put_changed(const struct client_test *test, off_t size, const char *how) {
     char path[512];
     trove_stream_options options;
     trove_error error;
     trove_object_info *info = NULL;
-    path_in_folder(test, "resized", path);
-    struct resizer resizer = {.path = path, .size = size};
-    write_file(path, test->bytes, 20 * MIB);
+    path_in_folder(test, "changed", path);
+    struct changer changer = {.path = path, .size = size};
+    write_file(path, test->bytes, CHANGED_BYTES);
+    const struct timespec long_ago[] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    MUST(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
     trove_stream_options_init(&options);
     options.chunk_bytes = 64 * KIB;
     options.channel_chunks = 2;
-    options.hooks.on_chunk = resize;
-    options.hooks.context = &resizer;
-    CHECK_FAILS(trove_put_file(test->client, BUCKET, "resized", path, &options, NULL, &error), ABORTED, how, &error);
-    CHECK_FAILS(trove_object_head(test->client, BUCKET, "resized", 0, &info, &error), NOT_FOUND, "resized", &error);
+    options.hooks.on_chunk = change;
+    options.hooks.context = &changer;
+    CHECK_FAILS(trove_put_file(test->client, BUCKET, "changed", path, &options, NULL, &error), ABORTED, how, &error);
+    CHECK_FAILS(trove_object_head(test->client, BUCKET, "changed", 0, &info, &error), NOT_FOUND, "changed", &error);
     unlink(path);
 }
 
-static void test_resized_file(void **state) {
-    put_resized(*state, 19 * (off_t)MIB, "shrank");
-    put_resized(*state, 21 * (off_t)MIB, "grew");
+static void test_changed_file(void **state) {
+    put_changed(*state, CHANGED_BYTES - (off_t)MIB, "shrank");
+    put_changed(*state, CHANGED_BYTES + (off_t)MIB, "grew");
+    put_changed(*state, CHANGED_BYTES, "was written to");
 }
 
 static void test_odd_sources(void **state) {
@@ -284,7 +294,7 @@ static void test_declared_size(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_resized_file),
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_changed_file),
         cmocka_unit_test(test_odd_sources), cmocka_unit_test(test_failed_get),    cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_link),        cmocka_unit_test(test_declared_size),
     };
