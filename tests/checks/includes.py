@@ -71,7 +71,7 @@ def check_system(path, name):
     for beginning, allowed in CONFINED.items():
         if name.startswith(beginning) and not re.fullmatch(allowed, path):
             return f"may be included by {allowed} alone"
-    if name in ("trove.h", "trove_pools.h") and not path.startswith("client/examples/"):
+    if re.fullmatch(r"trove(_\w+)?\.h", name) and not path.startswith("client/examples/"):
         return f'belongs to us: write "{name}"'
     return None
 

@@ -1,6 +1,6 @@
 /* test_client_hooks.c - the whole API called from a hook of a real stream. (What hooks are told: test_client_hook_sets.c.)
  *
- * A check (tests/checks/hook_calls.py) sees to it that every function of trove.h and trove_pools.h is called in here but
+ * A check (tests/checks/hook_calls.py) sees to it that every function of trove.h and its like is called in here but
  * trove_close, which a hook may not call for its own client. It reads the text: what is called here has to be called from a hook.
  */
 #include "client_test.h"

@@ -1,5 +1,7 @@
-// consumer.cc - the same from C++, by way of the header that trove.h includes.
-#include <trove_pools.h>
+// consumer.cc - the same from C++, by way of headers that trove.h includes.
+#include <trove_uploads.h>
+
+#include <trove_streams.h>
 
 #include <cstring>
 #include <iostream>
