@@ -105,11 +105,14 @@ static void begin(struct scene *scene) {
 }
 
 static void end(struct scene *scene) {
+    struct tvs_session *session = scene->server->sessions;
+    tvs_session_acquire(session); /* the timer frees it, and the transport, as soon as nobody holds it */
     if (!scene->transport.closed) { /* the peer leaves */
         scene->transport.receive_count = 0;
         scene->transport.base.on_received(scene->transport.base.context, TROVE_UNAVAILABLE, 0);
     }
     unit_transport_settle(&scene->transport);
+    tvs_session_release(session);
     assert_true(tvs_server_destroy(scene->server));
     assert_true(scene->transport.destroyed);
     unit_transport_fini(&scene->transport);
