@@ -106,7 +106,7 @@ static void begin(struct scene *scene) {
 
 static void end(struct scene *scene) {
     struct tvs_session *session = scene->server->sessions;
-    tvs_session_acquire(session); /* the timer frees it, and the transport, as soon as nobody holds it */
+    tvs_session_acquire(session);   /* the timer frees it, and the transport, as soon as nobody holds it */
     if (!scene->transport.closed) { /* the peer leaves */
         scene->transport.receive_count = 0;
         scene->transport.base.on_received(scene->transport.base.context, TROVE_UNAVAILABLE, 0);
