@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import subprocess
 import time
 
 from test_limits import field
-from trove_test import EXHAUSTED, MIB, PATIENCE_S, TroveTest, main
+from trove_test import EXHAUSTED, MIB, PATIENCE_S, TroveTest, main, wait_for
 
 PING = field(4, field(1, 7))
 
@@ -48,8 +49,18 @@ class Slow(TroveTest):
         self.assertEqual(len(self.trove("cat", "--pool", "fast", "media/y").out), 4 * MIB)
 
     def test_who_lets_a_frame_trickle_in(self) -> None:
-        """Each byte is a sign of life, and yet it is too slow."""
-        self.start("connections:\n  keepalive: 1s\n  min_rate: 1KiB\n")
+        """Each byte is a sign of life, and yet it is too slow. Who has nothing to say isn't, encrypted or not."""
+        keys = {name: self.keygen(name) for name in ("server", "client")}
+        self.write("authorized_keys", f"client {keys['client']} all\n".encode()).chmod(0o600)
+        config = f"key_file: {self.folder}/server.key\nauthorized_keys: {self.folder}/authorized_keys\n"
+        self.start(config + "connections:\n  keepalive: 1s\n  min_rate: 1KiB\n")
+        secure = ("--server-key", keys["server"], "--key-file", self.folder / "client.key")
+        idle = [self.start_trove(*words, "put", "-", "media/idle", stdin=subprocess.PIPE) for words in ((), secure)]
+        for put in idle:
+            assert put.stdin is not None
+            put.stdin.write(b"x" * MIB)
+            put.stdin.flush()
+        wait_for(lambda: len(self.trove("--json", "streams").objects()) == 2, "two streams that wait for more")
         connection = self.connect()
         connection.sendall(self.message(b"\x12\xe0\x07" + bytes(992))[:12])  # the beginning of a second hello
         connection.settimeout(0.02)
@@ -60,6 +71,11 @@ class Slow(TroveTest):
                 got += connection.recv(65536)
             connection.sendall(b"\x0a")
         self.assertIn(b"has sent fewer than 1024 bytes a second for 2000 ms, with a frame half sent", got)
+        for put in idle:
+            self.finish(put, data=b"x")
+
+    def keygen(self, name: str) -> str:
+        return self.trove("keygen", "-o", self.folder / f"{name}.key", server="ipc:///nowhere").text.split()[-1]
 
     def test_who_reads_drop_by_drop(self) -> None:
         self.start("connections:\n  keepalive: 1s\n  min_rate: 1GiB\n")
