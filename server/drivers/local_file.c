@@ -13,8 +13,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-/* Objects of this size on don't stay in the page cache: they would push everything else out of it. Smaller ones are often read again,
- * which costs the disk nothing then (measured: 1.4 instead of 1.05 GiB/s for 256 MiB that were read before). */
+/* Objects of this size on don't stay in the page cache: they would push everything else out of it. Smaller ones are often read
+ * again, which costs the disk nothing then (measured: 1.4 instead of 1.05 GiB/s for 256 MiB that were read before). */
 #define DROP_BEHIND_BYTES_MIN  TV_GIB
 #define DROP_BEHIND_STEP_BYTES (8 * TV_MIB)
 
@@ -93,8 +93,8 @@ void tvs_file_remove(struct tvs_file_store *store, const struct tvs_file_id *id)
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
-/* What of the object's bytes is lost with the end of its file. The checksums stand behind the bytes: of bytes that are there without
- * theirs nobody can say what they are. */
+/* What of the object's bytes is lost with the end of its file. The checksums stand behind the bytes: of bytes that are there
+ * without theirs nobody can say what they are. */
 static trove_status fail_length(uint64_t size, uint64_t found, uint64_t expected, trove_error *error) {
     char lost[128] = "";
     if (found < size)

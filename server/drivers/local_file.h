@@ -11,10 +11,10 @@
  * instead. Reading goes through the page cache: its read-ahead overlaps the disk with the network, which one thread with
  * O_DIRECT doesn't, and objects are often read more than once.
  *
- * A tail begins with a page, which each writer may have, and grows as it is filled: to what may go into the index, and where there
- * is a file to a block. For all that is more than a page a store has one budget. A writer that gets nothing of it isn't refused: it
- * makes its file earlier, and writes whole pages through the page cache as they come. (Rejected: waiting for room. Uploads that
- * stand still would hold up others.)
+ * A tail begins with a page, which each writer may have, and grows as it is filled: to what may go into the index, and where
+ * there is a file to a block. For all that is more than a page a store has one budget. A writer that gets nothing of it isn't
+ * refused: it makes its file earlier, and writes whole pages through the page cache as they come. (Rejected: waiting for room.
+ * Uploads that stand still would hold up others.)
  *
  * A writer and a reader belong to one thread at a time, but for tvs_file_writer_read; the store may be used by any.
  */
@@ -66,8 +66,8 @@ struct tvs_file_store {
 trove_status tvs_file_store_init(struct tvs_file_store *store, int directory_move, bool relaxed, trove_error *error);
 void tvs_file_store_fini(struct tvs_file_store *store);
 
-/* Whether the file system that this descriptor is on has only left what is kept back for the index: as much as that has in memory and
- * must be able to write at any time, but not more than a quarter of all. */
+/* Whether the file system that this descriptor is on has only left what is kept back for the index: as much as that has in memory
+ * and must be able to write at any time, but not more than a quarter of all. */
 bool tvs_file_space_is_low(int fd, uint64_t index_bytes);
 
 /* One that no file has had. */
@@ -120,8 +120,8 @@ bool tvs_file_writer_leave(struct tvs_file_writer *writer, struct tvs_file_id *i
 trove_status tvs_file_writer_create(struct tvs_file_writer *writer, trove_error *error);
 trove_status tvs_file_writer_write(struct tvs_file_writer *writer, struct iovec *iov, int count, trove_error *error);
 bool tvs_file_writer_leave_direct(struct tvs_file_writer *writer);
-/* Makes the tail hold so many bytes: at most TV_INLINE_BYTES_MAX, with a file TV_BLOCK_BYTES. False: there is no room for that; what
- * it has stays as it is. */
+/* Makes the tail hold so many bytes: at most TV_INLINE_BYTES_MAX, with a file TV_BLOCK_BYTES. False: there is no room for that;
+ * what it has stays as it is. */
 bool tvs_file_writer_reserve_tail(struct tvs_file_writer *writer, size_t bytes);
 void tvs_file_writer_release_tail(struct tvs_file_writer *writer);
 /* Closes, and removes the file if there is one and it isn't kept; what the tail has stays. */
@@ -137,7 +137,8 @@ trove_status tvs_file_writer_finish(struct tvs_file_writer *writer, const uint64
  * need be no file. Blocks. Errors: DATA_LOSS (it isn't there, or is shorter). */
 trove_status tvs_file_writer_reopen(struct tvs_file_writer *writer, const struct tvs_file_id *id, uint64_t bytes,
                                     trove_error *error);
-/* Of a kept one: makes everything that was appended durable, up to the last byte. Blocks. After an error it can only be abandoned. */
+/* Of a kept one: makes everything that was appended durable, up to the last byte. Blocks. After an error it can only be
+ * abandoned. */
 trove_status tvs_file_writer_sync(struct tvs_file_writer *writer, trove_error *error);
 /* Blocks: how long a file is. Errors: NOT_FOUND; DATA_LOSS (it is none). */
 trove_status tvs_file_length(struct tvs_file_store *store, const struct tvs_file_id *id, uint64_t *bytes, trove_error *error);

@@ -96,9 +96,10 @@ trove_status tvs_file_writer_set_length(struct tvs_file_writer *writer, uint64_t
     return result == 0 ? TROVE_OK : tv_error_errno(error, errno, "can't change the length of an object's file");
 }
 
-/* What lies in the file up to a page's beginning stays there, and what is left of that page goes back into the tail: so the file goes
- * on aligned, and what may be in it behind its end is gone. What is durable of a kept one isn't cut off: it stays in the file, and is
- * written once more over itself. What is small enough for the index goes back to memory whole, if there is room for it. */
+/* What lies in the file up to a page's beginning stays there, and what is left of that page goes back into the tail: so the file
+ * goes on aligned, and what may be in it behind its end is gone. What is durable of a kept one isn't cut off: it stays in the
+ * file, and is written once more over itself. What is small enough for the index goes back to memory whole, if there is room for
+ * it. */
 trove_status tvs_file_writer_rewind(struct tvs_file_writer *writer, uint64_t bytes, const void *block, trove_error *error) {
     TV_ASSERT(bytes <= writer->bytes && bytes >= writer->synced_bytes);
     uint64_t begin = bytes - bytes % TV_BLOCK_BYTES, page = bytes - bytes % TVS_DIRECT_ALIGNMENT;

@@ -1,5 +1,5 @@
-/* local_writer.c - writing the files of the local driver. See local_file.h. A writer is one thread's; what it has shown can be read by
- * others (local_unfinished.c).
+/* local_writer.c - writing the files of the local driver. See local_file.h. A writer is one thread's; what it has shown can be
+ * read by others (local_unfinished.c).
  */
 #include "local_file.h"
 
@@ -142,8 +142,8 @@ static trove_status flush_tail(struct tvs_file_writer *writer, trove_error *erro
     return status;
 }
 
-/* The tail is full and gets no larger: it goes to the file now. One of a page isn't worth a write of its own: with it go all whole
- * pages of what comes next, which lie in memory as they like. */
+/* The tail is full and gets no larger: it goes to the file now. One of a page isn't worth a write of its own: with it go all
+ * whole pages of what comes next, which lie in memory as they like. */
 static trove_status write_past_tail(struct tvs_file_writer *writer, const char **from, size_t *bytes, trove_error *error) {
     if (writer->tail == NULL)
         return tvs_fail_no_memory("a write buffer", error);
@@ -276,8 +276,8 @@ trove_status tvs_file_writer_skip(struct tvs_file_writer *writer, uint64_t bytes
     return status == TROVE_OK ? gather_zeros(writer, bytes % TVS_DIRECT_ALIGNMENT, error) : status;
 }
 
-/* What was gathered while there was no file goes to it at once where it can: what follows is written straight from its memory, and
- * thousands of uploads that stand still don't hold a buffer each. */
+/* What was gathered while there was no file goes to it at once where it can: what follows is written straight from its memory,
+ * and thousands of uploads that stand still don't hold a buffer each. */
 static trove_status empty_tail(struct tvs_file_writer *writer, trove_error *error) {
     if (writer->tail_bytes == 0 || writer->tail_bytes % TVS_DIRECT_ALIGNMENT != 0)
         return TROVE_OK;

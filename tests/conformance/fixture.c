@@ -21,8 +21,8 @@ static void make_area_key(void) {
     (void)pthread_key_create(&area_key, free);
 }
 
-/* A page more than a payload, the calling thread's, for all that it puts and reads: large blocks of the heap come from the kernel each
- * time, and a sanitizer makes that dear. */
+/* A page more than a payload, the calling thread's, for all that it puts and reads: large blocks of the heap come from the kernel
+ * each time, and a sanitizer makes that dear. */
 static char *thread_area(void) {
     pthread_once(&area_once, make_area_key);
     char *area = pthread_getspecific(area_key);

@@ -1,11 +1,11 @@
-/* test_local_faults.c - every call of the local store to the system is made to fail, wherever in the source it stands: the right status,
- * the store old or new, what was acknowledged before intact, and nothing left behind at the next start.
+/* test_local_faults.c - every call of the local store to the system is made to fail, wherever in the source it stands: the right
+ * status, the store old or new, what was acknowledged before intact, and nothing left behind at the next start.
  *
- * A script is run with one of its calls failing, again and again: of each place in the source the first call, the second and the last
- * (TROVE_TEST_LONG in the environment: every one), once with that one failing, and once with all from there on, as when a disk is gone,
- * which leads into what clears up behind a failure. Which error it is matters where a place tells them apart: of those behind the first
- * in the table it is enough to make each place fail once in each script, and each sync. At the end all places of the source are listed
- * that no script has made to fail: there must be none but those that are named here.
+ * A script is run with one of its calls failing, again and again: of each place in the source the first call, the second and the
+ * last (TROVE_TEST_LONG in the environment: every one), once with that one failing, and once with all from there on, as when a
+ * disk is gone, which leads into what clears up behind a failure. Which error it is matters where a place tells them apart: of
+ * those behind the first in the table it is enough to make each place fail once in each script, and each sync. At the end all
+ * places of the source are listed that no script has made to fail: there must be none but those that are named here.
  */
 #include "fault_io.h"
 #include "local.h"

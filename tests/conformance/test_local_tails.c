@@ -1,5 +1,5 @@
-/* test_local_tails.c - what unfinished puts of the local store gather in memory is bounded for all together, and nobody is refused for want of
- * room: they make their files earlier, and end as any other.
+/* test_local_tails.c - what unfinished puts of the local store gather in memory is bounded for all together, and nobody is
+ * refused for want of room: they make their files earlier, and end as any other.
  */
 #include "local.h"
 #include "local_disk.h"

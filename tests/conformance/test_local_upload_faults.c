@@ -1,4 +1,5 @@
-/* test_local_upload_faults.c - what becomes of resumable uploads in the local store that lose bytes or rows, or whose calls fail. */
+/* test_local_upload_faults.c - what becomes of resumable uploads in the local store that lose bytes or rows, or whose calls
+ * fail. */
 #include "fault_io.h"
 #include "local_disk.h"
 #include "uploads.h"
@@ -167,7 +168,8 @@ static void must_have_left_nothing(struct store *store, const struct tvs_upload_
     rocksdb_iter_destroy(rows);
 }
 
-/* A row that can't be read is its upload's misfortune alone, and says whose. It can be aborted, or is collected when its time comes. */
+/* A row that can't be read is its upload's misfortune alone, and says whose. It can be aborted, or is collected when its time
+ * comes. */
 static void damaged_rows(struct store *store, const char *bytes, bool aborted) {
     static char id[TVS_UPLOAD_ID_TEXT_BYTES];
     unsigned kept_files = 0; /* of uploads that can't be read, but for the checksums */
