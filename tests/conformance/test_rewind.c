@@ -337,7 +337,7 @@ static void test_gaps_again_and_again(void **state) {
     struct tvs_put *put;
     struct tvs_object object = {0};
     must(put_uncommitted(store, "bucket", "object", "abc", 3, NULL, &put, &error), &error);
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 56; round++) { /* more, together, than all may have lost: 2 TiB */
         must(store->ops->put_gap(put, 3, 40 * TV_GIB, &error), &error);
         must(store->ops->put_rewind(put, round % 2 == 0 ? 3 : 0, &error), &error);
         if (round % 2 == 1)
