@@ -209,7 +209,7 @@ static void run_clients(struct tvs_server_options *options) {
     unsigned operator_number = sim.link_count - 1; /* the last link is the operator's */
     struct sim_thread *operator_thread = sim_spawn("operator", sim_operator_run, (void *)(uintptr_t)operator_number);
     struct sim_thread *restarter = sim.restarts ? sim_spawn("restarter", sim_server_restart_run, options) : NULL;
-    struct sim_thread *replacer = sim_chance(40) ? sim_spawn("replacer", sim_disk_replace, NULL) : NULL;
+    struct sim_thread *replacer = sim_chance(70) ? sim_spawn("replacer", sim_disk_replace, NULL) : NULL;
     for (unsigned i = 0; i < operator_number; i++)
         threads[i] = sim_spawn("client", sim_client_run, (void *)(uintptr_t)i);
     for (unsigned i = 0; i < operator_number; i++)

@@ -116,6 +116,7 @@ enum sim_plant {
     X(taken_over, "uploads taken over by others")                                                                                \
     X(fenced, "holders fenced off")                                                                                              \
     X(not_durable, "attaches that had to go back")                                                                               \
+    X(looks, "looks at uploads from outside")                                                                                    \
     X(found_complete, "attaches that found the upload complete")                                                                 \
     X(replaced, "downloads refused, for their object was replaced")                                                              \
     X(ends, "servers ended under their clients")                                                                                 \
@@ -300,6 +301,10 @@ bool sim_excused(const struct sim_client *client, const trove_error *error, bool
 void sim_judge(const struct sim_client *client, const char *what, const trove_error *error, bool cancels);
 /* Of something that outlives its connection, where `lasting`: a loss is no excuse. */
 void sim_judge_lasting(const struct sim_client *client, bool lasting, const char *what, const trove_error *error, bool cancels);
+
+/* ---- sim_upload.c ---- */
+/* One that others may take over, or look at; NULL: there is none. */
+struct sim_stored *sim_begun_upload(void);
 
 /* ---- sim_check.c ---- */
 void sim_check_start(void);

@@ -161,7 +161,7 @@ static void check_pools(void) {
 
 /* ---- at rest: both ends together ---- */
 
-/* What was acknowledged before the connection that there is: senders that were attached again. */
+/* What the receiver that there is hasn't acknowledged: senders that were attached again, or have been elsewhere. */
 static struct {
     const struct tv_sender *sender;
     uint64_t acknowledged_bytes;
@@ -185,12 +185,21 @@ void sim_check_begun(const struct tv_sender *sender) {
         before[at] = before[--before_count];
 }
 
-void sim_check_restarted(const struct tv_sender *sender) {
+static void note_before(const struct tv_sender *sender, uint64_t acknowledged_bytes) {
     size_t at = find_before(sender);
     TV_ASSERT(at < sizeof before / sizeof before[0]);
     before_count += at == before_count;
     before[at].sender = sender;
-    before[at].acknowledged_bytes = sender->acknowledged_bytes;
+    before[at].acknowledged_bytes = acknowledged_bytes;
+}
+
+void sim_check_restarted(const struct tv_sender *sender) {
+    note_before(sender, sender->acknowledged_bytes);
+}
+
+void sim_check_presumed(const struct tv_sender *sender, uint64_t bytes) {
+    size_t at = find_before(sender);
+    note_before(sender, bytes + (at < before_count ? before[at].acknowledged_bytes : 0));
 }
 
 /* Credit that the sender has, has used and was acknowledged is what the receiver has given: none leaks, none is made. Where

@@ -14,6 +14,8 @@ void sim_check_served(const struct tvs_acquire_queue *queue, const struct tvs_wa
 /* A stream's sender begins, and begins again on another connection. */
 void sim_check_begun(const struct tv_sender *sender);
 void sim_check_restarted(const struct tv_sender *sender);
+/* So many bytes count as acknowledged, though the receiver hasn't said so. */
+void sim_check_presumed(const struct tv_sender *sender, uint64_t bytes);
 /* A pool's bandwidth has let so many bytes pass. */
 void sim_check_allowed(const struct tvs_pool *pool, uint64_t bytes);
 

@@ -155,7 +155,7 @@ static void live(struct sim_client *client, bool breaks) {
     client->closing = false;
     client->pool = NULL;
     for (unsigned times = !breaks ? 0 : client->retries ? (unsigned)sim_between(1, 4) : 1; times > 0; times--)
-        sim_at(sim.now_ns + sim_between(0, 10 * SIM_SECOND), break_link, client);
+        sim_at(sim.now_ns + sim_between(0, (client->retries ? 6 : 10) * SIM_SECOND), break_link, client);
     if (connect_client(client) != TROVE_OK)
         return;
     if (sim_chance(40))
@@ -176,7 +176,7 @@ void sim_client_run(void *argument) {
     struct sim_client *client = &clients[number];
     *client = (struct sim_client){.number = number};
     client->retries = sim_chance(50);
-    bool breaks = sim_chance(client->retries ? 60 : 15);
+    bool breaks = sim_chance(client->retries ? 80 : 15);
     sim_sleep(sim_between(0, sim.tight ? 0 : SIM_SECOND));
     live(client, breaks);
     if (breaks && !client->retries && sim.now_ns < SIM_CALM_NS) /* another connection, another try */
@@ -233,6 +233,29 @@ static void meddle_outside(struct sim_client *client, struct paused *paused) {
     trove_server_stream_page_free(page);
 }
 
+/* Asking how an upload stands fences nobody, and tells nothing that isn't so. */
+static void ask_outside(struct sim_client *client) {
+    const struct sim_stored *stored = sim_begun_upload();
+    trove_upload *upload = NULL;
+    trove_error error;
+    if (stored == NULL)
+        return;
+    trove_status status = trove_upload_stat(client->client, stored->upload_id, SIM_TIMEOUT_MS, &upload, &error);
+    bool may = status == TROVE_OK || status == TROVE_NOT_FOUND || is_away(client, &error) ||
+               (status == TROVE_RESOURCE_EXHAUSTED && sim.disk_failures > 0);
+    if (!may)
+        sim_fail("the operator can't look at upload %s: %s", stored->upload_id, error.message);
+    if (status == TROVE_OK) {
+        sim_met.looks++;
+        if (strcmp(upload->key, stored->key) != 0 || upload->durable_offset > upload->received_offset ||
+            upload->received_offset > stored->size)
+            sim_fail("upload %s is said to be %s, with %llu bytes, %llu of them durable; it is %s, with %llu", stored->upload_id,
+                     upload->key, (unsigned long long)upload->received_offset, (unsigned long long)upload->durable_offset,
+                     stored->key, (unsigned long long)stored->size);
+    }
+    trove_upload_free(upload);
+}
+
 static bool was_paused(const struct paused *paused, const char *key) {
     for (unsigned i = 0; i < paused->count; i++)
         if (strcmp(paused->keys[i], key) == 0)
@@ -269,7 +292,9 @@ void sim_operator_run(void *argument) {
         return;
     while (sim.now_ns < SIM_CALM_NS / 2 && !sim.clients_gone) {
         sim_sleep(sim_between(0, SIM_SECOND));
-        if (sim_chance(60))
+        if (sim_chance(20))
+            ask_outside(&client);
+        else if (sim_chance(60))
             meddle_outside(&client, &paused);
         else
             resume_outside(&client, &paused, 50);

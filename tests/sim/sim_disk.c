@@ -272,7 +272,7 @@ static void fill_object(const struct sim_object *object) {
 
 void sim_disk_replace(void *unused) {
     (void)unused;
-    sim_sleep(sim_between(0, SIM_CALM_NS / 2));
+    sim_sleep(sim_between(0, SIM_CALM_NS / 4));
     struct sim_object later = sim.objects[0];
     later.version = later.later_version;
     sim_trace("%s is replaced", later.key);

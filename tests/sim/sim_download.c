@@ -150,7 +150,7 @@ struct download {
 
 static void draw(struct download *download, trove_stream_options *options) {
     struct sim_reader *reader = &download->reader;
-    const struct sim_object *object = &sim.objects[sim_between(0, SIM_OBJECTS - 1)];
+    const struct sim_object *object = &sim.objects[sim_chance(30) ? 0 : sim_between(0, SIM_OBJECTS - 1)]; /* that is replaced */
     reader->object = object;
     reader->meddler = &download->meddler;
     sim_draw_options(reader->client, options);

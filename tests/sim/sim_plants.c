@@ -83,6 +83,14 @@ uint64_t __wrap_tv_receiver_expire(struct tv_receiver *receiver) {
     return expired;
 }
 
+void __real_tv_sender_ack_below(struct tv_sender *sender, uint64_t offset, tv_sender_acked acked, void *context);
+void __wrap_tv_sender_ack_below(struct tv_sender *sender, uint64_t offset, tv_sender_acked acked, void *context);
+void __wrap_tv_sender_ack_below(struct tv_sender *sender, uint64_t offset, tv_sender_acked acked, void *context) {
+    uint64_t acknowledged_bytes = sender->acknowledged_bytes;
+    __real_tv_sender_ack_below(sender, offset, acked, context);
+    sim_check_presumed(sender, sender->acknowledged_bytes - acknowledged_bytes);
+}
+
 trove_status __real_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
 trove_status __wrap_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error);
 trove_status __wrap_tv_sender_init(struct tv_sender *sender, uint32_t channel_chunks, uint64_t first_offset, trove_error *error) {

@@ -261,7 +261,7 @@ void sim_upload_run(struct sim_client *client) {
 
 /* ---- an upload that another program has begun ---- */
 
-static struct sim_stored *find_begun(void) {
+struct sim_stored *sim_begun_upload(void) {
     unsigned first = (unsigned)sim_between(0, SIM_UPLOADS_MAX - 1);
     for (unsigned i = 0; i < SIM_UPLOADS_MAX; i++) {
         struct sim_stored *stored = &sim.uploads[(first + i) % SIM_UPLOADS_MAX];
@@ -297,7 +297,8 @@ static bool take_over(struct upload *upload, const trove_stream_options *options
 }
 
 void sim_take_over_run(struct sim_client *client) {
-    struct upload upload = {.writer = {.client = client, .stored = find_begun(), .resumable = true, .lasting = client->retries}};
+    struct upload upload = {
+        .writer = {.client = client, .stored = sim_begun_upload(), .resumable = true, .lasting = client->retries}};
     struct sim_writer *writer = &upload.writer;
     trove_stream_options options;
     if (writer->stored == NULL) {
