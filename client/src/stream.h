@@ -130,6 +130,7 @@ struct tvc_stream_request {
     bool sums_first;              /* an upload that goes on: see trove_stream */
     bool whole;                   /* for a whole object: the library itself reads or writes it, */
     bool replays;                 /* and can read what it sends again */
+    bool unanswered;              /* it was asked for before, and the connection was lost */
 };
 
 /* Opens a stream and waits until the server has. */

@@ -321,6 +321,8 @@ static trove_status send_open(trove_stream *stream, const struct tvc_stream_requ
     trove_status status = claim_memory(stream, &open, &chunk_bytes, error);
     if (status == TROVE_OK && request->options.resumable)
         status = tvc_resume_prepare(stream, &request->options, chunk_bytes, &open, id, error);
+    if (status == TROVE_OK && request->unanswered)
+        tvc_resume_unanswered(stream);
     if (status != TROVE_OK)
         return status;
     open.paused = request->paused;
@@ -431,6 +433,7 @@ static trove_status check_features(trove_client *client, const struct tvc_stream
 static trove_status open_somehow(trove_client *client, const struct tvc_stream_request *request, uint64_t deadline_ns,
                                  trove_stream **stream, trove_error *error) {
     struct tvc_backoff backoff = {0};
+    struct tvc_stream_request own = *request;
     bool again;
     trove_status status;
     tvc_backoff_begin(&backoff, client->retry_for_ms != TROVE_NO_RETRY ? client->retry_for_ms : 0, tv_now_ns());
@@ -443,7 +446,8 @@ static trove_status open_somehow(trove_client *client, const struct tvc_stream_r
         if (status == TROVE_OK)
             status = check_features(client, request, error);
         if (status == TROVE_OK)
-            status = open_stream(client, request, deadline_ns, stream, &again, &pause, error);
+            status = open_stream(client, &own, deadline_ns, stream, &again, &pause, error);
+        own.unanswered |= again;
         again |= pause && tvc_client_pause(client, &backoff, deadline_ns); /* what it can't do now it may do later */
     } while (again); /* the next one waits for the next connection, or fails without having been sent */
     return status;

@@ -10,6 +10,8 @@
 
 /* A stream that was attached for so long is as good as one that was never lost. */
 #define STEADY_NS (UINT64_C(10) * 1000000000)
+/* So long a server may take to notice that a connection was lost: until then it may do what was asked for on it. */
+#define UNANSWERED_NS (UINT64_C(60) * 1000000000)
 
 /* ---- leaving ---- */
 
@@ -74,7 +76,13 @@ bool tvc_resume_detach(trove_stream *stream, const trove_error *lost) {
     return true;
 }
 
+void tvc_resume_unanswered(trove_stream *stream) {
+    if (is_upload(stream))
+        stream->resume.unanswered_until_ns = tv_now_ns() + UNANSWERED_NS;
+}
+
 void tvc_resume_interrupt(trove_stream *stream) {
+    tvc_resume_unanswered(stream);
     leave_table(stream);
     wait_until(stream, tv_now_ns());
 }
@@ -90,9 +98,19 @@ static bool wait_again(trove_stream *stream) {
     return true;
 }
 
+/* Whether the stream was fenced off by an open of its own that came late. That can't be told from another one who attached: so
+ * it is believed once, and another one is fenced off in turn. */
+static bool is_own_fence(trove_stream *stream, const trove_error *why) {
+    struct tvc_resume *resume = &stream->resume;
+    if (why->status != TROVE_ABORTED || tv_now_ns() >= resume->unanswered_until_ns)
+        return false;
+    resume->unanswered_until_ns = 0;
+    return true;
+}
+
 bool tvc_resume_survives(trove_stream *stream, const trove_error *why, bool damaged) {
-    if ((why->status != TROVE_UNAVAILABLE && !damaged) || tv_stream_state_terminal(stream->state) ||
-        !tvc_resume_detach(stream, why))
+    bool comes_back = why->status == TROVE_UNAVAILABLE || damaged || is_own_fence(stream, why);
+    if (!comes_back || tv_stream_state_terminal(stream->state) || !tvc_resume_detach(stream, why))
         return false;
     return !tvc_stream_detached(stream) || wait_again(stream);
 }

@@ -36,6 +36,8 @@ struct tvc_resume {
     uint64_t attached_ns; /* when it last came back */
     trove_error lost;
     uint64_t reconnects;
+    uint64_t
+        unanswered_until_ns; /* an open of this upload was lost, and may still be followed: then it fences off its own stream */
     uint64_t epoch;
     bool survives_restart;
     char ids[2][TROVE_UPLOAD_ID_BYTES]; /* the newer one may have been told to nobody who still reads the older one */
@@ -63,6 +65,8 @@ void tvc_resume_take_complete(trove_stream *stream);
 bool tvc_resume_detach(trove_stream *stream, const trove_error *lost);
 /* The connection is lost on which it was attaching. Likewise. */
 void tvc_resume_interrupt(trove_stream *stream);
+/* An open of the stream was sent, and its answer won't come. Likewise. */
+void tvc_resume_unanswered(trove_stream *stream);
 /* The server's opened and status for a detached stream; on the receiving thread, without the lock. */
 void tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened);
 void tvc_resume_on_status(trove_stream *stream, const trove_error *why);
