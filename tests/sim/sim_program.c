@@ -131,7 +131,7 @@ void sim_hooks_judge(const struct sim_hooked *hooked, const trove_stream_metrics
     bool reads = metrics->direction != TROVE_DIRECTION_UPLOAD;
     bool same_bytes = hooked->acked_bytes == metrics->bytes_acknowledged ||
                       (reads && good && hooked->acked_bytes < metrics->bytes_acknowledged); /* what the program still had */
-    /* A chunk may be known to be stored in part only; and one that was lost after all, and given up by a seek, isn't acknowledged. */
+    /* A chunk may be known to be stored in part only; one that was lost after all, and given up by a seek, isn't acknowledged. */
     if (hooked->resumable && !reads)
         same_bytes = hooked->acked_bytes <= (good && !sought ? metrics->bytes_acknowledged : metrics->bytes_accepted);
     if (!same_bytes || hooked->dropped_bytes != metrics->bytes_dropped || hooked->dropped_chunks != metrics->chunks_dropped)
