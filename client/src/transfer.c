@@ -47,9 +47,10 @@ bool tvc_transfer_again(trove_stream *stream, trove_status status, uint64_t *see
         return false;
     uint64_t moved = tvc_transfer_moved(stream);
     pthread_mutex_lock(&stream->client->lock);
-    bool away = tvc_stream_detached(stream); /* for how long that may be is another bound's business */
+    bool over = tv_stream_state_terminal(stream->state); /* then it was the server that was late */
+    bool away = tvc_stream_detached(stream);             /* for how long that may be is another bound's business */
     pthread_mutex_unlock(&stream->client->lock);
-    bool again = moved != *seen || away;
+    bool again = !over && (moved != *seen || away);
     *seen = moved;
     return again;
 }
