@@ -18,6 +18,7 @@
 #define GUARD_BYTES      ((size_t)4096)
 #define THREADS_MAX      160
 #define LOCALS_BYTES_MAX 16384
+#define LOCKS_MAX        1000000 /* that one thread takes before it waits: else it never does */
 /* Virtual time begins here: durations from 0 on would hide what is computed with "never". */
 #define EPOCH_NS      (1000 * SIM_SECOND)
 #define WALL_EPOCH_NS (1700000000 * SIM_SECOND)
@@ -60,6 +61,7 @@ static struct {
     size_t event_count;
     size_t event_capacity;
     uint64_t event_order;
+    uint64_t locks; /* since the last switch */
     size_t stalled_count;
     unsigned last_number;
     ucontext_t scheduler;
@@ -152,6 +154,7 @@ static void leave(void) {
 
 static void enter(struct sim_thread *thread) {
     world.current = thread;
+    world.locks = 0;
     if (thread->interrupted)
         memcpy(world.locals, thread->locals, world.locals_bytes);
     thread->interrupted = false;
@@ -425,6 +428,7 @@ static void interrupt(void) {
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock) {
     bool inside = world.current != NULL;
+    TV_ASSERT(++world.locks < LOCKS_MAX);
     if (inside && sim.interrupt_percent > 0 && sim_chance(sim.interrupt_percent))
         interrupt();
     while (pthread_mutex_trylock(lock) != 0) {
