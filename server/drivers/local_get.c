@@ -154,7 +154,6 @@ static trove_status read_bytes(struct tvs_get *get, struct tv_data *data, uint64
             memcpy(data->iov[i].iov_base, from, data->iov[i].iov_len);
             from += data->iov[i].iov_len;
         }
-        TV_ASSERT(data->piece_count == 1);
         sums[0] = get->record.inline_sum;
         return TROVE_OK;
     }
@@ -171,7 +170,7 @@ trove_status tvs_local_get_read(struct tvs_get *get, struct tv_data *data, trove
     trove_status status = tvs_range_check(data, size, get->bucket, get->key, error);
     if (status != TROVE_OK)
         return status;
-    uint64_t sums[TV_DATA_PIECES_MAX];
+    uint64_t sums[TV_DATA_PIECES_MAX] = {0};
     data->piece_count = tv_data_piece_count(data->offset, data->bytes);
     TV_ASSERT(data->piece_count <= TV_DATA_PIECES_MAX);
     if (data->piece_count == 0)

@@ -216,7 +216,7 @@ static trove_status sync_bytes(struct tvs_put *put, struct tvs_upload_commit **c
 }
 
 void tvs_local_put_flush(struct tvs_put *put, tvs_upload_done done, void *context) {
-    struct tvs_upload_commit *commit;
+    struct tvs_upload_commit *commit = NULL;
     trove_error error = {0};
     TV_ASSERT(put->upload != NULL);
     trove_status status = sync_bytes(put, &commit, &error);

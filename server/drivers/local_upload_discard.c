@@ -26,6 +26,7 @@ static bool add_key(struct keys *keys, const void *key, size_t key_bytes) {
         keys->bytes = larger;
         keys->capacity = capacity;
     }
+    TV_ASSERT(keys->bytes != NULL);
     uint16_t length = (uint16_t)key_bytes;
     memcpy(keys->bytes + keys->count, &length, sizeof length);
     memcpy(keys->bytes + keys->count + sizeof length, key, key_bytes);

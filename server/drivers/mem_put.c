@@ -138,6 +138,7 @@ static trove_status write_content(struct tvs_put *put, const struct tv_data *dat
             trove_status status = make_room(put, used, here, error);
             if (status != TROVE_OK)
                 return status;
+            TV_ASSERT(object->blocks[object->block_count - 1] != NULL);
             memcpy((char *)object->blocks[object->block_count - 1] + used, from, here);
             object->size += here;
             from += here;

@@ -179,18 +179,9 @@ trove_status tvs_range_check(const struct tv_data *data, uint64_t size, const ch
                    (unsigned long long)size);
 }
 
-trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error) {
-    return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", bucket);
-}
-
 trove_status tvs_fail_too_many_buckets(trove_error *error) {
     return TV_FAIL(error, RESOURCE_EXHAUSTED, "there are %d buckets, and no store has more; use prefixes of keys instead",
                    TV_BUCKETS_MAX);
-}
-
-trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error) {
-    char name[TVS_NAME_BYTES];
-    return TV_FAIL(error, NOT_FOUND, "object %s doesn't exist (its bucket does)", tvs_object_name(bucket, key, name));
 }
 
 uint64_t tvs_now_ns(void) {

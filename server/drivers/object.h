@@ -66,9 +66,18 @@ const char *tvs_object_name(const char *bucket, const char *key, char name[TVS_N
 /* That what is to be read lies in this object of `size` bytes. Errors: OUT_OF_RANGE. */
 trove_status tvs_range_check(const struct tv_data *data, uint64_t size, const char *bucket, const char *key, trove_error *error);
 
-trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error);
 trove_status tvs_fail_too_many_buckets(trove_error *error);
-trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error);
+
+/* Here and not in object.c, so that callers, and whoever reads them, see that these are never OK. */
+static inline trove_status tvs_fail_no_bucket(const char *bucket, trove_error *error) {
+    return TV_FAIL(error, NOT_FOUND, "bucket %s doesn't exist", bucket);
+}
+
+static inline trove_status tvs_fail_no_object(const char *bucket, const char *key, trove_error *error) {
+    char name[TVS_NAME_BYTES];
+    return TV_FAIL(error, NOT_FOUND, "object %s doesn't exist (its bucket does)", tvs_object_name(bucket, key, name));
+}
+
 static inline trove_status tvs_fail_no_memory(const char *what, trove_error *error) {
     return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for %s; try again when less is going on", what);
 }

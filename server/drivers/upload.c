@@ -26,12 +26,6 @@ trove_status tvs_upload_id_draw(struct tvs_upload_id *id, trove_error *error) {
 
 /* ---- messages -------------------------------------------------------------------------------------------------------- */
 
-trove_status tvs_fail_no_upload(const struct tvs_upload_id *id, trove_error *error) {
-    char text[TVS_UPLOAD_ID_TEXT_BYTES];
-    return TV_FAIL(error, NOT_FOUND, "upload %s doesn't exist: it was aborted, or has expired; begin again",
-                   tvs_upload_id_text(id, text));
-}
-
 trove_status tvs_upload_check_principal(const struct tvs_upload_id *id, const char *owner, const char *asking,
                                         trove_error *error) {
     if (asking == NULL || strcmp(owner, asking) == 0)

@@ -19,7 +19,12 @@ const char *tvs_upload_id_text(const struct tvs_upload_id *id, char text[TVS_UPL
 /* A new one. Errors: INTERNAL (no random bytes). */
 trove_status tvs_upload_id_draw(struct tvs_upload_id *id, trove_error *error);
 
-trove_status tvs_fail_no_upload(const struct tvs_upload_id *id, trove_error *error);
+static inline trove_status tvs_fail_no_upload(const struct tvs_upload_id *id, trove_error *error) {
+    char text[TVS_UPLOAD_ID_TEXT_BYTES];
+    return TV_FAIL(error, NOT_FOUND, "upload %s doesn't exist: it was aborted, or has expired; begin again",
+                   tvs_upload_id_text(id, text));
+}
+
 /* Errors: PERMISSION_DENIED. `asking` NULL: anybody may. */
 trove_status tvs_upload_check_principal(const struct tvs_upload_id *id, const char *owner, const char *asking,
                                         trove_error *error);
