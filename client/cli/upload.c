@@ -265,13 +265,14 @@ static trove_status judge_mismatch(const struct cli_upload *upload, const struct
 }
 
 static trove_status send(struct cli_upload *upload, struct cli_upload_state *state, const struct cli_upload_about *about,
-                         trove_stream_options *options, trove_object_info **info, bool *opened, trove_error *error) {
+                         const trove_stream_options *options, trove_object_info **info, bool *opened, trove_error *error) {
+    trove_stream_options own = *options;
     char id[TROVE_UPLOAD_ID_BYTES]; /* the hook writes to the record's */
-    if (options->upload_id != NULL) {
-        memcpy(id, options->upload_id, sizeof id);
-        options->upload_id = id;
+    if (own.upload_id != NULL) {
+        memcpy(id, own.upload_id, sizeof id);
+        own.upload_id = id;
     }
-    return judge_mismatch(upload, about, put_resumable(upload, options, state, info, opened, error), error);
+    return judge_mismatch(upload, about, put_resumable(upload, &own, state, info, opened, error), error);
 }
 
 static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
