@@ -258,7 +258,7 @@ int main(int argc, char **argv) {
            (unsigned long long)reasons, (unsigned long long)wordless, (unsigned long long)(warm >> 10),
            (unsigned long long)(troved_memory(server) >> 10));
     assert_true(wordless <= run.rounds * BEYOND);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef TROVE_SANITIZED
     assert_true(troved_memory(server) < warm + GROWTH_MAX);
 #endif
     trove_close(bystander);

@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
     tell_statuses(workers);
     check_quiet(client);
     printf("    %llu MiB of memory at most\n", (unsigned long long)(troved_memory_high_water(server) >> 20));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef TROVE_SANITIZED
     assert_true(troved_memory_high_water(server) < MEMORY_MAX);
 #endif
     trove_close(client);

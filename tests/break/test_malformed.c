@@ -189,7 +189,7 @@ static void check_memory(void) {
     uint64_t warm = atomic_load(&warm_bytes), now = troved_memory(server);
     printf("    %llu KiB after %d conversations, %llu KiB at the end\n", (unsigned long long)(warm >> 10), WARM_ROUNDS,
            (unsigned long long)(now >> 10));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef TROVE_SANITIZED
     assert_true(warm == 0 || now < warm + GROWTH_MAX);
 #endif
 }

@@ -10,7 +10,7 @@
 #define OVERFLOW_CHUNK_BYTES_MAX 4096
 
 /* The sanitizers are slow. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef TROVE_SANITIZED
 #define OVERFLOW_OPERATIONS 100000
 #else
 #define OVERFLOW_OPERATIONS 1000000
