@@ -14,7 +14,7 @@ packages=(
     libcyaml-dev libyaml-dev libjansson-dev
 )
 test_packages=(
-    g++ clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
+    g++ clang clang-format clang-tidy libclang-rt-14-dev llvm libcmocka-dev
     ca-certificates git jq python3 shellcheck nodejs npm
 )
 
