@@ -1,7 +1,7 @@
 /* access.h - which right each method needs: one table of all methods of all services. Any thread.
  *
- * A method is invoked through this table alone (rpc.c), and one that isn't in it is refused: who adds a method to the contract adds its
- * row. Where the right concerns an object, the request's fields are named that say which.
+ * A method is invoked through this table alone (rpc.c), and one that isn't in it is refused: who adds a method to the contract
+ * adds its row. Where the right concerns an object, the request's fields are named that say which.
  */
 #ifndef TVS_ACCESS_H
 #define TVS_ACCESS_H

@@ -1,7 +1,7 @@
 /* acquire_queue.c - see acquire_queue.h. Pure; under the owner's lock.
  *
- * A list. Deadlines are looked for by walking it: the owner does that once for each deadline, at most some hundred times a second.
- * (Rejected: a timer for each that waits; it would have to be cancelled without the locks under which the queue is left.)
+ * A list. Deadlines are looked for by walking it: the owner does that once for each deadline, at most some hundred times a
+ * second. (Rejected: a timer for each that waits; it would have to be cancelled without the locks under which the queue is left.)
  */
 #include "acquire_queue.h"
 

@@ -1,7 +1,7 @@
 /* acquire_queue.h - places for streams, and who waits for one: first come, first served, each until its deadline.
  *
- * Pure: it decides who gets a place; it tells nobody and knows no clock. The owner's lock protects it. A raised limit is served by
- * tvs_acquire_queue_next, a lowered one takes nobody's place away.
+ * Pure: it decides who gets a place; it tells nobody and knows no clock. The owner's lock protects it. A raised limit is served
+ * by tvs_acquire_queue_next, a lowered one takes nobody's place away.
  */
 #ifndef TVS_ACQUIRE_QUEUE_H
 #define TVS_ACQUIRE_QUEUE_H

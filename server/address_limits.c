@@ -1,4 +1,5 @@
-/* address_limits.c - see address_limits.h. A hash table, and a ring of those without connections, from the longest idle one on. */
+/* address_limits.c - see address_limits.h. A hash table, and a ring of those without connections, from the longest idle one
+ * on. */
 #include "address_limits.h"
 
 #include "data.h"

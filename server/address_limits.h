@@ -1,8 +1,9 @@
-/* address_limits.h - what one address may have of the server before anybody knows who it is: connections at once, and handshakes a minute, each
- * of which costs key agreements.
+/* address_limits.h - what one address may have of the server before anybody knows who it is: connections at once, and handshakes
+ * a minute, each of which costs key agreements.
  *
- * An address is an IPv4 address, the first half of an IPv6 address (whoever has one has all of that half), or a user of this machine. Those
- * without connections are remembered until their handshakes are forgotten, and forgotten earlier where others need the room.
+ * An address is an IPv4 address, the first half of an IPv6 address (whoever has one has all of that half), or a user of this
+ * machine. Those without connections are remembered until their handshakes are forgotten, and forgotten earlier where others need
+ * the room.
  * Threads: any; one lock, under which nothing else is taken. Time is given.
  */
 #ifndef TVS_ADDRESS_LIMITS_H
@@ -37,7 +38,8 @@ struct tvs_entry {
     bool politely; /* there is time to tell it why */
 };
 
-/* A connection from `peer`, as transports describe it ("10.0.0.1:4711", "[::1]:4711", "pid 1 uid 2"); with a handshake, or without.
+/* A connection from `peer`, as transports describe it ("10.0.0.1:4711", "[::1]:4711", "pid 1 uid 2"); with a handshake, or
+ * without.
  * Errors: RESOURCE_EXHAUSTED, naming the limit; *entry is filled in then as well. */
 TROVE_WARN_UNUSED trove_status tvs_address_limits_enter(struct tvs_address_limits *limits, const char *peer, bool handshake,
                                                         uint64_t now_ns, struct tvs_entry *entry, trove_error *error);

@@ -1,7 +1,7 @@
 /* audit.c - see audit.h.
  *
- * Two buffers: one is filled under the lock while the thread writes the other one out, without it. The file belongs to that thread; a new
- * one is handed to it.
+ * Two buffers: one is filled under the lock while the thread writes the other one out, without it. The file belongs to that
+ * thread; a new one is handed to it.
  */
 #include "audit.h"
 

@@ -1,8 +1,8 @@
 /* audit.h - the audit log: who did what to which object, with which result, one line each, in the form of the log.
  *
- * Lines are gathered in memory, at most TVS_AUDIT_BYTES_MAX of them, and written by a thread of its own: who is served never waits for
- * this disk. What finds no room is lost, and a line says how many were (event=lost). To the log itself lines are written at once.
- * (Rejected: to wait instead. A full disk would stop the server; who wants that watches for event=lost.)
+ * Lines are gathered in memory, at most TVS_AUDIT_BYTES_MAX of them, and written by a thread of its own: who is served never
+ * waits for this disk. What finds no room is lost, and a line says how many were (event=lost). To the log itself lines are
+ * written at once. (Rejected: to wait instead. A full disk would stop the server; who wants that watches for event=lost.)
  * Threads: any, but create, reopen and destroy, which are main's.
  */
 #ifndef TVS_AUDIT_H

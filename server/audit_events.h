@@ -1,4 +1,5 @@
-/* audit_events.h - what goes into the audit log, and in which words. All do nothing where there is none. Any thread, under no lock.
+/* audit_events.h - what goes into the audit log, and in which words. All do nothing where there is none. Any thread, under no
+ * lock.
  *
  *   event=connect      principal, peer, agent; or why not. A flood of those that aren't let in isn't written whole (refusals.h):
  *   event=left_out     so many connections that weren't let in have no line
@@ -7,8 +8,8 @@
  *   event=put          a small object in one flight
  *   event=SERVICE/METHOD           a call: what its request says of the object, upload or stream
  *
- * Each with principal, peer, status, and the error where there is one. Calls that concern nobody's data (Server/...) are left out unless
- * they are refused.
+ * Each with principal, peer, status, and the error where there is one. Calls that concern nobody's data (Server/...) are left out
+ * unless they are refused.
  */
 #ifndef TVS_AUDIT_EVENTS_H
 #define TVS_AUDIT_EVENTS_H

@@ -1,9 +1,9 @@
 /* bandwidth.h - a pool's bytes per second, shared out fairly among its streams.
  *
- * Who wants to send, or to let a peer send, takes turns for a slice of bytes each: at once if the limit allows it and nobody waits,
- * else in a queue, round robin. Two buckets stand behind that: `promised` is debited when a turn is given, `spent` when the bytes
- * really move. A peer that sends what it was promised a minute ago thus costs the others a pause and doesn't break the limit, and
- * one that never uses its promise holds nobody up.
+ * Who wants to send, or to let a peer send, takes turns for a slice of bytes each: at once if the limit allows it and nobody
+ * waits, else in a queue, round robin. Two buckets stand behind that: `promised` is debited when a turn is given, `spent` when
+ * the bytes really move. A peer that sends what it was promised a minute ago thus costs the others a pause and doesn't break the
+ * limit, and one that never uses its promise holds nobody up.
  * (Rejected: to debit when bytes arrive alone: everyone who waits would be let go in the moment before the first byte comes. To
  * debit promises alone: a promise that was kept back for long makes a burst.)
  *

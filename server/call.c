@@ -1,8 +1,8 @@
 /* call.c - the life of a unary call: deadline, cancellation, answer. See call.h and rpc.h.
  *
- * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its deadline,
- * the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. Whoever ends it frees it: the
- * worker, or what its method has begun (tvs_rpc_later).
+ * A call that may block is listed in its session until somebody answers it: the worker with the result, the timer at its
+ * deadline, the receiving thread for a cancel. Whoever takes it out of the list answers; the others find it gone. Whoever ends it
+ * frees it: the worker, or what its method has begun (tvs_rpc_later).
  * An answer may be a thousand times as large as its call: while the peer leaves too much unread, calls aren't begun but wait.
  */
 #include "call.h"

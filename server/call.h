@@ -7,8 +7,8 @@
 
 #include "session.h"
 
-/* Does what a Call frame asks for, with the packed request in its payload, and answers it, or lets a worker do so later. An error, the
- * method's own or that it can't be begun (RESOURCE_EXHAUSTED), is the caller's to answer. */
+/* Does what a Call frame asks for, with the packed request in its payload, and answers it, or lets a worker do so later. An
+ * error, the method's own or that it can't be begun (RESOURCE_EXHAUSTED), is the caller's to answer. */
 trove_status tvs_call_begin(struct tvs_session *session, const tv_frame *frame, const void *payload, uint64_t payload_bytes,
                             trove_error *error);
 /* Answers the call with `status` and `why` and forgets it, if it is still under way. Any thread. */

@@ -1,9 +1,9 @@
 /* config.c - see config.h. One thread at a time per config.
  *
- * libcyaml loads the text into `struct raw` by the schema below; there everything is a pointer, and NULL means "not given", so that
- * the defaults stay in one place. Numbers are loaded as text and parsed here: libcyaml would take "010" for eight, and every word
- * that isn't "false" for true (`insecure: flase`!), hence the enumeration for booleans. A key that is missing from the schema is an
- * error by libcyaml's default, so nothing that is written in a config is without effect.
+ * libcyaml loads the text into `struct raw` by the schema below; there everything is a pointer, and NULL means "not given", so
+ * that the defaults stay in one place. Numbers are loaded as text and parsed here: libcyaml would take "010" for eight, and every
+ * word that isn't "false" for true (`insecure: flase`!), hence the enumeration for booleans. A key that is missing from the
+ * schema is an error by libcyaml's default, so nothing that is written in a config is without effect.
  */
 #include "config.h"
 

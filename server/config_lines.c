@@ -1,9 +1,10 @@
 /* config_lines.c - see config_lines.h. Pure.
  *
- * libcyaml loads by schema, but the lines of its backtrace lag one event behind (an unknown key is reported on the line of the value
- * before it), and once a value is loaded its place is forgotten, so a value out of its bounds couldn't be pointed at. This walk, with
- * the parser that libcyaml itself uses, supplies the places. It also refuses what libcyaml lets pass in silence: a second document,
- * a NUL that cuts a value short. (Rejected: loading without libcyaml; the schema is what keeps keys, types and messages together.)
+ * libcyaml loads by schema, but the lines of its backtrace lag one event behind (an unknown key is reported on the line of the
+ * value before it), and once a value is loaded its place is forgotten, so a value out of its bounds couldn't be pointed at. This
+ * walk, with the parser that libcyaml itself uses, supplies the places. It also refuses what libcyaml lets pass in silence: a
+ * second document, a NUL that cuts a value short. (Rejected: loading without libcyaml; the schema is what keeps keys, types and
+ * messages together.)
  */
 #include "config_lines.h"
 

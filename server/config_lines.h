@@ -20,8 +20,8 @@ struct tvs_config_lines {
 };
 
 /* Walks the text and notes the place of every key and list entry. What no config may contain is INVALID_ARGUMENT here, with its
- * line: broken YAML, a key that is given twice, aliases, a second document, keys that are no plain words, NUL. Messages begin with
- * "line N: ". */
+ * line: broken YAML, a key that is given twice, aliases, a second document, keys that are no plain words, NUL. Messages begin
+ * with "line N: ". */
 trove_status tvs_config_lines_read(const char *text, size_t bytes, struct tvs_config_lines *lines, trove_error *error);
 
 /* The line of a key, 0 where the text doesn't have it. */

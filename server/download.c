@@ -17,8 +17,8 @@
 
 /* Read and not yet sent, at most: one run that is being sent from, one that is ready. More only costs the caches. */
 #define AHEAD_BYTES_MAX (2 * TV_PAYLOAD_BYTES_MAX)
-/* A stream whose transport hasn't asked for data for so long can do without what was read for it, where somebody waits for memory;
- * after so much longer it does so anyway, for there may be thousands that stand still. */
+/* A stream whose transport hasn't asked for data for so long can do without what was read for it, where somebody waits for
+ * memory; after so much longer it does so anyway, for there may be thousands that stand still. */
 #define UNUSED_NS (20 * UINT64_C(1000000))
 #define IDLE_NS   (50 * UNUSED_NS)
 
@@ -199,7 +199,7 @@ static bool wants_more(const struct tvs_stream *stream) {
     uint64_t position = tv_sender_position(&stream->sender); /* inside the block that ahead.end begins, where nothing was read */
     uint64_t ahead_bytes = stream->ahead.end > position ? stream->ahead.end - position : 0;
     if (ahead_bytes > 0 && stream->ahead.end % TV_BLOCK_BYTES != 0)
-        return false; /* a follower's: the block has grown; it is read again from its beginning when what was read of it has gone */
+        return false; /* a follower's: the block has grown, and is read again when what was read of it has gone */
     return ahead_bytes < wanted_bytes(stream);
 }
 

@@ -5,8 +5,8 @@
 
 #define SCRATCH_PART 4
 
-/* Somebody who says to have this key; that it is so, the rest of the handshake shows. What may be done with it is looked up once more
- * when the session begins. */
+/* Somebody who says to have this key; that it is so, the rest of the handshake shows. What may be done with it is looked up once
+ * more when the session begins. */
 static trove_status authorize(void *context, const uint8_t public_key[TV_NOISE_KEY_BYTES], trove_error *error) {
     struct tvs_server *server = context;
     struct tvs_principal found;

@@ -1,8 +1,8 @@
-/* flush_policy.h - when what a resumable upload has received is made durable: on request, after some MiB, after a second, and at half
- * of what its client can keep to send again.
+/* flush_policy.h - when what a resumable upload has received is made durable: on request, after some MiB, after a second, and at
+ * half of what its client can keep to send again.
  *
- * Pure; the session's lock protects it. What may have to be sent again after a crash is the window and what isn't flushed: together
- * at most TVS_UNDURABLE_BYTES_MAX.
+ * Pure; the session's lock protects it. What may have to be sent again after a crash is the window and what isn't flushed:
+ * together at most TVS_UNDURABLE_BYTES_MAX.
  */
 #ifndef TVS_FLUSH_POLICY_H
 #define TVS_FLUSH_POLICY_H

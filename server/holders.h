@@ -1,5 +1,5 @@
-/* holders.h - which streams of this server have resumable uploads in their hands, by upload id: for whoever attaches after them, asks
- * for their progress, or aborts them.
+/* holders.h - which streams of this server have resumable uploads in their hands, by upload id: for whoever attaches after them,
+ * asks for their progress, or aborts them.
  *
  * A stream is here from before its put is opened until that was given up or published; of one upload there may be several, of
  * which only the one with the highest epoch is not about to end. Whoever is here has a reference of its own.

@@ -1,8 +1,8 @@
 /* inline_put.c - see inline_put.h.
  *
- * One allocation holds everything that the object needs on its way; this, and what the driver holds of it meanwhile, is charged to the
- * memory budget and counted against a ceiling of all that are on their way. Its bytes are counted against the connection's early-data
- * allowance. Where any of these is used up the answer is "not taken", and the client opens a stream instead.
+ * One allocation holds everything that the object needs on its way; this, and what the driver holds of it meanwhile, is charged
+ * to the memory budget and counted against a ceiling of all that are on their way. Its bytes are counted against the connection's
+ * early-data allowance. Where any of these is used up the answer is "not taken", and the client opens a stream instead.
  */
 #include "inline_put.h"
 

@@ -1,10 +1,11 @@
-/* keyring.h - who is known to the server, and as what: public keys from the file authorized_keys, users of this machine from the config.
+/* keyring.h - who is known to the server, and as what: public keys from the file authorized_keys, users of this machine from the
+ * config.
  *
- * The server's own user and root may do everything over a unix socket, unless the config says otherwise of them; other users what the
- * config says, which is nothing by default. The overflow uid, as which the kernel shows everybody that has no name in the server's user
- * namespace, is nobody.
- * Threads: create, reload and destroy by one thread (main); asking from any. What is found is the asker's, with a reference to its
- * rights: a reload changes nothing about it (tvs_session_reauthorize asks again).
+ * The server's own user and root may do everything over a unix socket, unless the config says otherwise of them; other users what
+ * the config says, which is nothing by default. The overflow uid, as which the kernel shows everybody that has no name in the
+ * server's user namespace, is nobody.
+ * Threads: create, reload and destroy by one thread (main); asking from any. What is found is the asker's, with a reference to
+ * its rights: a reload changes nothing about it (tvs_session_reauthorize asks again).
  */
 #ifndef TVS_KEYRING_H
 #define TVS_KEYRING_H
@@ -35,9 +36,10 @@ struct tvs_keyring_options {
 
 struct tvs_keyring;
 
-/* Reads the file: at most 1 MiB, a regular file, which nobody but its owner may write to, who is this user or root. Blocks for it.
- * Errors: NOT_FOUND, PERMISSION_DENIED and others of reading; FAILED_PRECONDITION (what others may write to); INVALID_ARGUMENT, with the
- * line, the key or the user; RESOURCE_EXHAUSTED. */
+/* Reads the file: at most 1 MiB, a regular file, which nobody but its owner may write to, who is this user or root. Blocks for
+ * it.
+ * Errors: NOT_FOUND, PERMISSION_DENIED and others of reading; FAILED_PRECONDITION (what others may write to); INVALID_ARGUMENT,
+ * with the line, the key or the user; RESOURCE_EXHAUSTED. */
 TROVE_WARN_UNUSED trove_status tvs_keyring_create(const struct tvs_keyring_options *options, struct tvs_keyring **keyring,
                                                   trove_error *error);
 /* The same anew; on failure nothing has changed. */
@@ -45,8 +47,8 @@ TROVE_WARN_UNUSED trove_status tvs_keyring_reload(struct tvs_keyring *keyring, c
                                                   trove_error *error);
 void tvs_keyring_destroy(struct tvs_keyring *keyring); /* NULL is allowed */
 
-/* *out is for tvs_principal_fini. UNAUTHENTICATED: nobody has this key, or it has expired. The message names nobody, for whoever asks
- * hasn't shown yet that they have it. */
+/* *out is for tvs_principal_fini. UNAUTHENTICATED: nobody has this key, or it has expired. The message names nobody, for whoever
+ * asks hasn't shown yet that they have it. */
 TROVE_WARN_UNUSED trove_status tvs_keyring_find(struct tvs_keyring *keyring, const uint8_t public_key[TVS_PUBLIC_KEY_BYTES],
                                                 struct tvs_principal *out, trove_error *error);
 /* Errors: UNAUTHENTICATED (the overflow uid), PERMISSION_DENIED (a user without any rights). */

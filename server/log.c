@@ -1,8 +1,8 @@
 /* log.c - see log.h. Any thread; the settings are written once, before there are threads.
  *
- * Both formats share one quoting, that of JSON strings: logfmt readers take it, and one escaper is one place to get right.
- * Beside what JSON demands, it escapes whatever could make a terminal show something else than what was logged: DEL, the C1
- * controls (0x9B begins an escape sequence) and the characters that reorder or break lines. Bytes that are no UTF-8 become U+FFFD.
+ * Both formats share one quoting, that of JSON strings: logfmt readers take it, and one escaper is one place to get right. Beside
+ * what JSON demands, it escapes whatever could make a terminal show something else than what was logged: DEL, the C1 controls
+ * (0x9B begins an escape sequence) and the characters that reorder or break lines. Bytes that are no UTF-8 become U+FFFD.
  * (Rejected: syslog(3) and sd_journal: a daemon in a pod logs to standard error, and whoever collects that wants lines.)
  */
 #include "log.h"

@@ -47,8 +47,8 @@ void tvs_log_number(struct tvs_log_line *line, const char *key, uint64_t value);
 void tvs_log_error(struct tvs_log_line *line, const trove_error *error);
 void tvs_log_end(struct tvs_log_line *line);
 
-/* A line for elsewhere, whatever its level, in memory of the caller's; each value may take all of it. tvs_log_finish ends it, instead of
- * tvs_log_end, and returns its length with the newline. */
+/* A line for elsewhere, whatever its level, in memory of the caller's; each value may take all of it. tvs_log_finish ends it,
+ * instead of tvs_log_end, and returns its length with the newline. */
 void tvs_log_begin_record(struct tvs_log_line *line, const char *message, char *text, size_t capacity);
 size_t tvs_log_finish(struct tvs_log_line *line);
 /* Puts finished lines into the log. */

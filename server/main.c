@@ -1,9 +1,10 @@
 /* main.c - `troved`: settings, signals, life and death of the server. What the command line says is in command_line.h.
  *
  * Signals are blocked before the first thread is made, so that all threads inherit that and this one alone takes them, with
- * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The handlers there
- * are end the process: on a second SIGTERM or SIGINT while the first one drains, which isn't left to the default action, for the
- * kernel withholds that from process 1 of a container; and on SIGALRM when drain_timeout is over and even this thread hangs.
+ * sigwaitinfo. (Rejected: handlers that set flags; here they'd race with everything, and nothing is in a hurry.) The handlers
+ * there are end the process: on a second SIGTERM or SIGINT while the first one drains, which isn't left to the default action,
+ * for the kernel withholds that from process 1 of a container; and on SIGALRM when drain_timeout is over and even this thread
+ * hangs.
  * Threads: this file's code runs on the main thread alone.
  */
 #include "audit.h"
@@ -141,7 +142,8 @@ static int check_only(const struct tvs_config *config, bool store_is_default) {
 
 /* ---- the process ---- */
 
-/* Where a standard descriptor is closed, the next file or socket would take its number, and a log line would land in an object. */
+/* Where a standard descriptor is closed, the next file or socket would take its number, and a log line would land in an
+ * object. */
 static bool keep_standard_descriptors(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)

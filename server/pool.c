@@ -1,7 +1,7 @@
 /* pool.c - see pool.h.
  *
- * Who gives a place back holds its session's lock, and who gets it needs another session's: so a task on the workers hands places on.
- * One timer watches the deadlines of all that wait.
+ * Who gives a place back holds its session's lock, and who gets it needs another session's: so a task on the workers hands places
+ * on. One timer watches the deadlines of all that wait.
  */
 #include "pool.h"
 

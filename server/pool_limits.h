@@ -49,8 +49,8 @@ bool tvs_pool_name_valid(const char *name);
 /* Memory of its own that a pool gets; 0: it shares the server's. */
 uint64_t tvs_pool_own_bytes(const struct tvs_pool_limits *limits);
 
-/* That a pool's chunks fit into a quarter of its memory, which for one that shares is `server_bytes`: a larger chunk would wait for
- * memory for ever, and all others behind it. INVALID_ARGUMENT, naming the pool and both sizes. */
+/* That a pool's chunks fit into a quarter of its memory, which for one that shares is `server_bytes`: a larger chunk would wait
+ * for memory for ever, and all others behind it. INVALID_ARGUMENT, naming the pool and both sizes. */
 trove_status tvs_pool_config_check(const struct tvs_pool_config *pool, uint64_t server_bytes, trove_error *error);
 
 #endif

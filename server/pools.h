@@ -46,14 +46,15 @@ void tvs_pools_number(struct tvs_pools *pools);
 /* Streams that have a place, in all pools. */
 uint64_t tvs_pools_streams(struct tvs_pools *pools);
 
-/* Takes over a new set: limits change for what comes, new pools appear, one that isn't in it any more is closed, and what is still
- * open in it after drain_ms is cancelled. On failure nothing has changed. Errors as above. */
+/* Takes over a new set: limits change for what comes, new pools appear, one that isn't in it any more is closed, and what is
+ * still open in it after drain_ms is cancelled. On failure nothing has changed. Errors as above. */
 trove_status tvs_pools_reload(struct tvs_pools *pools, const struct tvs_pool_set *set, uint32_t drain_ms, trove_error *error);
 
 /* No stream gets a place any more; those that wait are told. Again does no harm. */
 void tvs_pools_close(struct tvs_pools *pools, const trove_error *reason);
 
-/* Once a second, on the timer's thread: deadlines, closed pools. `cancel` is called for a pool whose streams are to be cancelled. */
+/* Once a second, on the timer's thread: deadlines, closed pools. `cancel` is called for a pool whose streams are to be
+ * cancelled. */
 void tvs_pools_tick(struct tvs_pools *pools, uint64_t now_ns, void (*cancel)(void *context, struct tvs_pool *pool),
                     void *context);
 

@@ -1,5 +1,5 @@
-/* principal_bandwidth.h - the bytes per second of each key and user who is connected: one throttle for all connections and streams of
- * theirs, both directions together, beside that of the stream's pool.
+/* principal_bandwidth.h - the bytes per second of each key and user who is connected: one throttle for all connections and
+ * streams of theirs, both directions together, beside that of the stream's pool.
  *
  * Threads: any; one lock. It is freed by the last one of its principal's sessions, on the timer's thread.
  */

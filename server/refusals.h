@@ -1,5 +1,5 @@
-/* refusals.h - how much is written of connections that aren't let in: anybody may make any number of them. The first ones, and then one
- * a second; how many were left out is told.
+/* refusals.h - how much is written of connections that aren't let in: anybody may make any number of them. The first ones, and
+ * then one a second; how many were left out is told.
  * Threads: any; one lock. Time is given.
  */
 #ifndef TVS_REFUSALS_H

@@ -2,7 +2,8 @@
  * waits.
  *
  * Whoever begins to wait wants a round. One that was wanted before a round began is served by it; one that comes later, even as
- * the last moment of a round passes, makes another one: no wish is lost. (It stands for itself so that a test can try each order.)
+ * the last moment of a round passes, makes another one: no wish is lost. (It stands for itself so that a test can try each
+ * order.)
  * Threads: want from any; begin and end by the one that runs the rounds.
  */
 #ifndef TVS_RELIEF_H

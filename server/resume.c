@@ -1,5 +1,5 @@
-/* resume.c - see resume.h; what becomes durable on the way is in resume_flush.c. On the strand and on the driver's threads, unless it
- * says otherwise. */
+/* resume.c - see resume.h; what becomes durable on the way is in resume_flush.c. On the strand and on the driver's threads,
+ * unless it says otherwise. */
 #include "resume.h"
 
 #include "storage_quota.h"

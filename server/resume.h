@@ -1,9 +1,9 @@
-/* resume.h - what a resumable upload has besides an upload: how it is begun or attached to, made durable on its way, and parked when
- * its stream ends. See stream.h, and driver.h for what the store does.
+/* resume.h - what a resumable upload has besides an upload: how it is begun or attached to, made durable on its way, and parked
+ * when its stream ends. See stream.h, and driver.h for what the store does.
  *
  * The strand asks the store for the upload, whose answer comes later and from elsewhere; then it ends the streams that held it
- * before, opens the put, and goes on like any upload. While such a stream is still in the store the next one waits: it is told when
- * they have let go, within a bounded time. No worker waits, and nothing waits under a lock.
+ * before, opens the put, and goes on like any upload. While such a stream is still in the store the next one waits: it is told
+ * when they have let go, within a bounded time. No worker waits, and nothing waits under a lock.
  * When the stream ends otherwise than by completing, what it has taken is flushed and the put let go of: the upload stays. Only a
  * client's cancel aborts it.
  */
@@ -59,8 +59,8 @@ struct tvs_resume {
     unsigned call_count;
 };
 
-/* What an open asks for. *resume is NULL for a stream that isn't resumable. Errors: INVALID_ARGUMENT, UNIMPLEMENTED (not with this
- * store), RESOURCE_EXHAUSTED. */
+/* What an open asks for. *resume is NULL for a stream that isn't resumable. Errors: INVALID_ARGUMENT, UNIMPLEMENTED (not with
+ * this store), RESOURCE_EXHAUSTED. */
 trove_status tvs_resume_create(struct tvs_server *server, const Trove__V1__Open *open, struct tvs_resume **resume,
                                trove_error *error);
 
@@ -74,14 +74,15 @@ trove_status tvs_resume_check_epoch_locked(const struct tvs_stream *stream, uint
 /* Once a second; returns as schedule does. */
 unsigned tvs_resume_tick_locked(struct tvs_stream *stream, uint64_t now_ns) __attribute__((warn_unused_result));
 
-/* For the strand: a step towards the put; a flush; whether the end has to wait for one (then the strand comes again); and when the
- * put was let go of. */
+/* For the strand: a step towards the put; a flush; whether the end has to wait for one (then the strand comes again); and when
+ * the put was let go of. */
 void tvs_resume_begin(struct tvs_stream *stream);
 void tvs_resume_flush(struct tvs_stream *stream);
 bool tvs_resume_park(struct tvs_stream *stream);
 void tvs_resume_leave(struct tvs_stream *stream);
 
-/* Calls of Uploads/Flush that wait are answered, where `why` is NULL with what is durable now: nothing more will be. Not under the lock. */
+/* Calls of Uploads/Flush that wait are answered, where `why` is NULL with what is durable now: nothing more will be. Not under
+ * the lock. */
 void tvs_resume_answer_all(struct tvs_stream *stream, uint64_t durable_offset, const trove_error *why);
 /* The server ends: the stream is parked, unless it is being published. Not under the lock. */
 void tvs_resume_drain(struct tvs_stream *stream);

@@ -1,5 +1,5 @@
-/* resume_flush.c - what of a resumable upload becomes durable on its way: flushes, and the calls that wait for one. See resume.h. On the
- * strand and on the driver's threads.
+/* resume_flush.c - what of a resumable upload becomes durable on its way: flushes, and the calls that wait for one. See resume.h.
+ * On the strand and on the driver's threads.
  */
 #include "resume.h"
 

@@ -1,5 +1,5 @@
-/* rights.h - what somebody may do: a list of grants, each some rights on everything, on a bucket, or on the keys of one that begin
- * alike.
+/* rights.h - what somebody may do: a list of grants, each some rights on everything, on a bucket, or on the keys of one that
+ * begin alike.
  *
  * As text: grants with blanks between them, each RIGHTS[:BUCKET[/PREFIX]].
  *
@@ -7,8 +7,8 @@
  *   read,write,list:media/raw/  on what begins with "raw/" in the bucket media
  *   all                         everything, admin included
  *
- * A prefix is a prefix of keys, no folder: media/raw also covers "rawest". What can't stand in a word (blanks, control characters,
- * '%') is written as %XX.
+ * A prefix is a prefix of keys, no folder: media/raw also covers "rawest". What can't stand in a word (blanks, control
+ * characters, '%') is written as %XX.
  * Threads: any; a list never changes once it is made, and its references are counted.
  */
 #ifndef TVS_RIGHTS_H
@@ -37,8 +37,8 @@ TROVE_WARN_UNUSED trove_status tvs_rights_parse(const char *text, struct tvs_rig
 struct tvs_rights *tvs_rights_acquire(struct tvs_rights *rights); /* returns it; NULL is allowed, here and below: no rights */
 void tvs_rights_release(struct tvs_rights *rights);
 
-/* Whether all of `wanted` (a sum of rights) is granted on each key that begins with `prefix`; "" is the whole bucket, and NULL as the
- * bucket everything. */
+/* Whether all of `wanted` (a sum of rights) is granted on each key that begins with `prefix`; "" is the whole bucket, and NULL as
+ * the bucket everything. */
 bool tvs_rights_allow(const struct tvs_rights *rights, unsigned wanted, const char *bucket, const char *prefix);
 /* Whether one of the rights `any_of` is granted on something in the bucket. */
 bool tvs_rights_touch(const struct tvs_rights *rights, unsigned any_of, const char *bucket);

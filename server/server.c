@@ -73,8 +73,8 @@ static void relieve_at(struct tvs_server *server, uint64_t due_ns) {
         tvs_relief_disarm(&server->relief); /* the next one who waits tries again */
 }
 
-/* Calls `what` for each session. Only the timer's own thread takes sessions out of the list, so a session stays while it is looked
- * at. */
+/* Calls `what` for each session. Only the timer's own thread takes sessions out of the list, so a session stays while it is
+ * looked at. */
 static void walk_sessions(struct tvs_server *server, void (*what)(struct tvs_session *, uint64_t), uint64_t now_ns) {
     pthread_mutex_lock(&server->lock);
     struct tvs_session *session = server->sessions;

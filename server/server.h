@@ -60,20 +60,20 @@ trove_status tvs_server_listen(struct tvs_server *server, const char *url, const
 trove_status tvs_server_reload(struct tvs_server *server, const struct tvs_pool_set *pools, uint32_t drain_ms,
                                trove_error *error);
 
-/* Who is known, anew: at once for those who come. Connections of those who aren't known any more end soon, and streams that may not go on.
- * On failure nothing has changed. Blocks for the file of keys. Errors: as tvs_keyring_create. */
+/* Who is known, anew: at once for those who come. Connections of those who aren't known any more end soon, and streams that may
+ * not go on. On failure nothing has changed. Blocks for the file of keys. Errors: as tvs_keyring_create. */
 trove_status tvs_server_reload_access(struct tvs_server *server, const struct tvs_keyring_options *access, trove_error *error);
 
 /* The audit log's file was moved away: it is made anew. On failure the old one goes on. */
 trove_status tvs_server_reopen_audit(struct tvs_server *server, trove_error *error);
 
-/* Stops accepting, tells all peers to go away, waits until nothing is under way. All of the end has timeout_ms: this takes up to half of
- * it, but for the last 2 s (1 s of 2 s, 8 s of 10 s), tvs_server_destroy what is left. True: all was finished. */
+/* Stops accepting, tells all peers to go away, waits until nothing is under way. All of the end has timeout_ms: this takes up to
+ * half of it, but for the last 2 s (1 s of 2 s, 8 s of 10 s), tvs_server_destroy what is left. True: all was finished. */
 bool tvs_server_drain(struct tvs_server *server, uint32_t timeout_ms);
 
-/* Ends connections (what is unfinished fails with UNAVAILABLE), threads, store. False: a worker was stuck in the store and hasn't come
- * back within 2 s, or the store couldn't be closed within 5 (or what tvs_server_drain has left); then the process must be ended without further ado, for a thread still
- * uses memory. What was acknowledged is safe in any case. NULL is allowed. */
+/* Ends connections (what is unfinished fails with UNAVAILABLE), threads, store. False: a worker was stuck in the store and hasn't
+ * come back within 2 s, or the store couldn't be closed within 5 (or what tvs_server_drain has left); then the process must be
+ * ended without further ado, for a thread still uses memory. What was acknowledged is safe in any case. NULL is allowed. */
 bool tvs_server_destroy(struct tvs_server *server);
 
 #endif

@@ -1,7 +1,7 @@
 /* services_streams.c - the unary methods on pools and streams. See rpc.h.
  *
- * Locks are taken for one pool or stream at a time, and none while an answer is packed. A page ends early when the answer would grow
- * past what a message may have.
+ * Locks are taken for one pool or stream at a time, and none while an answer is packed. A page ends early when the answer would
+ * grow past what a message may have.
  */
 #include "rpc.h"
 #include "stream_control.h"
@@ -14,7 +14,8 @@
 
 /* ---- pools ---- */
 
-/* What the open streams have on hand, added up by pool in one walk. Those of a pool that has come meanwhile aren't in the answer. */
+/* What the open streams have on hand, added up by pool in one walk. Those of a pool that has come meanwhile aren't in the
+ * answer. */
 static void ask_streams(struct tvs_server *server, struct tvs_pool *const *pools, size_t pool_count,
                         struct tvs_open_streams *open) {
     struct tvs_stream *list[AT_ONCE];

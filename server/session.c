@@ -13,7 +13,8 @@
 /* Connections beyond the limit that are still told why, instead of just being closed. */
 #define REFUSED_POLITELY_MAX 64
 
-/* Links the session in; and counts it, where it is one of `max`, among those that are let in. Returns how many sessions there are. */
+/* Links the session in; and counts it, where it is one of `max`, among those that are let in. Returns how many sessions there
+ * are. */
 static uint32_t enlist(struct tvs_session *session, uint32_t max, bool *draining) {
     struct tvs_server *server = session->server;
     pthread_mutex_lock(&server->lock);

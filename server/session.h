@@ -1,9 +1,9 @@
 /* session.h - a connection's calls and streams; also what server.c, session.c, call.c, stream.c share of the server.
  *
  * Locks, in the order in which they may nest: server.lock -> session.lock -> (list of streams; list of pools -> pool; list of
- * feeds; feed; holders; keyring; list of bandwidths) -> throttle -> (budget, timers, workers, connection: each inside its module). None is held over a call into the connection,
- * the driver or a handler. Streams have no lock of their own: they share their session's, so that a frame and an acknowledgement
- * cost one uncontended lock each.
+ * feeds; feed; holders; keyring; list of bandwidths) -> throttle -> (budget, timers, workers, connection: each inside its
+ * module). None is held over a call into the connection, the driver or a handler. Streams have no lock of their own: they share
+ * their session's, so that a frame and an acknowledgement cost one uncontended lock each.
  * Lifetimes are counted: a stream and a call hold their session, the session holds its connection; the last one out is freed by
  * the server's timer, never on a thread of nng's.
  */
@@ -176,7 +176,8 @@ void tvs_session_release(struct tvs_session *session);
 void tvs_session_flush_later(struct tvs_session *session);
 void tvs_session_flush_all(struct tvs_task *task); /* the server's `flush` */
 
-/* Calls `what` for each stream, with a reference: what is done with one may end it, and others. The timer's thread, not under the lock. */
+/* Calls `what` for each stream, with a reference: what is done with one may end it, and others. The timer's thread, not under the
+ * lock. */
 void tvs_session_each_stream(struct tvs_session *session, void (*what)(struct tvs_stream *stream, const void *argument),
                              const void *argument);
 
@@ -190,15 +191,16 @@ void tvs_session_send_status(struct tvs_session *session, uint64_t call_id, cons
 /* session_access.c */
 /* Who it is, and what is theirs; once, by its hello. Errors: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
 TROVE_WARN_UNUSED trove_status tvs_session_authenticate(struct tvs_session *session, trove_error *error);
-/* Once a second: where what is known has changed, or the peer's time is over, streams that may not go on end. False: the peer isn't let in
- * any more; all that it has ends, and its connection. The timer's thread. */
+/* Once a second: where what is known has changed, or the peer's time is over, streams that may not go on end. False: the peer
+ * isn't let in any more; all that it has ends, and its connection. The timer's thread. */
 bool tvs_session_renew(struct tvs_session *session);
 /* Whether its peer is still let in: not any more, where the key has gone or expired. Any thread, not under the lock. */
 bool tvs_session_known(struct tvs_session *session);
 /* Whether it may, now: PERMISSION_DENIED as tvs_principal_check says it. Any thread, not under the lock. */
 TROVE_WARN_UNUSED trove_status tvs_session_may(struct tvs_session *session, unsigned wanted, const char *bucket,
                                                const char *prefix, trove_error *error);
-/* The pool that its streams are bound to, "" where there is none. Any thread. Errors: PERMISSION_DENIED (it asked for another). */
+/* The pool that its streams are bound to, "" where there is none. Any thread. Errors: PERMISSION_DENIED (it asked for
+ * another). */
 TROVE_WARN_UNUSED trove_status tvs_session_pool(struct tvs_session *session, const char *asked,
                                                 char pool[static TVS_POOL_NAME_BYTES], trove_error *error);
 

@@ -1,7 +1,7 @@
 /* session_access.c - who a session's peer is and what it may do, also when that has changed. See session.h.
  *
- * Its rights are asked for from any thread. They are read anew by the timer's tick, which then looks at its streams again; a stream that is
- * being opened at that moment looks itself, when it is listed (stream_open.c).
+ * Its rights are asked for from any thread. They are read anew by the timer's tick, which then looks at its streams again; a
+ * stream that is being opened at that moment looks itself, when it is listed (stream_open.c).
  */
 #include "call.h"
 #include "stream.h"
@@ -110,7 +110,8 @@ static void renew_locked(struct tvs_session *session, struct tvs_principal *foun
     found->rights = before;
 }
 
-/* What is known of the peer is read anew where that has changed, or its time is over. *changed tells whether its rights may be others now. */
+/* What is known of the peer is read anew where that has changed, or its time is over. *changed tells whether its rights may be
+ * others now. */
 static trove_status renew(struct tvs_session *session, bool *changed, trove_error *error) {
     struct tvs_principal found = {.kind = TVS_PRINCIPAL_NOBODY};
     struct tvs_principal *principal = &session->principal;

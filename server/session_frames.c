@@ -1,4 +1,5 @@
-/* session_frames.c - what a session's peer says: the greeting, then which call or stream a frame belongs to; and its end. See session.h.
+/* session_frames.c - what a session's peer says: the greeting, then which call or stream a frame belongs to; and its end. See
+ * session.h.
  *
  * Everything here runs on the connection's receiving thread unless it says otherwise.
  */
@@ -117,8 +118,8 @@ static void on_payload(void *context, const tv_frame *frame, uint64_t payload_by
         sink->kind = TV_SINK_MESSAGE;
 }
 
-/* A call id that is given twice ends what has it: answers to the one and to the other couldn't be told apart. Returns whether it was in
- * use. */
+/* A call id that is given twice ends what has it: answers to the one and to the other couldn't be told apart. Returns whether it
+ * was in use. */
 static bool end_duplicate(struct tvs_session *session, uint64_t id) {
     pthread_mutex_lock(&session->lock);
     struct tvs_stream *stream = tvs_stream_find(session, id);
@@ -166,8 +167,8 @@ static trove_status on_new(struct tvs_session *session, const tv_frame *frame, c
     return TROVE_OK;
 }
 
-/* A client that ends the connection for an error takes nothing any more, and waits until it is closed here: so it knows that what it
- * said was read. What else it means by a go-away it does itself. */
+/* A client that ends the connection for an error takes nothing any more, and waits until it is closed here: so it knows that what
+ * it said was read. What else it means by a go-away it does itself. */
 static void on_go_away(struct tvs_session *session, const Trove__V1__GoAway *go_away) {
     trove_error reason = {TROVE_OK, ""};
     if (go_away->status == NULL || tv_status_from_wire(go_away->status, &reason) == TROVE_OK)

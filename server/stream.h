@@ -23,8 +23,8 @@
 #include "stream_state.h"
 #include "wire.h"
 
-/* A fragment costs memory of its own besides its bytes: so many may wait for the store, by what is reserved for their bytes. Those of 2
- * KiB and more always fit; of smaller ones what doesn't is sent again. */
+/* A fragment costs memory of its own besides its bytes: so many may wait for the store, by what is reserved for their bytes.
+ * Those of 2 KiB and more always fit; of smaller ones what doesn't is sent again. */
 #define TVS_FRAGMENTS_MAX(reserved_bytes) (64 + (uint32_t)((reserved_bytes) / (2 * TV_KIB)))
 /* Controls that may be unanswered; a peer that sends more is not waiting for answers. */
 #define TVS_CONTROL_ANSWERS_MAX 16
@@ -49,8 +49,8 @@ struct tvs_fragment {
     void *segments[TVS_FRAGMENT_SEGMENTS_MAX]; /* one hold each */
 };
 
-/* What the peer is to be told of controls: the answer to one of its own, or one that came from outside. Allocated for as long as it
- * is due, for most streams never have one. */
+/* What the peer is to be told of controls: the answer to one of its own, or one that came from outside. Allocated for as long as
+ * it is due, for most streams never have one. */
 struct tvs_control_answer {
     struct tvs_control_answer *next;
     bool is_control;            /* from outside */

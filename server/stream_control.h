@@ -4,8 +4,8 @@
 
 #include "stream.h"
 
-/* What the peer is to be told of a control, behind all that it is to be told of others; to be filled in. NULL: no memory. Under the
- * lock. */
+/* What the peer is to be told of a control, behind all that it is to be told of others; to be filled in. NULL: no memory. Under
+ * the lock. */
 struct tvs_control_answer *tvs_stream_answer_add_locked(struct tvs_stream *stream);
 /* Takes the first of them out: false: there is none. Under the lock. */
 bool tvs_stream_answer_take_locked(struct tvs_stream *stream, struct tvs_control_answer *answer);

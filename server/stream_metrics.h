@@ -1,8 +1,8 @@
 /* stream_metrics.h - what a stream has done so far, for whoever lists streams. See StreamInfo in trove.proto.
  *
  * A stream's latencies are kept apart from the pool's while it is open, so that counting one costs no lock besides the session's;
- * they are added to the pool's at its end. The first few are kept one by one; the histogram is made with the chunk after them, and
- * for so many streams at most: of those beyond, the pool alone knows the latencies.
+ * they are added to the pool's at its end. The first few are kept one by one; the histogram is made with the chunk after them,
+ * and for so many streams at most: of those beyond, the pool alone knows the latencies.
  */
 #ifndef TVS_STREAM_METRICS_H
 #define TVS_STREAM_METRICS_H

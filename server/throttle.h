@@ -1,10 +1,10 @@
-/* throttle.h - bytes per second, shared out among streams: bandwidth.h with a lock and a timer of its own. A stream pool has one, and
- * so has each key or user.
+/* throttle.h - bytes per second, shared out among streams: bandwidth.h with a lock and a timer of its own. A stream pool has one,
+ * and so has each key or user.
  *
- * Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it leaves before; then
- * its next take succeeds. What really moves is told by tvs_throttle_spend: by a download when it hands a frame to the connection, by
- * an upload when a fragment has come in. `bytes` should be a slice at most: a stream's chunks are no larger where there is a limit,
- * so frames aren't, either.
+ * Who wants `bytes` to move takes them first; false: it waits, and `turn` will be called, under no lock, unless it leaves before;
+ * then its next take succeeds. What really moves is told by tvs_throttle_spend: by a download when it hands a frame to the
+ * connection, by an upload when a fragment has come in. `bytes` should be a slice at most: a stream's chunks are no larger where
+ * there is a limit, so frames aren't, either.
  * Threads: any. The lock is taken for a moment inside each function; `turn` is called on the timer's thread.
  */
 #ifndef TVS_THROTTLE_H

@@ -2,8 +2,8 @@
  *
  * A unit must be given: "256" for a memory size or "10" for a time would be read differently by everyone who writes it.
  * The units are those of the command's own options, so that 10MB is the same on both sides.
- * (Rejected: the command's parser in client/cli, which is lenient for typing: K for KiB, any case; and plain integers by libcyaml, whose strtoull takes
- * "010" for eight.)
+ * (Rejected: the command's parser in client/cli, which is lenient for typing: K for KiB, any case; and plain integers by
+ * libcyaml, whose strtoull takes "010" for eight.)
  */
 #include "units.h"
 

@@ -4,8 +4,9 @@
 
 #include "status.h"
 
-/* Digits and a unit: B; KiB, MiB, GiB, TiB (powers of 1024: "256MiB"); KB, MB, GB, TB (of 1000). Strict: a number alone, a sign, a blank, a fraction, another spelling or
- * more than 64 bits are INVALID_ARGUMENT, with a message that says what would be right. */
+/* Digits and a unit: B; KiB, MiB, GiB, TiB (powers of 1024: "256MiB"); KB, MB, GB, TB (of 1000). Strict: a number alone, a sign,
+ * a blank, a fraction, another spelling or more than 64 bits are INVALID_ARGUMENT, with a message that says what would be
+ * right. */
 trove_status tvs_parse_bytes(const char *text, uint64_t *bytes, trove_error *error);
 
 /* Digits and a unit: ms, s, m, h ("500ms", "5m"). As strict; at most what 32 bits hold (49 days). */

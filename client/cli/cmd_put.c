@@ -167,7 +167,8 @@ static trove_status declare_digest(struct cli_upload *upload, bool *computed, tr
     return cli_digest_compute(upload->fd, (uint64_t)found.st_size, digest, error);
 }
 
-/* Bytes are checked piece by piece as they come: where they haven't the digest of what was read before, that was something else. */
+/* Bytes are checked piece by piece as they come: where they haven't the digest of what was read before, that was something
+ * else. */
 static trove_status judge_digest(const struct cli_upload *upload, trove_status status, trove_error *error) {
     if (status != TROVE_DATA_LOSS || strstr(error->message, ", declared was ") == NULL)
         return status;

@@ -50,8 +50,8 @@ struct cli_operands cli_options_parse_verb(struct cli_context *context, const st
 struct cli_object_name *cli_operands_objects(const char *verb, const struct cli_operands *operands, bool key_needed);
 void cli_object_names_free(struct cli_object_name *names, int count);
 
-/* Ends with "trove VERB: MESSAGE" and a pointer to --help, for wrong usage that is seen only behind the parsing; as JSON where the
- * command line has --json. NULL: of no verb. */
+/* Ends with "trove VERB: MESSAGE" and a pointer to --help, for wrong usage that is seen only behind the parsing; as JSON where
+ * the command line has --json. NULL: of no verb. */
 _Noreturn void cli_usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

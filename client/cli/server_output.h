@@ -7,8 +7,8 @@
 
 #include <jansson.h>
 
-/* A line of the table, and the one above it; without a newline. The caller's to free. Pure. Streams: where `cells` aren't enough for
- * all columns, those that tell least leave, so that the object, which is the last one, has some room; SIZE_MAX: all. */
+/* A line of the table, and the one above it; without a newline. The caller's to free. Pure. Streams: where `cells` aren't enough
+ * for all columns, those that tell least leave, so that the object, which is the last one, has some room; SIZE_MAX: all. */
 char *cli_pool_head(void);
 char *cli_pool_row(const trove_server_pool *pool);
 char *cli_stream_head(size_t cells);

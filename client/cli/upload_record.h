@@ -7,7 +7,8 @@
 
 #include "trove.h"
 
-/* A file as it was. Two that are equal are taken to have the same bytes; the etag of the whole, in the end, tells if they haven't. */
+/* A file as it was. Two that are equal are taken to have the same bytes; the etag of the whole, in the end, tells if they
+ * haven't. */
 struct cli_source_mark {
     uint64_t size;
     uint64_t modified_ns;

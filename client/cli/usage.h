@@ -1,8 +1,8 @@
 /* usage.h - how wrong usage is told: as text, or where the command line has --json, as one JSON object.
  *
  * argp and getopt print what is wrong by themselves and end the process. With --json what they print to standard error is caught
- * meanwhile, and the end of the process turns it into JSON. That --json is there is seen before anything is parsed: the mistake may
- * stand before it. One thread.
+ * meanwhile, and the end of the process turns it into JSON. That --json is there is seen before anything is parsed: the mistake
+ * may stand before it. One thread.
  */
 #ifndef CLI_USAGE_H
 #define CLI_USAGE_H

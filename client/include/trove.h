@@ -1,8 +1,8 @@
 /* trove.h - the public API of libtrove, the client library of the Trove streaming engine.
  *
- * A client is one connection to a `troved`, which is made again when it is lost (retry_for_ms). Over it go calls (buckets, objects)
- * and streams (managed, chunked transfers with flow control). `trove_put_*` and `trove_get_*` are built from streams and are what
- * most programs want. A program includes this header; what is a topic of its own is in others, which it includes:
+ * A client is one connection to a `troved`, which is made again when it is lost (retry_for_ms). Over it go calls (buckets,
+ * objects) and streams (managed, chunked transfers with flow control). `trove_put_*` and `trove_get_*` are built from streams and
+ * are what most programs want. A program includes this header; what is a topic of its own is in others, which it includes:
  *     trove_transfers.h  whole objects in one call; many small calls at once
  *     trove_streams.h    streams, their hooks and metrics
  *     trove_uploads.h    resumable streams, and the uploads that the server keeps
@@ -106,16 +106,17 @@ typedef struct trove_client_options {
     uint64_t
         memory_bytes; /* ceiling of all chunk buffers (whole pages) of this client's streams; at least 1 MiB, default 256 MiB */
     const char *name; /* tells the server's log who this is; default "libtrove" */
-    /* A connection that is lost, or whose server shuts down, is dialled again for so long: at growing, random intervals of up to 3
-     * s. Meanwhile
+    /* A connection that is lost, or whose server shuts down, is dialled again for so long: at growing, random intervals of up to
+     * 3 s. Meanwhile
      * - calls that come wait for it, within their timeouts. Those under way that change nothing (looking up, listing, ping) are
      *   sent again. Others (delete, copy, buckets, small puts) fail with UNAVAILABLE, and the message says that their outcome is
      *   unknown;
      * - streams that are resumable stand still, and then go on; others fail with UNAVAILABLE;
      * - pools keep their places, and hooks are told nothing.
-     * What still waits when that time is over fails with UNAVAILABLE (when its own timeout is, with DEADLINE_EXCEEDED); the next call
-     * has the server dialled for as long once more. 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not at all, a client that has lost its
-     * connection may only be closed. The first connection isn't meant: see trove_connect_wait. */
+     * What still waits when that time is over fails with UNAVAILABLE (when its own timeout is, with DEADLINE_EXCEEDED); the next
+     * call has the server dialled for as long once more. 0: the default, 60,000; TROVE_NO_TIMEOUT: for ever; TROVE_NO_RETRY: not
+     * at all, a client that has lost its connection may only be closed. The first connection isn't meant: see
+     * trove_connect_wait. */
     uint32_t retry_for_ms;
     /* The server's public key, as text: the connection is encrypted then, on every transport, and made with nobody else. It may
      * as well stand at the end of the URL, as in tcp://HOST:PORT?key=PUBLIC_KEY. NULL: not encrypted. */
@@ -332,15 +333,15 @@ typedef struct trove_scrub_options {
 
 TROVE_API void trove_scrub_options_init(trove_scrub_options *options);
 
-/* Has the server read and verify a bucket's objects, in byte order of their keys: bytes, block checksums, etags, and what its store
- * keeps elsewhere about them. Damage is told, and is no error: see report->damaged_objects. What is put, replaced or deleted meanwhile
- * may be looked at or not. The server does one scrub at a time, behind everything else that its workers have to do.
- * `options` may be NULL. *report is written on success, and when on_progress stops it, which is none; a scrub that fails has told it to
- * on_progress as far as it came.
+/* Has the server read and verify a bucket's objects, in byte order of their keys: bytes, block checksums, etags, and what its
+ * store keeps elsewhere about them. Damage is told, and is no error: see report->damaged_objects. What is put, replaced or
+ * deleted meanwhile may be looked at or not. The server does one scrub at a time, behind everything else that its workers have to
+ * do. `options` may be NULL. *report is written on success, and when on_progress stops it, which is none; a scrub that fails has
+ * told it to on_progress as far as it came.
  * Blocks as long as it takes to read everything: with many objects, hours. May be called from a hook, which then waits as long.
  * Errors: NOT_FOUND (bucket), INVALID_ARGUMENT, UNIMPLEMENTED (a store that keeps no bytes, a server that is older),
- * RESOURCE_EXHAUSTED (too many wait already, no file can be opened), DATA_LOSS (the store's index is damaged, so that what lies behind
- * can't be found), DEADLINE_EXCEEDED, UNAVAILABLE. */
+ * RESOURCE_EXHAUSTED (too many wait already, no file can be opened), DATA_LOSS (the store's index is damaged, so that what lies
+ * behind can't be found), DEADLINE_EXCEEDED, UNAVAILABLE. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_scrub(trove_client *client, const char *bucket, const trove_scrub_options *options,
                                                      trove_scrub_report *report, trove_error *error);
 

@@ -1,5 +1,5 @@
-/* trove_pools.h - pools of streams: a client's own, and the server's, with the streams that are open there. Comes with trove.h, whose
- * first comment is true of this as well.
+/* trove_pools.h - pools of streams: a client's own, and the server's, with the streams that are open there. Comes with trove.h,
+ * whose first comment is true of this as well.
  */
 #ifndef TROVE_POOLS_H
 #define TROVE_POOLS_H

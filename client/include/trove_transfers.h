@@ -45,19 +45,19 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, cons
                                                       trove_error *error);
 
 /* Writes to a file `.trove-XXXXXX.part` (0600) in the folder of `path` and renames it when it is whole; `path` is never half
- * written. The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed.
- * With options.resumable what has come stays after a failure or a crash if it is 1 MiB or more: the file's name is made of those of
- * target and object then, and the next such call goes on with it, as trove_get_rest does. Failures after which that makes no sense
- * (NOT_FOUND, FAILED_PRECONDITION, DATA_LOSS, a full disk and the like) leave nothing. Where somebody else is getting the same object into the
- * same target, the file has another name, and nothing stays. A range is always read anew. */
+ * written. The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed. With
+ * options.resumable what has come stays after a failure or a crash if it is 1 MiB or more: the file's name is made of those of
+ * target and object then, and the next such call goes on with it, as trove_get_rest does. Failures after which that makes no
+ * sense (NOT_FOUND, FAILED_PRECONDITION, DATA_LOSS, a full disk and the like) leave nothing. Where somebody else is getting the
+ * same object into the same target, the file has another name, and nothing stays. A range is always read anew. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);
 
-/* Goes on with a download. `fd` is a regular file, open for reading and writing, whose bytes may be the object's beginning: from an
- * earlier try, of another version, or none. It is compared block by block (256 KiB) with what the server has; the beginning that is
- * the same is kept, the rest of the file cut off, and the rest of the object fetched behind it, under the condition that it is
- * still the object compared with. So on success the file is the object, whole, and never has bytes of two versions.
+/* Goes on with a download. `fd` is a regular file, open for reading and writing, whose bytes may be the object's beginning: from
+ * an earlier try, of another version, or none. It is compared block by block (256 KiB) with what the server has; the beginning
+ * that is the same is kept, the rest of the file cut off, and the rest of the object fetched behind it, under the condition that
+ * it is still the object compared with. So on success the file is the object, whole, and never has bytes of two versions.
  * *kept_bytes (may be NULL) were there already; progress and metrics are of what is fetched. After a failure the file has some
  * beginning, to be gone on with again. For nobody else to use meanwhile: who shares a file must lock it.
  * Errors: those of trove_get_fd; INVALID_ARGUMENT (a range, or another kind of descriptor); FAILED_PRECONDITION (also: the object

@@ -43,14 +43,15 @@ extern "C" {
  * Whole objects: trove_put_* and trove_get_* with `resumable` work alike; a small object doesn't go up in one flight then.
  * With upload_id, trove_put_file and trove_put_fd (of a file) read what the server has already, to check it with the etag at the
  * end, and send the rest; a source that has less than that is FAILED_PRECONDITION.
- * A put that comes back and finds its upload lost (expired, aborted, or of a store that didn't survive) begins anew with the first byte,
- * where that can be read again: of memory and of files, not of a pipe, which fails with NOT_FOUND. The hooks are told: on_error of the
- * upload that is lost, on_opened of the new one, and progress begins at 0. It is given up when it hasn't got any further within the
- * client's retry_for_ms. The metrics add up what was sent.
+ * A put that comes back and finds its upload lost (expired, aborted, or of a store that didn't survive) begins anew with the
+ * first byte, where that can be read again: of memory and of files, not of a pipe, which fails with NOT_FOUND. The hooks are
+ * told: on_error of the upload that is lost, on_opened of the new one, and progress begins at 0. It is given up when it hasn't
+ * got any further within the client's retry_for_ms. The metrics add up what was sent.
  *
  * The upload's id; "" for other streams. Belongs to the stream. */
 TROVE_API const char *trove_stream_upload_id(const trove_stream *stream);
-/* Resumable upload: all below it survives a crash of the server, if trove_stream_upload_survives_restart says so; 0 for others. */
+/* Resumable upload: all below it survives a crash of the server, if trove_stream_upload_survives_restart says so; 0 for
+ * others. */
 TROVE_API uint64_t trove_stream_durable_offset(const trove_stream *stream);
 TROVE_API bool trove_stream_upload_survives_restart(const trove_stream *stream);
 

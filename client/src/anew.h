@@ -19,8 +19,9 @@ struct tvc_anew {
 
 /* Whether the stream has ended because its upload is gone. */
 bool tvc_anew_lost(const trove_stream *stream);
-/* Waits a little, and takes the counts of a stream that has lost its upload; then another one is to be opened, with the options of
- * the transfer. False: it is given up, for the client's retry_for_ms are over without its having got any further than before. */
+/* Waits a little, and takes the counts of a stream that has lost its upload; then another one is to be opened, with the options
+ * of the transfer. False: it is given up, for the client's retry_for_ms are over without its having got any further than
+ * before. */
 bool tvc_anew_begin(struct tvc_anew *anew, struct tvc_transfer *transfer, trove_stream *stream);
 /* Adds what the streams before have moved to the last one's metrics, if the program wants them. */
 void tvc_anew_add(const struct tvc_anew *anew, const struct tvc_transfer *transfer);

@@ -1,5 +1,5 @@
-/* backoff.h - when to try again what has failed: exponential, with full jitter, for a bounded time. Pure: time and chance come from
- * outside.
+/* backoff.h - when to try again what has failed: exponential, with full jitter, for a bounded time. Pure: time and chance come
+ * from outside.
  *
  * A pause is drawn evenly between 0 and a ceiling that doubles with each failure up to TVC_BACKOFF_MAX_NS: so a thousand clients
  * whose server has come back don't come back all at once. (Rejected: a fixed part and a small random one; it spreads less for the

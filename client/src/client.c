@@ -103,8 +103,8 @@ static bool sent_later(const struct trove_client *client, const struct tvc_entry
            tvc_job_thread_here(&client->hooks) && client->calls.telling;
 }
 
-/* On the connection on which the entry was listed: on the next one its id would be nobody's. Whoever is so late has been told of the
- * loss already. */
+/* On the connection on which the entry was listed: on the next one its id would be nobody's. Whoever is so late has been told of
+ * the loss already. */
 static trove_status send_first(struct trove_client *client, uint64_t connection, const struct tvc_entry *entry,
                                const tv_frame *frame, const void *payload, uint64_t payload_bytes, trove_error *error) {
     trove_status status = TROVE_OK;

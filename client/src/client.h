@@ -7,11 +7,11 @@
  * (Rejected: a lock for each stream. Every critical section here is some hundred instructions, hashing and copying happen
  * outside of them, and with one lock a lost connection reaches everything in one step.)
  *
- * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The
- * timers and the job threads end in trove_close. `conn_users` keeps the connection until whoever calls it has come back.
- * A connection that is lost is destroyed before the next one is dialled (redial.c). So at any moment there is one at most: no
- * handler function and no pull of an older one can run beside those of the next, and nothing needs to ask which it belongs to, but
- * for a thread of the program's that comes back late from a call (tvc_client_ending).
+ * Life: `references` counts the program's handle and every stream, so that a stream may be released after trove_close. The timers
+ * and the job threads end in trove_close. `conn_users` keeps the connection until whoever calls it has come back. A connection
+ * that is lost is destroyed before the next one is dialled (redial.c). So at any moment there is one at most: no handler function
+ * and no pull of an older one can run beside those of the next, and nothing needs to ask which it belongs to, but for a thread of
+ * the program's that comes back late from a call (tvc_client_ending).
  * (Rejected: counting references of connections that live side by side; every frame and every pull would have to be judged by
  * the connection it comes from.)
  */
@@ -175,11 +175,11 @@ void tvc_client_release(struct trove_client *client);
 
 /* client_frames.c: what the connection calls. */
 extern const struct tv_conn_handler tvc_client_handler;
-/* The connection is gone: fails all calls and those streams that can't outlive it. `for_good`: it isn't made again, and everything
- * that waits for that fails as well. Without the lock. */
+/* The connection is gone: fails all calls and those streams that can't outlive it. `for_good`: it isn't made again, and
+ * everything that waits for that fails as well. Without the lock. */
 void tvc_client_lose(struct trove_client *client, bool for_good, const trove_error *lost, const trove_error *reason);
-/* This connection takes nothing any more, and `closed`, which does the rest, may be a while yet: who comes next is to wait for another
- * one. Without the lock; from a thread that may be so late that there is another one already, which isn't touched. */
+/* This connection takes nothing any more, and `closed`, which does the rest, may be a while yet: who comes next is to wait for
+ * another one. Without the lock; from a thread that may be so late that there is another one already, which isn't touched. */
 void tvc_client_ending(struct trove_client *client, uint64_t connection, const trove_error *why);
 /* connect.c */
 TROVE_WARN_UNUSED trove_status tvc_client_send_hello(struct trove_client *client, trove_error *error);

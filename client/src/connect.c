@@ -99,7 +99,8 @@ static trove_status wait_for_welcome(struct trove_client *client, uint64_t deadl
                          client->url);
     else if (!welcome)
         status = TV_FAIL(error, UNAVAILABLE, "%s: %s", client->url, client->reason.message);
-    /* That is no argument of the program's: what it said was in order, and so something else is there, or what came was damaged. */
+    /* That is no argument of the program's: what it said was in order, and so something else is there, or what came was
+     * damaged. */
     if (!welcome && over && client->reason.status != TROVE_OK && client->reason.status != TROVE_INVALID_ARGUMENT) {
         status = client->reason.status;
         if (error != NULL)

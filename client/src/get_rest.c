@@ -1,8 +1,8 @@
 /* get_rest.c - going on with a download that a file has the beginning of. See trove.h and kept.h.
  *
- * The rest is asked for under the condition that the object is the one that the kept blocks were compared with: so a file never has
- * bytes of two objects. One that changes between the two is compared again; while it is read, the server gives what it had when
- * the stream was opened.
+ * The rest is asked for under the condition that the object is the one that the kept blocks were compared with: so a file never
+ * has bytes of two objects. One that changes between the two is compared again; while it is read, the server gives what it had
+ * when the stream was opened.
  */
 #include "kept.h"
 #include "options.h"

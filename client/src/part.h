@@ -1,7 +1,7 @@
 /* part.h - the file that a download is written to until it is whole, beside the one that it becomes.
  *
- * One that may be gone on with has a name made of target and object, and is locked (flock) while it is used: from the moment it is
- * opened until it has its final name or is gone. Where that can't be had (somebody else has it, a file system without locks,
+ * One that may be gone on with has a name made of target and object, and is locked (flock) while it is used: from the moment it
+ * is opened until it has its final name or is gone. Where that can't be had (somebody else has it, a file system without locks,
  * something that isn't ours under the name) it is a new file with a name of its own, which goes with its download.
  */
 #ifndef TVC_PART_H

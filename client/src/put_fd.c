@@ -230,7 +230,8 @@ static trove_status send(const struct tvc_transfer *transfer, trove_stream *stre
     return status == TROVE_OK ? flush(transfer, stream, error) : status;
 }
 
-/* Who goes on with an upload declares the size that its source has: where the server knows another one, the source has changed. */
+/* Who goes on with an upload declares the size that its source has: where the server knows another one, the source has
+ * changed. */
 static trove_status judge_open(const struct tvc_transfer *transfer, const struct source *source, const trove_error *why,
                                trove_error *error) {
     if (why->status != TROVE_INVALID_ARGUMENT || transfer->options.upload_id == NULL || !source->is_file)

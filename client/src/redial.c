@@ -6,8 +6,8 @@
  *               v  |
  *            GIVEN_UP
  *
- * The dialler, a thread that is started with the first loss, does what blocks: destroying the old connection, dialling, waiting for
- * the welcome. When to try is the backoff's word (backoff.h); in between the thread sleeps, and a timer posts its job.
+ * The dialler, a thread that is started with the first loss, does what blocks: destroying the old connection, dialling, waiting
+ * for the welcome. When to try is the backoff's word (backoff.h); in between the thread sleeps, and a timer posts its job.
  */
 #include "client.h"
 

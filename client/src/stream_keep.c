@@ -91,7 +91,8 @@ static void let_go(trove_stream *stream) {
     tv_chunk_release(&chunk->wire);
 }
 
-/* The writer hashes it for the object's etag, or a frame of it is being sent. Both come to an end without the thread that asks. */
+/* The writer hashes it for the object's etag, or a frame of it is being sent. Both come to an end without the thread that
+ * asks. */
 static bool is_shared(const struct tvc_chunk *chunk) {
     return atomic_load_explicit(&chunk->wire.references, memory_order_acquire) > 1;
 }

@@ -37,8 +37,8 @@ void tvc_keep_add(trove_stream *stream, struct tvc_chunk *chunk);
 void tvc_keep_durable(trove_stream *stream);
 /* The connection is lost: all that is kept or in the window is to be sent again. */
 void tvc_keep_unwind(trove_stream *stream);
-/* The server goes on at `offset`, which lies within what is kept: the window begins there. A chunk that is to be cut is waited for
- * while others still look at it, and the lock is let go of; a stream that has ended meanwhile keeps nothing. */
+/* The server goes on at `offset`, which lies within what is kept: the window begins there. A chunk that is to be cut is waited
+ * for while others still look at it, and the lock is let go of; a stream that has ended meanwhile keeps nothing. */
 void tvc_keep_go_on(trove_stream *stream, uint64_t offset);
 /* Somebody else has let go of a chunk. Without the lock. */
 void tvc_keep_released(trove_stream *stream);

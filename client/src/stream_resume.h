@@ -4,11 +4,11 @@
  *                                           ^                       |
  *                                           +-- not now, or lost ---+
  *
- * `detached` says that it is one of the two in the middle: then nothing of it is sent or received, writers and readers wait, and its
- * state stays what it was. An upload keeps what isn't durable (stream_keep.h) and attaches by its id, under a new epoch. A download
- * opens the rest of the same object. What began it is kept as the packed Open.
- * A stream is given up when it hasn't come back within the client's retry_for_ms; one that comes back and is lost again before it has
- * got any further has no more time than before.
+ * `detached` says that it is one of the two in the middle: then nothing of it is sent or received, writers and readers wait, and
+ * its state stays what it was. An upload keeps what isn't durable (stream_keep.h) and attaches by its id, under a new epoch. A
+ * download opens the rest of the same object. What began it is kept as the packed Open.
+ * A stream is given up when it hasn't come back within the client's retry_for_ms; one that comes back and is lost again before it
+ * has got any further has no more time than before.
  */
 #ifndef TVC_STREAM_RESUME_H
 #define TVC_STREAM_RESUME_H
@@ -49,8 +49,8 @@ struct tvc_resume {
 #define TVC_KEEP_BYTES_MIN     ((uint64_t)65536)
 uint32_t tvc_resume_keep_chunks(uint64_t keep_bytes, uint64_t chunk_bytes);
 
-/* Fills in what makes the Open of a stream that asks for it resumable, and keeps it. `id` is memory for an id that the Open borrows.
- * Before the stream is opened, when its memory has been claimed. Errors: RESOURCE_EXHAUSTED. */
+/* Fills in what makes the Open of a stream that asks for it resumable, and keeps it. `id` is memory for an id that the Open
+ * borrows. Before the stream is opened, when its memory has been claimed. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_resume_prepare(trove_stream *stream, const trove_stream_options *options, uint64_t chunk_bytes,
                                 Trove__V1__Open *open, uint8_t id[TROVE_REQUEST_ID_BYTES], trove_error *error);
 void tvc_resume_fini(struct tvc_resume *resume);
@@ -60,8 +60,8 @@ trove_status tvc_resume_take_opened(trove_stream *stream, const Trove__V1__Opene
 /* The upload is complete: the stream is about to be. Under the lock. */
 void tvc_resume_take_complete(trove_stream *stream);
 
-/* The connection is lost, or the stream's part of it: it waits for the next one. False: it can't. Under the lock; the caller has a
- * reference. */
+/* The connection is lost, or the stream's part of it: it waits for the next one. False: it can't. Under the lock; the caller has
+ * a reference. */
 bool tvc_resume_detach(trove_stream *stream, const trove_error *lost);
 /* The connection is lost on which it was attaching. Likewise. */
 void tvc_resume_interrupt(trove_stream *stream);
@@ -70,8 +70,8 @@ void tvc_resume_unanswered(trove_stream *stream);
 /* The server's opened and status for a detached stream; on the receiving thread, without the lock. */
 void tvc_resume_on_opened(trove_stream *stream, const Trove__V1__Opened *opened);
 void tvc_resume_on_status(trove_stream *stream, const trove_error *why);
-/* The status of a stream that is open; `damaged`: it is about something that was damaged on the way. True: it waits to be attached
- * again. Under the lock. */
+/* The status of a stream that is open; `damaged`: it is about something that was damaged on the way. True: it waits to be
+ * attached again. Under the lock. */
 bool tvc_resume_survives(trove_stream *stream, const trove_error *why, bool damaged);
 /* Of a download: something that came was damaged on the way, so the connection is ended, and the stream leaves it. False: it
  * can't come back. Not on the receiving thread. */
@@ -88,7 +88,8 @@ void tvc_resume_give_up(trove_client *client, const trove_error *lost);
 /* Adds to a reason for which an upload has ended that it is kept. */
 void tvc_resume_tell_kept(const trove_stream *stream, trove_error *why);
 
-/* The server has said that what it has isn't what was to be sent: it is of no use, and thrown away. Without the lock; doesn't wait. */
+/* The server has said that what it has isn't what was to be sent: it is of no use, and thrown away. Without the lock; doesn't
+ * wait. */
 void tvc_resume_discard(trove_stream *stream);
 
 /* Has the server make durable what it has, because a writer waits for that. Without the lock. */

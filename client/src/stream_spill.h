@@ -47,8 +47,8 @@ struct tvc_spill {
     bool moving; /* the drainer has taken one of those that wait out, or is about to */
 };
 
-/* Before the stream is opened: makes the overflow, if its backpressure asks for one, and keeps its bounds where the server's pool may
- * do so. Errors: RESOURCE_EXHAUSTED. */
+/* Before the stream is opened: makes the overflow, if its backpressure asks for one, and keeps its bounds where the server's pool
+ * may do so. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvc_spill_init(trove_stream *stream, const trove_stream_options *options, trove_error *error);
 /* Makes it, when the pool has. */
 trove_status tvc_spill_make(trove_stream *stream, trove_error *error);

@@ -166,8 +166,8 @@ static void close_way(trove_stream *stream) {
     tvc_client_wake(stream->client, &stream->flow, TV_WANTS_DATA);
 }
 
-/* What the sums of the whole need of a chunk. Once it is in the window the chunk itself may be cut, by a seek: only its memory stays
- * as it is for as long as there is a reference. */
+/* What the sums of the whole need of a chunk. Once it is in the window the chunk itself may be cut, by a seek: only its memory
+ * stays as it is for as long as there is a reference. */
 struct written {
     const void *memory;
     uint64_t bytes;

@@ -106,8 +106,8 @@ void tvc_upload_acked(trove_stream *stream, const struct tv_chunk *chunk, uint64
 void tvc_upload_taken(trove_stream *stream, uint64_t offset);
 /* All below it is durable. Under the lock. */
 void tvc_upload_durable(trove_stream *stream, uint64_t durable_offset);
-/* The connection is lost, and there will be another one; then it goes on as the server has opened it. Returns which rings are to be
- * woken. Under the lock. */
+/* The connection is lost, and there will be another one; then it goes on as the server has opened it. Returns which rings are to
+ * be woken. Under the lock. */
 void tvc_upload_detach(trove_stream *stream);
 unsigned tvc_upload_attach(trove_stream *stream, const Trove__V1__Opened *opened);
 

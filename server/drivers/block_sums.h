@@ -3,9 +3,9 @@
  * A piece that is a whole block brings its checksum along (data.h); only blocks that arrive in several pieces, and the object's
  * last one, are hashed here. Eight bytes a block are held: 32 KiB for each GiB of the object.
  *
- * Threads: one at a time, but for tvs_block_sums_verify. A sum is written once, before the call that appended it returns; all that
- * a reader of older sums must be kept from is the list moving as it grows. That is what the lock is for: it is taken once for
- * each doubling, not for each sum.
+ * Threads: one at a time, but for tvs_block_sums_verify. A sum is written once, before the call that appended it returns; all
+ * that a reader of older sums must be kept from is the list moving as it grows. That is what the lock is for: it is taken once
+ * for each doubling, not for each sum.
  */
 #ifndef TVS_BLOCK_SUMS_H
 #define TVS_BLOCK_SUMS_H
@@ -32,7 +32,8 @@ struct tvs_block_sums {
 
 /* Where `held_bytes` isn't NULL all lists that count there have TVS_BLOCK_SUMS_BYTES_MAX together. */
 void tvs_block_sums_init(struct tvs_block_sums *sums, atomic_ullong *held_bytes);
-/* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory, or others have all that there may be). */
+/* Takes the run that begins where the last one ended. Errors: RESOURCE_EXHAUSTED (no memory, or others have all that there may
+ * be). */
 trove_status tvs_block_sums_append(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
 /* The same for `bytes` zeros. Costs the blocks, not the bytes. */
 trove_status tvs_block_sums_append_zeros(struct tvs_block_sums *sums, uint64_t bytes, trove_error *error);
@@ -49,8 +50,8 @@ trove_status tvs_block_sums_rewind(struct tvs_block_sums *sums, uint64_t bytes, 
 /* Any thread, while one other appends: compares the pieces of `data`, which begins at a block's beginning, that are whole blocks;
  * the calls that appended them have returned. Errors: DATA_LOSS, naming the range. */
 trove_status tvs_block_sums_verify(struct tvs_block_sums *sums, const struct tv_data *data, trove_error *error);
-/* Closes the last block; nothing may be appended afterwards. Computes the object's etag. Errors: RESOURCE_EXHAUSTED; DATA_LOSS where
- * `expected` isn't NULL and another one. */
+/* Closes the last block; nothing may be appended afterwards. Computes the object's etag. Errors: RESOURCE_EXHAUSTED; DATA_LOSS
+ * where `expected` isn't NULL and another one. */
 trove_status tvs_block_sums_finish(struct tvs_block_sums *sums, const char *expected, char etag[TROVE_ETAG_BYTES],
                                    trove_error *error);
 /* After finish: as before it, so that more can be appended. */

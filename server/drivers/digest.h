@@ -1,7 +1,7 @@
 /* digest.h - declared digests of whole objects: hashed along while the bytes are written, compared before they are published.
  *
- * Only a put that declares one pays for it: SHA-256 runs at about 0.4 GB/s here and BLAKE2b at 0.7, where the block checksums that
- * every put has run at tens. Drivers call it, not the engine: going on with an upload means hashing once more what the store
+ * Only a put that declares one pays for it: SHA-256 runs at about 0.4 GB/s here and BLAKE2b at 0.7, where the block checksums
+ * that every put has run at tens. Drivers call it, not the engine: going on with an upload means hashing once more what the store
  * already has, and going back inside a put does, too, and only the driver can read that. Both are libsodium's.
  *
  * One thread at a time.

@@ -25,8 +25,8 @@ enum tvs_capability {
     TVS_CAP_DURABLE = 1 << 2,     /* what was committed survives a crash */
     TVS_CAP_RESUMABLE = 1 << 3,   /* unfinished puts survive a lost connection: the upload_ functions are there */
     TVS_CAP_NONBLOCKING = 1 << 4, /* nothing here ever waits: write and read may be called from anywhere */
-    /* put_small only queues, and may be called from anywhere. What is queued is held (tvs_small_put_bytes) until it is done: how much
-     * that may be together is for the caller to say. */
+    /* put_small only queues, and may be called from anywhere. What is queued is held (tvs_small_put_bytes) until it is done: how
+     * much that may be together is for the caller to say. */
     TVS_CAP_SMALL_QUEUED = 1 << 5,
     TVS_CAP_UPLOADS_SURVIVE = 1 << 6, /* resumable puts also survive a restart and a crash, up to their durable offset */
 };
@@ -141,8 +141,8 @@ struct tvs_upload_options {
     struct tvs_put_options put; /* size_hint is told by tvs_upload_info; whether it comes true is for the engine to check */
     const char *principal;      /* whose it is: only they may attach. 1 to TV_PRINCIPAL_BYTES_MAX bytes, no NUL */
     uint8_t request_id[TVS_REQUEST_ID_BYTES]; /* with the principal: the same one is the same upload */
-    /* It expires when nobody has touched it (begin, attach, flush, commit) for idle_ns, and keep_ns after its beginning at the latest.
-     * A touch moves the deadline away or leaves it, never closer. */
+    /* It expires when nobody has touched it (begin, attach, flush, commit) for idle_ns, and keep_ns after its beginning at the
+     * latest. A touch moves the deadline away or leaves it, never closer. */
     uint64_t idle_ns, keep_ns;
 };
 
@@ -210,8 +210,8 @@ struct tvs_driver_ops {
     const char *scheme; /* of the DSN: "local" */
     uint32_t capabilities;
 
-    /* Whether `open` would find its place: a store, or what can become one; as many as `missing_max` of the path's last folders may be
-     * missing. Touches nothing and takes no lock. NULL: there is nothing to check. */
+    /* Whether `open` would find its place: a store, or what can become one; as many as `missing_max` of the path's last folders
+     * may be missing. Touches nothing and takes no lock. NULL: there is nothing to check. */
     trove_status (*check)(const char *path, unsigned missing_max, trove_error *error);
     /* Blocks. Recovers, takes an exclusive lock, removes orphans. On success *driver is ready. */
     trove_status (*open)(const struct tvs_driver_config *config, struct tvs_driver **driver, trove_error *error);
@@ -234,8 +234,8 @@ struct tvs_driver_ops {
     /* Blocks until durable. */
     trove_status (*delete)(struct tvs_driver *driver, const char *bucket, const char *key,
                            const struct tvs_conditions *conditions, trove_error *error);
-    /* Blocks. Fills in the checksums of the object's blocks from `first` on, at most count_max; *count of them, 0 behind the last.
-     * They are the ones that its etag was made of. *object is the caller's to finish. */
+    /* Blocks. Fills in the checksums of the object's blocks from `first` on, at most count_max; *count of them, 0 behind the
+     * last. They are the ones that its etag was made of. *object is the caller's to finish. */
     trove_status (*block_sums)(struct tvs_driver *driver, const char *bucket, const char *key, uint64_t first, size_t count_max,
                                uint64_t *sums, size_t *count, struct tvs_object *object, trove_error *error);
 
@@ -246,36 +246,39 @@ struct tvs_driver_ops {
     /* Blocks. Appends: data->offset equals what was written so far. The memory is the caller's again on return. After an error
      * the put can only be aborted. */
     trove_status (*put_write)(struct tvs_put *put, const struct tv_data *data, trove_error *error);
-    /* Blocks. Appends `length` bytes that were lost: they read as zeros, have the checksums of zeros, take next to no space, and the
-     * object tells of them. `offset` equals what was written so far. After an error the put can only be aborted.
+    /* Blocks. Appends `length` bytes that were lost: they read as zeros, have the checksums of zeros, take next to no space, and
+     * the object tells of them. `offset` equals what was written so far. After an error the put can only be aborted.
      * Errors: RESOURCE_EXHAUSTED, OUT_OF_RANGE (larger than an object may be). */
     trove_status (*put_gap)(struct tvs_put *put, uint64_t offset, uint64_t length, trove_error *error);
     /* Blocks. Forgets everything from `offset` on, bytes and gaps (one that reaches across is shortened): the next put_write or
-     * put_gap goes on there. `offset` is at most what was written so far, and may lie inside a block, whose beginning is then read
-     * back and verified. Not while a put_read is under way. After an error the put can only be aborted, but for FAILED_PRECONDITION:
-     * below what a resumable put has flushed, or is about to; nothing has changed then.
+     * put_gap goes on there. `offset` is at most what was written so far, and may lie inside a block, whose beginning is then
+     * read back and verified. Not while a put_read is under way. After an error the put can only be aborted, but for
+     * FAILED_PRECONDITION: below what a resumable put has flushed, or is about to; nothing has changed then.
      * Where a digest is declared, everything before `offset` is read and hashed once more.
-     * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block or with a digest: it has no bytes to go back to). */
+     * Errors: DATA_LOSS; RESOURCE_EXHAUSTED; UNIMPLEMENTED (null, inside a block or with a digest: it has no bytes to go back
+     * to). */
     trove_status (*put_rewind)(struct tvs_put *put, uint64_t offset, trove_error *error);
     /* Blocks. Reads what was written so far, gaps as zeros: as get_read does, but data->bytes may end inside a block wherever a
      * put_write or put_gap did. Fills piece_sums and piece_count over exactly these bytes; whole blocks are verified against the
-     * checksums kept (DATA_LOSS naming object and range), a part of one is only hashed. An error is the reader's alone: the put can
-     * go on.
+     * checksums kept (DATA_LOSS naming object and range), a part of one is only hashed. An error is the reader's alone: the put
+     * can go on.
      * Threads: any number, also while one other writes the put. The range lies below what a put_write or put_gap covered that
      * has returned before this call begins (the caller's locks or atomics order them), and the put isn't rewound, committed or
      * aborted until this returns. */
     trove_status (*put_read)(struct tvs_put *put, struct tv_data *data, trove_error *error);
-    /* Says, at any time before the commit, what the digest must be: of the kind that the put was begun with. What a holder of a resumable
-     * one says isn't the next one's word. Never blocks.
+    /* Says, at any time before the commit, what the digest must be: of the kind that the put was begun with. What a holder of a
+     * resumable one says isn't the next one's word. Never blocks.
      * Errors: INVALID_ARGUMENT (another kind; not the value that was declared at the beginning): the put can go on. */
     trove_status (*put_expect)(struct tvs_put *put, const struct tvs_declared_digest *digest, trove_error *error);
     /* May block for the data's own sync, never for the index's. Takes the put over in every case; `done` is called exactly once,
-     * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another one
-     * are DATA_LOSS and aren't published; the same goes for those with another digest than the declared one. */
+     * also from within this call. `etag` is what the sender computed over its own bytes, NULL if it didn't: bytes with another
+     * one are DATA_LOSS and aren't published; the same goes for those with another digest than the declared one. */
     void (*put_commit)(struct tvs_put *put_move, const char *etag, tvs_commit_done done, void *context);
-    /* Removes all traces; of a resumable put only the holder: the upload stays, at its durable offset. NULL is allowed. May block. */
+    /* Removes all traces; of a resumable put only the holder: the upload stays, at its durable offset. NULL is allowed. May
+     * block. */
     void (*put_abort)(struct tvs_put *put_move);
-    /* A whole small object (at most TV_INLINE_BYTES_MAX) in one step: begin, write and commit. Same rules; `done` exactly once. */
+    /* A whole small object (at most TV_INLINE_BYTES_MAX) in one step: begin, write and commit. Same rules; `done` exactly
+     * once. */
     void (*put_small)(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_put_options *options,
                       const struct tv_data *data, tvs_commit_done done, void *context);
 
@@ -284,17 +287,17 @@ struct tvs_driver_ops {
     trove_status (*get_begin)(struct tvs_driver *driver, const char *bucket, const char *key,
                               const struct tvs_conditions *conditions, struct tvs_get **get, struct tvs_object *object,
                               trove_error *error);
-    /* Blocks. Reads whole blocks: data->offset is a multiple of TV_BLOCK_BYTES, data->bytes a multiple of it too or what is left of
-     * the object, data->iov[i] is one block each (the last one shorter at the object's end). Fills piece_sums and piece_count,
+    /* Blocks. Reads whole blocks: data->offset is a multiple of TV_BLOCK_BYTES, data->bytes a multiple of it too or what is left
+     * of the object, data->iov[i] is one block each (the last one shorter at the object's end). Fills piece_sums and piece_count,
      * verified against what the store keeps: a block that doesn't match is DATA_LOSS naming object and range. Gaps are read like
      * anything else, as zeros: whether the reader may have them is for the engine to say, which knows object->gaps. */
     trove_status (*get_read)(struct tvs_get *get, struct tv_data *data, trove_error *error);
     void (*get_end)(struct tvs_get *get_move); /* NULL is allowed */
 
-    /* Copies of objects as they are when they are begun, gaps included, with TVS_CAP_SERVER_COPY; else UNIMPLEMENTED. One may take
-     * hours: it is done in steps of some MiB, each by any one thread, and committed or aborted at last.
-     * begin: blocks. `conditions`, those of the target, may be NULL. Copies what it needs. Errors: those of get_begin and put_begin;
-     * what concerns the target may be told by the commit only. */
+    /* Copies of objects as they are when they are begun, gaps included, with TVS_CAP_SERVER_COPY; else UNIMPLEMENTED. One may
+     * take hours: it is done in steps of some MiB, each by any one thread, and committed or aborted at last.
+     * begin: blocks. `conditions`, those of the target, may be NULL. Copies what it needs. Errors: those of get_begin and
+     * put_begin; what concerns the target may be told by the commit only. */
     trove_status (*copy_begin)(struct tvs_driver *driver, const char *from_bucket, const char *from_key, const char *to_bucket,
                                const char *to_key, const struct tvs_conditions *conditions, struct tvs_copy **copy,
                                trove_error *error);
@@ -305,37 +308,40 @@ struct tvs_driver_ops {
     /* As put_abort. */
     void (*copy_abort)(struct tvs_copy *copy_move);
 
-    /* Resumable uploads: puts that the store remembers under an id, with a durable offset. UNIMPLEMENTED without TVS_CAP_RESUMABLE.
+    /* Resumable uploads: puts that the store remembers under an id, with a durable offset. UNIMPLEMENTED without
+     * TVS_CAP_RESUMABLE.
      *
-     * Who begins an upload or attaches to it becomes its holder: the epoch is counted up, durably, before they hear of it. From then on
-     * everything that an older holder's put is asked for fails with ABORTED and changes nothing: each call is checked when it begins,
-     * and a flush or commit once more where it takes effect. upload_open gives the holder a put for their epoch, which is used
-     * like any other but for put_gap and put_small: put_write, put_rewind (not below what was flushed), put_read, put_expect, put_flush;
-     * put_commit publishes the object and in the same step turns the upload into its result, kept until the upload expires, so that
-     * attaching tells it; put_abort lets go. A commit that fails leaves the upload as it was, at its durable offset. NOT_FOUND of a
-     * put: its upload was aborted, or has expired.
+     * Who begins an upload or attaches to it becomes its holder: the epoch is counted up, durably, before they hear of it. From
+     * then on everything that an older holder's put is asked for fails with ABORTED and changes nothing: each call is checked
+     * when it begins, and a flush or commit once more where it takes effect. upload_open gives the holder a put for their epoch,
+     * which is used like any other but for put_gap and put_small: put_write, put_rewind (not below what was flushed), put_read,
+     * put_expect, put_flush; put_commit publishes the object and in the same step turns the upload into its result, kept until
+     * the upload expires, so that attaching tells it; put_abort lets go. A commit that fails leaves the upload as it was, at its
+     * durable offset. NOT_FOUND of a put: its upload was aborted, or has expired.
      *
-     * begin, attach, abort: may block for reading the index, never for a commit; `done` is called exactly once, also from within the
-     * call. */
+     * begin, attach, abort: may block for reading the index, never for a commit; `done` is called exactly once, also from within
+     * the call. */
 
-    /* A request id again is upload_attach to what it began. It must be for the same object: bucket, key, declared size and digest.
-     * Copies what it needs. Errors: NOT_FOUND (bucket), FAILED_PRECONDITION (conditions that can't hold any more), INVALID_ARGUMENT
-     * (a request id that was for something else), RESOURCE_EXHAUSTED; as upload_attach. */
+    /* A request id again is upload_attach to what it began. It must be for the same object: bucket, key, declared size and
+     * digest. Copies what it needs. Errors: NOT_FOUND (bucket), FAILED_PRECONDITION (conditions that can't hold any more),
+     * INVALID_ARGUMENT (a request id that was for something else), RESOURCE_EXHAUSTED; as upload_attach. */
     void (*upload_begin)(struct tvs_driver *driver, const char *bucket, const char *key, const struct tvs_upload_options *options,
                          tvs_upload_done done, void *context);
     /* `principal` NULL: anybody's. Of a complete one the epoch stays as it is; info->result tells it.
-     * Errors: NOT_FOUND; PERMISSION_DENIED (somebody else's); DATA_LOSS (the store has lost some of it: it can only be aborted). */
+     * Errors: NOT_FOUND; PERMISSION_DENIED (somebody else's); DATA_LOSS (the store has lost some of it: it can only be
+     * aborted). */
     void (*upload_attach)(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal, tvs_upload_done done,
                           void *context);
-    /* Blocks: reads what is needed to go on, with a declared digest all that is durable. The put has the durable bytes and goes on
-     * behind them; what was written above is forgotten. Once for each epoch.
+    /* Blocks: reads what is needed to go on, with a declared digest all that is durable. The put has the durable bytes and goes
+     * on behind them; what was written above is forgotten. Once for each epoch.
      * Errors: ABORTED (an older epoch; open already), NOT_FOUND (also: its bucket), FAILED_PRECONDITION (complete), DATA_LOSS,
-     * RESOURCE_EXHAUSTED: attach again. UNAVAILABLE: a call of an older holder is still under way; wait for it and call this again. */
+     * RESOURCE_EXHAUSTED: attach again. UNAVAILABLE: a call of an older holder is still under way; wait for it and call this
+     * again. */
     trove_status (*upload_open)(struct tvs_driver *driver, const struct tvs_upload_id *id, uint64_t epoch, struct tvs_put **put,
                                 trove_error *error);
-    /* Of a resumable put. Makes durable what was written so far, and then remembers it: blocks for the first, not for the second. When `done` comes,
-     * exactly once, also from within this call, info->durable_offset is where the upload goes on after any crash; it only grows. The
-     * put may be used on meanwhile, also for another flush. After an error the put can only be aborted.
+    /* Of a resumable put. Makes durable what was written so far, and then remembers it: blocks for the first, not for the second.
+     * When `done` comes, exactly once, also from within this call, info->durable_offset is where the upload goes on after any
+     * crash; it only grows. The put may be used on meanwhile, also for another flush. After an error the put can only be aborted.
      * Errors: ABORTED, NOT_FOUND; RESOURCE_EXHAUSTED: the upload stays as it was; DATA_LOSS: syncing failed, and it is lost. */
     void (*put_flush)(struct tvs_put *put, tvs_upload_done done, void *context);
     /* Removes it, whoever holds it. Errors: as upload_attach but DATA_LOSS; FAILED_PRECONDITION (complete: delete the object). */
@@ -344,20 +350,21 @@ struct tvs_driver_ops {
     /* Blocks. Tells of it, and fences and touches nothing. Errors: NOT_FOUND, PERMISSION_DENIED. */
     trove_status (*upload_stat)(struct tvs_driver *driver, const struct tvs_upload_id *id, const char *principal,
                                 tvs_upload_visit visit, void *context, trove_error *error);
-    /* Blocks. Visits up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads that aren't complete, behind *cursor, which moves along; of one
-     * bucket, or with "" of all. In the order of buckets (as they were made), keys, ids. Costs the page. *more tells whether anything
-     * follows the last one taken. Errors: NOT_FOUND (bucket), INVALID_ARGUMENT (the cursor isn't one). */
+    /* Blocks. Visits up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads that aren't complete, behind *cursor, which moves along; of
+     * one bucket, or with "" of all. In the order of buckets (as they were made), keys, ids. Costs the page. *more tells whether
+     * anything follows the last one taken. Errors: NOT_FOUND (bucket), INVALID_ARGUMENT (the cursor isn't one). */
     trove_status (*upload_list)(struct tvs_driver *driver, const char *bucket, struct tvs_upload_cursor *cursor, uint32_t limit,
                                 tvs_upload_visit visit, void *context, bool *more, trove_error *error);
-    /* Blocks until durable. Removes up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads and results that have expired by `now_ns`, whoever
-     * holds them. *more: call it again. `open` has done so for what had expired by then. */
+    /* Blocks until durable. Removes up to `limit` (1 to TV_LIST_LIMIT_MAX) uploads and results that have expired by `now_ns`,
+     * whoever holds them. *more: call it again. `open` has done so for what had expired by then. */
     trove_status (*upload_collect)(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
                                    trove_error *error);
 
-    /* Blocks: some milliseconds of a disk's time. One step of a walk over a bucket's objects in byte order of their keys: reads every
-     * byte from where it is kept, and compares bytes, checksums, etag and description with each other. *finished becomes true with
-     * the last one. What is put, replaced or deleted meanwhile may be looked at or not. Damage is told and is no error; after an
-     * error `place` is where the step may be tried again, and what it told may come again. NULL: there is nothing to look at.
+    /* Blocks: some milliseconds of a disk's time. One step of a walk over a bucket's objects in byte order of their keys: reads
+     * every byte from where it is kept, and compares bytes, checksums, etag and description with each other. *finished becomes
+     * true with the last one. What is put, replaced or deleted meanwhile may be looked at or not. Damage is told and is no error;
+     * after an error `place` is where the step may be tried again, and what it told may come again. NULL: there is nothing to
+     * look at.
      * Errors: NOT_FOUND (bucket); RESOURCE_EXHAUSTED; DATA_LOSS (the index can't be walked any further). */
     trove_status (*scrub)(struct tvs_driver *driver, const char *bucket, struct tvs_scrub *scrub, bool *finished,
                           trove_error *error);
@@ -367,7 +374,8 @@ struct tvs_driver {
     const struct tvs_driver_ops *ops;
 };
 
-/* The memory that a driver holds at most for a small object from put_small on until it is done: bytes, names, what describes them. */
+/* The memory that a driver holds at most for a small object from put_small on until it is done: bytes, names, what describes
+ * them. */
 uint64_t tvs_small_put_bytes(const char *key, const struct tvs_put_options *options, uint64_t data_bytes);
 
 extern const struct tvs_driver_ops tvs_null_driver;

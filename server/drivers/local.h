@@ -3,13 +3,13 @@
  *   local.c            open, close, the table of functions, buckets, head, delete
  *   local_recover.c    the directory: lock, format, orphans
  *   local_put.c        puts; local_get.c gets; local_list.c listings; local_copy.c copies; local_scrub.c scrubs
- *   local_upload.c     resumable uploads: begun, attached to, aborted; local_resume.c their bytes; local_upload_list.c many of them,
- *                      local_upload_discard.c those that are damaged
- *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_commit.c a request to them, local_batch.c what
- *                      they write, local_upload_batch.c the part of resumable uploads in that, local_pending.c the keys in it,
- *                      local_waiter.c waiting for it
- *   local_index.c      RocksDB; local_record.c and local_upload_record.c its rows as bytes; local_buckets.c the buckets in memory,
- *                      local_uploads.c the uploads that are in use
+ *   local_upload.c     resumable uploads: begun, attached to, aborted; local_resume.c their bytes; local_upload_list.c many of
+ *                      them, local_upload_discard.c those that are damaged
+ *   local_committer.c  the threads that change the index, and THE ORDER OF SYNCS; local_commit.c a request to them, local_batch.c
+ *                      what they write, local_upload_batch.c the part of resumable uploads in that, local_pending.c the keys in
+ *                      it, local_waiter.c waiting for it
+ *   local_index.c      RocksDB; local_record.c and local_upload_record.c its rows as bytes; local_buckets.c the buckets in
+ *                      memory, local_uploads.c the uploads that are in use
  *   local_file.c       files, local_writer.c writing them, local_durable.c making them durable, local_unfinished.c reading and
  *                      cutting what is written so far, local_janitor.c removing them
  *
@@ -58,12 +58,13 @@ trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_
 /* Gives every file that no row owns to the janitor, before there are any that are being written. *removed counts them. */
 trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
 
-/* local_upload_list.c. Blocks. Counts the unfinished uploads, says of which the store has lost bytes, collects what has expired. */
+/* local_upload_list.c. Blocks. Counts the unfinished uploads, says of which the store has lost bytes, collects what has
+ * expired. */
 trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *error);
 
 /* local_upload_discard.c */
-/* Whether what the index has of the upload is damaged, and *error says so. *upload: a reference, or NULL where not even its description
- * can be read. May block for the disk. */
+/* Whether what the index has of the upload is damaged, and *error says so. *upload: a reference, or NULL where not even its
+ * description can be read. May block for the disk. */
 bool tvs_local_upload_damaged(struct tvs_local *local, const struct tvs_upload_id *id, struct tvs_local_upload **upload,
                               trove_error *error);
 /* Removes what is left of such a one. `upload_move` is that reference, or NULL. Blocks: looks through the rows of all uploads. */

@@ -6,8 +6,8 @@
  *
  * THE ORDER OF SYNCS. An object exists from the moment its row is durable, so all that the row points at is durable before, and
  * what it no longer points at is removed after:
- *   0. the directories on the way to it: fsync of the store's parent, of the store's own directory and of objects/, at each start,
- *      whoever made them when (local_recover.c, local_file.c)
+ *   0. the directories on the way to it: fsync of the store's parent, of the store's own directory and of objects/, at each
+ *      start, whoever made them when (local_recover.c, local_file.c)
  *   1. the bytes and checksums of the object's file: fdatasync (local_writer.c, on the worker's thread)
  *   2. the entry of that file in its directory: fsync of objects/xx (same place; shared by those who wait at the same time).
  *      Small objects have no file: for them the order begins with 3.
@@ -15,13 +15,13 @@
  *      RocksDB's log (here)
  *   4. `done` is called: only now does anybody hear of success, and only from now on can a new get see the object
  *   5. files that lost their owner in this batch are unlinked (local_janitor.c), without any sync
- * A crash before 3 leaves a file without an owner; a crash after 3 leaves at worst a file that should have been unlinked. Both are
- * orphans for the next start.
+ * A crash before 3 leaves a file without an owner; a crash after 3 leaves at worst a file that should have been unlinked. Both
+ * are orphans for the next start.
  *
- * A resumable upload's file is owned from its beginning on, by a row that is durable before there is a file. A flush goes the same
- * way: the bytes up to its offset (1), once the entry of the file (2), then the batch with the journal's entry and the checksums
- * (3), then `done`. So the journal never tells of a byte that isn't on the disk; what the file has behind its offset is cut off by
- * the next who opens it. The batch that publishes it has the journal's entry turned into the result.
+ * A resumable upload's file is owned from its beginning on, by a row that is durable before there is a file. A flush goes the
+ * same way: the bytes up to its offset (1), once the entry of the file (2), then the batch with the journal's entry and the
+ * checksums (3), then `done`. So the journal never tells of a byte that isn't on the disk; what the file has behind its offset is
+ * cut off by the next who opens it. The batch that publishes it has the journal's entry turned into the result.
  * `relaxed` drops the syncs in 0 to 3 and keeps the order.
  *
  * When the write in 3 fails the process ends. After a failed fsync nobody knows which pages reached the disk, and asking again

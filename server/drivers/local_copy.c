@@ -1,5 +1,5 @@
-/* local_copy.c - copies inside the local store: the blocks shared where the file system can, else read, checked and written, some at
- * a time. A copy belongs to one thread at a time.
+/* local_copy.c - copies inside the local store: the blocks shared where the file system can, else read, checked and written, some
+ * at a time. A copy belongs to one thread at a time.
  */
 #include "local.h"
 
@@ -15,8 +15,8 @@ struct tvs_copy {
     uint64_t offset;
 };
 
-/* How many bytes from `offset`, a block's beginning, on are zeros without a look at them: whole blocks, or up to the object's end,
- * inside one gap. The last entry of a list that isn't complete covers other bytes as well. */
+/* How many bytes from `offset`, a block's beginning, on are zeros without a look at them: whole blocks, or up to the object's
+ * end, inside one gap. The last entry of a list that isn't complete covers other bytes as well. */
 static uint64_t zeros_at(const struct tvs_object *source, uint64_t offset) {
     uint32_t exact = source->gaps_listed - (source->gap_count > source->gaps_listed);
     const trove_gap *gap = tv_gaps_find(source->gaps, exact, offset, 1);

@@ -1,9 +1,9 @@
 /* local_durable.c - making the files of the local driver durable: at the end of a put, and of a resumable one in between. See
  * local_file.h; the order of syncs is at the top of local_committer.c.
  *
- * A flush ends anywhere in a block, while the file goes on in whole ones. What isn't whole is written where it belongs, padded to what
- * O_DIRECT takes, and stays in memory all the same; later the block is written once more, with the same bytes before the flush's
- * end. So a block that is torn by a power cut has these bytes in either half, and what lies behind them is nobody's.
+ * A flush ends anywhere in a block, while the file goes on in whole ones. What isn't whole is written where it belongs, padded to
+ * what O_DIRECT takes, and stays in memory all the same; later the block is written once more, with the same bytes before the
+ * flush's end. So a block that is torn by a power cut has these bytes in either half, and what lies behind them is nobody's.
  * (Rejected: flushing whole blocks only. A slow stream's bytes would never be durable.)
  */
 #include "local_file.h"
@@ -66,7 +66,8 @@ static trove_status make_durable(struct tvs_file_writer *writer, trove_error *er
     if (store->relaxed)
         return TROVE_OK;
     if (TVS_IO(fdatasync)(writer->fd) != 0) {
-        /* Nobody knows any more what is on the disk, unless it was only too full to take it: then what was there hasn't changed. */
+        /* Nobody knows any more what is on the disk, unless it was only too full to take it: then what was there hasn't
+         * changed. */
         writer->sync_failed = errno != ENOSPC && errno != EDQUOT;
         return tv_error_errno(error, errno, "can't make an object's bytes durable");
     }

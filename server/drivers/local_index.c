@@ -8,11 +8,12 @@
  *   down, and each merge writes all objects' bytes that live once more. What is overwritten keeps its room that much longer.
  * - A bloom filter over the write buffer: nearly every put looks up a key that isn't there.
  * - Log files are recycled: overwriting a file that has its length and blocks already spares each sync the inode (measured here:
- *   a synced append costs 2 to 3 times a synced overwrite). That rules out all recovery modes but "point in time": replay stops at the
- *   first record that isn't whole, which is what a crash leaves behind the last synced batch. A log that ends before a table
- *   file that was built from it is refused as damage.
- * - Filters (16 bits a key: one look-up in some thousand reads a block in vain) belong to open tables and aren't kept in the block
- *   cache: looking them up there cost 2 us a put, and where the cache was too small for them 40. max_open_files bounds them.
+ *   a synced append costs 2 to 3 times a synced overwrite). That rules out all recovery modes but "point in time": replay stops
+ *   at the first record that isn't whole, which is what a crash leaves behind the last synced batch. A log that ends before a
+ *   table file that was built from it is refused as damage.
+ * - Filters (16 bits a key: one look-up in some thousand reads a block in vain) belong to open tables and aren't kept in the
+ *   block cache: looking them up there cost 2 us a put, and where the cache was too small for them 40. max_open_files bounds
+ *   them.
  */
 #include "local_index.h"
 

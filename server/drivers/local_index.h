@@ -27,8 +27,8 @@ struct tvs_index {
 trove_status tvs_index_open(struct tvs_index *index, const char *path, uint64_t memory_bytes, bool relaxed, trove_error *error);
 void tvs_index_close(struct tvs_index *index); /* zeroed and half-opened ones are allowed */
 
-/* To be called by a thread that uses the index much: RocksDB counts each comparison in thread-local memory unless told not to, which
- * measured a tenth of a put. */
+/* To be called by a thread that uses the index much: RocksDB counts each comparison in thread-local memory unless told not to,
+ * which measured a tenth of a put. */
 void tvs_index_thread_start(void);
 
 /* Takes over what RocksDB's C API hands out as an error. */

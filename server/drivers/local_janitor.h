@@ -2,8 +2,8 @@
  *
  * Unlinking a file costs time with its size (200 ms for 1 GiB on ext4 with discard, measured), which neither a commit nor a
  * worker may wait for, nor the start or the end of a store. A get that is still reading has the file open and goes on: the file
- * system frees the blocks when the last descriptor is closed. What isn't removed before the store is closed, or a crash, has no owner
- * in the index and goes to the next start's janitor.
+ * system frees the blocks when the last descriptor is closed. What isn't removed before the store is closed, or a crash, has no
+ * owner in the index and goes to the next start's janitor.
  */
 #ifndef TVS_LOCAL_JANITOR_H
 #define TVS_LOCAL_JANITOR_H

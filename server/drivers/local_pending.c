@@ -1,4 +1,5 @@
-/* local_pending.c - see local_pending.h. Open addressing, at most a quarter full; a slot counts while its round is the present. */
+/* local_pending.c - see local_pending.h. Open addressing, at most a quarter full; a slot counts while its round is the
+ * present. */
 #include "local_pending.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* local_pending.h - the keys that a batch changes, each with the last request that does: a hash table that is emptied in no time. The
- * committer's thread alone looks at it, also while the batch is being written.
+/* local_pending.h - the keys that a batch changes, each with the last request that does: a hash table that is emptied in no time.
+ * The committer's thread alone looks at it, also while the batch is being written.
  */
 #ifndef TVS_LOCAL_PENDING_H
 #define TVS_LOCAL_PENDING_H

@@ -44,13 +44,14 @@ static inline void tvs_local_put_leave(struct tvs_put *put) {
         tvs_upload_gate_leave(&put->upload->gate);
 }
 
-/* local_upload_list.c: that the file of an unfinished upload has what the journal tells of. What it has beyond is cut off by whoever
- * goes on with it. Blocks. Errors: DATA_LOSS, and *lost: it is shorter, or gone; anything else: it can't be looked at now. */
+/* local_upload_list.c: that the file of an unfinished upload has what the journal tells of. What it has beyond is cut off by
+ * whoever goes on with it. Blocks. Errors: DATA_LOSS, and *lost: it is shorter, or gone; anything else: it can't be looked at
+ * now. */
 trove_status tvs_local_upload_check_file(struct tvs_local *local, const struct tvs_local_upload *upload,
                                          const struct tvs_journal *journal, bool *lost, trove_error *error);
 
-/* local_resume.c: where a failed sync or a file that is too short has taken durable bytes of the upload away, it says so, in the log
- * and for good: nobody goes on with it. */
+/* local_resume.c: where a failed sync or a file that is too short has taken durable bytes of the upload away, it says so, in the
+ * log and for good: nobody goes on with it. */
 void tvs_local_upload_lose(struct tvs_local *local, struct tvs_local_upload *upload, uint64_t epoch, const char *why);
 
 #endif

@@ -14,8 +14,8 @@
  *
  * Why small objects' bytes aren't in their row: a listing reads rows, a thousand a page, and would read 64 MiB of bytes along.
  * Their family's keys only grow, so its tables never overlap and compaction moves them without rewriting them. Gaps are in the
- * row, though a full list has 16 KiB: it changes with the row and never without, objects with so many gaps are few, and a row of its
- * own would have to be fetched by every get.
+ * row, though a full list has 16 KiB: it changes with the row and never without, objects with so many gaps are few, and a row of
+ * its own would have to be fetched by every get.
  */
 #ifndef TVS_LOCAL_RECORD_H
 #define TVS_LOCAL_RECORD_H

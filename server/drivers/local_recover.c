@@ -39,8 +39,8 @@ static trove_status write_small(int directory, const char *name, const char *tex
 
 /* ---- the lock -------------------------------------------------------------------------------------------------------- */
 
-/* An open-file-description lock: it ends with the process however that ends, and a second open in the same process is refused as well
- * (a plain fcntl lock wouldn't). */
+/* An open-file-description lock: it ends with the process however that ends, and a second open in the same process is refused as
+ * well (a plain fcntl lock wouldn't). */
 static trove_status take_lock(const char *path, int root, int *lock_fd, trove_error *error) {
     int fd = TVS_IO(open_at)(root, "LOCK", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -1,8 +1,8 @@
 /* local_resume.c - the bytes of a resumable upload in the local store: opened by a new holder, flushed.
  *
- * Opening: the journal's entry and its checksums from the index, the file cut back to its offset, what is durable of the last block
- * read and compared with what the journal knows of it. What stands before that block isn't read (but for a declared digest): whoever
- * gets the object checks each block, as ever.
+ * Opening: the journal's entry and its checksums from the index, the file cut back to its offset, what is durable of the last
+ * block read and compared with what the journal knows of it. What stands before that block isn't read (but for a declared
+ * digest): whoever gets the object checks each block, as ever.
  */
 #include "local_put.h"
 #include "local_upload_commit.h"

@@ -1,5 +1,5 @@
-/* local_scrub.c - scrubs of the local store: the objects' rows in order, and what must hold between row, file, file's owner and inline
- * bytes. See scrub.h.
+/* local_scrub.c - scrubs of the local store: the objects' rows in order, and what must hold between row, file, file's owner and
+ * inline bytes. See scrub.h.
  *
  * (Files that no row owns aren't looked for: a put that is under way has one as well. The start removes what was left.)
  */

@@ -1,10 +1,10 @@
-/* local_upload_batch.c - how changes of resumable uploads are judged and written. See local_upload_commit.h; all of it runs on the
- * committer's thread.
+/* local_upload_batch.c - how changes of resumable uploads are judged and written. See local_upload_commit.h; all of it runs on
+ * the committer's thread.
  *
  * What is judged is kept in the upload's entry (local_uploads.h), which a request holds on to until it is told: so each sees what
  * those before it do, whether that is written yet or not, and a fence takes effect for everything that is judged behind it. An
- * upload's journal is read from the index once, by the first request that finds an entry without it: nothing of that upload can be
- * under way then.
+ * upload's journal is read from the index once, by the first request that finds an entry without it: nothing of that upload can
+ * be under way then.
  */
 #include "local_upload_commit.h"
 

@@ -1,9 +1,9 @@
-/* local_upload_discard.c - uploads of the local store whose own rows are damaged: nobody can go on with them, and what is left of them is
- * found by looking at all rows of uploads for their id.
+/* local_upload_discard.c - uploads of the local store whose own rows are damaged: nobody can go on with them, and what is left of
+ * them is found by looking at all rows of uploads for their id.
  *
- * That takes a while where there are many, and happens hardly ever: RocksDB checks its blocks before a row is seen at all. The file goes
- * with the rows if the description can be read and the upload isn't complete, for then it isn't an object's; else it stays, since
- * nothing tells which one it was. (Rejected: names of files made of upload ids. They'd be known to clients.)
+ * That takes a while where there are many, and happens hardly ever: RocksDB checks its blocks before a row is seen at all. The
+ * file goes with the rows if the description can be read and the upload isn't complete, for then it isn't an object's; else it
+ * stays, since nothing tells which one it was. (Rejected: names of files made of upload ids. They'd be known to clients.)
  */
 #include "local_put.h"
 #include "local_upload_commit.h"

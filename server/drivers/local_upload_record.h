@@ -10,9 +10,9 @@
  *   "x" TIME(8) ID      looked at when this time has come; the deadline may be later by then, and the row moves there
  *   "f" FILE-ID         its file has an owner (local_record.h)
  *
- * Why so many: a flush writes "j" and the last one or two rows of "s", however large the upload and its description are; and none of
- * the rows that a listing or the collection goes through. (Rejected: moving "x" with each touch. Each would leave a tombstone where
- * the collection begins to look.)
+ * Why so many: a flush writes "j" and the last one or two rows of "s", however large the upload and its description are; and none
+ * of the rows that a listing or the collection goes through. (Rejected: moving "x" with each touch. Each would leave a tombstone
+ * where the collection begins to look.)
  */
 #ifndef TVS_LOCAL_UPLOAD_RECORD_H
 #define TVS_LOCAL_UPLOAD_RECORD_H

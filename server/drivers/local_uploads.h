@@ -1,9 +1,9 @@
 /* local_uploads.h - the resumable uploads of a local store that somebody uses at the moment, in memory.
  *
- * The index has all uploads; an entry here exists while a holder's put, a request to the committer or a call points at it, so that
- * there is one gate (upload.h) for an upload and one place where the committer keeps what it has judged. What an upload is never
- * changes and an id is never used again, so an entry made from a row that is being deleted meanwhile does no harm: the committer
- * finds out that the upload doesn't exist.
+ * The index has all uploads; an entry here exists while a holder's put, a request to the committer or a call points at it, so
+ * that there is one gate (upload.h) for an upload and one place where the committer keeps what it has judged. What an upload is
+ * never changes and an id is never used again, so an entry made from a row that is being deleted meanwhile does no harm: the
+ * committer finds out that the upload doesn't exist.
  */
 #ifndef TVS_LOCAL_UPLOADS_H
 #define TVS_LOCAL_UPLOADS_H
@@ -56,7 +56,8 @@ void tvs_local_upload_release(struct tvs_local_upload *upload); /* NULL is allow
 /* The journal's entry as it stands in the index. May block for the disk. Errors: NOT_FOUND, DATA_LOSS. */
 trove_status tvs_local_journal_read(const struct tvs_index *index, const struct tvs_upload_id *id, struct tvs_journal *journal,
                                     trove_error *error);
-/* What this journal's entry makes of it. *result, where it is complete, is the caller's to finish, and info->result points at it. */
+/* What this journal's entry makes of it. *result, where it is complete, is the caller's to finish, and info->result points at
+ * it. */
 trove_status tvs_local_upload_describe(const struct tvs_local_upload *upload, const struct tvs_journal *journal,
                                        struct tvs_upload_info *info, struct tvs_object *result, trove_error *error);
 

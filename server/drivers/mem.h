@@ -1,7 +1,7 @@
 /* mem.h - the mem driver from inside: what its files share. Puts: mem_put.h. Resumable uploads: mem_upload.h.
  *
- * Threads: any; one lock over buckets, maps and uploads, held for a look-up or a change and never while bytes are copied. A published
- * object is constant and counted by references.
+ * Threads: any; one lock over buckets, maps and uploads, held for a look-up or a change and never while bytes are copied. A
+ * published object is constant and counted by references.
  */
 #ifndef TVS_MEM_H
 #define TVS_MEM_H

@@ -6,8 +6,8 @@
 #include "digest.h"
 #include "mem_upload.h"
 
-/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and bytes that
- * were written don't change: only what moves must be kept from them. */
+/* One thread writes it; put_read looks at its blocks from others meanwhile. A block that is whole stays where it is, and bytes
+ * that were written don't change: only what moves must be kept from them. */
 struct tvs_put {
     struct tvs_mem_upload
         *upload; /* a holder's put: only this, `mem` and the epoch are used, the bytes are the upload's; else NULL */

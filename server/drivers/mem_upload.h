@@ -50,8 +50,8 @@ trove_status tvs_mem_upload_insert_locked(struct tvs_mem *mem, struct tvs_mem_up
 void tvs_mem_upload_remove_locked(struct tvs_mem *mem, struct tvs_mem_upload *upload);
 /* Whether this holder's put may still change anything. Errors: ABORTED, NOT_FOUND. */
 trove_status tvs_mem_upload_check_locked(const struct tvs_put *holder, trove_error *error);
-/* The holder's upload has become an object. Returns a result too many, taken off the lists, to be released outside the lock; NULL:
- * none. */
+/* The holder's upload has become an object. Returns a result too many, taken off the lists, to be released outside the lock;
+ * NULL: none. */
 struct tvs_mem_upload *tvs_mem_upload_complete_locked(struct tvs_mem *mem, const struct tvs_mem_change *change);
 void tvs_mem_upload_touch_locked(struct tvs_mem_upload *upload);
 /* Valid while the caller has a reference, `result` apart, which doesn't change either once it is there. */

@@ -1,7 +1,7 @@
 /* object.h - what all drivers share: describing an object in one block of memory, judging conditions, naming things in messages.
  *
- * An object's texts are kept the same way everywhere, in memory and on disk: "content type NUL (key NUL value NUL)*", the object's
- * `strings`. None of them can hold a NUL, so that they can be copied in one piece and pointed into.
+ * An object's texts are kept the same way everywhere, in memory and on disk: "content type NUL (key NUL value NUL)*", the
+ * object's `strings`. None of them can hold a NUL, so that they can be copied in one piece and pointed into.
  */
 #ifndef TVS_OBJECT_H
 #define TVS_OBJECT_H
@@ -41,7 +41,8 @@ void tvs_object_place(const struct tvs_object_facts *facts, void *memory, struct
 /* The same on the heap, for tvs_object_fini. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_object_build(const struct tvs_object_facts *facts, struct tvs_object *object, trove_error *error);
 
-/* A list of gaps as all drivers keep it: packed. *memory is malloc'd; NULL where there are no gaps. Errors: RESOURCE_EXHAUSTED. */
+/* A list of gaps as all drivers keep it: packed. *memory is malloc'd; NULL where there are no gaps. Errors:
+ * RESOURCE_EXHAUSTED. */
 trove_status tvs_gaps_keep(const struct tv_gaps *gaps, uint8_t **memory, struct tv_packed_gaps *packed, trove_error *error);
 
 /* Conditions that outlive their call. */

@@ -1,12 +1,12 @@
-/* store_io.h - the system calls by which the local driver changes its store and reads its objects, and the write of its index, in one
- * table. What only looks (fstat, readdir), asks for caching, or opens the store's own small files at the start, goes past it.
+/* store_io.h - the system calls by which the local driver changes its store and reads its objects, and the write of its index, in
+ * one table. What only looks (fstat, readdir), asks for caching, or opens the store's own small files at the start, goes past it.
  *
  * The table is the real one but in tests, which put their own in place before a store is opened, to make the nth call fail, to
  * write short, to count. Constant while a store is open, so any thread may use it.
  *
- * Calls are written TVS_IO(preadv)(fd, ...), which leaves a mark: all the places of the source where one stands are an array that the
- * linker puts together, and the calling thread tells which of them it is at. So a test can tell which of them it hasn't made to
- * fail. What that costs is a store of a pointer beside a system call.
+ * Calls are written TVS_IO(preadv)(fd, ...), which leaves a mark: all the places of the source where one stands are an array that
+ * the linker puts together, and the calling thread tells which of them it is at. So a test can tell which of them it hasn't made
+ * to fail. What that costs is a store of a pointer beside a system call.
  */
 #ifndef TVS_STORE_IO_H
 #define TVS_STORE_IO_H

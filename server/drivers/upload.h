@@ -1,9 +1,9 @@
 /* upload.h - what drivers share of resumable uploads: the gate that keeps older holders out, deadlines, names and messages.
  *
  * The gate is in memory and there is one for each upload that anybody uses. Every call on a put of the upload goes in and out of
- * it, so that one that begins after a newer holder was told of its epoch fails, and the newer one isn't let at the bytes before all
- * older calls have ended. What takes effect later (a journal's entry, a publication) is checked once more by whoever orders these.
- * (Rejected: a lock held over each call. Attaching would wait for a disk that hangs; now it is told so.)
+ * it, so that one that begins after a newer holder was told of its epoch fails, and the newer one isn't let at the bytes before
+ * all older calls have ended. What takes effect later (a journal's entry, a publication) is checked once more by whoever orders
+ * these. (Rejected: a lock held over each call. Attaching would wait for a disk that hangs; now it is told so.)
  */
 #ifndef TVS_UPLOAD_H
 #define TVS_UPLOAD_H

@@ -5,8 +5,8 @@
  *
  * prints one line: {"bytes": N, "seconds": S, "ops": N, "cpu_client_s": S, "p50_us": U, "p99_us": U}
  *
- * Streams are moved by the modes up, down and both. both moves N bytes each way at once, and what it prints is both ways together.
- * Seconds and CPU seconds cover the transfer alone, never the connecting. A percentile that a mode doesn't measure is
+ * Streams are moved by the modes up, down and both. both moves N bytes each way at once, and what it prints is both ways
+ * together. Seconds and CPU seconds cover the transfer alone, never the connecting. A percentile that a mode doesn't measure is
  * null. The exit code is 0 only if every byte that came was verified: the answer of an echo call is compared with what was sent.
  * Each call is timed, in all call modes: two readings of the clock and a sample kept are a part of everybody's call.
  *

@@ -1,11 +1,11 @@
 /* trove_bench.c - ours in the benchmark: libtrove's public API against a running troved. See bench_client.h for the interface.
  *
- * up, down and both (one stream that goes both ways) move chunks, the payload being what happens to lie in the pool's buffers: like
- * the peers' it is hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window` calls under
- * way.
+ * up, down and both (one stream that goes both ways) move chunks, the payload being what happens to lie in the pool's buffers:
+ * like the peers' it is hashed by the sender and verified by the receiver, and never filled again. The call modes keep `window`
+ * calls under way.
  *
- * Threads: up and down one per connection, both two: one writes, one reads; the call modes begin from one thread per connection and
- * go on on the library's hook threads.
+ * Threads: up and down one per connection, both two: one writes, one reads; the call modes begin from one thread per connection
+ * and go on on the library's hook threads.
  */
 #include "bench_client.h"
 

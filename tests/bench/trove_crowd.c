@@ -3,8 +3,8 @@
  *   trove_crowd MODE --server URL --connections N --count STREAMS [--chunk BYTES] [--window N]
  *
  * Every other stream is a download of one object that all share and that the crowd stores first, the rest are uploads.
- * - stalled: the downloads give credit and are never read. Of the uploads every other one is never written; the rest have sent half of
- *   their window.
+ * - stalled: the downloads give credit and are never read. Of the uploads every other one is never written; the rest have sent
+ *   half of their window.
  * - open: each stream moves two chunks, written and read to the end as everywhere, and then is idle.
  * It prints "msg=ready" when all stand as they should, and stands until a signal ends it: all at once, as a host is lost.
  *

@@ -99,8 +99,8 @@ trove_status faulty_two_way(struct faulty_worker *worker) {
     return status;
 }
 
-/* Writes some of it wrongly, goes back to what is acknowledged of that at most, and writes on as it is to be. What was right already is
- * the same in both, so that nobody need know how far the server has got. */
+/* Writes some of it wrongly, goes back to what is acknowledged of that at most, and writes on as it is to be. What was right
+ * already is the same in both, so that nobody need know how far the server has got. */
 trove_status faulty_seek_upload(struct faulty_worker *worker) {
     struct faulty_object object = {0};
     struct faulty_version next = faulty_draw_version(worker);

@@ -1,6 +1,6 @@
-/* faulty_wire.h - what the files of test_faulty_wire share: an operation of libtrove over a bad connection, and what must hold after
- * it. An operation that says OK has done what it says, and one that fails says so in time, with a canonical status and a message; the
- * object is then what it was before or, where the answer was lost, what it was to become, whole.
+/* faulty_wire.h - what the files of test_faulty_wire share: an operation of libtrove over a bad connection, and what must hold
+ * after it. An operation that says OK has done what it says, and one that fails says so in time, with a canonical status and a
+ * message; the object is then what it was before or, where the answer was lost, what it was to become, whole.
  */
 #ifndef TROVE_TESTS_FAULTY_WIRE_H
 #define TROVE_TESTS_FAULTY_WIRE_H

@@ -1,6 +1,6 @@
-/* holder.h - a resumable upload frame by frame, by someone who holds it until the server or another holder takes it away: nothing that
- * comes is unexpected but what the contract forbids. libtrove has no part in it, so that a holder can do what no library would: send on
- * after it was fenced, forget what it was told. One thread.
+/* holder.h - a resumable upload frame by frame, by someone who holds it until the server or another holder takes it away: nothing
+ * that comes is unexpected but what the contract forbids. libtrove has no part in it, so that a holder can do what no library
+ * would: send on after it was fenced, forget what it was told. One thread.
  */
 #ifndef TROVE_TESTS_HOLDER_H
 #define TROVE_TESTS_HOLDER_H

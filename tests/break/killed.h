@@ -1,5 +1,5 @@
-/* killed.h - what the files of test_killed_server share: objects that are written while the server is killed, and what is known of each.
- * An object has what was acknowledged last or, where an answer was cut off, what it was to become; whole.
+/* killed.h - what the files of test_killed_server share: objects that are written while the server is killed, and what is known
+ * of each. An object has what was acknowledged last or, where an answer was cut off, what it was to become; whole.
  */
 #ifndef TROVE_TESTS_KILLED_H
 #define TROVE_TESTS_KILLED_H

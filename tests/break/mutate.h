@@ -1,5 +1,5 @@
-/* mutate.h - conversations that a client could have, frame by frame, and what becomes of one when something in it is changed: bits,
- * bytes, lengths, numbers that grow, frames that are missing, doubled or in another order. By a seed.
+/* mutate.h - conversations that a client could have, frame by frame, and what becomes of one when something in it is changed:
+ * bits, bytes, lengths, numbers that grow, frames that are missing, doubled or in another order. By a seed.
  */
 #ifndef TROVE_TESTS_MUTATE_H
 #define TROVE_TESTS_MUTATE_H
@@ -25,8 +25,8 @@ void conversation_fini(struct conversation *conversation);
 
 /* Changes a little of it. */
 void mutate(struct conversation *conversation, struct seeded *random);
-/* Appends a call that is as it should be. Returns whether a reader of lengths gets to it: otherwise part of it may be taken for another
- * frame's bytes. */
+/* Appends a call that is as it should be. Returns whether a reader of lengths gets to it: otherwise part of it may be taken for
+ * another frame's bytes. */
 bool conversation_close(struct conversation *conversation, uint64_t call_id);
 
 #endif

@@ -1,6 +1,6 @@
-/* test_crowd.c - more peers than the server takes, most of them ill-behaved: who connects and says nothing, says it a byte at a time,
- * closes one way or breaks off in the middle, opens streams and stands still, never reads. Each is answered, or closed with a reason,
- * within the time that the server has for it; others are served on; and memory is at the end what it was.
+/* test_crowd.c - more peers than the server takes, most of them ill-behaved: who connects and says nothing, says it a byte at a
+ * time, closes one way or breaks off in the middle, opens streams and stands still, never reads. Each is answered, or closed with
+ * a reason, within the time that the server has for it; others are served on; and memory is at the end what it was.
  */
 #include "raw_client.h"
 #include "seeded.h"

@@ -1,5 +1,5 @@
-/* test_faulty_resume.c - resumable transfers of libtrove while connections are cut, stall and flip bits, in every round by a seed: they
- * end by themselves, and right. The first connections of a round are bad ones, those behind them aren't.
+/* test_faulty_resume.c - resumable transfers of libtrove while connections are cut, stall and flip bits, in every round by a
+ * seed: they end by themselves, and right. The first connections of a round are bad ones, those behind them aren't.
  */
 #include "faulty_wire.h"
 

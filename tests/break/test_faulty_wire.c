@@ -1,6 +1,6 @@
-/* test_faulty_wire.c - between client and server stands a proxy that delays, stalls, cuts and flips bits anywhere, in every round by a
- * seed: what libtrove does through it ends right, or fails clearly and in time; the server serves others on and, at the end, holds
- * nothing.
+/* test_faulty_wire.c - between client and server stands a proxy that delays, stalls, cuts and flips bits anywhere, in every round
+ * by a seed: what libtrove does through it ends right, or fails clearly and in time; the server serves others on and, at the end,
+ * holds nothing.
  */
 #include "faulty_wire.h"
 

@@ -1,6 +1,6 @@
-/* test_killed_server.c - troved is killed (kill -9) at a random moment under eight writers, and started again in the same folder, again
- * and again: what was acknowledged is there and right, what wasn't is old or new and whole, every upload goes on at what was durable and
- * completes, and no file is left that no object and no upload owns.
+/* test_killed_server.c - troved is killed (kill -9) at a random moment under eight writers, and started again in the same folder,
+ * again and again: what was acknowledged is there and right, what wasn't is old or new and whole, every upload goes on at what
+ * was durable and completes, and no file is left that no object and no upload owns.
  */
 #include "killed.h"
 

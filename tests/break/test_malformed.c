@@ -1,6 +1,6 @@
-/* test_malformed.c - malformed frames by the thousands (--long: a million): conversations that a client could have, each changed a
- * little by a seed. The server answers what is still right, or closes with a reason; serves others on; and has at the end what it had
- * at the beginning.
+/* test_malformed.c - malformed frames by the thousands (--long: a million): conversations that a client could have, each changed
+ * a little by a seed. The server answers what is still right, or closes with a reason; serves others on; and has at the end what
+ * it had at the beginning.
  */
 #include "mutate.h"
 
@@ -91,8 +91,8 @@ static void hear(struct heard *heard) {
 
 /* ---- a round ---- */
 
-/* The server may have closed already: then what it said can still be read. It isn't read from before all is sent, which is less than
- * the sockets hold. */
+/* The server may have closed already: then what it said can still be read. It isn't read from before all is sent, which is less
+ * than the sockets hold. */
 static void send_all(int fd, const struct conversation *conversation) {
     for (size_t at = 0; at < conversation->count;) {
         ssize_t sent = send(fd, conversation->bytes + at, conversation->count - at, MSG_NOSIGNAL);
@@ -102,7 +102,8 @@ static void send_all(int fd, const struct conversation *conversation) {
     }
 }
 
-/* Where lengths fit, the call at the end comes to its answer, or the server says why not. Where they don't it may wait for more. */
+/* Where lengths fit, the call at the end comes to its answer, or the server says why not. Where they don't it may wait for
+ * more. */
 static void talk(struct heard *heard, const struct conversation *conversation, bool fit) {
     uint8_t greeting[8];
     send_all(heard->fd, conversation);

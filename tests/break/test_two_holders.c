@@ -1,6 +1,6 @@
-/* test_two_holders.c - several clients want one resumable upload at once, each with bytes of its own: whoever attaches last has it, the
- * others are fenced (ABORTED), and not one byte that a fenced one has sent gets behind what was durable when it was fenced. So the object
- * is made of stretches: of each epoch's bytes from where it began to where the next one did.
+/* test_two_holders.c - several clients want one resumable upload at once, each with bytes of its own: whoever attaches last has
+ * it, the others are fenced (ABORTED), and not one byte that a fenced one has sent gets behind what was durable when it was
+ * fenced. So the object is made of stretches: of each epoch's bytes from where it began to where the next one did.
  */
 #include "holder.h"
 

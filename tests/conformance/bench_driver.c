@@ -1,4 +1,5 @@
-/* bench_driver.c - measures a driver alone: `bench_driver DSN small|big|big-buffered|list [COUNT] [OUTSTANDING]`. Not a test; run by hand.
+/* bench_driver.c - measures a driver alone: `bench_driver DSN small|big|big-buffered|list [COUNT] [OUTSTANDING]`. Not a test; run
+ * by hand.
  *
  * small: durable 1 KiB puts, so many outstanding, from one thread, and then reading them. big: one object in 1 MiB runs of page-
  * aligned memory, written and read, in GB/s (big-buffered: without O_DIRECT). list: pages of a bucket of COUNT objects.

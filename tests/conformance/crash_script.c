@@ -365,8 +365,8 @@ static void print_owners(struct store *store) {
     rocksdb_iter_destroy(rows);
 }
 
-/* Whether an object is there that has a file. One that fits the index may have one as well: it was put by a resumable upload that had
- * written all of it there. */
+/* Whether an object is there that has a file. One that fits the index may have one as well: it was put by a resumable upload that
+ * had written all of it there. */
 static bool has_file(struct store *store, const char *name) {
     struct tvs_object object = {0};
     struct tvs_get *get;

@@ -52,7 +52,8 @@ unsigned fault_sites(void);
 unsigned fault_sites_all(void);
 const struct tvs_io_site *fault_site(unsigned index, unsigned *calls_made, unsigned *failed);
 
-/* The places that the calls since the plan was set came from, in order, but for writes of the index; at most `capacity` of them. */
+/* The places that the calls since the plan was set came from, in order, but for writes of the index; at most `capacity` of
+ * them. */
 size_t fault_trace(const struct tvs_io_site **to, size_t capacity);
 
 /* Puts the table in place; once, before the first store is opened. */

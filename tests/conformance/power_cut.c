@@ -93,7 +93,8 @@ static int file_named(const char *path) {
     return -1;
 }
 
-/* Under the lock. A file from before the recording counts as empty but for what is written now: none of those is ever written to. */
+/* Under the lock. A file from before the recording counts as empty but for what is written now: none of those is ever written
+ * to. */
 static int link_file(const char *path) {
     assert_true(power.file_count < FILES_MAX);
     unsigned file = power.file_count++;
@@ -391,8 +392,8 @@ static size_t directory_synced(unsigned directory, size_t moment) {
     return synced;
 }
 
-/* What a name leads to after the first `moment` events, if those from `synced` on took effect as *random has it: some of them, from the
- * first one on. -1: nothing; -2: what it led to before the recording. */
+/* What a name leads to after the first `moment` events, if those from `synced` on took effect as *random has it: some of them,
+ * from the first one on. -1: nothing; -2: what it led to before the recording. */
 static int resolve(const char *name, unsigned directory, size_t synced, size_t moment, uint64_t *random) {
     int file = -2;
     for (size_t i = 0; i < moment; i++) {

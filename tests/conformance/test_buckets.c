@@ -1,4 +1,5 @@
-/* test_buckets.c - buckets of any driver, their counters, and the conditions under which objects in them are put, copied and deleted. */
+/* test_buckets.c - buckets of any driver, their counters, and the conditions under which objects in them are put, copied and
+ * deleted. */
 #include "fixture.h"
 
 #include <stdlib.h>

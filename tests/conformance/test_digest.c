@@ -1,4 +1,5 @@
-/* test_digest.c - declared digests as a module: published vectors, in pieces of any size, and what is said when they don't match. */
+/* test_digest.c - declared digests as a module: published vectors, in pieces of any size, and what is said when they don't
+ * match. */
 #include "fixture.h"
 
 #include "digest.h"

@@ -1,7 +1,7 @@
-/* test_killed.c - kill -9 at any durability step: everything acknowledged is there, nothing is half, uploads go on where they said, and
- * no file is left that nobody owns. This program is its own victim: started again as `test_killed victim ...`, it opens the store, runs
- * a script and kills itself at the nth call by which the driver changes the disk, before or after it. (Not only forked: RocksDB's
- * threads don't survive that.) What it had acknowledged comes through a pipe.
+/* test_killed.c - kill -9 at any durability step: everything acknowledged is there, nothing is half, uploads go on where they
+ * said, and no file is left that nobody owns. This program is its own victim: started again as `test_killed victim ...`, it opens
+ * the store, runs a script and kills itself at the nth call by which the driver changes the disk, before or after it. (Not only
+ * forked: RocksDB's threads don't survive that.) What it had acknowledged comes through a pipe.
  *
  * The victim syncs nothing: the kernel outlives it. What syncs are for is test_power_cut's business.
  *

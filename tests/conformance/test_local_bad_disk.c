@@ -1,5 +1,5 @@
-/* test_local_bad_disk.c - the local driver on a disk that fails, is full, or refuses what file systems may: the right status, the old
- * object, no file too many; and a failed write of the index, which ends the process.
+/* test_local_bad_disk.c - the local driver on a disk that fails, is full, or refuses what file systems may: the right status, the
+ * old object, no file too many; and a failed write of the index, which ends the process.
  */
 #include "fault_io.h"
 #include "fixture.h"
@@ -146,8 +146,8 @@ static void log_to_stderr(void *context, const char *message) {
     fprintf(stderr, "logged: %s\n", message);
 }
 
-/* This program again, as `test_local_bad_disk crash STORE`: its first commit's write of the index fails. (Not only forked: RocksDB's
- * threads don't survive that.) */
+/* This program again, as `test_local_bad_disk crash STORE`: its first commit's write of the index fails. (Not only forked:
+ * RocksDB's threads don't survive that.) */
 static int crash_at_commit(const char *path) {
     struct rlimit none = {0};
     setrlimit(RLIMIT_CORE, &none);

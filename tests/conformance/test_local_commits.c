@@ -1,5 +1,5 @@
-/* test_local_commits.c - what is asked of the local store while a batch is being written: it is judged as if that batch were in the
- * index already, told after it, and written with few syncs. The write is held by fault_io.
+/* test_local_commits.c - what is asked of the local store while a batch is being written: it is judged as if that batch were in
+ * the index already, told after it, and written with few syncs. The write is held by fault_io.
  */
 #include "elsewhere.h"
 #include "fault_io.h"

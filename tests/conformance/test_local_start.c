@@ -108,8 +108,8 @@ static void test_the_longest_path(void **state) {
 
 /* ---- syncs ---- */
 
-/* Whoever made the directories, and however that ended: each start makes their entries durable, those of the store's parent, of the
- * store and of objects/. */
+/* Whoever made the directories, and however that ended: each start makes their entries durable, those of the store's parent, of
+ * the store and of objects/. */
 static void test_each_start_syncs_the_directories(void **state) {
     struct store *store = *state;
     trove_error error = {0};

@@ -1,4 +1,5 @@
-/* test_local_stuck.c - a server whose disk doesn't answer any more ends nevertheless. The write of the index is held by fault_io. */
+/* test_local_stuck.c - a server whose disk doesn't answer any more ends nevertheless. The write of the index is held by
+ * fault_io. */
 #include "session.h"
 
 #include "elsewhere.h"

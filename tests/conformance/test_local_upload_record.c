@@ -1,5 +1,5 @@
-/* test_local_upload_record.c - the rows of the local driver's index that are about uploads: what is encoded is decoded, what is damaged
- * is refused, and says whose it was.
+/* test_local_upload_record.c - the rows of the local driver's index that are about uploads: what is encoded is decoded, what is
+ * damaged is refused, and says whose it was.
  */
 #include "fixture.h"
 

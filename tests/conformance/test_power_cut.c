@@ -1,4 +1,5 @@
-/* test_power_cut.c - whenever the power goes, everything acknowledged is there, nothing is half, and uploads go on where they said.
+/* test_power_cut.c - whenever the power goes, everything acknowledged is there, nothing is half, and uploads go on where they
+ * said.
  *
  *   TROVE_TEST_SEED=SEED    the scripts and cuts of an earlier run
  *   TROVE_TEST_ROUNDS=N     so many cuts (TROVE_TEST_LONG=1: many)

@@ -1,5 +1,5 @@
-/* test_upload_holders.c - resumable uploads in any driver that has them: the same request again, completing asked again, who holds an
- * upload and whose it is.
+/* test_upload_holders.c - resumable uploads in any driver that has them: the same request again, completing asked again, who
+ * holds an upload and whose it is.
  */
 #include "uploads.h"
 

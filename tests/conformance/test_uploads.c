@@ -1,5 +1,5 @@
-/* test_uploads.c - the life of a resumable upload in any driver that has them: what is flushed is gone on with, by whoever came last,
- * and in the end it is as if all had been put in one go. (Who holds it, and what is told again: test_upload_holders.c.)
+/* test_uploads.c - the life of a resumable upload in any driver that has them: what is flushed is gone on with, by whoever came
+ * last, and in the end it is as if all had been put in one go. (Who holds it, and what is told again: test_upload_holders.c.)
  */
 #include "uploads.h"
 

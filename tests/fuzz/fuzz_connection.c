@@ -1,5 +1,5 @@
-/* fuzz_connection.c - what a stranger sends to a server that wants keys: greeting, offer, handshake, and all that isn't one. libFuzzer; see
- * CMakeLists.txt.
+/* fuzz_connection.c - what a stranger sends to a server that wants keys: greeting, offer, handshake, and all that isn't one.
+ * libFuzzer; see CMakeLists.txt.
  *
  * The first octet says how the bytes are cut on their way, the others come in over tcp.
  */

@@ -1,4 +1,5 @@
-/* fuzz_request.c - the request of any method, of any content: the first byte chooses the method. libFuzzer; see CMakeLists.txt. */
+/* fuzz_request.c - the request of any method, of any content: the first byte chooses the method. libFuzzer; see
+ * CMakeLists.txt. */
 #include "access.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);

@@ -1,4 +1,5 @@
-/* fuzz_sealed.c - encrypted messages: any bytes as such, and any bytes sealed, cut and opened again. libFuzzer; see CMakeLists.txt.
+/* fuzz_sealed.c - encrypted messages: any bytes as such, and any bytes sealed, cut and opened again. libFuzzer; see
+ * CMakeLists.txt.
  *
  * The first octets say how the bytes are cut: into buffers, into what comes at once, into what the reader is offered.
  */

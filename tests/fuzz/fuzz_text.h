@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The input with a NUL behind it, for the caller to free. (Rejected: strndup, which AddressSanitizer wants to be given strings.) */
+/* The input with a NUL behind it, for the caller to free. (Rejected: strndup, which AddressSanitizer wants to be given
+ * strings.) */
 static inline char *fuzz_text(const uint8_t *bytes, size_t count) {
     char *text = malloc(count + 1);
     if (text == NULL)

@@ -1,5 +1,5 @@
-/* coming_and_going.h - for tests of what outlives a connection: a troved that is killed and started again in the same folder, by the
- * test or behind its back.
+/* coming_and_going.h - for tests of what outlives a connection: a troved that is killed and started again in the same folder, by
+ * the test or behind its back.
  */
 #ifndef COMING_AND_GOING_H
 #define COMING_AND_GOING_H

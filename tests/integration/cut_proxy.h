@@ -1,7 +1,7 @@
 /* cut_proxy.h - for tests of what outlives a connection: stands between a client and a troved, and cuts.
  *
- * It listens on a unix socket beside the server's, which may come and go, and passes bytes on. A connection is cut when it has carried
- * so many bytes up or down, as often as the test has said; or at once.
+ * It listens on a unix socket beside the server's, which may come and go, and passes bytes on. A connection is cut when it has
+ * carried so many bytes up or down, as often as the test has said; or at once.
  */
 #ifndef CUT_PROXY_H
 #define CUT_PROXY_H

@@ -1,5 +1,5 @@
-/* odd_server.h - a server that the test plays itself, frame by frame, for what a real troved never does or hardly ever. It shares no code
- * with libtrove: it is the other end of a raw_client.h.
+/* odd_server.h - a server that the test plays itself, frame by frame, for what a real troved never does or hardly ever. It shares
+ * no code with libtrove: it is the other end of a raw_client.h.
  *
  * The server is the test's own thread; calls of the client that wait for it run in threads beside it.
  */

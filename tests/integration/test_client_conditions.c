@@ -1,5 +1,5 @@
-/* test_client_conditions.c - conditions of libtrove's puts, in one flight and streamed, against what others do meanwhile; and many
- * writers and readers of one key, each on a connection of its own: one whole winner, and never a mix.
+/* test_client_conditions.c - conditions of libtrove's puts, in one flight and streamed, against what others do meanwhile; and
+ * many writers and readers of one key, each on a connection of its own: one whole winner, and never a mix.
  */
 #include "client_test.h"
 

@@ -1,5 +1,6 @@
-/* test_client_damage.c - a bit that flips on the way: between libtrove and a real troved stands a proxy that flips one. No damaged byte
- * may reach the store or the program, the error must say what happened, and a flip in the bytes of an object costs that transfer only.
+/* test_client_damage.c - a bit that flips on the way: between libtrove and a real troved stands a proxy that flips one. No
+ * damaged byte may reach the store or the program, the error must say what happened, and a flip in the bytes of an object costs
+ * that transfer only.
  */
 #include "client_test.h"
 

@@ -1,5 +1,5 @@
-/* test_client_files.c - whole objects from and to files and pipes, through libtrove and a real troved: all sizes, and sources and targets
- * that misbehave. */
+/* test_client_files.c - whole objects from and to files and pipes, through libtrove and a real troved: all sizes, and sources and
+ * targets that misbehave. */
 #include "client_test.h"
 
 #include "elsewhere.h"

@@ -1,7 +1,7 @@
 /* test_client_no_memory.c - libtrove without memory: the first, second, ... allocation fails until a run meets no fault.
  *
- * It fails in whichever thread it is made, the library's own ones too. What is asked for either succeeds all the same or fails with
- * RESOURCE_EXHAUSTED; an object is then the one before or the new one, whole; the client does what it is asked for next; a
+ * It fails in whichever thread it is made, the library's own ones too. What is asked for either succeeds all the same or fails
+ * with RESOURCE_EXHAUSTED; an object is then the one before or the new one, whole; the client does what it is asked for next; a
  * sanitizer's build sees that nothing is left behind.
  *
  * Meant are allocations from our code: malloc and the like, pages, what protobuf-c takes for an answer, aios and dialers of nng.

@@ -1,5 +1,5 @@
-/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, ranges, names, lists, many at once. (From and to files
- * and pipes: test_client_files.c.) */
+/* test_client_objects.c - whole objects through libtrove and a real troved: sizes, ranges, names, lists, many at once. (From and
+ * to files and pipes: test_client_files.c.) */
 #include "client_test.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* test_client_odd_moments.c - libtrove's threads at moments that can't be hit: one of them is held at a call between two of the
- * library's files (the linker puts these functions in their place) while the server that the test plays goes on. See odd_server.h.
+ * library's files (the linker puts these functions in their place) while the server that the test plays goes on. See
+ * odd_server.h.
  */
 #include "client.h"
 #include "odd_server.h"

@@ -1,5 +1,5 @@
-/* test_client_odd_resume.c - libtrove's resumable uploads and a server that answers as a real one does at moments that can't be hit, or
- * never does. See odd_server.h.
+/* test_client_odd_resume.c - libtrove's resumable uploads and a server that answers as a real one does at moments that can't be
+ * hit, or never does. See odd_server.h.
  */
 #include "odd_server.h"
 

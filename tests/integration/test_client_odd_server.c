@@ -88,7 +88,8 @@ static void *get_into_memory(void *argument) {
     return NULL;
 }
 
-/* The stream is cancelled as others of the pool are; what the server sends meanwhile lands before the call returns, or nowhere. */
+/* The stream is cancelled as others of the pool are; what the server sends meanwhile lands before the call returns, or
+ * nowhere. */
 static void test_pool_closed_meanwhile(void **state) {
     (void)state;
     struct odd_server server;

@@ -1,5 +1,5 @@
-/* test_client_reconnect.c - libtrove when its connection is lost and made again: what waits, what is sent again, what fails, for how
- * long; closing meanwhile. Streams that outlive it: test_client_resume.c.
+/* test_client_reconnect.c - libtrove when its connection is lost and made again: what waits, what is sent again, what fails, for
+ * how long; closing meanwhile. Streams that outlive it: test_client_resume.c.
  */
 #include "coming_and_going.h"
 

@@ -160,7 +160,8 @@ static bool parts_are_left(const struct client_test *test) {
     return system(command) == 0;
 }
 
-/* A file that was cut off is found by the next call, and gone on with. Little isn't kept, and nothing where it isn't asked for. */
+/* A file that was cut off is found by the next call, and gone on with. Little isn't kept, and nothing where it isn't asked
+ * for. */
 static void test_file(void **state) {
     const struct client_test *test = *state;
     static const struct {

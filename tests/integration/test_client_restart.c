@@ -1,4 +1,5 @@
-/* test_client_restart.c - libtrove's resumable streams when the server is killed, or ends, under them and comes back with its store. */
+/* test_client_restart.c - libtrove's resumable streams when the server is killed, or ends, under them and comes back with its
+ * store. */
 #include "coming_and_going.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* test_client_resume.c - libtrove's resumable uploads: cut in the middle, the server killed under them, gone on with by somebody else,
- * kept within a bound. Downloads: test_client_resume_down.c.
+/* test_client_resume.c - libtrove's resumable uploads: cut in the middle, the server killed under them, gone on with by somebody
+ * else, kept within a bound. Downloads: test_client_resume_down.c.
  */
 #include "coming_and_going.h"
 #include "cut_proxy.h"

@@ -1,5 +1,5 @@
-/* test_client_resume_down.c - libtrove's resumable downloads: cut in the middle, of an object that is replaced meanwhile, in the hands of
- * a program that reads chunk by chunk.
+/* test_client_resume_down.c - libtrove's resumable downloads: cut in the middle, of an object that is replaced meanwhile, in the
+ * hands of a program that reads chunk by chunk.
  */
 #include "client_test.h"
 #include "cut_proxy.h"

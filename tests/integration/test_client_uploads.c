@@ -1,5 +1,5 @@
-/* test_client_uploads.c - resumable uploads seen from outside: listed, looked at, thrown away. They are begun frame by frame, so that
- * it is known how far each has got. */
+/* test_client_uploads.c - resumable uploads seen from outside: listed, looked at, thrown away. They are begun frame by frame, so
+ * that it is known how far each has got. */
 #include "client_test.h"
 #include "resumable.h"
 

@@ -1,4 +1,5 @@
-/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is left. */
+/* bad_input.h - what the files of bad_input share: the server under test, rows of bad frames, and the check that nothing is
+ * left. */
 #ifndef TROVE_TESTS_BAD_INPUT_H
 #define TROVE_TESTS_BAD_INPUT_H
 

@@ -1,5 +1,5 @@
-/* bad_peers.c - peers whose frames are fine, or nearly, but half-sent, byte by byte, shuffled, spoilt, left alone, or too late. See
- * bad_input.h. (Peers that don't read: bad_readers.c; deadlines and controls: bad_controls.c.)
+/* bad_peers.c - peers whose frames are fine, or nearly, but half-sent, byte by byte, shuffled, spoilt, left alone, or too late.
+ * See bad_input.h. (Peers that don't read: bad_readers.c; deadlines and controls: bad_controls.c.)
  */
 #include "bad_input.h"
 

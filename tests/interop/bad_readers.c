@@ -1,4 +1,5 @@
-/* bad_readers.c - peers that don't read what they are sent, or late: echoes, listings, downloads, answers to controls. See bad_input.h. */
+/* bad_readers.c - peers that don't read what they are sent, or late: echoes, listings, downloads, answers to controls. See
+ * bad_input.h. */
 #include "bad_input.h"
 
 #include <errno.h>

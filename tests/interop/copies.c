@@ -1,5 +1,5 @@
-/* copies.c - long copies inside the store leave room for everything else, and end when nobody wants them any more. The server has one
- * worker, and one copy at a time.
+/* copies.c - long copies inside the store leave room for everything else, and end when nobody wants them any more. The server has
+ * one worker, and one copy at a time.
  */
 #include "raw_client.h"
 #include "troved.h"

@@ -286,8 +286,8 @@ static Trove__V1__ObjectHeadResponse *head(const char *key) {
     return answer;
 }
 
-/* Judged when the upload begins, and again when it takes effect; not when it is attached to, for what it has led to may be why they
- * don't hold any more. */
+/* Judged when the upload begins, and again when it takes effect; not when it is attached to, for what it has led to may be why
+ * they don't hold any more. */
 static void conditions_case(bool if_none, bool if_generation, bool changes, uint8_t request) {
     struct resumable upload, next;
     Trove__V1__Open open;

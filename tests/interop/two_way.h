@@ -1,5 +1,5 @@
-/* two_way.h - what the tests of two-way streams share: a server, two connections, and an object that is read while the next one is
- * written.
+/* two_way.h - what the tests of two-way streams share: a server, two connections, and an object that is read while the next one
+ * is written.
  */
 #ifndef TROVE_TESTS_TWO_WAY_H
 #define TROVE_TESTS_TWO_WAY_H

@@ -1,9 +1,9 @@
 /* proxy.h - for tests: what stands between two ends and spoils what goes through, by a seed.
  *
- * It passes on bytes and knows nothing of what they mean, so it takes tcp, unix sockets and ws alike. A connection has so many faults
- * each way, at places that the seed, the connection's number and the direction decide about: "the 1,234th byte up has its third bit
- * flipped". So a run has the same faults again as long as the ends send the same bytes; when what happens is up to them.
- * One thread of its own, plain poll(). What can't be done fails the cmocka test.
+ * It passes on bytes and knows nothing of what they mean, so it takes tcp, unix sockets and ws alike. A connection has so many
+ * faults each way, at places that the seed, the connection's number and the direction decide about: "the 1,234th byte up has its
+ * third bit flipped". So a run has the same faults again as long as the ends send the same bytes; when what happens is up to
+ * them. One thread of its own, plain poll(). What can't be done fails the cmocka test.
  */
 #ifndef TROVE_TESTS_PROXY_H
 #define TROVE_TESTS_PROXY_H

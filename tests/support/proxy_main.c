@@ -1,5 +1,5 @@
-/* proxy_main.c - a proxy (see proxy.h) as a program, for tests in other languages: prints what clients dial and runs until its standard
- * input ends.
+/* proxy_main.c - a proxy (see proxy.h) as a program, for tests in other languages: prints what clients dial and runs until its
+ * standard input ends.
  *
  *   trove_proxy UPSTREAM FOLDER SEED SPAN_BYTES FLIPS CUTS DELAYS DELAY_MS
  */

@@ -4,9 +4,9 @@
  *
  *   test_x [--seed N] [--rounds N]
  *
- * Without --seed it is TROVE_TEST_SEED or, where that isn't set either, the time. Assertions are cmocka's, from any thread, but there
- * is no cmocka group: the first that fails ends the process with its message and the command that replays the round of its thread. So
- * does a round that hangs.
+ * Without --seed it is TROVE_TEST_SEED or, where that isn't set either, the time. Assertions are cmocka's, from any thread, but
+ * there is no cmocka group: the first that fails ends the process with its message and the command that replays the round of its
+ * thread. So does a round that hangs.
  */
 #ifndef TROVE_TESTS_SEEDED_H
 #define TROVE_TESTS_SEEDED_H
@@ -24,7 +24,8 @@ struct seeded_run {
     uint64_t rounds;
 };
 
-/* Reads the arguments and prints the seed. With TROVE_TEST_LONG in the environment there are `rounds_long` rounds unless it is told. */
+/* Reads the arguments and prints the seed. With TROVE_TEST_LONG in the environment there are `rounds_long` rounds unless it is
+ * told. */
 void seeded_begin(struct seeded_run *run, int argc, char **argv, uint64_t rounds, uint64_t rounds_long);
 /* Names what replays the calling thread's round, for the message: rounds that go on with what those before them left behind need
  * these as well. */

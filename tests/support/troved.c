@@ -234,8 +234,8 @@ void troved_let_go(struct troved *troved) {
     troved->held = false;
 }
 
-/* Waits for its end. One that doesn't come to it is made to, in a way that says where it was: then *hung. Returns its exit code; 128
- * and the signal's number for one that was killed. */
+/* Waits for its end. One that doesn't come to it is made to, in a way that says where it was: then *hung. Returns its exit code;
+ * 128 and the signal's number for one that was killed. */
 static int await_end(struct troved *troved, bool *hung) {
     int how = 0;
     int process = pidfd_open(troved->pid, 0);

@@ -1,5 +1,5 @@
-/* overflow_test.h - what the tests of the overflow share: chunks whose bytes follow from their number, and a rhythm in which they come
- * and go.
+/* overflow_test.h - what the tests of the overflow share: chunks whose bytes follow from their number, and a rhythm in which they
+ * come and go.
  */
 #ifndef TROVE_TESTS_OVERFLOW_TEST_H
 #define TROVE_TESTS_OVERFLOW_TEST_H

@@ -1,5 +1,5 @@
-/* The table of rights has every method of the contract, and nothing else; its fields are the requests'. TROVE_PROTO is the path of the
- * contract. */
+/* The table of rights has every method of the contract, and nothing else; its fields are the requests'. TROVE_PROTO is the path
+ * of the contract. */
 #include "access.h"
 #include "unit.h"
 

@@ -1,8 +1,8 @@
 /* test_adaptive.c - the controller against simulated peers, in virtual time, judged by a sweep of fixed sizes.
  *
- * The model: a producer that always has something writes a chunk as soon as one of `window` slots is free and the receiver's memory
- * has room; the chunk costs the sender a fixed time and the line its bytes; it travels for `delay_ns` and something at random; it
- * costs the receiver a fixed time; its acknowledgement travels back. All in order.
+ * The model: a producer that always has something writes a chunk as soon as one of `window` slots is free and the receiver's
+ * memory has room; the chunk costs the sender a fixed time and the line its bytes; it travels for `delay_ns` and something at
+ * random; it costs the receiver a fixed time; its acknowledgement travels back. All in order.
  */
 #include "adaptive.h"
 
@@ -45,13 +45,14 @@ static const struct peer peers[] = {
 };
 #define PEERS (sizeof peers / sizeof *peers)
 
-/* Of the jitter; TROVE_TEST_SEED gives another. A judgement under jitter errs now and then: of 121 seeds with 143 runs each, one run held a
- * size more than twice too large (at 0.998 of the best throughput) for longer than the judge allows. */
+/* Of the jitter; TROVE_TEST_SEED gives another. A judgement under jitter errs now and then: of 121 seeds with 143 runs each, one
+ * run held a size more than twice too large (at 0.998 of the best throughput) for longer than the judge allows. */
 static uint64_t seed_of_run(void) {
     return getenv("TROVE_TEST_SEED") != NULL ? unit_seed() : 1;
 }
 
-/* ---- the model ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the model
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct in_flight {
     uint64_t bytes;
@@ -129,7 +130,8 @@ static uint64_t run(struct way *way, const struct peer *peer, uint64_t until_ns,
     return size;
 }
 
-/* ---- the sweep ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the sweep
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct optimum {
     double rate;   /* the best of all sizes */
@@ -166,11 +168,13 @@ static struct optimum sweep(const struct peer *peer, uint64_t largest, uint64_t 
     return optimum;
 }
 
-/* ---- the judge ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the judge
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 #define CHANGES_MAX 32 /* in the counted half of a run: the controller looks around now and then */
 
-/* What a run must show: at least 0.95 of the best, three quarters of it in chunks of at most twice the size that would do, and few changes. */
+/* What a run must show: at least 0.95 of the best, three quarters of it in chunks of at most twice the size that would do, and
+ * few changes. */
 static bool judge(const struct way *way, struct optimum optimum, bool tell) {
     uint64_t moderate_bytes = 0;
     for (unsigned i = 0; i < SIZES && SIZE_MIN << i <= 2 * optimum.size; i++)
@@ -255,7 +259,8 @@ static void no_constant_would_pass(void **state) {
     }
 }
 
-/* ---- the interface --------------------------------------------------------------------------------------------------------------- */
+/* ---- the interface
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void sizes_and_bounds(void **state) {
     (void)state;

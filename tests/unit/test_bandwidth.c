@@ -1,4 +1,5 @@
-/* test_bandwidth.c - a pool's bandwidth under a clock of our own: the rate is held, streams get equal shares, nobody is forgotten. */
+/* test_bandwidth.c - a pool's bandwidth under a clock of our own: the rate is held, streams get equal shares, nobody is
+ * forgotten. */
 #include "bandwidth.h"
 
 #include "unit.h"

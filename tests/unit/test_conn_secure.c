@@ -431,7 +431,8 @@ static void another_key_than_the_known_one_is_told_by_name(void **state) {
     finish(pair);
 }
 
-/* What the server tells is bound like all that comes before the handshake: whoever has it tell the key that is awaited gains nothing. */
+/* What the server tells is bound like all that comes before the handshake: whoever has it tell the key that is awaited gains
+ * nothing. */
 static void a_told_key_changed_on_the_way_breaks_the_handshake(void **state) {
     (void)state;
     struct pair *pair = begin_asking(true);
@@ -583,8 +584,8 @@ static void handshakes_out_of_turn_are_refused(void **state) {
     finish(other);
 }
 
-/* What is said before the records goes into the prologue as it came, from where it lies: so it may have no payload, which would be
- * read elsewhere. */
+/* What is said before the records goes into the prologue as it came, from where it lies: so it may have no payload, which would
+ * be read elsewhere. */
 static void an_offer_with_a_payload_is_refused(void **state) {
     (void)state;
     enum {

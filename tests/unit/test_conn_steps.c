@@ -1,6 +1,6 @@
 /* test_conn_steps.c - a connection step by step: what it holds for a peer that doesn't read, and in what order things end. The
- * transport does each step when the test says so; there are no threads, and no time passes. What threads could do to each other is done
- * between any two locks.
+ * transport does each step when the test says so; there are no threads, and no time passes. What threads could do to each other
+ * is done between any two locks.
  */
 #include "timer.h"
 #include "unit_abort.h"

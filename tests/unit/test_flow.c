@@ -1,8 +1,8 @@
 /* test_flow.c - a sender against a receiver over a wire that keeps order, in random steps.
  *
- * Chunks, grants, expiries, refusals for want of memory, losses, seeks from either end, fragment sizes and the pace of all of them are
- * drawn at random. After every step the sums of credit at both ends are compared with what was granted, what arrives with the object's bytes. Then the dice are
- * put away, and the stream must come to its end. TROVE_TEST_SEED replays.
+ * Chunks, grants, expiries, refusals for want of memory, losses, seeks from either end, fragment sizes and the pace of all of
+ * them are drawn at random. After every step the sums of credit at both ends are compared with what was granted, what arrives
+ * with the object's bytes. Then the dice are put away, and the stream must come to its end. TROVE_TEST_SEED replays.
  */
 #include "receiver.h"
 #include "sender.h"
@@ -90,7 +90,8 @@ static uint64_t up_to(uint64_t most) { /* 1 to most, small ones often */
     return 1 + unit_random(&run.random) % range;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- steps
+ * ------------------------------------------------------------------------------------------------------------------------ */
 
 static void step_push(void) {
     if (run.sender.final_pushed || (run.plan.sender_seeks && run.seeking.generation > 0))
@@ -311,7 +312,8 @@ static void step_hear(void) {
         fail_msg("the answer was refused: %s", error.message);
 }
 
-/* ---- what always holds ------------------------------------------------------------------------------------------------------------ */
+/* ---- what always holds
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void check(void) {
     const struct tv_sender *sender = &run.sender;
@@ -354,7 +356,8 @@ static void step(size_t kind) {
     check();
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- runs
+ * ------------------------------------------------------------------------------------------------------------------------- */
 
 static void run_begin(const struct plan *plan, uint64_t seed) {
     run = (struct run){.plan = *plan, .random = seed};

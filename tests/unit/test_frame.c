@@ -6,7 +6,8 @@
 
 #define MESSAGE_BYTES_MAX ((size_t)(TV_PAYLOAD_BYTES_MAX + TV_HEADER_BYTES_MAX))
 
-/* ---- packing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- packing
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* What stock protobuf-c makes of the same frame with payload and checksum set as fields. */
 static size_t stock_pack(const tv_frame *frame, const uint8_t *payload, size_t payload_bytes, const uint64_t *checksum,
@@ -76,7 +77,8 @@ static void knows_every_field_of_the_frame(void **state) {
     }
 }
 
-/* ---- unpacking ---------------------------------------------------------------------------------------------------------------- */
+/* ---- unpacking
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void unpacks_what_it_packed(void **state) {
     (void)state;
@@ -194,7 +196,8 @@ static void judges_bytes(void **state) {
     tv_arena_fini(&arena);
 }
 
-/* ---- scanning as bytes come in ------------------------------------------------------------------------------------------------ */
+/* ---- scanning as bytes come in
+ * ------------------------------------------------------------------------------------------------ */
 
 static void scans_any_beginning(void **state) {
     (void)state;
@@ -249,7 +252,8 @@ static void bounds_the_header(void **state) {
     free(bytes);
 }
 
-/* ---- the slow path ------------------------------------------------------------------------------------------------------------ */
+/* ---- the slow path
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* call_id 7, a ping with token 9 and the payload, in any order. */
 static size_t shuffled(const char *order, size_t payload_bytes, uint8_t *out) {
@@ -350,7 +354,8 @@ static void bounds_what_stands_behind_the_payload(void **state) {
     }
 }
 
-/* ---- statuses ------------------------------------------------------------------------------------------------------------------ */
+/* ---- statuses
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void carries_statuses(void **state) {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_frame_faults.c - unpacking without memory: the first, second, ... allocation fails until a run meets no fault. It is never taken
- * for the peer's mistake, and leaves nothing behind.
+/* test_frame_faults.c - unpacking without memory: the first, second, ... allocation fails until a run meets no fault. It is never
+ * taken for the peer's mistake, and leaves nothing behind.
  */
 #include "frame.h"
 

@@ -1,4 +1,5 @@
-/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, cutting, finding, packing, what a damaged disk may hold. */
+/* test_gaps.c - the list of what a lossy stream lost: merging, the cap, cutting, finding, packing, what a damaged disk may
+ * hold. */
 #include "gaps.h"
 
 #include "unit.h"

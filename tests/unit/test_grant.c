@@ -82,8 +82,8 @@ static void what_is_not_told_yet_need_not_be_taken_back(void **state) {
     assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), 0);
 }
 
-/* A seek forgets what came and wasn't stored. What the store has in its hands at that moment keeps its segments until it gives them back:
- * they don't stand behind new credit. */
+/* A seek forgets what came and wasn't stored. What the store has in its hands at that moment keeps its segments until it gives
+ * them back: they don't stand behind new credit. */
 static void what_is_being_stored_at_a_seek_keeps_its_memory(void **state) {
     (void)state;
     struct stream stream = make(SEGMENT, 4 * SEGMENT, 4 * SEGMENT, 5 * SEGMENT);
@@ -108,8 +108,8 @@ static void what_is_being_stored_at_a_seek_keeps_its_memory(void **state) {
     assert_int_equal(tvs_grant_needed(&stream.grant, &stream.receiver), SEGMENT);
 }
 
-/* Whatever chunks a sender makes of its credit: it is never more than memory, a whole chunk always fits again once all is taken, and a
- * claim is always enough for the next step. */
+/* Whatever chunks a sender makes of its credit: it is never more than memory, a whole chunk always fits again once all is taken,
+ * and a claim is always enough for the next step. */
 static void always_enough_never_more_than_memory(void **state) {
     (void)state;
     uint64_t random = unit_seed();

@@ -29,7 +29,8 @@ static void assert_quantiles(const struct tv_histogram *histogram, uint64_t *sam
     }
 }
 
-/* ---- distributions --------------------------------------------------------------------------------------------------------------- */
+/* ---- distributions
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t uniform(uint64_t *random) {
     return unit_random(random);

@@ -61,7 +61,8 @@ static void a_walk_meets_each_once(void **state) {
     tv_id_table_fini(&table);
 }
 
-/* Ids that are alike in some of their bits don't end up in one chain. (An eighth of all in one is what one table in a million has.) */
+/* Ids that are alike in some of their bits don't end up in one chain. (An eighth of all in one is what one table in a million
+ * has.) */
 static void ids_spread_however_they_are_chosen(void **state) {
     (void)state;
     static const uint64_t steps[] = {1, 2, 16, COUNT, 2 * COUNT, UINT64_C(1) << 32, UINT64_C(1) << 50, UINT64_C(0x100000001)};

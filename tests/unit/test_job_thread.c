@@ -1,4 +1,5 @@
-/* test_job_thread.c - a thread that runs jobs: started when it is needed, jobs in order and queued once, ended with nothing left behind.
+/* test_job_thread.c - a thread that runs jobs: started when it is needed, jobs in order and queued once, ended with nothing left
+ * behind.
  *
  * pthread_create is the one in here (the linker's --wrap), so that it can fail.
  */

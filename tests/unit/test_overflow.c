@@ -1,5 +1,5 @@
-/* test_overflow.c - order, bounds, and that nothing accepted is lost, whatever the disk does: on a file in memory, which can fail its
- * nth call, move less than asked, and be damaged. (On a real one: test_overflow_file.c.)
+/* test_overflow.c - order, bounds, and that nothing accepted is lost, whatever the disk does: on a file in memory, which can fail
+ * its nth call, move less than asked, and be damaged. (On a real one: test_overflow_file.c.)
  */
 #include "overflow_test.h"
 
@@ -7,7 +7,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* ---- a file in memory --------------------------------------------------------------------------------------------------------- */
+/* ---- a file in memory
+ * --------------------------------------------------------------------------------------------------------- */
 
 #define FILE_BYTES ((size_t)1 << 20)
 #define FILE_FD    1000
@@ -126,7 +127,8 @@ static struct tv_overflow *make(uint64_t memory_bytes_max, uint64_t bytes_max, u
     return overflow;
 }
 
-/* ---- order and place ------------------------------------------------------------------------------------------------------------- */
+/* ---- order and place
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void memory_first_then_the_file_and_order_is_kept(void **state) {
     (void)state;
@@ -302,7 +304,8 @@ static void millions_in_random_rhythm(void **state) {
     }
 }
 
-/* ---- faults ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- faults
+ * ----------------------------------------------------------------------------------------------------------------------- */
 
 struct fault {
     const char *name;
@@ -366,7 +369,8 @@ static void whatever_call_fails_nothing_is_lost(void **state) {
     }
 }
 
-/* The disk stays full: what is in memory goes on, what doesn't fit there is refused, and what a refused push wrote is cut away. */
+/* The disk stays full: what is in memory goes on, what doesn't fit there is refused, and what a refused push wrote is cut
+ * away. */
 static void a_disk_that_stays_full(void **state) {
     (void)state;
     struct tv_overflow *overflow = make(100, 1000, 100);

@@ -51,7 +51,8 @@ static void expect_no_ack(void) {
     assert_false(tv_receiver_next_ack(&receiver, &first, &count, &not_taken));
 }
 
-/* ---- one fragment against a receiver in a given place --------------------------------------------------------------------------- */
+/* ---- one fragment against a receiver in a given place
+ * --------------------------------------------------------------------------- */
 
 enum place {
     START,     /* 1,000 bytes of credit, nothing received */
@@ -186,7 +187,8 @@ static void judges_fragments(void **state) {
     }
 }
 
-/* ---- longer stories ------------------------------------------------------------------------------------------------------------- */
+/* ---- longer stories
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void a_stream_from_end_to_end(void **state) {
     (void)state;
@@ -336,8 +338,8 @@ static void an_aborted_chunk_that_was_drained(void **state) {
     assert_int_equal(feed(0, 0, 900, 0, 300), TV_RECEIVE_TAKE);
 }
 
-/* Before the sender has heard that it wasn't taken, the same index goes on at the next byte: one more late copy, on the credit that the
- * abort gave back. */
+/* Before the sender has heard that it wasn't taken, the same index goes on at the next byte: one more late copy, on the credit
+ * that the abort gave back. */
 static void an_aborted_chunk_that_was_drained_goes_on(void **state) {
     (void)state;
     for (int asked = 0; asked <= 1; asked++) {
@@ -359,7 +361,8 @@ static void an_aborted_chunk_that_was_drained_goes_on(void **state) {
     }
 }
 
-/* ---- gaps and seeks ------------------------------------------------------------------------------------------------------------- */
+/* ---- gaps and seeks
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static enum tv_receive gap(uint64_t first_index, uint64_t count, uint64_t offset, uint64_t length) {
     const struct tv_gap_in in = {.first_index = first_index, .count = count, .offset = offset, .length = length};

@@ -62,7 +62,8 @@ static void note_acked(void *context, const struct tv_chunk *chunk) {
     acked->indexes[acked->count++] = chunk->index;
 }
 
-/* ---- the window ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the window
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void a_stream_from_end_to_end(void **state) {
     (void)state;
@@ -138,7 +139,8 @@ static void offsets_beyond_any_object_are_refused(void **state) {
     assert_int_equal(tv_sender_init(&sender, 1, UINT64_MAX, &error), TROVE_INVALID_ARGUMENT);
 }
 
-/* ---- fragments ------------------------------------------------------------------------------------------------------------------- */
+/* ---- fragments
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 static void fragments_end_at_block_boundaries(void **state) {
     (void)state;
@@ -167,7 +169,8 @@ static void a_fragment_never_exceeds_the_wire(void **state) {
     done();
 }
 
-/* ---- credit ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- credit
+ * ---------------------------------------------------------------------------------------------------------------------- */
 
 static void a_chunk_is_begun_only_when_credit_covers_it_whole(void **state) {
     (void)state;
@@ -226,7 +229,8 @@ static void what_is_owed_is_paid_first(void **state) {
     done();
 }
 
-/* ---- answers --------------------------------------------------------------------------------------------------------------------- */
+/* ---- answers
+ * --------------------------------------------------------------------------------------------------------------------- */
 
 /* Five chunks of 10 bytes: 0 acknowledged, 1 and 2 sent, 3 half sent, 4 queued. */
 static void under_way(void) {
@@ -311,7 +315,8 @@ static void a_drained_sender_may_have_to_go_back(void **state) {
     done();
 }
 
-/* ---- losses ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- losses
+ * ---------------------------------------------------------------------------------------------------------------------- */
 
 static void drop(uint64_t index) {
     struct tv_chunk *chunk = tv_sender_drop(&sender);
@@ -416,7 +421,8 @@ static void what_was_told_as_lost_may_be_acknowledged(void **state) {
     done();
 }
 
-/* ---- seeks ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- seeks
+ * ----------------------------------------------------------------------------------------------------------------------- */
 
 static void a_seek_begins_anew_with_all_its_credit(void **state) {
     (void)state;
@@ -464,7 +470,8 @@ static void what_lies_below_a_seek_is_acknowledged(void **state) {
     done();
 }
 
-/* ---- another connection ---------------------------------------------------------------------------------------------------------- */
+/* ---- another connection
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void the_window_comes_out_in_order_and_begins_elsewhere(void **state) {
     (void)state;

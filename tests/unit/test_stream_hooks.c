@@ -434,8 +434,8 @@ static void wait_at_gate(void *context, const trove_drop *drop) {
         sched_yield();
 }
 
-/* Losses side by side that would be put together, but for the sets that are added in between: while the hook thread is in a hook, and
- * the ring as full as it may be. */
+/* Losses side by side that would be put together, but for the sets that are added in between: while the hook thread is in a hook,
+ * and the ring as full as it may be. */
 static void test_sets_added_between_drops(void **state) {
     struct fixture *fixture = *state;
     trove_stream *stream = fixture->stream;

@@ -12,7 +12,8 @@
 
 #define MS UINT64_C(1000000)
 
-/* ---- a timer that tells when it fired ------------------------------------------------------------------------------------------ */
+/* ---- a timer that tells when it fired
+ * ------------------------------------------------------------------------------------------ */
 
 struct probe {
     struct tv_timer timer;
@@ -117,7 +118,8 @@ static void flush(struct tv_timers *timers) {
     tv_timer_cancel(timers, &probe.timer);
 }
 
-/* ---- the tests ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the tests
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void fires_when_due_with_all_signals_blocked(void **state) {
     struct probe probe;
@@ -137,7 +139,8 @@ static void fires_when_due_with_all_signals_blocked(void **state) {
 
 #define MANY 500
 
-/* Armed, moved and cancelled at random behind a callback that holds the thread up; then all that is left fires by its due time. */
+/* Armed, moved and cancelled at random behind a callback that holds the thread up; then all that is left fires by its due
+ * time. */
 static void fires_in_order(void **state) {
     struct tv_timers *timers = *state;
     static struct probe probes[MANY];

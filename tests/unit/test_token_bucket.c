@@ -53,8 +53,8 @@ static void zero_is_no_limit(void **state) {
     }
 }
 
-/* A rate that doesn't divide a second, looked at in steps that don't divide a byte: after each the level is what the whole time since
- * the start is worth, to the billionth of a byte. */
+/* A rate that doesn't divide a second, looked at in steps that don't divide a byte: after each the level is what the whole time
+ * since the start is worth, to the billionth of a byte. */
 static void is_exact_however_often_it_is_looked_at(void **state) {
     (void)state;
     uint64_t random = unit_seed();
@@ -76,7 +76,8 @@ static void is_exact_however_often_it_is_looked_at(void **state) {
     }
 }
 
-/* A sender that sends whenever it may gets through what the rate and its burst allow: no less, and no more than one frame above. */
+/* A sender that sends whenever it may gets through what the rate and its burst allow: no less, and no more than one frame
+ * above. */
 static void a_busy_sender_gets_the_rate(void **state) {
     (void)state;
     static const struct {

@@ -1,5 +1,5 @@
-/* unit_transport.h - a transport that does each step when the test says so, on the test's own thread: what a connection takes from it
- * and gives to it is bytes in memory.
+/* unit_transport.h - a transport that does each step when the test says so, on the test's own thread: what a connection takes
+ * from it and gives to it is bytes in memory.
  */
 #ifndef TROVE_TESTS_UNIT_TRANSPORT_H
 #define TROVE_TESTS_UNIT_TRANSPORT_H
@@ -118,7 +118,8 @@ static inline void unit_transport_settle(struct unit_transport *self) {
         self->base.on_received(self->base.context, TROVE_UNAVAILABLE, 0);
 }
 
-/* The next frame of what was sent, unpacked into the arena; NULL: there is no whole one. `checked`: its header checksum must fit. */
+/* The next frame of what was sent, unpacked into the arena; NULL: there is no whole one. `checked`: its header checksum must
+ * fit. */
 static inline tv_frame *unit_transport_next_frame(struct unit_transport *self, struct tv_arena *arena, bool checked) {
     uint64_t length;
     size_t left = self->sent_bytes - self->sent_read;

@@ -1,5 +1,5 @@
-/* grpc_peer_client.cc - the client's streams. Both ways at once are two calls of one channel, and so of one connection: each is the
- * same code as on its own, and one call that sent chunks and acks mixed would have them wait for each other's writes. See
+/* grpc_peer_client.cc - the client's streams. Both ways at once are two calls of one channel, and so of one connection: each is
+ * the same code as on its own, and one call that sent chunks and acks mixed would have them wait for each other's writes. See
  * grpc_peer.h. */
 #include "grpc_peer_stream.h"
 

@@ -1,7 +1,7 @@
 /* pump.c - the raw socket pump's program. See pump.h for what it is and how its files and threads lie.
  *
  *   pump server URL [--root FOLDER [--durable]]     prints "msg=ready listen=URL" with the port it got
- *   pump client up|down|both --server URL [OPTION...] [sealed]   memory to memory, encrypted with sealed; both: a connection for each way
+ *   pump client up|down|both --server URL [OPTION...] [sealed]   memory to memory, encrypted with sealed; both: two connections
  *   pump client file-put --server URL FILE NAME     FILE to NAME in the server's folder
  *   pump client file-get --server URL NAME FILE
  *
