@@ -69,11 +69,11 @@ class ResumedPutTest(ResumedPut):
 
     def test_a_server_killed_again_and_again(self) -> None:
         """In the end no more is sent again than what wasn't durable at each crash."""
-        size, kills, limit = (2 * GIB, 5, "200M") if LONG else (96 * MIB, 3, "48M")
+        size, kills, limit = (2 * GIB, 5, "200M") if LONG else (96 * MIB, 3, "32M")
         write_large(self.source, size)
         process = self.start_trove("--json", "put", "--bwlimit", limit, self.source, "bucket/key", env=self.environment)
         for kill in range(1, kills + 1):
-            enough = size * kill // (kills + 1)
+            enough = size * kill // (2 * kills)  # in its first half: looking takes a busy machine as long as a part of the rest
 
             def goes_on() -> bool:  # again, also where it was as far as that already when it was killed last
                 return self.ping()["streams_active"] > 0 and self.durable() >= enough
