@@ -9,8 +9,11 @@
 #include "data.h"
 #include "stream.h"
 
+#include <sodium.h>
 #include <sys/random.h>
 
+/* Where ids begin: of so few digits that people can type them. */
+#define FIRST_ID_BELOW (UINT32_C(1) << 26)
 /* Streams that are looked at in one go, under the lock. */
 #define LOOK_AT_ONCE 512
 
@@ -23,6 +26,7 @@ void tvs_stream_list_init(struct tvs_stream_list *list) {
     pthread_mutex_init(&list->lock, NULL);
     if (getrandom(&list->seed, sizeof list->seed, 0) != (ssize_t)sizeof list->seed)
         list->seed = tv_now_ns();
+    list->last_id = randombytes_random() % FIRST_ID_BELOW;
 }
 
 void tvs_stream_list_fini(struct tvs_stream_list *list) {

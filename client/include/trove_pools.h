@@ -151,7 +151,7 @@ TROVE_API void trove_server_pool_list_free(trove_server_pool *pools);
 
 /* A stream as its server sees it, of this client or of another. */
 typedef struct trove_server_stream {
-    uint64_t stream_id;
+    uint64_t stream_id; /* of this server: one that comes after it has no stream with this id, all but certainly */
     trove_direction direction;
     trove_stream_state state;
     const char *bucket;

@@ -140,6 +140,36 @@ static void test_seek_while_behind(void **state) {
     restarted_end(&own);
 }
 
+/* ---- streams of another server ---- */
+
+static uint64_t open_and_tell_id(struct restarted *own, const char *key, trove_stream **stream) {
+    trove_stream_options options;
+    init(&options);
+    *stream = open_stream(&own->test, key, TROVE_DIRECTION_UPLOAD, &options);
+    return trove_stream_id(*stream);
+}
+
+/* Somebody who has seen a stream ends it when the next server is there: not the one that has come instead. */
+static void test_id_of_the_server_before(void **state) {
+    struct restarted own;
+    trove_stream *stream = NULL;
+    trove_error error;
+    if (!restarted_keeps())
+        return;
+    restarted_begin(&own, *state, NULL);
+    uint64_t id = open_and_tell_id(&own, "before", &stream);
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_CANCEL, 0, PATIENCE_MS, NULL, &error), &error);
+    trove_stream_release(stream);
+    restarted_kill(&own);
+    restarted_start(&own);
+    (void)open_and_tell_id(&own, "after", &stream);
+    CHECK_FAILS(trove_server_stream_control(own.test.client, id, TROVE_CONTROL_CANCEL, PATIENCE_MS, NULL, &error), NOT_FOUND,
+                "doesn't exist", &error);
+    CHECK_OK(trove_stream_complete(stream, PATIENCE_MS, NULL, &error), &error);
+    trove_stream_release(stream);
+    restarted_end(&own);
+}
+
 /* ---- a store that doesn't survive ---- */
 
 /* What the server has lost the program may have lost as well. */
@@ -166,8 +196,12 @@ static void test_lost_upload(void **state) {
 int main(int argc, char **argv) {
     client_test_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put_killed),        cmocka_unit_test(test_put_shut_down), cmocka_unit_test(test_get_killed),
-        cmocka_unit_test(test_seek_while_behind), cmocka_unit_test(test_lost_upload),
+        cmocka_unit_test(test_put_killed),
+        cmocka_unit_test(test_put_shut_down),
+        cmocka_unit_test(test_get_killed),
+        cmocka_unit_test(test_seek_while_behind),
+        cmocka_unit_test(test_id_of_the_server_before),
+        cmocka_unit_test(test_lost_upload),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, client_test_begin, client_test_end);
 }
