@@ -316,6 +316,8 @@ void sim_check_end(void);
 void sim_check_dump(void);
 /* How far an upload of the server's has got; false: it isn't there any more. */
 bool sim_check_taken(uint64_t stream_id, uint64_t *offset);
+/* Whether the server's stream of that id, if there is one, is that of the key. */
+bool sim_check_key(uint64_t stream_id, const char *key);
 /* Chunks of a stream's window. */
 unsigned sim_check_window(const trove_stream *stream);
 

@@ -362,6 +362,14 @@ bool sim_check_taken(uint64_t stream_id, uint64_t *offset) {
     return true;
 }
 
+bool sim_check_key(uint64_t stream_id, const char *key) {
+    struct tvs_stream *stream = sim.server != NULL ? tvs_stream_list_find(&sim.server->streams, stream_id) : NULL;
+    bool is = stream == NULL || strcmp(stream->key, key) == 0;
+    if (stream != NULL)
+        tvs_stream_release(stream);
+    return is;
+}
+
 unsigned sim_check_window(const trove_stream *stream) {
     return stream->channel_chunks;
 }

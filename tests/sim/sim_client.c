@@ -196,7 +196,8 @@ static bool is_away(const struct sim_client *client, const trove_error *error) {
     return error->status == TROVE_UNAVAILABLE && sim.lost[client->number];
 }
 
-static void control_outside(struct sim_client *client, uint64_t id, trove_control what) {
+static void control_outside(struct sim_client *client, const trove_server_stream *stream, trove_control what) {
+    uint64_t id = stream->stream_id;
     trove_error error = {TROVE_OK, ""};
     trove_status status = trove_server_stream_control(client->client, id, what, SIM_TIMEOUT_MS, NULL, &error);
     sim_trace("operator: control %d of stream %llu: %s", (int)what, (unsigned long long)id, error.message);
@@ -205,6 +206,8 @@ static void control_outside(struct sim_client *client, uint64_t id, trove_contro
                status == TROVE_RESOURCE_EXHAUSTED || is_away(client, &error);
     if (!may)
         sim_fail("the operator can't control stream %llu: %s", (unsigned long long)id, error.message);
+    if (status == TROVE_OK && !sim_check_key(id, stream->key))
+        sim_fail("the operator controlled stream %llu, which was %s, and it is another one", (unsigned long long)id, stream->key);
     sim_met.outside_controls += status == TROVE_OK;
 }
 
@@ -224,10 +227,10 @@ static void meddle_outside(struct sim_client *client, struct paused *paused) {
         const trove_server_stream *stream = &page->streams[sim_between(0, page->count - 1)];
         if (sim_chance(10)) {
             sim.operator_cancels = true;
-            control_outside(client, stream->stream_id, TROVE_CONTROL_CANCEL);
+            control_outside(client, stream, TROVE_CONTROL_CANCEL);
         } else if (paused->count < sizeof paused->keys / sizeof paused->keys[0]) {
             snprintf(paused->keys[paused->count++], sizeof paused->keys[0], "%s", stream->key);
-            control_outside(client, stream->stream_id, TROVE_CONTROL_PAUSE);
+            control_outside(client, stream, TROVE_CONTROL_PAUSE);
         }
     }
     trove_server_stream_page_free(page);
@@ -273,7 +276,7 @@ static void resume_outside(struct sim_client *client, const struct paused *pause
     trove_server_stream_page *page = list_outside(client);
     for (size_t i = 0; page != NULL && i < page->count; i++)
         if (stands(&page->streams[i]) && was_paused(paused, page->streams[i].key) && sim_chance(percent))
-            control_outside(client, page->streams[i].stream_id, TROVE_CONTROL_RESUME);
+            control_outside(client, &page->streams[i], TROVE_CONTROL_RESUME);
     trove_server_stream_page_free(page);
 }
 
