@@ -4,8 +4,9 @@
  * A script is run with one of its calls failing, again and again: of each place in the source the first call, the second and the
  * last (TROVE_TEST_LONG in the environment: every one), once with that one failing, and once with all from there on, as when a
  * disk is gone, which leads into what clears up behind a failure. Which error it is matters where a place tells them apart: of
- * those behind the first in the table it is enough to make each place fail once in each script, and each sync. At the end all
- * places of the source are listed that no script has made to fail: there must be none but those that are named here.
+ * those behind the first in the table it is enough to make each place fail once in each script, and each sync; a disk that is
+ * full stays so there, too, and what of the others lasts is put to each place of the source once. At the end all places of the
+ * source are listed that no script has made to fail: there must be none but those that are named here.
  */
 #include "fault_io.h"
 #include "local.h"
@@ -323,9 +324,9 @@ enum wanted {
     ALWAYS
 };
 
-/* Which calls are to fail. */
-static size_t choose(struct store *store, const struct script *script, enum wanted wanted[CALLS_MAX]) {
-    static const struct tvs_io_site *trace[CALLS_MAX];
+/* Which calls are to fail, and where each of them stands. */
+static size_t choose(struct store *store, const struct script *script, enum wanted wanted[CALLS_MAX],
+                     const struct tvs_io_site *trace[CALLS_MAX]) {
     trove_error error = {0};
     trove_status status = run(store, script, UINT32_MAX, 0, false, &error);
     size_t count = fault_trace(trace, CALLS_MAX);
@@ -367,9 +368,22 @@ static void fault(struct store *store, const struct script *script, size_t call,
     judge(store, script, status, e, &error);
 }
 
+#define SITES_MAX 256
+static bool has_lasted[SITES_MAX]; /* every error has, at this place, whichever script it was */
+
+static bool lasts_first(const struct tvs_io_site *site) {
+    unsigned calls, failed;
+    size_t index = (size_t)(site - fault_site(0, &calls, &failed));
+    assert_true(index < SITES_MAX);
+    bool first = !has_lasted[index];
+    has_lasted[index] = true;
+    return first;
+}
+
 static void faults_of(struct store *store, const struct script *script) {
+    static const struct tvs_io_site *trace[CALLS_MAX];
     enum wanted wanted[CALLS_MAX];
-    size_t count = choose(store, script, wanted);
+    size_t count = choose(store, script, wanted, trace);
     unsigned calls = 0;
     for (size_t i = 0; i < count; i++) {
         if (wanted[i] == NOT)
@@ -377,8 +391,13 @@ static void faults_of(struct store *store, const struct script *script) {
         calls++;
         fault(store, script, i, 0, false);
         fault(store, script, i, 0, true);
-        for (size_t e = 1; e < sizeof errors / sizeof *errors && wanted[i] == ALWAYS && !script->starts; e++)
-            fault(store, script, i, e, false);
+        bool first = lasts_first(trace[i]);
+        for (size_t e = 1; e < sizeof errors / sizeof *errors && wanted[i] == ALWAYS; e++) {
+            if (!script->starts)
+                fault(store, script, i, e, false);
+            if (first || (errors[e].number == ENOSPC && !script->starts))
+                fault(store, script, i, e, true);
+        }
     }
     print_message("    %s: %u of %zu calls\n", script->name, calls, count);
 }

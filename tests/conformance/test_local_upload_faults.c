@@ -368,7 +368,7 @@ static void faults_of(struct store *store, enum fault_call call, int number, tro
             must_abort(store, &progress.id);
             continue;
         }
-        if (nth % 4 == 0)
+        if (nth % 3 == 0)
             reopen(store);
         finish(store, new, &progress);
         must_hold(store, "bucket", "object", new, (size_t)FAULT_SIZE);
