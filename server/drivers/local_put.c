@@ -261,6 +261,7 @@ void tvs_local_put_abort(struct tvs_put *put_move) {
     atomic_fetch_sub_explicit(&put_move->local->gap_sums_bytes, put_move->gap_sums_bytes, memory_order_relaxed);
     tvs_local_bucket_release(put_move->bucket);
     tvs_local_upload_release(put_move->upload);
+    tvs_upload_commit_destroy(put_move->loss);
     free(put_move);
 }
 
@@ -327,8 +328,8 @@ void tvs_local_put_commit(struct tvs_put *put_move, const char *etag, tvs_commit
         status = tvs_local_put_name(put_move, "storing", finish(put_move, etag, &commit, &error), &error);
         tvs_local_put_leave(put_move);
     }
-    if (put_move->upload != NULL && put_move->writer.sync_failed)
-        tvs_local_upload_lose(local, put_move->upload, put_move->epoch, error.message);
+    if (put_move->writer.sync_failed)
+        tvs_local_upload_lose(local, &put_move->loss, error.message);
     if (status == TROVE_OK) {
         TV_ASSERT(commit != NULL);
         commit->upload = put_move->upload;

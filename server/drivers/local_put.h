@@ -11,6 +11,7 @@ struct tvs_put {
     struct tvs_local_bucket *bucket; /* a reference */
     struct tvs_local_upload *upload; /* a reference: a resumable put; else NULL */
     uint64_t epoch;                  /* of its holder */
+    struct tvs_upload_commit *loss;  /* of a resumable put: what tells that it is lost, for there may be no memory then */
     struct tvs_conditions_copy conditions;
     struct tvs_block_sums sums;
     struct tv_gaps gaps;
@@ -50,8 +51,11 @@ static inline void tvs_local_put_leave(struct tvs_put *put) {
 trove_status tvs_local_upload_check_file(struct tvs_local *local, const struct tvs_local_upload *upload,
                                          const struct tvs_journal *journal, bool *lost, trove_error *error);
 
-/* local_resume.c: where a failed sync or a file that is too short has taken durable bytes of the upload away, it says so, in the
- * log and for good: nobody goes on with it. */
-void tvs_local_upload_lose(struct tvs_local *local, struct tvs_local_upload *upload, uint64_t epoch, const char *why);
+/* local_resume.c: what it takes to lose an upload, without losing it yet. Errors: RESOURCE_EXHAUSTED. */
+trove_status tvs_local_upload_prepare_loss(struct tvs_local *local, const struct tvs_local_upload *upload, uint64_t epoch,
+                                           struct tvs_upload_commit **loss, trove_error *error);
+/* Where a failed sync or a file that is too short has taken durable bytes of the upload away, it says so, in the log and for
+ * good: nobody goes on with it. *loss_move is NULL then; where it was, that is said and done. */
+void tvs_local_upload_lose(struct tvs_local *local, struct tvs_upload_commit **loss_move, const char *why);
 
 #endif

@@ -19,18 +19,28 @@ static void say(struct tvs_local *local, const struct tvs_local_upload *upload, 
         local->committer.log(local->committer.log_context, text);
 }
 
-void tvs_local_upload_lose(struct tvs_local *local, struct tvs_local_upload *upload, uint64_t epoch, const char *why) {
-    say(local, upload, "is lost", why);
-    struct tvs_upload_commit *commit;
+trove_status tvs_local_upload_prepare_loss(struct tvs_local *local, const struct tvs_local_upload *upload, uint64_t epoch,
+                                           struct tvs_upload_commit **loss, trove_error *error) {
     struct tvs_local_upload *again; /* a reference of the commit's */
-    if (tvs_local_upload_acquire(&local->uploads, &upload->gate.id, &again, NULL) != TROVE_OK)
-        return;
-    if (tvs_upload_commit_create(TVS_COMMIT_UPLOAD_LOSE, again, 0, &commit, NULL) != TROVE_OK) {
+    trove_status status = tvs_local_upload_acquire(&local->uploads, &upload->gate.id, &again, error);
+    if (status != TROVE_OK)
+        return status;
+    status = tvs_upload_commit_create(TVS_COMMIT_UPLOAD_LOSE, again, 0, loss, error);
+    if (status != TROVE_OK) {
         tvs_local_upload_release(again);
-        return;
+        return status;
     }
-    commit->base.upload_epoch = epoch;
-    tvs_upload_commit_submit(&local->committer, commit, NULL, NULL);
+    (*loss)->base.upload_epoch = epoch;
+    return TROVE_OK;
+}
+
+void tvs_local_upload_lose(struct tvs_local *local, struct tvs_upload_commit **loss_move, const char *why) {
+    struct tvs_upload_commit *loss = *loss_move;
+    if (loss == NULL)
+        return;
+    *loss_move = NULL;
+    say(local, loss->base.upload, "is lost", why);
+    tvs_upload_commit_submit(&local->committer, loss, NULL, NULL);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
@@ -149,6 +159,8 @@ trove_status tvs_local_upload_open(struct tvs_driver *driver, const struct tvs_u
         return status;
     status = make(local, upload, &made, &inner);
     if (status == TROVE_OK)
+        status = tvs_local_upload_prepare_loss(local, upload, epoch, &made->loss, &inner);
+    if (status == TROVE_OK)
         status = enter_first(local, upload, epoch, &journal, &inner);
     if (status != TROVE_OK) {
         tvs_local_put_abort(made);
@@ -167,7 +179,7 @@ trove_status tvs_local_upload_open(struct tvs_driver *driver, const struct tvs_u
         return TROVE_OK;
     }
     if (lost)
-        tvs_local_upload_lose(local, upload, epoch, inner.message);
+        tvs_local_upload_lose(local, &made->loss, inner.message);
     else if (status == TROVE_DATA_LOSS) /* a disk may read better the next time */
         say(local, upload, "can't be gone on with", inner.message);
     tvs_local_put_abort(made);
@@ -211,7 +223,7 @@ static trove_status sync_bytes(struct tvs_put *put, struct tvs_upload_commit **c
         status = make_flush(put, flushed_before, commit, error);
     tvs_local_put_leave(put);
     if (put->writer.sync_failed)
-        tvs_local_upload_lose(put->local, put->upload, put->epoch, error->message);
+        tvs_local_upload_lose(put->local, &put->loss, error->message);
     return tvs_local_put_name(put, "flushing", status, error);
 }
 

@@ -17,6 +17,11 @@ trove_status tvs_upload_commit_create(enum tvs_commit_kind kind, struct tvs_loca
     return TROVE_OK;
 }
 
+void tvs_upload_commit_destroy(struct tvs_upload_commit *commit) {
+    if (commit != NULL)
+        tvs_commit_destroy(&commit->base);
+}
+
 /* A tvs_commit_done. */
 static void tell(void *context, trove_status status, const struct tvs_object *object, const trove_error *error) {
     (void)object;

@@ -35,6 +35,8 @@ struct tvs_upload_commit {
 /* `kind` is one of an upload's. The reference is taken over on success. Errors: RESOURCE_EXHAUSTED. */
 trove_status tvs_upload_commit_create(enum tvs_commit_kind kind, struct tvs_local_upload *upload_move, size_t sum_count,
                                       struct tvs_upload_commit **commit, trove_error *error);
+/* One that isn't submitted. NULL is allowed. */
+void tvs_upload_commit_destroy(struct tvs_upload_commit *commit);
 /* As tvs_committer_submit. `done` may be NULL. */
 void tvs_upload_commit_submit(struct tvs_committer *committer, struct tvs_upload_commit *commit_move, tvs_upload_done done,
                               void *context);

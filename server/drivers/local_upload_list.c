@@ -238,10 +238,16 @@ static trove_status check_upload(struct tvs_local *local, const struct tvs_uploa
     status = tvs_local_journal_read(&local->index, id, &journal, error);
     if (status == TROVE_OK)
         status = tvs_local_upload_check_file(local, upload, &journal, &lost, error);
-    if (lost)
-        tvs_local_upload_lose(local, upload, journal.epoch, error->message); /* which says so */
+    if (lost) {
+        struct tvs_upload_commit *loss = NULL; /* without memory for it whoever opens the upload finds the same */
+        trove_error inner = {0};
+        status = tvs_local_upload_prepare_loss(local, upload, journal.epoch, &loss, &inner);
+        tvs_local_upload_lose(local, &loss, error->message); /* which says so */
+        if (status != TROVE_OK)
+            status = tv_error_copy(error, &inner);
+    }
     tvs_local_upload_release(upload);
-    return lost ? TROVE_OK : status;
+    return status;
 }
 
 trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *error) {

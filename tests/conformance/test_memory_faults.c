@@ -5,9 +5,12 @@
  * one alone, and once with all from there on. What RocksDB asks for isn't refused: see memory_faults.h. For the same reason
  * nothing of the server that stands on nng is in here, but what the drivers use.
  */
+#include "fault_io.h"
 #include "memory_faults.h"
 #include "scrubs.h"
 #include "uploads.h"
+
+#include <errno.h>
 
 #define B   ((size_t)TV_BLOCK_BYTES)
 #define OLD 100000
@@ -326,8 +329,60 @@ static void test_every_request(void **state) {
     __real_free(new_bytes);
 }
 
+/* ---- two misfortunes at once ----------------------------------------------------------------------------------------- */
+
+static trove_status flush_or_commit(struct store *store, struct tvs_put *put_move, bool commits, trove_error *error) {
+    struct told told;
+    if (commits)
+        return put_commit_wait(store, put_move, NULL, error);
+    upload_flush(store, put_move, &told);
+    store->ops->put_abort(put_move);
+    return take_told(&told, error);
+}
+
+/* A sync of an upload's bytes fails, and from its nth request on there is no memory, either: the upload is lost all the same, now
+ * and after a start. Returns whether a request was refused. */
+static bool lose_upload(struct store *store, unsigned nth, bool commits) {
+    struct told told, other;
+    trove_error error = {0};
+    struct tvs_put *put = must_begin(store, "object", NULL, &told);
+    must_write(store, put, new_bytes, 0, B + 9);
+    must_flush(store, put, B + 9);
+    must_write(store, put, new_bytes, B + 9, NEW);
+    fault_plan_set((struct fault_plan){.call = FAULT_SYNC, .nth = 1, .error_number = EIO});
+    memory_fault_set(nth, true);
+    trove_status status = flush_or_commit(store, put, commits, &error);
+    bool refused = memory_faults() > 0, failed = atomic_load(&fault_hits) > 0;
+    memory_fault_set(0, false);
+    fault_plan_set((struct fault_plan){0});
+    must_fail(status, failed ? TROVE_DATA_LOSS : TROVE_RESOURCE_EXHAUSTED, &error, "object");
+    for (int round = 0; round < 2 && failed; round++) {
+        upload_attach(store, &told.id, "alice", &other);
+        must_fail(other.status, TROVE_DATA_LOSS, &other.error, "lost");
+        store_close(store);
+        assert_int_equal(memory_held(true), 0);
+        store_open(store);
+    }
+    must_abort(store, &told.id);
+    assert_true(refused || failed);
+    return refused;
+}
+
+static void test_a_failed_sync(void **state) {
+    if (fixture_ops != &tvs_local_driver)
+        return; /* it has no syncs */
+    new_bytes = bytes_make(NEW, 2);
+    for (int commits = 0; commits < 2; commits++)
+        for (unsigned nth = 1; lose_upload(*state, nth, commits == 1); nth++)
+            assert_true(nth < 100);
+    __real_free(new_bytes);
+}
+
 int main(int count, char **arguments) {
     fixture_choose(count, arguments);
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_every_request, relaxed_setup, store_teardown)};
+    fault_io_install();
+    fault_io_without_syncs();
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_every_request, relaxed_setup, store_teardown),
+                                       cmocka_unit_test_setup_teardown(test_a_failed_sync, store_setup, store_teardown)};
     return cmocka_run_group_tests_name("memory that isn't there", tests, NULL, NULL);
 }
