@@ -105,6 +105,23 @@ class KeyRightsTest(TroveTest):
         told = self.by("one", "cat", "--pool", "default", "media/a", expect=DENIED).errors
         self.assertIn('has its streams in pool "narrow"', told)
 
+    def test_a_bandwidth_that_changes(self) -> None:
+        """For streams that are under way, too: it goes, and it comes; and it is that key's alone."""
+        self.start("all bandwidth=32KiB")
+        file = self.write("file", b"x" * 16 * MIB)
+        slow = self.start_trove(*self.words("one", "put", file, "media/a"), server=self.server.url("tcp"))  # for minutes
+        wait_for(lambda: "/a" in self.streams(), "a stream")
+        self.by("two", "put", file, "media/b")
+        self.authorize("all")
+        self.reload()
+        self.finish(slow)
+        quick = self.hold("one", "media/c")
+        self.authorize("all bandwidth=8MiB")
+        self.reload()
+        begun = time.monotonic()
+        self.finish(quick, data=b"x" * 24 * MIB)
+        self.assertGreater(time.monotonic() - begun, 2)
+
     def put_in_parts(self, cut_off: Callable[[], None], *, name: str = "media/x") -> dict[str, Any]:
         """A large file's put that `cut_off` ends, which stays denied until the key is let in as before; then it goes on."""
         source = self.write("source", content("source", 24 * MIB))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 
@@ -14,6 +15,19 @@ from trove_test import DENIED, EXHAUSTED, MIB, TroveTest, main, wait_for
 class Quota(TroveTest):
     def start(self, config: str) -> None:
         self.start_server(schemes=("ipc", "tcp"), store="mem://", config=config)
+
+    def reload(self, config: str) -> None:
+        before = self.server.log.text().count("msg=reloaded")
+        self.write("troved.yaml", config.encode())
+        self.server.signal(signal.SIGHUP)
+        wait_for(lambda: self.server.log.text().count("msg=reloaded") > before, "reloaded")
+
+    def wait_for_stream(self, key: str) -> None:
+        def is_there() -> bool:
+            streams = self.trove("--json", "streams", server=self.server.url("tcp")).objects()
+            return any(stream["key"] == key for stream in streams)
+
+        wait_for(is_there, f"a stream of {key}")
 
     def test_what_may_be_stored(self) -> None:
         user = f'users:\n  - uid: {os.geteuid()}\n    rights: "all:media read"\n    quota: 5MiB\n'
@@ -91,6 +105,25 @@ class Quota(TroveTest):
             self.assertGreater(time.monotonic() - begun, 1.5)  # 2 MiB, less what may go at once
         large = self.write("large", b"x" * 16 * MIB)
         self.trove("put", large, "media/c", server=self.server.url("tcp"))  # nobody else's, so this takes no 16 s
+
+    def test_a_bandwidth_that_changes(self) -> None:
+        """For streams that are under way, too: it goes, and it comes."""
+        user = f"users:\n  - uid: {os.geteuid()}\n    rights: all\n"
+        self.start(user + "    bandwidth: 32KiB\n")
+        self.trove("mb", "media", server=self.server.url("tcp"))
+        slow = self.start_trove("put", self.write("large", b"x" * 16 * MIB), "media/a")  # for more than eight minutes
+        self.wait_for_stream("a")
+        self.reload(user)
+        self.finish(slow)
+        quick = self.start_trove("put", "-", "media/b", stdin=subprocess.PIPE)
+        assert quick.stdin is not None
+        quick.stdin.write(b"x" * MIB)
+        quick.stdin.flush()
+        self.wait_for_stream("b")
+        self.reload(user + "    bandwidth: 8MiB\n")
+        begun = time.monotonic()
+        self.finish(quick, data=b"x" * 24 * MIB)
+        self.assertGreater(time.monotonic() - begun, 2)
 
     def test_a_pool_for_each(self) -> None:
         """Whoever is bound to a pool has its limits, whatever they ask for."""

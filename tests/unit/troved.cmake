@@ -22,6 +22,7 @@ foreach(module
         rights
         session
         stream_list
+        throttle
         units
         wire
         block_sums)
@@ -35,3 +36,4 @@ endforeach()
 target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
 target_compile_definitions(test_access PRIVATE TROVE_PROTO="${PROJECT_SOURCE_DIR}/proto/trove/v1/trove.proto")
 target_link_options(test_session PRIVATE -Wl,--wrap=tvs_resume_create -Wl,--wrap=tvs_rpc_invoke)
+target_link_options(test_throttle PRIVATE -Wl,--wrap=tv_now_ns -Wl,--wrap=tv_timer_arm -Wl,--wrap=tv_timer_cancel)
