@@ -1,9 +1,9 @@
 /* stream_list.h - all streams of a server, of all connections, by id: for lists, and for whoever controls one from outside.
  *
- * Ids count up and are given out here, so that the list is in their order. They begin anywhere: who has an id of the server that was
- * here before, and controls that stream now, perhaps because the call has waited for the connection, must not meet another one.
- * A stream is listed from its opening until the peer has been told its end; whoever lists it holds a reference meanwhile, so what is
- * found here can be held in its turn.
+ * Ids count up and are given out here, so that the list is in their order. They begin anywhere: who has an id of the server that
+ * was here before, and controls that stream now, perhaps because the call has waited for the connection, must not meet another
+ * one. A stream is listed from its opening until the peer has been told its end; whoever lists it holds a reference meanwhile, so
+ * what is found here can be held in its turn.
  * Whoever goes through all of them does so in pages, and a page begins behind an id whether its stream is still there or not:
  * that is found by a treap over the ids, in logarithmic time. (Rejected: a hash table alone. The successor of an id that is gone
  * must be looked for from the beginning, and that under the lock.)
