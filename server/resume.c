@@ -46,6 +46,7 @@ trove_status tvs_resume_create(struct tvs_server *server, const Trove__V1__Open 
         return TV_FAIL(error, RESOURCE_EXHAUSTED, "no memory for a stream");
     made->attaches = open->upload_id.len > 0;
     made->keep_bytes = open->keep_bytes;
+    made->written = open->written_given_case == TROVE__V1__OPEN__WRITTEN_GIVEN_WRITTEN ? open->written : UINT64_MAX;
     if (made->attaches)
         memcpy(made->holder.id.bytes, open->upload_id.data, TVS_UPLOAD_ID_BYTES);
     else
@@ -132,6 +133,10 @@ static bool compare(void *context, const struct tvs_upload_info *info) {
     else if (size != TROVE_SIZE_UNKNOWN && size != info->size_hint)
         (void)TV_FAIL(wanted->error, INVALID_ARGUMENT, "%s/%.200s: this upload was begun with another size than %llu",
                       stream->bucket, stream->key, (unsigned long long)size);
+    else if (info->result == NULL && info->durable_offset > stream->resume->written)
+        (void)TV_FAIL(wanted->error, FAILED_PRECONDITION,
+                      "%s/%.200s: the server has %llu bytes, of which only %llu were written by who comes back", stream->bucket,
+                      stream->key, (unsigned long long)info->durable_offset, (unsigned long long)stream->resume->written);
     return true;
 }
 

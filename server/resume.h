@@ -40,6 +40,7 @@ struct tvs_resume {
     bool attaches; /* by the upload's id, which the holder has from the beginning; else by the request's */
     uint8_t request_id[TVS_REQUEST_ID_BYTES];
     uint64_t keep_bytes;
+    uint64_t written; /* attaches: who does has no more than that; UINT64_MAX: it goes on anywhere */
 
     /* under the session's lock */
     enum tvs_resume_phase phase;

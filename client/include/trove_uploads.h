@@ -25,7 +25,8 @@ extern "C" {
  *   type, metadata and conditions aren't looked at, for they are those of the beginning; size and digest must not contradict it.
  *   If it is complete already, the stream is so when it is open, and trove_stream_complete tells the object.
  * - Who attaches takes the upload over: the stream that had it before fails with ABORTED, and doesn't come back. (One whose own
- *   opening or attach had no answer in the minute before comes back once, for that may have been what fenced it off.)
+ *   opening or attach had no answer in the minute before comes back once, for that may have been what fenced it off.) A stream
+ *   that comes back takes nothing over where more is durable than was written to it: it fails with FAILED_PRECONDITION.
  * - Errors that end the stream and leave the upload, whose id the message tells: UNAVAILABLE, DEADLINE_EXCEEDED,
  *   RESOURCE_EXHAUSTED. NOT_FOUND at the opening: there is no such upload (any more). A stream that finds the upload gone when it
  *   comes back begins a new one if it still has all that was written, else it fails with NOT_FOUND.

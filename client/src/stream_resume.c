@@ -167,10 +167,13 @@ static void set_upload(const trove_stream *stream, Trove__V1__Open *open, uint8_
     open->resumable = !attach;
     open->request_id = (ProtobufCBinaryData){attach ? 0 : TROVE_REQUEST_ID_BYTES, id};
     open->upload_id = (ProtobufCBinaryData){attach ? TVC_UPLOAD_ID_RAW_BYTES : 0, id};
-    if (attach)
+    if (attach) {
         tvc_upload_id_parse(resume->ids[resume->id], id);
-    else
+        open->written_given_case = TROVE__V1__OPEN__WRITTEN_GIVEN_WRITTEN;
+        open->written = stream->upload.next_offset;
+    } else {
         randombytes_buf(id, TROVE_REQUEST_ID_BYTES);
+    }
     open->demand = tvc_upload_window(stream);
 }
 

@@ -288,6 +288,34 @@ static void test_taken_over(void **state) {
     end(&first);
 }
 
+/* A stream that comes back when somebody else has got further fails, and that one isn't fenced off for it. */
+static void test_behind_another(void **state) {
+    struct behind first;
+    trove_stream_options options;
+    trove_error error;
+    const struct client_test *test = *state;
+    begin(&first, state, PATIENCE_MS);
+    init(&options);
+    trove_stream *before = open_stream(&first.test, "behind", TROVE_DIRECTION_UPLOAD, &options);
+    CHECK_OK(write_bytes(before, test->bytes, 1 * MIB, PATIENCE_MS, &error), &error);
+    cut_proxy_shut(first.proxy, 1);
+    cut_proxy_now(first.proxy);
+    options.upload_id = trove_stream_upload_id(before);
+    trove_stream *after = open_stream(test, "behind", TROVE_DIRECTION_UPLOAD, &options);
+    uint64_t offset = trove_stream_offset(after);
+    CHECK_OK(write_bytes(after, test->bytes + offset, 2 * MIB - offset, PATIENCE_MS, &error), &error);
+    WAIT_FOR(trove_stream_durable_offset(after) == 2 * MIB);
+    cut_proxy_shut(first.proxy, 0);
+    CHECK_FAILS(trove_stream_complete(before, PATIENCE_MS, NULL, &error), FAILED_PRECONDITION,
+                "of which only 1048576 were written", &error);
+    trove_stream_release(before);
+    CHECK_OK(write_bytes(after, test->bytes + 2 * MIB, 1 * MIB, PATIENCE_MS, &error), &error);
+    CHECK_OK(trove_stream_complete(after, PATIENCE_MS, NULL, &error), &error);
+    trove_stream_release(after);
+    check_object(test, "behind", test->bytes, 3 * MIB);
+    end(&first);
+}
+
 /* A file is gone on with by another client, by id: what is stored isn't sent again, and counts in the etag and the digest. */
 static void test_file(void **state) {
     struct behind behind;
@@ -486,6 +514,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_taken_over),
+        cmocka_unit_test(test_behind_another),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_request_id),
         cmocka_unit_test(test_errors),

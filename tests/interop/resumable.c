@@ -382,6 +382,47 @@ static void what_contradicts_is_refused(void **state) {
     resumable_expect_completed(&upload, PIECE);
 }
 
+static void begin_two_durable(struct resumable *upload, Trove__V1__Open *attach, const char *key, uint8_t request) {
+    resumable_begin(upload, &client, key, request);
+    resumable_send_until(upload, 2, false);
+    raw_free(raw_expect(&other, resumable_call_flush(&other, upload, upload->epoch), RAW_BODY(STATUS)));
+    resumable_await_durable(upload, UINT64_C(2) * PIECE);
+    resumable_init_attach(attach, key, upload);
+    attach->written_given_case = TROVE__V1__OPEN__WRITTEN_GIVEN_WRITTEN;
+}
+
+/* Nor does who comes back with less than is durable by now; what is complete is told to anybody. */
+static void who_is_behind_fences_nobody(void **state) {
+    static const uint64_t written[] = {0, PIECE, UINT64_C(2) * PIECE - 1};
+    struct resumable upload;
+    Trove__V1__Open open;
+    (void)state;
+    begin_two_durable(&upload, &open, "behind", 52);
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        open.written = written[i];
+        raw_expect_failure(&other, raw_open_stream(&other, &open), CODE(FAILED_PRECONDITION), "of which only");
+    }
+    resumable_send_until(&upload, 3, true);
+    resumable_send_complete(&upload, NULL);
+    resumable_expect_completed(&upload, UINT64_C(3) * PIECE);
+    open.written = 0;
+    raw_free(raw_expect(&other, raw_open_stream(&other, &open), RAW_BODY(OPENED)));
+}
+
+/* One that has just as much goes on, and fences. */
+static void who_is_not_behind_attaches(void **state) {
+    struct resumable upload, next;
+    Trove__V1__Open open;
+    (void)state;
+    begin_two_durable(&upload, &open, "not behind", 53);
+    open.written = UINT64_C(2) * PIECE;
+    resumable_open(&next, &other, &open);
+    raw_expect_failure(&client, upload.call_id, CODE(ABORTED), "attached elsewhere");
+    resumable_send_until(&next, 3, true);
+    resumable_send_complete(&next, NULL);
+    resumable_expect_completed(&next, UINT64_C(3) * PIECE);
+}
+
 /* ---- across restarts, and with options of their own ---- */
 
 static void what_is_durable_survives_a_kill(void **state) {
@@ -490,6 +531,8 @@ static int with_store(const char *store) {
         TEST(digests_are_compared),
         TEST(conditions_hold_at_the_end),
         TEST(what_contradicts_is_refused),
+        TEST(who_is_behind_fences_nobody),
+        TEST(who_is_not_behind_attaches),
     };
     resumable_start(&server, store, NULL);
     int failed = cmocka_run_group_tests_name(store, tests, NULL, NULL);
