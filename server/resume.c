@@ -330,6 +330,8 @@ bool tvs_resume_park(struct tvs_stream *stream) {
     /* What a seek went back from must not become durable. */
     bool allowed = !resume->parked && !resume->fenced && !resume->broken && !resume->given_up && !stream->rewind_due;
     resume->parked = true;
+    if (useful && allowed)
+        tvs_resume_flush_begin_locked(stream);
     pthread_mutex_unlock(&session->lock);
     if (!useful || !allowed)
         return false;

@@ -68,6 +68,8 @@ trove_status tvs_resume_create(struct tvs_server *server, const Trove__V1__Open 
 /* Of streams that have one; under the lock. */
 bool tvs_resume_begins_locked(const struct tvs_stream *stream); /* there is something to do before the way up has begun */
 bool tvs_resume_flush_due_locked(const struct tvs_stream *stream);
+/* From here on nobody seeks to below what the flush will make durable: by the same hold of the lock that has found it due. */
+void tvs_resume_flush_begin_locked(struct tvs_stream *stream);
 /* Where the stream may still go back to. */
 uint64_t tvs_resume_least_offset_locked(const struct tvs_stream *stream);
 /* Frames that carry an epoch: ABORTED for another one. */
@@ -75,8 +77,8 @@ trove_status tvs_resume_check_epoch_locked(const struct tvs_stream *stream, uint
 /* Once a second; returns as schedule does. */
 unsigned tvs_resume_tick_locked(struct tvs_stream *stream, uint64_t now_ns) __attribute__((warn_unused_result));
 
-/* For the strand: a step towards the put; a flush; whether the end has to wait for one (then the strand comes again); and when
- * the put was let go of. */
+/* For the strand: a step towards the put; a flush that has begun; whether the end has to wait for one (then the strand comes
+ * again); and when the put was let go of. */
 void tvs_resume_begin(struct tvs_stream *stream);
 void tvs_resume_flush(struct tvs_stream *stream);
 bool tvs_resume_park(struct tvs_stream *stream);

@@ -79,15 +79,14 @@ static void on_flushed(void *context, trove_status status, const struct tvs_uplo
     tvs_stream_release(stream);
 }
 
+void tvs_resume_flush_begin_locked(struct tvs_stream *stream) {
+    stream->resume->busy = true;
+    tvs_flush_policy_ask(&stream->resume->flush, stream->receiver.taken_offset, tv_now_ns());
+}
+
 void tvs_resume_flush(struct tvs_stream *stream) {
-    struct tvs_session *session = stream->session;
-    struct tvs_resume *resume = stream->resume;
-    pthread_mutex_lock(&session->lock);
-    resume->busy = true;
-    tvs_flush_policy_ask(&resume->flush, stream->receiver.taken_offset, tv_now_ns());
-    pthread_mutex_unlock(&session->lock);
     tvs_stream_acquire(stream); /* the flush's */
-    session->server->ops->put_flush(stream->put, on_flushed, stream);
+    stream->session->server->ops->put_flush(stream->put, on_flushed, stream);
 }
 
 trove_status tvs_resume_flush_call(struct tvs_stream *stream, uint64_t epoch, struct tvs_rpc *rpc, trove_error *error) {

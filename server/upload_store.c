@@ -286,6 +286,8 @@ void tvs_upload_step(struct tvs_stream *stream) {
     uint64_t rewind_offset = stream->rewind_offset;
     stream->rewind_due &= !rewinding;
     bool flushing = !ended && begun && !rewinding && stream->resume != NULL && tvs_resume_flush_due_locked(stream);
+    if (flushing)
+        tvs_resume_flush_begin_locked(stream);
     if (!ended && begun && !rewinding && !flushing && stream->fragment_first != NULL) {
         fragment = stream->fragment_first;
         stream->fragment_first = fragment->next;

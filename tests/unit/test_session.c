@@ -1,16 +1,19 @@
-/* test_session.c - a connection whose rights change in the midst of what it asks for. The server is whole; its peer is the test,
- * over a transport in memory, and its clock's tick is called by the test alone. */
+/* test_session.c - a connection whose rights change in the midst of what it asks for, and what comes at an odd moment. The server is
+ * whole; its peer is the test, over a transport in memory, and its clock's tick is called by the test alone. */
 #include "session.h"
 
 #include "resume.h"
 #include "rpc.h"
+#include "stream.h"
 #include "unit_transport.h"
 
 #define UID 4711
 
 /* ---- moments to do something in ---- */
 
+struct scene;
 static struct tvs_server *narrowed; /* its users' rights are narrowed while a stream is being opened; NULL: nothing happens */
+static struct scene *sought;        /* its upload 1 goes back to 0 when a flush is about to be; NULL: nothing happens */
 static unsigned invoked;            /* methods */
 
 static void let_in(struct tvs_server *server, const char *rights) {
@@ -34,6 +37,18 @@ trove_status __wrap_tvs_resume_create(struct tvs_server *server, const Trove__V1
     return __real_tvs_resume_create(server, open, resume, error);
 }
 
+static void send_seek(struct scene *scene, uint64_t generation);
+
+void __real_tvs_resume_flush(struct tvs_stream *stream);
+void __wrap_tvs_resume_flush(struct tvs_stream *stream);
+void __wrap_tvs_resume_flush(struct tvs_stream *stream) {
+    struct scene *scene = sought;
+    sought = NULL;
+    if (scene != NULL)
+        send_seek(scene, 1);
+    __real_tvs_resume_flush(stream);
+}
+
 trove_status __real_tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes,
                                    struct tv_arena *arena, struct tvs_rpc *rpc);
 trove_status __wrap_tvs_rpc_invoke(const struct tvs_method *method, const void *request, size_t request_bytes,
@@ -52,14 +67,21 @@ struct scene {
     struct tv_arena arena;
 };
 
-static void send_frame(struct scene *scene, const tv_frame *frame) {
+static void send_with_payload(struct scene *scene, const tv_frame *frame, const void *payload, size_t payload_bytes) {
     uint8_t message[4096];
-    size_t bytes = tv_frame_pack(frame, 0, false, message + sizeof(uint64_t), sizeof message - sizeof(uint64_t));
-    uint64_t length = htobe64(bytes);
-    assert_true(bytes > 0);
+    size_t bytes = tv_frame_pack(frame, payload_bytes, false, message + sizeof(uint64_t), sizeof message - sizeof(uint64_t));
+    uint64_t length = htobe64(bytes + payload_bytes);
+    assert_true(bytes > 0 && sizeof length + bytes + payload_bytes <= sizeof message);
     memcpy(message, &length, sizeof length);
-    assert_int_equal(unit_transport_feed(&scene->transport, message, sizeof length + bytes), sizeof length + bytes);
+    if (payload_bytes > 0)
+        memcpy(message + sizeof length + bytes, payload, payload_bytes);
+    bytes += sizeof length + payload_bytes;
+    assert_int_equal(unit_transport_feed(&scene->transport, message, bytes), bytes);
     unit_transport_take_all(&scene->transport);
+}
+
+static void send_frame(struct scene *scene, const tv_frame *frame) {
+    send_with_payload(scene, frame, NULL, 0);
 }
 
 /* The next one with this call id. */
@@ -194,6 +216,87 @@ static void a_right_that_is_gone_when_it_is_published(void **state) {
     }
 }
 
+/* ---- a seek while what has come is being made durable ---- */
+
+static void open_resumable(struct scene *scene) {
+    static uint8_t request_id[16] = {1};
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Open open = TROVE__V1__OPEN__INIT;
+    open.direction = TROVE__V1__DIRECTION__UPLOAD;
+    open.bucket = "media";
+    open.key = "x";
+    open.resumable = true;
+    open.request_id = (ProtobufCBinaryData){sizeof request_id, request_id};
+    open.demand = 4096;
+    frame.call_id = 1;
+    frame.body_case = TV_BODY(OPEN);
+    frame.open = &open;
+    send_frame(scene, &frame);
+    const tv_frame *told = answer(scene, 1);
+    assert_non_null(told);
+    assert_int_equal(told->body_case, TV_BODY(OPENED));
+    assert_int_equal(told->opened->epoch, 1);
+}
+
+static void send_chunk(struct scene *scene) {
+    uint8_t bytes[100] = {42};
+    struct tv_data data = {.iov = {{bytes, sizeof bytes}}, .iov_count = 1, .bytes = sizeof bytes};
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Chunk chunk = TROVE__V1__CHUNK__INIT;
+    tv_data_hash(&data);
+    chunk.chunk_bytes = sizeof bytes;
+    chunk.epoch = 1;
+    chunk.checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
+    chunk.checksum = tv_chunk_checksum(1, 0, &data);
+    frame.call_id = 1;
+    frame.body_case = TV_BODY(CHUNK);
+    frame.chunk = &chunk;
+    send_with_payload(scene, &frame, bytes, sizeof bytes);
+}
+
+static void send_seek(struct scene *scene, uint64_t generation) {
+    tv_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__Control control = TROVE__V1__CONTROL__INIT;
+    control.type = TROVE__V1__CONTROL_TYPE__SEEK;
+    control.epoch = 1;
+    control.serial = 7;
+    control.generation = generation;
+    frame.call_id = 1;
+    frame.body_case = TV_BODY(CONTROL);
+    frame.control = &control;
+    send_frame(scene, &frame);
+}
+
+/* What is about to be durable can't be gone back from: that is refused, and the stream goes on. */
+static void a_seek_while_a_flush_begins(void **state) {
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    open_resumable(&scene);
+    send_chunk(&scene);
+    struct tvs_session *session = scene.server->sessions;
+    struct tvs_stream *stream = tvs_stream_of_node(tv_id_table_next(&session->streams, NULL));
+    assert_int_equal(stream->receiver.taken_offset, 100);
+    pthread_mutex_lock(&session->lock);
+    stream->resume->flush.asked_ns = 0; /* long ago */
+    pthread_mutex_unlock(&session->lock);
+    sought = &scene;
+    tvs_session_tick(session, tv_now_ns());
+    assert_null(sought);
+    bool refused = false;
+    uint64_t durable_offset = 0;
+    for (const tv_frame *told; (told = answer(&scene, 1)) != NULL;) {
+        assert_int_not_equal(told->body_case, TV_BODY(STATUS)); /* the stream's end */
+        if (told->body_case == TV_BODY(STATE) && told->state->serial == 7)
+            refused = told->state->status != NULL && told->state->status->code == TROVE__V1__CODE__FAILED_PRECONDITION;
+        if (told->body_case == TV_BODY(ACK) && told->ack->durable_offset > 0)
+            durable_offset = told->ack->durable_offset;
+    }
+    assert_true(refused);
+    assert_int_equal(durable_offset, 100);
+    end(&scene);
+}
+
 struct gate {
     struct tvs_task task;
     pthread_mutex_t closed;
@@ -255,6 +358,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_opened_while_rights_are_narrowed),
         cmocka_unit_test(a_right_that_is_gone_when_it_is_published),
+        cmocka_unit_test(a_seek_while_a_flush_begins),
         cmocka_unit_test(calls_of_who_is_sent_away_never_begin),
         cmocka_unit_test(sealed_messages_are_charged_to_the_budget),
     };

@@ -35,5 +35,6 @@ foreach(module
 endforeach()
 target_compile_definitions(test_config PRIVATE TROVE_EXAMPLE_CONFIG="${PROJECT_SOURCE_DIR}/deploy/troved.yaml")
 target_compile_definitions(test_access PRIVATE TROVE_PROTO="${PROJECT_SOURCE_DIR}/proto/trove/v1/trove.proto")
-target_link_options(test_session PRIVATE -Wl,--wrap=tvs_resume_create -Wl,--wrap=tvs_rpc_invoke)
+target_link_options(test_session PRIVATE -Wl,--wrap=tvs_resume_create -Wl,--wrap=tvs_resume_flush
+                                         -Wl,--wrap=tvs_rpc_invoke)
 target_link_options(test_throttle PRIVATE -Wl,--wrap=tv_now_ns -Wl,--wrap=tv_timer_arm -Wl,--wrap=tv_timer_cancel)
