@@ -1,6 +1,8 @@
 /* upload_record.c - see upload_record.h. */
 #include "upload_record.h"
 
+#include "parse.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <sodium.h>
@@ -50,8 +52,7 @@ static bool is_whole(const char *text) {
 
 static bool take_number(const json_t *object, const char *key, uint64_t *number) {
     const char *text = json_string_value(json_object_get(object, key));
-    char end;
-    return text != NULL && sscanf(text, "%" SCNu64 "%c", number, &end) == 1;
+    return text != NULL && cli_parse_count(text, 0, UINT64_MAX, number);
 }
 
 static bool take_digits(const json_t *object, const char *key, char digits[TROVE_UPLOAD_ID_BYTES]) {

@@ -2,6 +2,7 @@
 #include "unit.h"
 #include "upload_record.h"
 
+#include <sodium.h>
 #include <string.h>
 
 static const struct cli_upload_record some = {
@@ -55,6 +56,52 @@ static void damaged(void **state) {
     check_equal(&read, &some); /* untouched */
 }
 
+/* Of some, with another text for its size, and a check that is right. */
+static void with_size(const char *size, char text[CLI_UPLOAD_RECORD_BYTES_MAX]) {
+    char record[CLI_UPLOAD_RECORD_BYTES_MAX], check[2 * 16 + 1];
+    unsigned char sum[16];
+    cli_upload_record_write(&some, record);
+    char *at = strstr(record, "18446744073709551615");
+    assert_non_null(at);
+    char *after = at + strlen("18446744073709551615"), *end = strstr(record, ",\"check\"");
+    assert_non_null(end);
+    *at = *end = 0;
+    int bytes = snprintf(text, CLI_UPLOAD_RECORD_BYTES_MAX, "%s%s%s", record, size, after);
+    crypto_generichash(sum, sizeof sum, (const unsigned char *)text, (unsigned long long)bytes, NULL, 0);
+    sodium_bin2hex(check, sizeof check, sum, sizeof sum);
+    snprintf(text + bytes, CLI_UPLOAD_RECORD_BYTES_MAX - (size_t)bytes, ",\"check\":\"%s\"}\n", check);
+}
+
+static void numbers_are_what_they_say(void **state) {
+    (void)state;
+    static const struct {
+        const char *size;
+        bool good;
+        uint64_t number;
+    } rows[] = {{"0", true, 0},
+                {"18446744073709551615", true, UINT64_MAX},
+                {"18446744073709551616", false, 0},
+                {"99999999999999999999999", false, 0},
+                {"-1", false, 0},
+                {"+1", false, 0},
+                {" 1", false, 0},
+                {"1 ", false, 0},
+                {"1x", false, 0},
+                {"0x1", false, 0},
+                {"", false, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[CLI_UPLOAD_RECORD_BYTES_MAX];
+        struct cli_upload_record read = some;
+        unit_row(rows[i].size);
+        with_size(rows[i].size, text);
+        assert_int_equal(cli_upload_record_read(text, &read), rows[i].good);
+        if (rows[i].good)
+            assert_true(read.source.size == rows[i].number);
+        else
+            check_equal(&read, &some); /* untouched */
+    }
+}
+
 static void every_part_of_a_mark_counts(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -70,6 +117,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(written_and_read),
         cmocka_unit_test(damaged),
+        cmocka_unit_test(numbers_are_what_they_say),
         cmocka_unit_test(every_part_of_a_mark_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

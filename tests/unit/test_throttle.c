@@ -1,5 +1,5 @@
-/* test_throttle.c - a throttle with its timer, and those of keys and users, under a clock of our own: who waits is called when its
- * time has come, a limit that changes holds at once, and everybody of one name has one throttle together.
+/* test_throttle.c - a throttle with its timer, and those of keys and users, under a clock of our own: who waits is called when
+ * its time has come, a limit that changes holds at once, and everybody of one name has one throttle together.
  */
 #include "principal_bandwidth.h"
 
