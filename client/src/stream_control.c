@@ -125,6 +125,10 @@ static void follow(trove_stream *stream, const Trove__V1__State *state) {
     }
 }
 
+static uint64_t generation_of(const trove_stream *stream) {
+    return tvc_stream_sends(stream) ? stream->upload.sender.generation : stream->download.receiver.generation;
+}
+
 /* The server has answered a seek: if it went well both ends go on at the same place in the order of frames. Under the lock. */
 static void follow_seek(trove_stream *stream, const Trove__V1__State *state) {
     struct tvc_seek seek = stream->seek;
@@ -132,6 +136,7 @@ static void follow_seek(trove_stream *stream, const Trove__V1__State *state) {
         return;
     stream->seek.serial = 0;
     bool refused = state->status != NULL || tv_stream_state_terminal(stream->state);
+    refused |= seek.generation != generation_of(stream) + 1; /* it was moved meanwhile, so the server can't mean it */
     if (!refused && tvc_stream_sends(stream))
         tvc_upload_seek(stream, seek.offset, seek.generation);
     else if (!refused)
@@ -155,10 +160,6 @@ void tvc_stream_on_state(trove_stream *stream, const Trove__V1__State *state) {
 }
 
 static trove_status judge_offset(const trove_stream *stream, uint64_t offset, trove_error *error);
-
-static uint64_t generation_of(const trove_stream *stream) {
-    return tvc_stream_sends(stream) ? stream->upload.sender.generation : stream->download.receiver.generation;
-}
 
 /* Whether the server may have it go on elsewhere: it has judged that, too, but what comes of it is the program's bytes. */
 static trove_status judge_move(const trove_stream *stream, const Trove__V1__Control *control, trove_error *error) {
@@ -266,7 +267,7 @@ static trove_status judge_offset(const trove_stream *stream, uint64_t offset, tr
         return TV_FAIL(error, FAILED_PRECONDITION, "%s/%.200s: an upload of which %llu bytes were written can't go on at %llu",
                        stream->bucket, stream->key, (unsigned long long)stream->upload.next_offset, (unsigned long long)offset);
     uint64_t first = download->base_offset;
-    bool in_range = offset >= first && offset - download->range_offset <= download->size;
+    bool in_range = offset >= first && offset - download->range_offset <= download->size && offset <= TV_OFFSET_MAX;
     if (tvc_stream_receives(stream) && !in_range)
         return TV_FAIL(error, OUT_OF_RANGE, "%s/%.200s: a download of bytes %llu to %llu can't go on at %llu", stream->bucket,
                        stream->key, (unsigned long long)first, (unsigned long long)(download->range_offset + download->size),

@@ -13,12 +13,14 @@ struct fixture {
     trove_client *client;
     trove_stream *stream;
     uint64_t id;
+    uint64_t object_size;
 };
 
 static int begin(void **state) {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     trove_error error;
     assert_non_null(fixture);
+    fixture->object_size = SIZE;
     fixture->server = scripted_server_start(0);
     unit_ok(trove_connect(scripted_server_url(fixture->server), NULL, &fixture->client, &error), &error);
     *state = fixture;
@@ -40,7 +42,7 @@ static void on_seek(void *context, uint64_t offset) {
 }
 
 static void open_as(struct fixture *fixture, trove_direction direction, bool movable) {
-    const struct scripted_opened opened = {.has_object = true, .object_size = SIZE, .credit = 4 * SIZE};
+    const struct scripted_opened opened = {.has_object = true, .object_size = fixture->object_size, .credit = 4 * SIZE};
     trove_stream_options options;
     trove_error error;
     trove_stream_options_init(&options);
@@ -242,6 +244,30 @@ static void test_crossing(void **state) {
     expect_chunk(fixture, 0, CHUNK, 1);
 }
 
+/* A server that moves a stream and then agrees to the program's own seek of before, too: that was for another place. */
+static void test_both(void **state) {
+    struct fixture *fixture = *state;
+    for (trove_direction direction = TROVE_DIRECTION_UPLOAD; direction <= TROVE_DIRECTION_DOWNLOAD; direction++) {
+        pthread_t thread;
+        trove_error error;
+        Trove__V1__State agreed = TROVE__V1__STATE__INIT;
+        open_as(fixture, direction, true);
+        if (direction == TROVE_DIRECTION_UPLOAD)
+            unit_ok(write_at(fixture, 0, &error), &error);
+        pthread_create(&thread, NULL, seek_in_thread, fixture);
+        struct scripted_frame own = scripted_expect(fixture->server, fixture->id, TV_BODY(CONTROL));
+        send_seek(fixture, 1, CHUNK, 1);
+        expect_answer(fixture, 1, TROVE__V1__CODE__OK);
+        agreed.serial = own.control.serial;
+        agreed.state = TROVE__V1__STREAM_STATE__ACTIVE;
+        scripted_send(fixture->server, fixture->id, TV_BODY(STATE), &agreed, NULL, 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(trove_stream_offset(fixture->stream), CHUNK);
+        unit_check_sums(fixture->stream);
+        release(fixture);
+    }
+}
+
 /* ---- what isn't obeyed ---- */
 
 static const struct row {
@@ -289,13 +315,26 @@ static void test_not_obeyed(void **state) {
     }
 }
 
+/* A server that says to have more than there can be. */
+static void test_beyond_all(void **state) {
+    struct fixture *fixture = *state;
+    fixture->object_size = UINT64_MAX - 1;
+    open_as(fixture, TROVE_DIRECTION_DOWNLOAD, true);
+    send_seek(fixture, 7, TV_OFFSET_MAX + 1, 1);
+    expect_answer(fixture, 7, TROVE__V1__CODE__OUT_OF_RANGE);
+    send_seek(fixture, 8, TV_OFFSET_MAX, 1);
+    expect_answer(fixture, 8, TROVE__V1__CODE__OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_upload, begin, end),
         cmocka_unit_test_setup_teardown(test_upload_to_where_it_stands, begin, end),
         cmocka_unit_test_setup_teardown(test_download, begin, end),
         cmocka_unit_test_setup_teardown(test_crossing, begin, end),
+        cmocka_unit_test_setup_teardown(test_both, begin, end),
         cmocka_unit_test_setup_teardown(test_not_obeyed, begin, end),
+        cmocka_unit_test_setup_teardown(test_beyond_all, begin, end),
     };
     return cmocka_run_group_tests_name("moved", tests, NULL, NULL);
 }
