@@ -45,6 +45,7 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     pthread_mutex_lock(&asking->lock);
     if (asking->why.status == TROVE_OK)
         asking->why = why;
+    pthread_cond_broadcast(&asking->changed);
     pthread_mutex_unlock(&asking->lock);
     return tv_error_copy(error, &why);
 }

@@ -66,12 +66,16 @@ void odd_end(struct odd_server *server) {
     assert_int_equal(rmdir(server->folder), 0);
 }
 
-void odd_accept(struct odd_server *server) {
+void odd_take(struct odd_server *server) {
     server->peer = (struct raw_client){.type_octet = !server->tcp};
     server->peer.fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(server->peer.fd >= 0);
     raw_greeting(&server->peer);
     raw_skip_greeting(&server->peer);
+}
+
+void odd_accept(struct odd_server *server) {
+    odd_take(server);
     raw_free(odd_expect(server, RAW_BODY(HELLO)));
 }
 

@@ -27,6 +27,8 @@ void odd_listen_tcp(struct odd_server *server);
 int odd_fill_queue(const struct odd_server *server);
 /* Connects a client; `welcome` may be NULL, `options` too: then it doesn't connect again. */
 trove_client *odd_connect(struct odd_server *server, Trove__V1__Welcome *welcome, const trove_client_options *options);
+/* Takes a connection up to its first frame. */
+void odd_take(struct odd_server *server);
 /* Takes a connection up to its hello. */
 void odd_accept(struct odd_server *server);
 void odd_welcome(struct odd_server *server, Trove__V1__Welcome *welcome);

@@ -185,6 +185,7 @@ struct program {
     pthread_t thread;
     trove_client *client;
     trove_stream *stream;
+    const struct odd_server *server; /* whose key is asked for */
     trove_status status;
     trove_error error;
 };
@@ -381,6 +382,42 @@ static void test_close_while_dialling(void **state) {
     odd_end(&server);
 }
 
+/* ---- a key that isn't told ---- */
+
+static void *ask_key(void *argument) {
+    struct program *program = argument;
+    char key[TROVE_KEY_TEXT_BYTES];
+    program->status = trove_server_key(program->server->url, TROVE_NO_TIMEOUT, key, &program->error);
+    return NULL;
+}
+
+/* A server that says why not waits for the client to go, so the client mustn't wait for the server. */
+static void test_key_refused(void **state) {
+    (void)state;
+    struct odd_server server;
+    raw_frame frame = TROVE__V1__FRAME__INIT;
+    Trove__V1__GoAway go_away = TROVE__V1__GO_AWAY__INIT;
+    Trove__V1__Status why = TROVE__V1__STATUS__INIT;
+    odd_listen(&server);
+    struct program program = {.server = &server};
+    run(&program, ask_key);
+    odd_take(&server);
+    raw_free(odd_expect(&server, RAW_BODY(OFFER)));
+    why.code = TROVE__V1__CODE__FAILED_PRECONDITION;
+    why.message = raw_text("no key here");
+    go_away.status = &why;
+    frame.body_case = RAW_BODY(GO_AWAY);
+    frame.go_away = &go_away;
+    raw_send(&server.peer, &frame);
+    for (raw_frame *last = NULL; (last = raw_receive(&server.peer)) != NULL;)
+        raw_free(last);
+    pthread_join(program.thread, NULL);
+    assert_int_equal(program.status, TROVE_FAILED_PRECONDITION);
+    assert_non_null(strstr(program.error.message, "no key here"));
+    raw_close(&server.peer);
+    odd_end(&server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_late_call),
@@ -388,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_ended_before_sending),
         cmocka_unit_test(test_seek_beside_write),
         cmocka_unit_test(test_close_while_dialling),
+        cmocka_unit_test(test_key_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
