@@ -150,7 +150,7 @@ char *cli_connect_hint(const char *server, const char *key_file, const trove_err
     case TROVE_UNAUTHENTICATED:
         return key_hint(key_file, error);
     case TROVE_PERMISSION_DENIED: /* else the server has said why */
-        return says(error, "dialling")
+        return says(error, ": Permission denied")
                    ? cli_copy("only the user that troved runs as may use its socket, unless its config has another "
                               "`socket_mode'")
                    : NULL;

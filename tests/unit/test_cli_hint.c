@@ -179,13 +179,13 @@ static const struct {
      "tcp://x:1: the handshake doesn't fit: the client expects another server key than this server has", "see that --server-key"},
     {"tcp://x:1", TROVE_UNAUTHENTICATED, "tcp://x:1: THE SERVER'S KEY ISN'T THE ONE RECORDED in /f line 3", NULL},
     {"ipc:///x", TROVE_UNAUTHENTICATED, "ipc:///x: uid 65534 stands for everybody", NULL},
-    {"ipc:///x", TROVE_PERMISSION_DENIED, "dialling ipc:///x: Permission denied", "only the user that troved runs as"},
+    {"ipc:///x", TROVE_PERMISSION_DENIED, "ipc:///x: Permission denied", "only the user that troved runs as"},
     {"ipc:///x", TROVE_PERMISSION_DENIED, "ipc:///x: uid:1 has no rights here; they are given by `users`", NULL},
     {"ipc:///x", TROVE_NOT_FOUND, "opening the key file /k: No such file or directory", "'trove keygen' makes a key"},
-    {"ipc:///x", TROVE_UNAVAILABLE, "dialling ipc:///x: Connection refused", "start a server with 'troved'"},
-    {"tcp://x:1", TROVE_UNAVAILABLE, "dialling tcp://x:1: Connection refused", "see that host and port"},
-    {"tcp://x:1", TROVE_UNAVAILABLE, "dialling tcp://x:1: no host is known by the name x", "see that the name is right"},
-    {"tcp://x:1", TROVE_DEADLINE_EXCEEDED, "dialling tcp://x:1: no answer within the time given", "see that host and port"},
+    {"ipc:///x", TROVE_UNAVAILABLE, "ipc:///x: Connection refused", "start a server with 'troved'"},
+    {"tcp://x:1", TROVE_UNAVAILABLE, "tcp://x:1: Connection refused", "see that host and port"},
+    {"tcp://x:1", TROVE_UNAVAILABLE, "tcp://x:1: no host is known by the name x", "see that the name is right"},
+    {"tcp://x:1", TROVE_DEADLINE_EXCEEDED, "tcp://x:1: no answer within the time given", "see that host and port"},
     {"tcp://x:1", TROVE_FAILED_PRECONDITION, "the key file /k is no regular file", NULL},
 };
 
