@@ -46,7 +46,7 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_known_server_find(const char *pat
 /* Adds a line; one that has the same key already is left. A file that isn't there is made (0600), its folder isn't. Readers find
  * the old file or the new one, whole and synced; several who add wait for each other, for 5 s at most.
  * Errors: those of trove_known_server_find; ALREADY_EXISTS (the file has another key for it: never replaced), UNAVAILABLE
- * (somebody else keeps the file's folder locked), and others of writing. */
+ * (somebody else keeps the file's folder locked), RESOURCE_EXHAUSTED (the file is 1 MiB long), and others of writing. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_known_server_add(const char *path, const char *url, const char *public_key,
                                                                 trove_error *error);
 

@@ -34,8 +34,8 @@ TROVE_WARN_UNUSED trove_status tvc_known_servers_find(const char *path, const ch
                                                       trove_error *error);
 
 /* Adds a line, and has it synced; one that is there already with the same key is enough. Errors: as above; ALREADY_EXISTS
- * (another key is recorded); UNAVAILABLE (somebody else has it locked all the time); those of writing, and then the file is as it
- * was. */
+ * (another key is recorded); UNAVAILABLE (somebody else has it locked all the time); RESOURCE_EXHAUSTED (the file is full); those
+ * of writing, and then the file is as it was. */
 TROVE_WARN_UNUSED trove_status tvc_known_servers_add(const char *path, const char *url,
                                                      const uint8_t key[static TV_NOISE_KEY_BYTES], trove_error *error);
 

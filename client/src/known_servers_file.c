@@ -196,7 +196,10 @@ static trove_status add(int folder_fd, const char *path, const char *address, co
     status = judge(path, &content, address, key, error);
     if (status == TROVE_NOT_FOUND) {
         add_line(&content, address, key);
-        status = replace(folder_fd, path, &content, error);
+        status = content.bytes <= TVC_KNOWN_SERVERS_BYTES_MAX
+                     ? replace(folder_fd, path, &content, error)
+                     : TV_FAIL(error, RESOURCE_EXHAUSTED, "%.300s may have %zu bytes, and has no room for another line", path,
+                               TVC_KNOWN_SERVERS_BYTES_MAX);
     }
     free(content.text);
     return status;

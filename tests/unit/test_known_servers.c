@@ -138,11 +138,39 @@ static void adding(void **state) {
     assert_int_equal(tvc_known_servers_add(path, "tcp://host:1", one, NULL), TROVE_NOT_FOUND);
 }
 
+/* A file that can't be read any more would be worse than one that doesn't grow. */
+static void full(void **state) {
+    (void)state;
+    static char comment[TVC_KNOWN_SERVERS_BYTES_MAX];
+    static const size_t line_bytes = sizeof "host:1 " ONE; /* its newline counts as the NUL does */
+    char folder[SCRATCH_BYTES];
+    char path[SCRATCH_BYTES + 16];
+    uint8_t one[TV_NOISE_KEY_BYTES];
+    struct tvc_known_server found;
+    trove_error error;
+    memset(one, 1, sizeof one);
+    memset(comment, '#', sizeof comment);
+    comment[sizeof comment - line_bytes - 1] = '\n';
+    assert_true(scratch_make(folder));
+    snprintf(path, sizeof path, "%s/known", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(comment, sizeof comment - line_bytes, 1, file), 1);
+    fclose(file);
+    assert_int_equal(tvc_known_servers_add(path, "tcp://host:22", one, &error), TROVE_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error.message, "no room for another line"));
+    assert_int_equal(tvc_known_servers_add(path, "tcp://host:1", one, NULL), TROVE_OK);
+    assert_int_equal(tvc_known_servers_find(path, "tcp://host:1", &found, NULL), TROVE_OK);
+    assert_int_equal(found.line, 2);
+    assert_true(scratch_remove(folder));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(lines),
         cmocka_unit_test(adding),
+        cmocka_unit_test(full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
