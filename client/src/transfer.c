@@ -101,6 +101,8 @@ trove_status tvc_transfer_open(const struct tvc_transfer *transfer, trove_direct
     };
     bool again = false;
     trove_status status;
+    if (transfer->options.metrics != NULL) /* what a stream before this one has moved is counted elsewhere: anew.h */
+        *transfer->options.metrics = (trove_stream_metrics){.direction = direction};
     do {
         status = request.options.resumable ? wait_for_connection(transfer, error) : TROVE_OK;
         if (status == TROVE_OK)

@@ -466,6 +466,26 @@ static void test_pipe_cannot(void **state) {
     expect_end(&fixture, TROVE_NOT_FOUND, "no such upload (what was read of the source can't be read again)");
 }
 
+/* What a stream has moved counts once, also where none follows it. */
+static void test_put_may_not_begin_anew(void **state) {
+    (void)state;
+    struct fixture fixture;
+    const struct program program = {.source = FROM_MEMORY};
+    begin_program(&fixture, &program, 0);
+    uint64_t id = begin_upload(&fixture);
+    for (uint64_t i = 0; i < CHUNKS; i++)
+        expect_chunk(&fixture, id, i, i * CHUNK, CHUNK, 1);
+    send_ack(&fixture, id, 0, 1, CHUNK);
+    odd_settle(&fixture.server);
+    odd_send_status(&fixture.server, id, TROVE__V1__CODE__NOT_FOUND, "no such upload", false);
+    raw_frame *open = expect_begin(&fixture);
+    odd_send_status(&fixture.server, open->call_id, TROVE__V1__CODE__PERMISSION_DENIED, "not any more", false);
+    raw_free(open);
+    expect_end(&fixture, TROVE_PERMISSION_DENIED, "not any more");
+    assert_int_equal(fixture.program.metrics.reconnects, 1);
+    assert_int_equal(fixture.program.metrics.bytes_sent, SIZE);
+}
+
 /* A server that loses each of them at once is given up when the client's time is over. */
 static void test_put_gives_up(void **state) {
     (void)state;
@@ -533,9 +553,11 @@ static void test_taken_over(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inside_a_chunk), cmocka_unit_test(test_try_again),       cmocka_unit_test(test_flush),
-        cmocka_unit_test(test_begun_anew),     cmocka_unit_test(test_lost_for_good),   cmocka_unit_test(test_wrong_offset),
-        cmocka_unit_test(test_taken_over),     cmocka_unit_test(test_put_begins_anew), cmocka_unit_test(test_pipe_cannot),
+        cmocka_unit_test(test_inside_a_chunk), cmocka_unit_test(test_try_again),
+        cmocka_unit_test(test_flush),          cmocka_unit_test(test_begun_anew),
+        cmocka_unit_test(test_lost_for_good),  cmocka_unit_test(test_wrong_offset),
+        cmocka_unit_test(test_taken_over),     cmocka_unit_test(test_put_begins_anew),
+        cmocka_unit_test(test_pipe_cannot),    cmocka_unit_test(test_put_may_not_begin_anew),
         cmocka_unit_test(test_put_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
