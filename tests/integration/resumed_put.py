@@ -12,7 +12,7 @@ from trove_test import MIB, OK, PATIENCE_S, TroveTest, content, wait_for
 
 SIZE = 24 * MIB + 4321
 ENOUGH = 4 * MIB  # of what is moved before it is cut off
-SLOWLY = ("--bwlimit", "16M")
+SLOWLY = ("--bwlimit", "5M")  # seconds are left when ENOUGH is seen to be durable, also by a busy machine
 AGAIN = "run the same command again"
 
 

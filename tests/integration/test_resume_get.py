@@ -26,7 +26,7 @@ from trove_test import (
 
 SIZE = 24 * MIB + 4321
 ENOUGH = 4 * MIB  # of what is moved before it is cut off
-SLOWLY = ("--bwlimit", "16M")
+SLOWLY = ("--bwlimit", "8M")
 AGAIN = "run the same command again"
 
 
