@@ -233,8 +233,10 @@ static void live(void *unused) {
     if (sim.server == NULL)
         return;
     sim_disk_fill();
+    sim.memory.counts = true;
     run_clients(&options);
     sim_server_end();
+    sim.memory.counts = false;
     sim_disk_verify();
     sim_disk_end();
     sim_network_end();
@@ -242,12 +244,13 @@ static void live(void *unused) {
         free(sim.uploads[i].gaps);
 }
 
-bool sim_run(uint64_t seed, enum sim_plant plant, bool trace) {
+bool sim_run(uint64_t seed, enum sim_plant plant, unsigned refuse, bool trace) {
     if (sim_pattern_bytes[0] == 0)
         make_pattern();
     memset(&sim, 0, sizeof sim);
     sim.seed = sim.random = seed;
     sim.plant = plant;
+    sim.memory.refuse = refuse;
     sim.trace = trace;
     tvs_log_setup(trace ? TVS_LOG_DEBUG : (enum tvs_log_level)(TVS_LOG_ERROR + 1), TVS_LOG_LOGFMT, 1);
     sim_threads_run(live, NULL, sim_check_step, sim_check_idle);

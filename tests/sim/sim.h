@@ -5,6 +5,7 @@
  * comes; clients dial again, or don't; programs write and read one way and both, follow others, take uploads over from others, in
  * bursts, hold on to what they have read, pause, seek, cancel, fail, close their client in the middle of it; an operator does the
  * same to them from outside. Each program knows which bytes it must find, and what may go wrong for it.
+ * The server may be refused memory once (sim_memory.c): one call or stream of one client suffers, or its connection.
  * Besides, sim_check.c looks inside after every step, and more closely whenever the world is at rest. After SIM_CALM_NS nothing
  * bad begins any more, and all has to come to an end.
  *
@@ -34,6 +35,8 @@
 #define SIM_UPLOADS_MAX   64
 #define SIM_POOLS         3
 #define SIM_BUCKET        "sim"
+#define SIM_REQUESTS_MAX  65536      /* for memory, of which a run keeps where they stand */
+#define SIM_NO_REQUEST    UINT32_MAX /* to be refused, in a run like those in which one is */
 #define SIM_PATTERN_BYTES (UINT64_C(1) << 20)
 
 /* Bugs put into the shipped code, which have to be found. See sim_plants.c. */
@@ -220,6 +223,15 @@ struct sim {
     unsigned upload_count;
     unsigned disk_failures;
     bool operator_cancels;
+
+    struct {
+        bool counts;
+        unsigned refuse;   /* which of the server's requests is refused; 0: none */
+        unsigned requests; /* so far */
+        bool refused;
+        unsigned link_number;           /* of the client that suffered, + 1; 0: none has */
+        char told[sizeof(trove_error)]; /* what failed, in its words */
+    } memory;
 };
 
 extern struct sim sim;
@@ -239,8 +251,8 @@ void sim_note(uint64_t what);
 void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t sim_clock_ns(void); /* as the shipped code sees the time */
-/* False: sim.failure says why. */
-bool sim_run(uint64_t seed, enum sim_plant plant, bool trace);
+/* The server's `refuse`th request for memory is refused; 0: none, and nobody expects it. False: sim.failure says why. */
+bool sim_run(uint64_t seed, enum sim_plant plant, unsigned refuse, bool trace);
 
 /* The bytes of version `version` of anything, from `offset` on. */
 void sim_pattern(uint32_t version, uint64_t offset, void *to, size_t bytes);
@@ -271,6 +283,13 @@ void sim_disk_replace(void *unused);
 /* No call of the server's is in it. */
 bool sim_disk_still(void);
 
+/* ---- sim_memory.c ---- */
+/* Of the `requests` for memory of the last run in which none was refused, the next one from the `from`th on that stands where
+ * fewer than `times` were refused, in all runs; 0: none. */
+unsigned sim_memory_next(unsigned from, unsigned times, unsigned requests);
+/* How many places in the code asked, and of how many of them one was refused. */
+size_t sim_memory_places(size_t *refused);
+
 /* ---- sim_server.c ---- */
 void sim_server_start(const struct tvs_server_options *options);
 /* All clients have gone. */
@@ -294,6 +313,9 @@ const char *sim_pool_name(unsigned number);
 /* Programs; the argument is the client's number. */
 void sim_client_run(void *argument);
 void sim_operator_run(void *argument);
+/* Whether what this client was publishing when it failed may be there all the same: its connection was lost, or the server had no
+ * memory to tell of it. */
+bool sim_unsure(const struct sim_client *client);
 /* Whether `error` is what may happen to this client's streams; `cancels`: to one that was cancelled, or failed, by its own
  * program. */
 bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels);

@@ -21,7 +21,11 @@ static bool late_as_it_may_be(const trove_error *error) {
     return queue || (sim.timeouts && limit);
 }
 
-bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels) {
+bool sim_unsure(const struct sim_client *client) {
+    return sim.lost[client->number] || sim.memory.link_number == client->number + 1;
+}
+
+static bool is_usual(const struct sim_client *client, const trove_error *error, bool cancels) {
     switch (error->status) {
     case TROVE_UNAVAILABLE:
         return sim.lost[client->number] || client->closing;
@@ -37,6 +41,22 @@ bool sim_excused(const struct sim_client *client, const trove_error *error, bool
     default:
         return false;
     }
+}
+
+/* The server was refused memory, and one client suffers for it: one thing that it asked for has failed, or its connection. */
+static bool is_without_memory(const struct sim_client *client, const trove_error *error) {
+    bool told = error->status == TROVE_RESOURCE_EXHAUSTED && strstr(error->message, "no memory") != NULL;
+    bool may = sim.memory.refused && (sim.memory.link_number == 0 || sim.memory.link_number == client->number + 1);
+    if (may && told && sim.memory.told[0] == '\0')
+        snprintf(sim.memory.told, sizeof sim.memory.told, "%s", error->message);
+    if (!may || !(told ? strcmp(error->message, sim.memory.told) == 0 : error->status == TROVE_UNAVAILABLE))
+        return false;
+    sim.memory.link_number = client->number + 1;
+    return true;
+}
+
+bool sim_excused(const struct sim_client *client, const trove_error *error, bool cancels) {
+    return is_usual(client, error, cancels) || is_without_memory(client, error);
 }
 
 void sim_judge(const struct sim_client *client, const char *what, const trove_error *error, bool cancels) {
@@ -193,7 +213,7 @@ struct paused {
 
 /* Whether the server can't be reached for a while. */
 static bool is_away(const struct sim_client *client, const trove_error *error) {
-    return error->status == TROVE_UNAVAILABLE && sim.lost[client->number];
+    return (error->status == TROVE_UNAVAILABLE && sim.lost[client->number]) || is_without_memory(client, error);
 }
 
 static void control_outside(struct sim_client *client, const trove_server_stream *stream, trove_control what) {
@@ -289,7 +309,7 @@ static void resume_all(struct sim_client *client, const struct paused *paused) {
 }
 
 void sim_operator_run(void *argument) {
-    struct sim_client client = {.number = (unsigned)(uintptr_t)argument, .retries = sim.restarts};
+    struct sim_client client = {.number = (unsigned)(uintptr_t)argument, .retries = sim.restarts || sim.memory.refuse != 0};
     struct paused paused = {.count = 0};
     if (connect_client(&client) != TROVE_OK)
         return;

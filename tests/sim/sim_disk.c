@@ -146,7 +146,9 @@ static void run_jobs(void *unused) {
         if (disk.first == NULL)
             disk.last = NULL;
         sim_sleep(sim_between(10000, 20 * SIM_MS));
+        (void)sim_serve(true); /* who is told is the server */
         job->run(job);
+        (void)sim_serve(false);
         disk.inside--;
     }
 }

@@ -246,10 +246,12 @@ static void run_completions(void *unused) {
         struct end *end = completion->end;
         bool sends = completion->sends;
         free(completion);
+        (void)sim_serve(end == &end->link->server);
         if (sends)
             finish_send(end);
         else
             finish_receive(end);
+        (void)sim_serve(false);
         end->completing--;
         sim_wake(end);
     }
@@ -315,6 +317,7 @@ static void set_up_end(struct sim_link *link, struct end *end, struct way *in, s
 
 static void accept_client(void *object) {
     struct sim_link *link = object;
+    (void)sim_serve(true);
     tvs_session_accept(sim.server, &link->server.base);
 }
 

@@ -12,7 +12,12 @@
 void sim_server_start(const struct tvs_server_options *options) {
     struct tvs_server *server = NULL;
     trove_error error;
-    if (tvs_server_create(options, &server, &error) != TROVE_OK) {
+    bool served = sim_serve(true);
+    trove_status status = tvs_server_create(options, &server, &error);
+    if (status == TROVE_RESOURCE_EXHAUSTED && sim.memory.refused) /* whoever starts it tries again */
+        status = tvs_server_create(options, &server, &error);
+    sim_serve(served);
+    if (status != TROVE_OK) {
         sim_fail("the server can't be made: %s", error.message);
         return;
     }
@@ -24,12 +29,14 @@ void sim_server_start(const struct tvs_server_options *options) {
 
 static void end(uint32_t timeout_ms, bool may_be_late) {
     struct tvs_server *server = sim.server;
+    bool served = sim_serve(true);
     bool drained = tvs_server_drain(server, timeout_ms);
     while (!sim_disk_still())
         sim_sleep(SIM_MS);
     sim.server = NULL;
     if (!tvs_server_destroy(server) || !(drained || may_be_late))
         sim_fail("the server doesn't end");
+    sim_serve(served);
 }
 
 void sim_server_end(void) {

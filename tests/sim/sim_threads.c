@@ -38,6 +38,7 @@ struct sim_thread {
     bool timed_out;
     bool detached;
     bool ended;
+    bool serves;
     bool stalled;     /* it could run */
     bool interrupted; /* while it had something in the variables that are a thread's own */
     unsigned char locals[LOCALS_BYTES_MAX];
@@ -215,6 +216,16 @@ const struct sim_thread *sim_self(void) {
     return world.current;
 }
 
+bool sim_serves(void) {
+    return world.current != NULL && world.current->serves;
+}
+
+bool sim_serve(bool serves) {
+    bool before = world.current->serves;
+    world.current->serves = serves;
+    return before;
+}
+
 const char *sim_thread_name(void) {
     return world.current != NULL ? world.current->name : "world";
 }
@@ -258,6 +269,7 @@ static struct sim_thread *make_thread(const char *name) {
     thread->run = NULL;
     thread->run_simple = NULL;
     thread->waits_for = NULL;
+    thread->serves = false;
     thread->detached = thread->ended = thread->interrupted = thread->stalled = false;
     make_context(thread);
     world.threads[world.thread_count++] = thread;
@@ -388,6 +400,7 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attributes, void 
         pthread_attr_getdetachstate(attributes, &state);
     thread->detached = state == PTHREAD_CREATE_DETACHED;
     thread->run = run;
+    thread->serves = sim_serves();
     thread->argument = argument;
     *id = (pthread_t)thread;
     return 0;

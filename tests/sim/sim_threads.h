@@ -29,6 +29,10 @@ void sim_sleep(uint64_t ns);
 bool sim_wait(const void *what, uint64_t until_ns);
 void sim_wake(const void *what);
 const struct sim_thread *sim_self(void);
+/* Whether the one that runs does what is the server's; and from now on, returning what was. Threads that the shipped code makes
+ * are as who makes them. */
+bool sim_serves(void);
+bool sim_serve(bool serves);
 /* The name of the one that runs; "world" when none does. */
 const char *sim_thread_name(void);
 

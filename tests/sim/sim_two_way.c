@@ -78,7 +78,7 @@ static void complete_both(struct both *both) {
 static void settle(const struct both *both, trove_stream_state state) {
     struct sim_client *client = both->writer.client;
     struct sim_stored *stored = both->writer.stored;
-    bool lost = client->closing || sim.lost[client->number];
+    bool lost = client->closing || sim_unsure(client);
     stored->size = both->writer.total;
     stored->wanted = SIM_PRESENT;
     if (state == TROVE_STREAM_COMPLETED)

@@ -222,7 +222,7 @@ static void complete(struct upload *upload) {
 static void settle(const struct upload *upload, trove_stream_state state) {
     struct sim_client *client = upload->writer.client;
     struct sim_stored *stored = upload->writer.stored;
-    bool lost = client->closing || sim.lost[client->number] || stored->takers > 0;
+    bool lost = client->closing || sim_unsure(client) || stored->takers > 0;
     stored->holders--;
     stored->published |= state == TROVE_STREAM_COMPLETED;
     stored->perhaps |= upload->completing && lost;
@@ -349,8 +349,8 @@ static void put_whole(struct sim_client *client) {
         sim_met.whole_objects++;
         return;
     }
-    stored->wanted = sim.lost[client->number] ? SIM_UNKNOWN : SIM_ABSENT;
     sim_judge_lasting(client, options.resumable && client->retries, "putting an object", &error, false);
+    stored->wanted = sim_unsure(client) ? SIM_UNKNOWN : SIM_ABSENT;
 }
 
 static void get_whole(struct sim_client *client) {
