@@ -43,15 +43,22 @@ const char *tvs_right_name(enum tvs_right right) {
 
 /* ---- from text ---- */
 
+#define WORD_COUNT (sizeof words / sizeof words[0])
+
+/* WORD_COUNT: it is none. */
+static size_t find_word(const char *text, size_t bytes) {
+    size_t i = 0;
+    while (i < WORD_COUNT && (strlen(words[i].name) != bytes || memcmp(words[i].name, text, bytes) != 0))
+        i++;
+    return i;
+}
+
 static trove_status parse_words(const char *text, size_t bytes, unsigned *rights, trove_error *error) {
     for (const char *end = text + bytes;; text++) {
         const char *comma = memchr(text, ',', (size_t)(end - text));
         size_t word_bytes = (size_t)((comma != NULL ? comma : end) - text);
-        size_t i = 0;
-        while (i < sizeof words / sizeof words[0] &&
-               (strlen(words[i].name) != word_bytes || memcmp(words[i].name, text, word_bytes) != 0))
-            i++;
-        if (i == sizeof words / sizeof words[0])
+        size_t i = find_word(text, word_bytes);
+        if (i == WORD_COUNT)
             return TV_FAIL(error, INVALID_ARGUMENT, "\"%.*s\" is no right; there are read, write, delete, list, admin and all",
                            (int)(word_bytes < 80 ? word_bytes : 80), text);
         *rights |= words[i].rights;
@@ -90,6 +97,18 @@ static trove_status unescape(const char *text, size_t bytes, char *out, trove_er
     return tv_utf8_valid(out, used) ? TROVE_OK : TV_FAIL(error, INVALID_ARGUMENT, "a prefix that isn't UTF-8");
 }
 
+/* "read:media/a,write:media/b" is meant as two grants, and would be one of an odd prefix. */
+static bool holds_a_grant(const char *prefix, size_t bytes) {
+    const char *end = prefix + bytes;
+    for (const char *at = prefix; (at = memchr(at, ',', (size_t)(end - at))) != NULL;) {
+        at++;
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        if (colon != NULL && find_word(at, (size_t)(colon - at)) != WORD_COUNT)
+            return true;
+    }
+    return false;
+}
+
 /* What was written at the end of the texts stays there. */
 static const char *keep(struct tvs_rights *rights, size_t bytes) {
     const char *kept = rights->texts + rights->used;
@@ -110,6 +129,9 @@ static trove_status parse_place(struct tvs_rights *rights, const char *text, siz
     grant->bucket = keep(rights, bucket_bytes);
     if (slash == NULL)
         return TROVE_OK;
+    if (holds_a_grant(slash + 1, bytes - bucket_bytes - 1))
+        return TV_FAIL(error, INVALID_ARGUMENT,
+                       "a comma stands between rights; between grants it is a space (and in a prefix %%2C)");
     char *prefix = rights->texts + rights->used;
     status = unescape(slash + 1, bytes - bucket_bytes - 1, prefix, error);
     grant->prefix = status == TROVE_OK ? keep(rights, strlen(prefix)) : "";

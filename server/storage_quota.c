@@ -60,7 +60,8 @@ static trove_status compare(const struct tvs_session *session, uint64_t quota_by
     if (bytes > left)
         return TV_FAIL(
             error, RESOURCE_EXHAUSTED,
-            "the quota of %s is %llu bytes: the buckets that it may write to hold %llu, and %llu more don't fit; delete some",
+            "the quota of %s is %llu bytes: the buckets that it may write to hold %llu, and %llu more don't fit; delete some "
+            "(what is replaced counts until it is)",
             session->principal.name, (unsigned long long)quota_bytes, (unsigned long long)stored, (unsigned long long)bytes);
     *fits_bytes = left - bytes < STEP_BYTES ? left : bytes + STEP_BYTES;
     return TROVE_OK;
