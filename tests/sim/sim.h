@@ -325,8 +325,8 @@ void sim_judge(const struct sim_client *client, const char *what, const trove_er
 void sim_judge_lasting(const struct sim_client *client, bool lasting, const char *what, const trove_error *error, bool cancels);
 
 /* ---- sim_upload.c ---- */
-/* One that others may take over, or look at; NULL: there is none. */
-struct sim_stored *sim_begun_upload(void);
+/* One that others may take over, or look at; `held`: that somebody is writing. NULL: there is none. */
+struct sim_stored *sim_begun_upload(bool held);
 
 /* ---- sim_check.c ---- */
 void sim_check_start(void);

@@ -258,7 +258,7 @@ static void meddle_outside(struct sim_client *client, struct paused *paused) {
 
 /* Asking how an upload stands fences nobody, and tells nothing that isn't so. */
 static void ask_outside(struct sim_client *client) {
-    const struct sim_stored *stored = sim_begun_upload();
+    const struct sim_stored *stored = sim_begun_upload(false);
     trove_upload *upload = NULL;
     trove_error error;
     if (stored == NULL)

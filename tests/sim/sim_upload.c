@@ -261,11 +261,11 @@ void sim_upload_run(struct sim_client *client) {
 
 /* ---- an upload that another program has begun ---- */
 
-struct sim_stored *sim_begun_upload(void) {
+struct sim_stored *sim_begun_upload(bool held) {
     unsigned first = (unsigned)sim_between(0, SIM_UPLOADS_MAX - 1);
     for (unsigned i = 0; i < SIM_UPLOADS_MAX; i++) {
         struct sim_stored *stored = &sim.uploads[(first + i) % SIM_UPLOADS_MAX];
-        if (stored->upload_id[0] != '\0' && !stored->published)
+        if (stored->upload_id[0] != '\0' && !stored->published && (!held || stored->holders > 0))
             return stored;
     }
     return NULL;
@@ -296,11 +296,24 @@ static bool take_over(struct upload *upload, const trove_stream_options *options
     return true;
 }
 
+/* More often one that somebody is writing, for which it waits a while. */
+static struct sim_stored *wait_for_upload(void) {
+    struct sim_stored *stored = NULL;
+    bool held = sim_chance(70);
+    for (unsigned tries = 0; stored == NULL && held && tries < 20; tries++) {
+        sim_sleep(sim_between(0, 100 * SIM_MS));
+        stored = sim_begun_upload(true);
+    }
+    return stored != NULL ? stored : sim_begun_upload(false);
+}
+
 void sim_take_over_run(struct sim_client *client) {
     struct upload upload = {
-        .writer = {.client = client, .stored = sim_begun_upload(), .resumable = true, .lasting = client->retries}};
+        .writer = {.client = client, .stored = wait_for_upload(), .resumable = true, .lasting = client->retries}};
     struct sim_writer *writer = &upload.writer;
     trove_stream_options options;
+    if (client->closing) /* meanwhile */
+        return;
     if (writer->stored == NULL) {
         sim_upload_run(client);
         return;
