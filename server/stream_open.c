@@ -260,7 +260,7 @@ static void set_up(struct tvs_stream *stream, const tv_frame *frame) {
     stream->flow.ops = &tvs_stream_flow_ops;
     stream->node.id = frame->call_id;
     stream->direction = (trove_direction)open->direction;
-    stream->state = open->paused ? TROVE_STREAM_IDLE : TROVE_STREAM_ACTIVE;
+    stream->state = !open->paused ? TROVE_STREAM_ACTIVE : open->was_started ? TROVE_STREAM_PAUSED : TROVE_STREAM_IDLE;
     stream->progress_ns = tv_now_ns();
     stream->metrics.started_ns = tv_wall_ns();
     stream->up.open = stream->direction != TROVE_DIRECTION_DOWNLOAD;

@@ -214,6 +214,7 @@ static void send_attach(trove_stream *stream) {
         return;
     }
     open.movable = stream->movable && stream->state != TROVE_STREAM_COMPLETING; /* else nobody writes what would come again */
+    open.was_started = stream->state == TROVE_STREAM_PAUSED;
     open.paused = resume->sent_paused = stream->state == TROVE_STREAM_IDLE || stream->state == TROVE_STREAM_PAUSED;
     if (is_upload(stream))
         set_upload(stream, &open, id);

@@ -153,6 +153,8 @@ static void test_controls(void **state) {
     cut_proxy_now(behind.proxy);
     CHECK_OK(trove_ping(behind.test.client, PATIENCE_MS, NULL, &error), &error);
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_PAUSED);
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_PAUSE, 0, PATIENCE_MS, &led_to, &error), &error); /* it is */
+    assert_int_equal(led_to, TROVE_STREAM_PAUSED);
     CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_RESUME, 0, PATIENCE_MS, &led_to, &error), &error);
     assert_int_equal(led_to, TROVE_STREAM_ACTIVE);
     CHECK_OK(write_bytes(stream, behind.test.bytes + 2 * MIB, 1 * MIB, PATIENCE_MS, &error), &error);

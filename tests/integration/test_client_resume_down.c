@@ -158,6 +158,11 @@ static void test_read(void **state) {
     cut_proxy_now(behind.proxy);
     CHECK_OK(trove_ping(behind.test.client, PATIENCE_MS, NULL, &error), &error);
     assert_int_equal(trove_stream_state_get(stream), TROVE_STREAM_PAUSED);
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_PAUSE, 0, PATIENCE_MS, &led_to, &error), &error); /* it is */
+    offset += 1000;
+    CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_SEEK, offset, PATIENCE_MS, &led_to, &error), &error);
+    assert_int_equal(led_to, TROVE_STREAM_PAUSED);
+    index = 0;
     CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_RESUME, 0, PATIENCE_MS, &led_to, &error), &error);
     CHECK_FAILS(trove_stream_control(stream, TROVE_CONTROL_SEEK, 0, PATIENCE_MS, &led_to, &error), OUT_OF_RANGE,
                 "can't go on at 0", &error);
