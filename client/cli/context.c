@@ -63,6 +63,13 @@ static void learn_own_key(struct cli_context *context) {
         context->own_key[0] = '\0';
 }
 
+/* HOME may be somebody else's, and its file of known servers out of reach: a socket's own mode still says who is behind it. Over
+ * a network nothing does; a file that can't be read lets nobody through there. */
+static bool may_go_unchecked(const struct cli_context *context) {
+    return context->default_known && context->known_servers != NULL && strncmp(context->server, "ipc://", 6) == 0 &&
+           access(context->known_servers, R_OK) != 0;
+}
+
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     trove_client_options options;
     trove_client_options_init(&options);
@@ -76,8 +83,7 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     }
     trove_error error = {0};
     trove_status status = cli_known_server_trust(context, wait_ms, &error);
-    bool unreadable = context->default_known && context->known_servers != NULL && access(context->known_servers, R_OK) != 0;
-    options.known_servers = unreadable ? NULL : context->known_servers; /* HOME may be somebody else's */
+    options.known_servers = may_go_unchecked(context) ? NULL : context->known_servers;
     if (status == TROVE_OK)
         status = wait_ms > 0 ? trove_connect_wait(context->server, &options, wait_ms, &context->client, &error)
                              : trove_connect(context->server, &options, &context->client, &error);

@@ -146,6 +146,10 @@ static char *key_hint(const char *key_file, const trove_error *error) {
 
 char *cli_connect_hint(const char *server, const char *key_file, const trove_error *error) {
     bool network = strncmp(server, "ipc://", 6) != 0;
+    if (says(error, "opening the file of known servers"))
+        return cli_copy(
+            "without it no key is checked, and so nothing is sent: see that you may read it, or name another file with "
+            "--known-servers");
     switch (error->status) {
     case TROVE_UNAUTHENTICATED:
         return key_hint(key_file, error);

@@ -296,6 +296,27 @@ class KnownServersTest(ServerKeyTestCase):
         self.known.chmod(0o644)
         self.knowing("ping")
 
+    def test_a_file_that_cant_be_read_lets_nobody_through(self) -> None:
+        """With its line unread, another server's key would be believed, or none asked for."""
+        config = self.folder / "config"
+        known = config / "trove" / "known_servers"
+        known.parent.mkdir(parents=True)
+        known.symlink_to(known)  # unreadable for root as well
+        (self.folder / "plain").mkdir()
+        plain = self.start_server(self.folder / "plain", schemes=SCHEMES, store="mem://")
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(config)}
+        for scheme in ("tcp", "ws"):
+            for options in ((), ("--known-servers", known)):
+                errors = self.trove(*options, "ping", server=plain.url(scheme), env=environment, expect=None).errors
+                self.assertIn(f"opening the file of known servers {known}: Too many levels of symbolic links", errors)
+                self.assertIn("nothing is sent", errors)
+        self.trove("ping", server=plain.url("ipc"), env=environment)
+        self.trove("--known-servers", known, "ping", server=plain.url("ipc"), env=environment, expect=1)
+        known.unlink()
+        self.trove("ping", server=plain.url("tcp"), env=environment)
+        known.parent.rmdir()
+        self.trove("ping", server=plain.url("tcp"), env=environment)
+
     def test_many_at_once_lose_no_line(self) -> None:
         self.known.symlink_to(self.folder / "real")  # what it points to is the file
         (self.folder / "real").write_text("# kept, without a newline")

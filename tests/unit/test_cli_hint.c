@@ -181,6 +181,8 @@ static const struct {
     {"ipc:///x", TROVE_UNAUTHENTICATED, "ipc:///x: uid 65534 stands for everybody", NULL},
     {"ipc:///x", TROVE_PERMISSION_DENIED, "ipc:///x: Permission denied", "only the user that troved runs as"},
     {"ipc:///x", TROVE_PERMISSION_DENIED, "ipc:///x: uid:1 has no rights here; they are given by `users`", NULL},
+    {"tcp://x:1", TROVE_PERMISSION_DENIED, "opening the file of known servers /f: Permission denied",
+     "without it no key is checked"},
     {"ipc:///x", TROVE_NOT_FOUND, "opening the key file /k: No such file or directory", "'trove keygen' makes a key"},
     {"ipc:///x", TROVE_UNAVAILABLE, "ipc:///x: Connection refused", "start a server with 'troved'"},
     {"tcp://x:1", TROVE_UNAVAILABLE, "tcp://x:1: Connection refused", "see that host and port"},
