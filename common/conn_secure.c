@@ -285,6 +285,21 @@ static trove_status client_frame(struct tv_conn *conn, const tv_frame *frame, co
     return status;
 }
 
+/* A client that has seen the server's offer and goes no further. It takes nothing any more, and waits until the connection is
+ * closed here. Of what the offer holds it is the key alone that it can't trust. */
+static trove_status client_goes(struct tv_conn *conn, const Trove__V1__GoAway *go_away, trove_error *error) {
+    trove_error reason = {TROVE_OK, ""};
+    trove_error why;
+    if (go_away->status == NULL || tv_status_from_wire(go_away->status, &reason) == TROVE_OK)
+        return unexpected(conn, error);
+    if (reason.status == TROVE_UNAUTHENTICATED)
+        TV_FAIL(&why, UNAUTHENTICATED, "the client expects another server key");
+    else
+        TV_FAIL(&why, UNAVAILABLE, "the client has ended it: %.400s", reason.message);
+    tv_conn_abort(conn, &why);
+    return TROVE_OK;
+}
+
 static trove_status server_frame(struct tv_conn *conn, const tv_frame *frame, const void *raw, size_t raw_bytes,
                                  trove_error *error) {
     struct tv_handshake *handshake = conn->handshake;
@@ -294,6 +309,8 @@ static trove_status server_frame(struct tv_conn *conn, const tv_frame *frame, co
         handshake->step = SERVER_AWAITS_HANDSHAKE;
         return status == TROVE_OK ? send_offer(conn, error) : status;
     }
+    if (handshake->step == SERVER_AWAITS_HANDSHAKE && frame->body_case == TV_BODY(GO_AWAY))
+        return client_goes(conn, frame->go_away, error);
     if (handshake->step != SERVER_AWAITS_HANDSHAKE || frame->body_case != TV_BODY(HANDSHAKE))
         return unexpected(conn, error);
     status = begin_noise(conn, error);

@@ -190,6 +190,12 @@ class RefusedTest(AuditTestCase):
         self.refused("UNAUTHENTICATED", "this key has expired")
         self.ping("stranger", "known", expect=DENIED)
         self.refused("UNAUTHENTICATED", "another server key")
+        known = self.write("known_servers", f"{self.server.url('tcp')[6:]} {self.keys['stranger']}\n".encode())
+        words = ("--known-servers", known, "--key-file", self.folder / "known.key")
+        self.trove(*words, "ping", server=self.server.url("tcp"), expect=DENIED)
+        why = "the client expects another server key"  # without the handshake, to which it doesn't come
+        wait_for(lambda: [line for line in self.lines() if line.get("error") == why], f"{why}, in the log")
+        self.assertNotIn("in the midst", self.file.read_text())
         text = self.file.read_text()
         for name, public_key in self.keys.items():
             self.assertNotIn(public_key, text, name)

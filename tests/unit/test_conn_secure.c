@@ -417,7 +417,8 @@ static void who_asks_and_knows_goes_on(void **state) {
     finish(pair);
 }
 
-/* The client says so itself, having sent nothing but its offer. */
+/* The client says so itself, having sent nothing but its offer, and the server closes the connection at that: neither waits for
+ * the other. */
 static void another_key_than_the_known_one_is_told_by_name(void **state) {
     (void)state;
     struct pair *pair = begin_asking(true);
@@ -425,6 +426,11 @@ static void another_key_than_the_known_one_is_told_by_name(void **state) {
     make_key(&pair->server.key, 3);
     tv_key_format(pair->server.key.public_key, text);
     talk(pair, 1000);
+    assert_true(pair->server.transport.closed);
+    unit_transport_settle(&pair->server.transport);
+    assert_true(pair->server.is_closed);
+    assert_int_equal(pair->server.closed.status, TROVE_UNAUTHENTICATED);
+    assert_string_equal(pair->server.closed.message, "the client expects another server key");
     expect_client_ends(pair, TROVE_UNAUTHENTICATED, "ISN'T THE ONE RECORDED in the list");
     assert_non_null(strstr(pair->client.closed.message, text));
     assert_int_equal(pair->client.secured + pair->server.hellos, 0);
