@@ -85,6 +85,8 @@ bool cli_part_is_worth(int folder_fd, const char *name) {
 
 bool cli_part_can_go_on(trove_status status) {
     switch (status) {
+    case TROVE_PERMISSION_DENIED: /* a right that was taken may be given again, and a key let in */
+    case TROVE_UNAUTHENTICATED:
     case TROVE_UNAVAILABLE:
     case TROVE_DEADLINE_EXCEEDED:
     case TROVE_CANCELLED:

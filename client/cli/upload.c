@@ -105,12 +105,9 @@ static void unsay_kept(trove_error *error, const char *upload_id) {
         *clause = 0;
 }
 
-/* Whether the server may still have what has failed so. A key that was revoked may be let in again; what is gone for good the
- * next command is told when it looks. */
+/* Whether the server may still have what has failed so. What is gone for good the next command is told when it looks. */
 static bool may_stay(trove_status status) {
     switch (status) {
-    case TROVE_PERMISSION_DENIED:
-    case TROVE_UNAUTHENTICATED:
     case TROVE_INTERNAL:
     case TROVE_UNKNOWN:
         return true;

@@ -48,8 +48,9 @@ TROVE_API TROVE_WARN_UNUSED trove_status trove_get_fd(trove_client *client, cons
  * written. The file isn't synced to disk. What is at `path` already must be a regular file; a symbolic link isn't followed. With
  * options.resumable what has come stays after a failure or a crash if it is 1 MiB or more: the file's name is made of those of
  * target and object then, and the next such call goes on with it, as trove_get_rest does. Failures after which that makes no
- * sense (NOT_FOUND, FAILED_PRECONDITION, DATA_LOSS, a full disk and the like) leave nothing. Where somebody else is getting the
- * same object into the same target, the file has another name, and nothing stays. A range is always read anew. */
+ * sense (NOT_FOUND, FAILED_PRECONDITION, DATA_LOSS, a full disk and the like) leave nothing; a key or a right that was taken
+ * (UNAUTHENTICATED, PERMISSION_DENIED) may come back, and what has come stays. Where somebody else is getting the same object
+ * into the same target, the file has another name, and nothing stays. A range is always read anew. */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_get_file(trove_client *client, const char *bucket, const char *key,
                                                         const char *path, const trove_stream_options *options,
                                                         trove_object_info **info, trove_error *error);

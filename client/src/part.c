@@ -109,9 +109,11 @@ trove_status tvc_part_publish(struct tvc_part *part, const char *target, trove_e
     return TROVE_OK;
 }
 
+/* A right that was taken may be given again, and a key let in. */
 static bool makes_sense(trove_status status) {
     return status == TROVE_UNAVAILABLE || status == TROVE_DEADLINE_EXCEEDED || status == TROVE_CANCELLED ||
-           status == TROVE_ABORTED || status == TROVE_RESOURCE_EXHAUSTED;
+           status == TROVE_ABORTED || status == TROVE_RESOURCE_EXHAUSTED || status == TROVE_PERMISSION_DENIED ||
+           status == TROVE_UNAUTHENTICATED;
 }
 
 /* What can't be finished for want of room is better not there: it takes the last of it from all others. */

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
 
-from trove_test import DENIED, EXHAUSTED, MIB, OK, Result, TroveTest, content, main, wait_for
+from trove_test import BLOCK, DENIED, EXHAUSTED, MIB, OK, Result, TroveTest, content, main, wait_for
 
 
 class KeyRightsTest(TroveTest):
@@ -158,6 +158,35 @@ class KeyRightsTest(TroveTest):
             with self.subTest(name):
                 transfer = self.put_in_parts(lambda text=text: self.let_in(text))
                 self.assertGreaterEqual(transfer["resumed_bytes"], 4 * MIB)
+
+    def test_a_get_of_a_key_that_is_let_in_again_goes_on(self) -> None:
+        self.start("all")
+        source = self.write("source", content("source", 24 * MIB))
+        self.by("two", "put", source, "media/x")
+        two = f"two {self.keys['two']} all\n"
+        rows = {
+            "revoked": two,
+            "write alone": f"{two}one {self.keys['one']} write\n",
+        }
+        for name, text in rows.items():
+            with self.subTest(name):
+                target = self.folder / name / "got"
+                target.parent.mkdir()
+                words = self.words("one", "get", "--bwlimit", "8M", "media/x", target)
+                get = self.start_trove(*words, server=self.server.url("tcp"))
+
+                def has_come(folder: Path = target.parent) -> bool:
+                    return any(part.stat().st_size >= 4 * MIB for part in folder.glob(".trove-*.part"))
+
+                wait_for(lambda: get.poll() is not None or has_come(), "a part of it has come")
+                self.let_in(text)
+                self.assertIn("when you may (again); run the same command again", self.ended(get, DENIED))
+                self.by("one", "get", "media/x", target, expect=DENIED)
+                self.assertTrue(has_come())
+                self.let_in(f"{two}one {self.keys['one']} all\n")
+                got = self.by("one", "--json", "get", "media/x", target).objects()[0]
+                self.assertGreaterEqual(got["transfer"]["resumed_bytes"], 4 * MIB - BLOCK)
+                self.check_content(target.read_bytes(), source.read_bytes(), "the file")
 
     def test_an_upload_of_another_name_is_left_alone(self) -> None:
         self.start("all")

@@ -15,6 +15,7 @@ trove_client_unit_test(test_job_thread)
 target_link_options(test_job_thread PRIVATE -Wl,--wrap=pthread_create)
 trove_client_unit_test(test_known_servers)
 trove_client_unit_test(test_limiter)
+trove_client_unit_test(test_part)
 trove_client_unit_test(test_pool_queue)
 trove_client_unit_test(test_stream_hooks)
 
