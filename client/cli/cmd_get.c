@@ -315,6 +315,15 @@ static enum cli_exit get_many(struct cli_context *context, const struct values *
     return code;
 }
 
+/* What isn't there yet becomes one. */
+static bool becomes_file(const char *path) {
+    struct stat found;
+    if (path == NULL)
+        return true;
+    int status = strcmp(path, "-") == 0 ? fstat(STDOUT_FILENO, &found) : stat(path, &found);
+    return status != 0 || S_ISREG(found.st_mode) || S_ISDIR(found.st_mode);
+}
+
 enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
     const struct cli_usage usage = {
         .operands = "BUCKET/KEY [FILE|-]\n--recursive BUCKET[/PREFIX] FOLDER",
@@ -351,6 +360,9 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
         cli_usage_error("get", "--recursive needs a folder to write to, such as '.'");
     if (values.follow)
         cli_transfer_check_follow("get", &values.transfer);
+    if (values.transfer.backpressure == TROVE_BACKPRESSURE_DROP && !values.allow_gaps && becomes_file(path))
+        cli_usage_error("get", "--backpressure drop loses bytes, and a file would have zeros in their place: that takes "
+                               "--allow-gaps, or another mode");
     if (values.follow && values.ranged)
         cli_usage_error("get", "--follow reads all from the beginning on, not a --range");
     if (recursive && (values.ranged || cli_conditions_are_for_one(&values.transfer.conditions)))

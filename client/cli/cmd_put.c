@@ -246,6 +246,26 @@ static enum cli_exit put_list(struct cli_context *context, const struct values *
     return code;
 }
 
+static bool is_file(const char *path) {
+    struct stat found;
+    int status = strcmp(path, "-") == 0 ? fstat(STDIN_FILENO, &found) : stat(path, &found);
+    return status == 0 && S_ISREG(found.st_mode);
+}
+
+/* A file gives its bytes whenever they are wanted: to drop some would spoil the object for nothing. */
+static void check_drop(const struct cli_operands *operands, bool recursive) {
+    if (recursive)
+        cli_usage_error("put",
+                        "--recursive takes files, which can wait; --backpressure drop loses bytes, and is for live sources, "
+                        "such as a pipe");
+    for (int i = 0; i + 1 < operands->count; i++)
+        if (is_file(operands->texts[i]))
+            cli_usage_error("put",
+                            "'%s' is a file, which can wait; --backpressure drop loses bytes, and is for live sources, such as a "
+                            "pipe",
+                            operands->texts[i]);
+}
+
 static void check_operands(const struct cli_operands *operands, const struct values *values, const struct cli_object_name *to) {
     bool many = operands->count > 2 || values->transfer.recursive;
     cli_conditions_check("put", &values->transfer.conditions);
@@ -259,6 +279,8 @@ static void check_operands(const struct cli_operands *operands, const struct val
         cli_usage_error("put", "--digest can't be had with --follow");
     if (values->digest.kind != TROVE_DIGEST_NONE && values->transfer.backpressure == TROVE_BACKPRESSURE_DROP)
         cli_usage_error("put", "--digest can't be had with --backpressure drop, which may lose bytes");
+    if (values->transfer.backpressure == TROVE_BACKPRESSURE_DROP)
+        check_drop(operands, values->transfer.recursive);
     if (many && cli_conditions_are_for_one(&values->transfer.conditions))
         cli_usage_error("put", "--if-match and --if-generation are for one object, not for many files");
     struct stat found;

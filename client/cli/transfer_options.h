@@ -53,7 +53,8 @@ enum {
          0,                                                                                                                      \
          "When the other end doesn't keep up: `block' waits (the default, unless the server's pool has another); `drop' loses "  \
          "what has waited longest, for live "                                                                                    \
-         "sources, and says how much (it reads as zeros; `get' needs --allow-gaps for what `put' lost); `buffer' keeps up to 1 " \
+         "sources, not for files, and says how much (it reads as zeros; `get' needs --allow-gaps for what `put' lost, and to "   \
+         "write to a file); `buffer' keeps up to 1 "                                                                             \
          "GiB of a put in memory and a file in $TMPDIR, so that a source that can't wait doesn't have to (`get' waits); "        \
          "`adaptive' waits and looks for the chunk size that goes best, up to --chunk-size",                                     \
          0},                                                                                                                     \

@@ -8,7 +8,7 @@ import re
 
 from trove_test import BLOCK, CONFLICT, DATA_LOSS, KIB, MIB, USAGE, TroveTest, content, main
 
-MODES = ("block", "drop", "buffer", "adaptive")
+WAITING = ("block", "buffer", "adaptive")
 SIZE = 8 * MIB + 77
 
 
@@ -39,7 +39,7 @@ class BackpressureTest(TroveTest):
         self.assertEqual((len(got), lost), (SIZE, dropped_bytes))
 
     def test_nothing_is_lost(self) -> None:
-        for mode in ("block", "buffer", "adaptive"):
+        for mode in WAITING:
             with self.subTest(mode=mode):
                 source = self.write("source", self.data)
                 options = ("--backpressure", mode, "--bwlimit", "16M", "--chunk-size", "256K")
@@ -64,14 +64,14 @@ class BackpressureTest(TroveTest):
         self.check_lossy(self.trove("get", "--allow-gaps", "media/lossy", "-").out, dropped, 64 * KIB)
         gaps = [(gap["offset"], gap["length"]) for gap in self.stat("media/lossy")["gaps"]]
         self.check_content(self.trove("cat", "--allow-gaps", "media/lossy").out, self.zeroed(gaps), "the gaps as listed")
-        again = self.trove("put", *options, self.write("source", self.data), "media/lossy")
+        again = self.trove("put", *options, "-", "media/lossy", data=self.data)
         self.assertRegex(again.errors, r"media/lossy: \d+ bytes in \d+ chunks were dropped on the way")
 
     def test_a_get_that_drops(self) -> None:
         self.trove("put", "-", "media/live", data=self.data)
         options = ("--backpressure", "drop", "--bwlimit", "2M", "--chunk-size", "256K")
         target = self.folder / "target"
-        got = self.trove("--json", "get", *options, "media/live", target).objects()[0]
+        got = self.trove("--json", "get", *options, "--allow-gaps", "media/live", target).objects()[0]
         dropped = got["transfer"]["dropped_bytes"]
         self.assertGreater(dropped, 0)
         self.assertEqual(got["gap_bytes"], 0)  # the object is whole
@@ -85,8 +85,34 @@ class BackpressureTest(TroveTest):
         self.assertEqual(note["object"], "media/live")
         self.check_lossy(got.out, note["transfer"]["dropped_bytes"], BLOCK)
 
+    def test_a_file_can_wait(self) -> None:
+        """Nothing of one is dropped on the way to the server; and on the way back only who asks for it has zeros in it."""
+        source = self.write("source", self.data)
+        folder = self.folder / "files"
+        folder.mkdir()
+        drop = ("--backpressure", "drop")
+        for options in (
+            ("put", *drop, source, "media/x"),
+            ("put", *drop, source, source, "media/x"),
+            ("put", *drop, "-r", folder, "media/x"),
+        ):
+            self.assertIn("is for live sources, such as a pipe", self.trove(*options, expect=USAGE).errors)
+        with source.open("rb") as opened:
+            self.trove("put", *drop, "-", "media/x", stdin=opened, expect=USAGE)
+        self.assertEqual(self.keys("media"), [])
+        self.trove("put", source, "media/x")
+        target = self.folder / "target"
+        for place in ((target,), (folder,), (source,)):
+            refused = self.trove("get", *drop, "media/x", *place, expect=USAGE)
+            self.assertIn("that takes --allow-gaps", refused.errors)
+        self.trove("get", *drop, "-r", "media", folder, expect=USAGE)
+        with target.open("wb") as opened:
+            self.trove("get", *drop, "media/x", "-", stdout=opened, expect=USAGE)
+        self.assertEqual((target.read_bytes(), list(folder.iterdir())), (b"", []))
+        self.trove("get", *drop, "media/x", "/dev/null")
+
     def test_folders(self) -> None:
-        for mode in MODES:
+        for mode in WAITING:
             with self.subTest(mode=mode):
                 folder = self.folder / f"files-{mode}"
                 folder.mkdir()
@@ -97,8 +123,7 @@ class BackpressureTest(TroveTest):
                 for index in range(5):
                     got = (self.folder / f"back-{mode}" / str(index)).read_bytes()
                     self.assertEqual(len(got), 300 * KIB * index)
-                    if mode != "drop":
-                        self.check_content(got, self.data[: 300 * KIB * index], f"file {index}")
+                    self.check_content(got, self.data[: 300 * KIB * index], f"file {index}")
 
     def test_the_overflow_is_in_tmpdir(self) -> None:
         """A folder that isn't there is found out when the file is needed, and fails the put."""
