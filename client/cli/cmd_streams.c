@@ -122,9 +122,8 @@ enum cli_exit cmd_streams(struct cli_context *context, int argc, char **argv) {
                "paused. A "
                "paused stream holds its place; its client is told, and so it is of a cancel. `seek' has a stream go on at byte "
                "OFFSET of "
-               "its object (a unit may follow, as in 64MiB): an upload at what the server has received at most, a download "
-               "anywhere; its "
-               "program must be able to, as the put of a file is.",
+               "its object (a unit may follow, as in 64MiB): an upload at what the server has received at most, and not below "
+               "what is durable, a download anywhere; its program must be able to, as the put of a file is.",
         .options = options,
         .parse = parse,
         .operands_max = CLI_OPERANDS_ANY,

@@ -439,6 +439,11 @@ class CommandLineTest(TroveTest):
             self.assertEqual(result.errors, "")
             self.assertNotEqual(result.out, b"")
 
+    def test_help_tells_of_seek(self) -> None:
+        self.assertIn("streams [pause|resume|cancel|seek ID...]", self.trove("--help").text)
+        told = " ".join(self.trove("streams", "seek", "--help").text.split())
+        self.assertIn("an upload at what the server has received at most, and not below what is durable", told)
+
     def test_no_table_where_there_is_none(self) -> None:
         self.assertEqual(self.trove("streams", "--pool", "none", expect=NOT_FOUND).out, b"")
         self.assertEqual(len(self.trove("streams").text.splitlines()), 1, "nothing but the head")
