@@ -53,6 +53,8 @@ static const char *port_mistake(const char *text, enum tv_url_use use) {
     unsigned port = 0;
     for (size_t i = 1; i <= digits && port <= UINT16_MAX; i++)
         port = port * 10 + (unsigned)(text[i] - '0');
+    if (use == TV_URL_TO_DIAL && digits > 0 && text[digits + 1] == '?')
+        return "of what stands behind a '?' only key= is known";
     bool is_number = digits > 0 && (text[digits + 1] == '\0' || text[digits + 1] == '/');
     if (!is_number || port > UINT16_MAX || (port == 0 && use == TV_URL_TO_DIAL))
         return use == TV_URL_TO_DIAL ? "PORT is a number from 1 to 65535" : "PORT is a number from 1 to 65535, or 0 for any";

@@ -27,7 +27,9 @@ void cli_context_init(struct cli_context *context) {
     context->server = given ? cli_copy(server) : cli_server_url_default(getenv("XDG_RUNTIME_DIR"), geteuid());
     context->server_from = given ? "TROVE_SERVER" : "XDG_RUNTIME_DIR";
     context->server_key = variable("TROVE_SERVER_KEY");
+    context->server_key_from = "TROVE_SERVER_KEY";
     context->key_file = variable("TROVE_KEY_FILE");
+    context->key_file_from = context->key_file != NULL ? "TROVE_KEY_FILE" : "--key-file";
     if (context->key_file == NULL)
         context->key_file = cli_key_path_default(getenv("XDG_CONFIG_HOME"), getenv("HOME"));
     context->known_servers = variable("TROVE_KNOWN_SERVERS");
@@ -70,6 +72,25 @@ static bool may_go_unchecked(const struct cli_context *context) {
            access(context->known_servers, R_OK) != 0;
 }
 
+static bool begins_with(const char *text, const char *begin) {
+    return begin != NULL && *begin != 0 && strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* The option or variable that a message of wrong arguments is about. Files are named in it. */
+static const char *at_fault(const struct cli_context *context, const trove_error *error) {
+    const char *message = error->message;
+    if (begins_with(message, "the server's key") && strstr(message, "in the options") != NULL)
+        return context->server_key_from;
+    if (begins_with(message, context->known_servers))
+        return "--known-servers";
+    if (begins_with(message, "HOME isn't set"))
+        return "--trust-on-first-use";
+    if (begins_with(message, context->key_file) || begins_with(message, "the key file ") ||
+        strstr(message, "no key file of one's own") != NULL)
+        return context->key_file_from;
+    return context->server_from;
+}
+
 enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
     trove_client_options options;
     trove_client_options_init(&options);
@@ -92,9 +113,8 @@ enum cli_exit cli_connect(struct cli_context *context, uint32_t wait_ms) {
         learn_own_key(context);
         return CLI_EXIT_OK;
     }
-    bool about_known = context->known_servers != NULL && strstr(error.message, context->known_servers) != NULL;
     if (status == TROVE_INVALID_ARGUMENT)
-        cli_usage_error(context->verb, "%s: %s", about_known ? "--known-servers" : context->server_from, error.message);
+        cli_usage_error(context->verb, "%s: %s", at_fault(context, &error), error.message);
     char *hint = cli_connect_hint(context->server, context->key_file, &error);
     enum cli_exit code = cli_fail(context, "connect", NULL, context->server, hint, &error);
     free(hint);

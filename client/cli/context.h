@@ -11,13 +11,15 @@ struct cli_context {
     char *server;            /* URL */
     const char *server_from; /* the option or variable that says so */
     char *server_key;        /* its public key; NULL: the connection isn't encrypted, unless the URL has one */
-    char *key_file;          /* one's own; NULL: there is no place for it */
-    char *known_servers;     /* the file of known servers; NULL: there is no place for it */
-    bool default_known;      /* which is the default one: its folder is made if need be */
-    bool trusts_first;       /* a server that isn't known is asked for its key, which is recorded */
-    uint32_t timeout_ms;     /* for the server; 0: the library's defaults */
-    uint32_t retry_for_ms;   /* how long a lost connection is made again; TROVE_NO_RETRY: not at all */
-    uint32_t io_timeout_ms;  /* for one's own input and output; TROVE_NO_TIMEOUT: none */
+    const char *server_key_from;
+    char *key_file; /* one's own; NULL: there is no place for it */
+    const char *key_file_from;
+    char *known_servers;    /* the file of known servers; NULL: there is no place for it */
+    bool default_known;     /* which is the default one: its folder is made if need be */
+    bool trusts_first;      /* a server that isn't known is asked for its key, which is recorded */
+    uint32_t timeout_ms;    /* for the server; 0: the library's defaults */
+    uint32_t retry_for_ms;  /* how long a lost connection is made again; TROVE_NO_RETRY: not at all */
+    uint32_t io_timeout_ms; /* for one's own input and output; TROVE_NO_TIMEOUT: none */
     struct cli_output output;
     struct cli_interrupt interrupt;
     trove_client *client;               /* NULL before cli_connect */

@@ -150,6 +150,10 @@ char *cli_connect_hint(const char *server, const char *key_file, const trove_err
         return cli_copy(
             "without it no key is checked, and so nothing is sent: see that you may read it, or name another file with "
             "--known-servers");
+    if (says(error, "opening the folder of"))
+        return cli_copy("make that folder first, or name another file with --known-servers");
+    if (says(error, "opening the key file") && error->status != TROVE_NOT_FOUND)
+        return cli_copy("see that you may read it, or name another file with --key-file");
     switch (error->status) {
     case TROVE_UNAUTHENTICATED:
         return key_hint(key_file, error);

@@ -78,10 +78,12 @@ static error_t parse_global(int key, char *argument, struct argp_state *state) {
     case KEY_SERVER_KEY:
         free(context->server_key);
         context->server_key = cli_copy(argument);
+        context->server_key_from = "--server-key";
         return 0;
     case KEY_KEY_FILE:
         free(context->key_file);
         context->key_file = cli_copy(argument);
+        context->key_file_from = "--key-file";
         return 0;
     case KEY_KNOWN_SERVERS:
         free(context->known_servers);

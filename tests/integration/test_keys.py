@@ -182,6 +182,32 @@ class ServerKeyTest(ServerKeyTestCase):
         self.own.chmod(0o644)
         self.assertIn("chmod 600", self.secure("ping", expect=PRECONDITION).errors)
 
+    def test_what_is_wrong_is_named(self) -> None:
+        """The option or the variable that it came by, not another one."""
+        self.start()
+        bad = self.write("bad.key", b"nonsense\n")
+        bad.chmod(0o600)
+        key = ("--server-key", self.server_key)
+        own = ("--key-file", self.own)
+        rows: tuple[tuple[tuple[str | Path, ...], dict[str, str], str], ...] = (
+            ((*own, "--server-key", "abc"), {}, "--server-key: the server's key"),
+            (own, {"TROVE_SERVER_KEY": "abc"}, "TROVE_SERVER_KEY: the server's key"),
+            ((*key, "--key-file", bad), {}, f"--key-file: {bad} line 1"),
+            (key, {"TROVE_KEY_FILE": str(bad)}, f"TROVE_KEY_FILE: {bad} line 1"),
+            ((*own, "--known-servers", bad), {}, f"--known-servers: {bad} line 1"),
+            ((*own, "--server", f"{self.server.url('tcp')}?key=abc"), {}, "--server: the server's key, in the URL"),
+            ((*own, "--server", f"{self.server.url('tcp')}?foo=x"), {}, "--server: \"tcp://127.0.0.1"),
+        )
+        for words, variables, said in rows:
+            with self.subTest(said=said):
+                environment = {**os.environ, **variables}
+                errors = self.trove(*words, "ping", server=self.server.url("tcp"), env=environment, expect=2).errors
+                self.assertIn(f"trove ping: {said}", errors)
+        words = ("--trust-on-first-use", "--known-servers", self.folder / "nowhere" / "known")
+        errors = self.trove(*words, "ping", server=self.server.url("tcp"), expect=NOT_FOUND).errors
+        self.assertIn("make that folder first", errors)
+        self.assertNotIn("keygen", errors)
+
     def test_the_server_refuses_a_key_file_that_others_can_read(self) -> None:
         (self.folder / "server.key").chmod(0o644)
         with self.assertRaisesRegex(AssertionError, "chmod 600"):

@@ -184,6 +184,8 @@ static const struct {
     {"tcp://x:1", TROVE_PERMISSION_DENIED, "opening the file of known servers /f: Permission denied",
      "without it no key is checked"},
     {"ipc:///x", TROVE_NOT_FOUND, "opening the key file /k: No such file or directory", "'trove keygen' makes a key"},
+    {"ipc:///x", TROVE_PERMISSION_DENIED, "opening the key file /k: Permission denied", "see that you may read it"},
+    {"tcp://x:1", TROVE_NOT_FOUND, "opening the folder of /f/known: No such file or directory", "make that folder first"},
     {"ipc:///x", TROVE_UNAVAILABLE, "ipc:///x: Connection refused", "start a server with 'troved'"},
     {"tcp://x:1", TROVE_UNAVAILABLE, "tcp://x:1: Connection refused", "see that host and port"},
     {"tcp://x:1", TROVE_UNAVAILABLE, "tcp://x:1: no host is known by the name x", "see that the name is right"},

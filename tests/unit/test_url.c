@@ -30,6 +30,8 @@ static const struct {
     {"tcp://127.0.0.1:-1", NEVER, "1 to 65535"},
     {"tcp://127.0.0.1:http", NEVER, "1 to 65535"},
     {"tcp://127.0.0.1:7000x", NEVER, "1 to 65535"},
+    {"tcp://127.0.0.1:7000?foo=x", NEVER, "only key= is known"},
+    {"ws://127.0.0.1:80?foo=x", NEVER, "only key= is known"},
     {"tcp://127.0.0.1:", NEVER, ":PORT is missing"},
     {"tcp://127.0.0.1", NEVER, ":PORT is missing"},
     {"tcp://127.0.0.1/7000", NEVER, ":PORT is missing"},
