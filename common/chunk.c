@@ -6,6 +6,7 @@
 #include "chunk.h"
 
 #include <endian.h>
+#include <string.h>
 
 /* Lets data->iov describe data->bytes of the chunk from `at` on. Two entries of the chunk's iov may be short, its first and last;
  * the others are blocks of a pool, so that a payload's worth never needs more than data->iov holds. */
@@ -27,16 +28,39 @@ static void describe(const struct tv_chunk *chunk, uint64_t at, struct tv_data *
     }
 }
 
+/* The sum of the piece that begins at the object's `offset`, and its end. */
+static uint64_t hash_piece(const struct tv_chunk *chunk, uint64_t offset, uint64_t *sum) {
+    uint64_t end = tv_piece_end(offset, chunk->offset + chunk->bytes);
+    struct tv_data piece = {.offset = offset, .bytes = end - offset};
+    describe(chunk, offset - chunk->offset, &piece);
+    tv_data_hash(&piece);
+    *sum = piece.piece_sums[0];
+    return end;
+}
+
 void tv_chunk_hash(struct tv_chunk *chunk) {
     uint64_t end = chunk->offset + chunk->bytes;
     chunk->piece_count = 0;
-    for (uint64_t offset = chunk->offset; offset < end;) {
-        struct tv_data piece = {.offset = offset, .bytes = tv_piece_end(offset, end) - offset};
-        describe(chunk, offset - chunk->offset, &piece);
-        tv_data_hash(&piece);
-        chunk->piece_sums[chunk->piece_count++] = piece.piece_sums[0];
-        offset += piece.bytes;
-    }
+    for (uint64_t offset = chunk->offset; offset < end;)
+        offset = hash_piece(chunk, offset, &chunk->piece_sums[chunk->piece_count++]);
+}
+
+void tv_chunk_cut(struct tv_chunk *chunk, uint64_t offset, uint64_t end) {
+    uint64_t ahead = offset - chunk->offset;
+    uint64_t first = offset / TV_BLOCK_BYTES - chunk->offset / TV_BLOCK_BYTES;
+    TV_ASSERT(chunk->iov_count == 1 && chunk->offset <= offset && offset <= end && end <= chunk->offset + chunk->bytes);
+    chunk->offset = offset;
+    chunk->bytes = end - offset;
+    chunk->iov->iov_base = (char *)chunk->iov->iov_base + ahead;
+    chunk->iov->iov_len = chunk->bytes;
+    chunk->piece_count = tv_data_piece_count(offset, chunk->bytes);
+    if (chunk->piece_count == 0)
+        return;
+    memmove(chunk->piece_sums, chunk->piece_sums + first, chunk->piece_count * sizeof *chunk->piece_sums);
+    uint64_t last = end - 1 - (end - 1) % TV_BLOCK_BYTES;
+    (void)hash_piece(chunk, offset, &chunk->piece_sums[0]);
+    if (last > offset)
+        (void)hash_piece(chunk, last, &chunk->piece_sums[chunk->piece_count - 1]);
 }
 
 void tv_chunk_slice(const struct tv_chunk *chunk, uint64_t at, uint64_t bytes, struct tv_data *data) {

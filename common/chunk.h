@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 
 struct tv_chunk {
-    /* constant from the write on */
+    /* constant from the write on, unless it is cut: see tv_chunk_cut */
     uint64_t index;
     uint64_t offset; /* of its first byte in the object */
     uint64_t bytes;
@@ -49,6 +49,11 @@ static inline void tv_chunk_release(struct tv_chunk *chunk) {
 
 /* Hashes the chunk's bytes: fills piece_count and piece_sums (room for tv_data_piece_count of them). */
 void tv_chunk_hash(struct tv_chunk *chunk);
+
+/* Leaves the object's bytes [offset, end) of a hashed chunk whose memory is in one piece; it must have them. Its memory stays as
+ * it is, so frames of before may still be read from it; the fields don't: whoever looks at them holds the stream's lock. Hashes
+ * what lies before the first block boundary and behind the last one, the other sums hold. */
+void tv_chunk_cut(struct tv_chunk *chunk, uint64_t offset, uint64_t end);
 
 /* Describes `bytes` of the chunk from `at` on, at most TV_PAYLOAD_BYTES_MAX, in *data: iov, and the sums of its pieces, which are
  * taken from the chunk where the cut allows and computed where it doesn't. */

@@ -187,8 +187,6 @@ static trove_status move(trove_stream *stream, const Trove__V1__Control *control
         tvc_upload_move(stream, control->offset, control->generation);
     else
         tvc_download_seek(stream, control->offset, control->generation);
-    if (tv_stream_state_terminal(stream->state))
-        return judge_move(stream, control, refusal); /* it has ended before it could */
     tvc_stream_hooks_moved(stream, control->offset);
     pthread_cond_broadcast(&stream->changed);
     return TROVE_OK;

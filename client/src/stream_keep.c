@@ -2,7 +2,6 @@
 #include "stream_keep.h"
 
 #include "stream.h"
-#include "wait.h"
 
 /* ---- lists ---- */
 
@@ -91,10 +90,14 @@ static void let_go(trove_stream *stream) {
     tv_chunk_release(&chunk->wire);
 }
 
-/* The writer hashes it for the object's etag, or a frame of it is being sent. Both come to an end without the thread that
- * asks. */
-static bool is_shared(const struct tvc_chunk *chunk) {
-    return atomic_load_explicit(&chunk->wire.references, memory_order_acquire) > 1;
+/* Leaves the bytes [offset, end) of a chunk, whoever else has it. That is safe at any moment, and waits for nobody (a frame of it
+ * may be sent for as long as the server doesn't read, and this may be the thread that would be told of it). Two others may have
+ * it. The transport has a frame of it: that is the memory alone, which is neither written nor given back while it has its
+ * reference; what the frame says was put together under the lock (tvc_upload_pull). And its writer, who adds it to the object's
+ * sums: from the memory, and from what it has noted before the chunk was let into the window (note_written). */
+static void cut(struct tvc_chunk_list *list, struct tvc_chunk *chunk, uint64_t offset, uint64_t end) {
+    list->sum.bytes -= chunk->wire.bytes - (end - offset);
+    tv_chunk_cut(&chunk->wire, offset, end);
 }
 
 void tvc_keep_released(trove_stream *stream) {
@@ -103,36 +106,15 @@ void tvc_keep_released(trove_stream *stream) {
     pthread_mutex_unlock(&stream->client->lock);
 }
 
-/* Cuts off what is stored of the first chunk. */
-static void cut_first(trove_stream *stream, uint64_t offset) {
-    struct tvc_keep *keep = &stream->upload.keep;
-    struct tvc_chunk *chunk = keep->again.first;
-    while (keep->again.first == chunk && is_shared(chunk))
-        (void)tvc_stream_wait(stream, TVC_NO_DEADLINE);
-    if (keep->again.first != chunk)
-        return; /* the stream has ended */
-    uint64_t bytes = offset - chunk->wire.offset;
-    count_stored(&stream->upload.sender, bytes, 0);
-    keep->again.sum.bytes -= bytes;
-    chunk->wire.offset += bytes;
-    chunk->wire.bytes -= bytes;
-    chunk->iov.iov_base = (char *)chunk->iov.iov_base + bytes;
-    chunk->iov.iov_len -= bytes;
-    tv_chunk_acquire(&chunk->wire);
-    pthread_mutex_unlock(&stream->client->lock);
-    tv_chunk_hash(&chunk->wire);
-    pthread_mutex_lock(&stream->client->lock);
-    tv_chunk_release(&chunk->wire);
-}
-
 void tvc_keep_go_on(trove_stream *stream, uint64_t offset) {
     struct tvc_chunk_list *again = &stream->upload.keep.again;
     while (again->first != NULL && end_of(again->first) <= offset && !again->first->wire.final)
         let_go(stream);
-    if (again->first != NULL && again->first->wire.offset < offset)
-        cut_first(stream, offset);
-    if (!tv_stream_state_terminal(stream->state))
-        tv_sender_restart(&stream->upload.sender, offset);
+    if (again->first != NULL && again->first->wire.offset < offset) {
+        count_stored(&stream->upload.sender, offset - again->first->wire.offset, 0);
+        cut(again, again->first, offset, end_of(again->first));
+    }
+    tv_sender_restart(&stream->upload.sender, offset);
 }
 
 unsigned tvc_keep_refill(trove_stream *stream) {
@@ -144,28 +126,6 @@ unsigned tvc_keep_refill(trove_stream *stream) {
 }
 
 /* ---- the rest ---- */
-
-/* A chunk that the target lies in ends there: what was written behind it is given up. */
-static void truncate_last(struct tvc_chunk_list *kept, struct tvc_chunk *chunk, uint64_t offset) {
-    uint64_t bytes = end_of(chunk) - offset;
-    kept->sum.bytes -= bytes;
-    chunk->wire.bytes -= bytes;
-    chunk->iov.iov_len -= bytes;
-    tv_chunk_hash(&chunk->wire);
-}
-
-/* The kept chunk that `offset` lies in, if its writer still hashes it, or it is still being sent. */
-static const struct tvc_chunk *shared_at(const trove_stream *stream, uint64_t offset) {
-    const struct tvc_chunk *chunk = stream->upload.keep.kept.first;
-    while (chunk != NULL && end_of(chunk) <= offset)
-        chunk = chunk->next;
-    return chunk != NULL && chunk->wire.offset < offset && is_shared(chunk) ? chunk : NULL;
-}
-
-void tvc_keep_await(trove_stream *stream, uint64_t offset) {
-    while (shared_at(stream, offset) != NULL)
-        (void)tvc_stream_wait(stream, TVC_NO_DEADLINE);
-}
 
 /* What was to be sent again: the server has none of it. */
 static void abandon_again(trove_stream *stream) {
@@ -192,8 +152,8 @@ void tvc_keep_seek(trove_stream *stream, uint64_t offset) {
         }
         chunk->wire.final = false;
         append(&keep->kept, chunk);
-        if (end_of(chunk) > offset)
-            truncate_last(&keep->kept, chunk, offset);
+        if (end_of(chunk) > offset) /* what was written behind it is given up */
+            cut(&keep->kept, chunk, chunk->wire.offset, offset);
     }
     keep->index_base = 0;
 }

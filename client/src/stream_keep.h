@@ -8,7 +8,8 @@
  *
  * Chunks stay in the buffers that the program has filled: nothing is copied. The stream's pool has as many more of them as
  * keep_bytes says, and a writer that finds none free waits: that is the bound. While there are some in `again` nothing new is let
- * into the window, so the order stays. Where the server goes on inside a chunk, what it has of it is cut off.
+ * into the window, so the order stays. Where the server goes on inside a chunk, what it has of it is cut off; where a seek's
+ * target lies in one, what lies behind it is.
  * Counts: what has to be sent again isn't acknowledged any more; it is queued.
  * The client's lock protects it all.
  */
@@ -37,15 +38,12 @@ void tvc_keep_add(trove_stream *stream, struct tvc_chunk *chunk);
 void tvc_keep_durable(trove_stream *stream);
 /* The connection is lost: all that is kept or in the window is to be sent again. */
 void tvc_keep_unwind(trove_stream *stream);
-/* The server goes on at `offset`, which lies within what is kept: the window begins there. A chunk that is to be cut is waited
- * for while others still look at it, and the lock is let go of; a stream that has ended meanwhile keeps nothing. */
+/* The server goes on at `offset`, which lies within what is kept: the window begins there. */
 void tvc_keep_go_on(trove_stream *stream, uint64_t offset);
-/* Somebody else has let go of a chunk. Without the lock. */
+/* Somebody else has let go of a chunk, which may be free now: who waits for one looks again. Without the lock. */
 void tvc_keep_released(trove_stream *stream);
 /* Puts into the window what fits. Returns which rings are to be woken. */
 unsigned tvc_keep_refill(trove_stream *stream);
-/* Before a seek to `offset`: waits until nobody else looks at the chunk that it would cut. Under the lock, which is let go of. */
-void tvc_keep_await(trove_stream *stream, uint64_t offset);
 /* The stream goes on at `offset`, which isn't below what is durable: what was written from there on is given up. */
 void tvc_keep_seek(trove_stream *stream, uint64_t offset);
 /* All that was written is stored: what is left is acknowledged. */

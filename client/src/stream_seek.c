@@ -32,18 +32,12 @@ static void go_elsewhere(trove_stream *stream, uint64_t offset, uint64_t generat
 }
 
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation) {
-    tvc_keep_await(stream, offset);
-    if (tv_stream_state_terminal(stream->state))
-        return;
     go_elsewhere(stream, offset, generation);
     stream->upload.moved = false; /* who writes has asked for it */
 }
 
 void tvc_upload_move(trove_stream *stream, uint64_t offset, uint64_t generation) {
     struct tvc_upload *upload = &stream->upload;
-    tvc_keep_await(stream, offset);
-    if (tv_stream_state_terminal(stream->state))
-        return;
     bool ending = upload->finishing || upload->sender.final_pushed || upload->spill.final;
     upload->moved |= offset != upload->next_offset || ending;
     upload->finishing = false;

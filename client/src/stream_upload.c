@@ -304,8 +304,11 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
 
 /* ---- frames out ---- */
 
-static void fill_chunk(uint64_t call_id, uint64_t epoch, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
+/* Under the lock, for the chunk may be cut, begun once more or moved as soon as it is let go of (stream_keep.c): the transport's
+ * reference is one of its memory. (It is hashed before: only where the frame's cut goes through a block that block is hashed.) */
+static void fill_chunk(const trove_stream *stream, const struct tv_fragment_out *fragment, struct tv_pulled *pulled) {
     const struct tv_chunk *chunk = fragment->chunk;
+    uint64_t call_id = stream->entry.node.id;
     Trove__V1__Chunk *body = &pulled->scratch.chunk;
     struct tv_data data;
     tv_chunk_slice(chunk, fragment->fragment_offset, fragment->bytes, &data);
@@ -315,7 +318,7 @@ static void fill_chunk(uint64_t call_id, uint64_t epoch, const struct tv_fragmen
     body->chunk_bytes = chunk->bytes;
     body->fragment_offset = fragment->fragment_offset;
     body->generation = chunk->generation;
-    body->epoch = epoch;
+    body->epoch = stream->resume.epoch;
     body->final = chunk->final;
     body->checksum_given_case = TROVE__V1__CHUNK__CHECKSUM_GIVEN_CHECKSUM;
     body->checksum = tv_chunk_checksum(call_id, chunk->index, &data);
@@ -390,9 +393,8 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
     bool lost = active && tv_sender_next_gap(&upload->sender, &gap);
     bool chunk = active && !lost && next_fragment(upload, payload_bytes_max, &fragment);
     bool complete = active && !lost && !chunk && complete_due(stream);
-    uint64_t call_id = stream->entry.node.id; /* these two change with the connection */
-    uint64_t epoch = stream->resume.epoch;
     if (chunk) {
+        fill_chunk(stream, &fragment, pulled);
         tv_chunk_acquire(fragment.chunk); /* the transport's, until it is sent */
         upload->bytes_sent += fragment.bytes;
         upload->chunks_sent += fragment.fragment_offset == 0;
@@ -404,8 +406,6 @@ bool tvc_upload_pull(trove_stream *stream, uint64_t payload_bytes_max, struct tv
         fill_gap(stream, &gap, pulled);
     }
     pthread_mutex_unlock(&stream->client->lock);
-    if (chunk)
-        fill_chunk(call_id, epoch, &fragment, pulled);
     return chunk || complete || lost;
 }
 

@@ -69,8 +69,7 @@ trove_status tvc_upload_wait(trove_stream *stream, uint64_t deadline_ns, trove_e
  * the flow are to be woken afterwards: TV_WANTS_... */
 unsigned tvc_upload_push(trove_stream *stream, struct tv_chunk *wire);
 
-/* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock, which is let go of where a
- * chunk that is to be cut is still looked at; a stream that has ended meanwhile goes nowhere. */
+/* Goes on at the object's `offset`: chunks that weren't acknowledged are given up. Under the lock. Never blocks. */
 void tvc_upload_seek(trove_stream *stream, uint64_t offset, uint64_t generation);
 /* The same from outside, while somebody may be writing or completing, who is told by the next call that writes or completes. */
 void tvc_upload_move(trove_stream *stream, uint64_t offset, uint64_t generation);

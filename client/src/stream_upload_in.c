@@ -138,8 +138,6 @@ void tvc_upload_detach(trove_stream *stream) {
 unsigned tvc_upload_attach(trove_stream *stream, const Trove__V1__Opened *opened) {
     struct tvc_upload *upload = &stream->upload;
     tvc_keep_go_on(stream, opened->durable_offset);
-    if (tv_stream_state_terminal(stream->state))
-        return 0;
     upload->durable_offset = opened->durable_offset;
     upload->received_offset = opened->durable_offset;
     upload->demand_bytes = tvc_upload_window(stream);

@@ -38,6 +38,7 @@ struct scripted_server {
     /* under the lock */
     struct tv_conn *conn;
     bool closed;
+    bool held;
     struct scripted_opened opened;
     size_t count;
     struct entry frames[FRAMES_MAX];
@@ -65,6 +66,8 @@ static void greet(struct scripted_server *server) {
     tv_conn_establish(server->conn, TV_PAYLOAD_BYTES_MAX, KEEPALIVE_MS, false);
 }
 
+static uint8_t no_id[16];
+
 static void answer_open(struct scripted_server *server, const tv_frame *frame) {
     tv_frame answer = TROVE__V1__FRAME__INIT;
     Trove__V1__Opened opened = TROVE__V1__OPENED__INIT;
@@ -77,6 +80,8 @@ static void answer_open(struct scripted_server *server, const tv_frame *frame) {
     opened.channel_chunks = how.channel_chunks != 0 ? how.channel_chunks : frame->open->channel_chunks;
     opened.credit = how.credit;
     opened.writer = how.writer;
+    if (how.resumable)
+        opened.upload_id = (ProtobufCBinaryData){sizeof no_id, no_id};
     object.size = how.object_size;
     object.generation = 1;
     if (how.has_object)
@@ -113,6 +118,10 @@ static trove_status on_frame(void *context, const tv_frame *frame, const void *p
     struct scripted_server *server = context;
     (void)payload;
     (void)error;
+    pthread_mutex_lock(&server->lock);
+    while (server->held)
+        pthread_cond_wait(&server->changed, &server->lock);
+    pthread_mutex_unlock(&server->lock);
     if (frame->body_case == TV_BODY(OPEN))
         answer_open(server, frame); /* first, so that nothing that the test sends for the stream can come before it */
     if (frame->body_case == TV_BODY(HELLO))
@@ -179,7 +188,15 @@ void scripted_cut(struct scripted_server *server) {
     tv_conn_abort(server->conn, &why);
 }
 
+void scripted_hold(struct scripted_server *server, bool hold) {
+    pthread_mutex_lock(&server->lock);
+    server->held = hold;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
 void scripted_server_stop(struct scripted_server *server) {
+    scripted_hold(server, false);
     tv_listener_destroy(server->listener);
     if (server->conn != NULL) {
         scripted_cut(server);

@@ -42,6 +42,7 @@ struct scripted_opened {
     bool has_object;
     uint64_t object_size;
     bool writer;
+    bool resumable; /* it is an upload with an id, all zeros */
 };
 
 /* Listens on a unix socket in a folder of its own; `features` is what its welcome says. */
@@ -69,6 +70,8 @@ void scripted_send_ack(struct scripted_server *server, uint64_t call_id, uint64_
 void scripted_send_complete(struct scripted_server *server, uint64_t call_id, uint64_t size, uint64_t chunks);
 /* The server's completed, with an object of this size. */
 void scripted_send_completed(struct scripted_server *server, uint64_t call_id, uint64_t size);
+/* From now on the frame that comes next is the last one that is read (it isn't told before), or all are read again. */
+void scripted_hold(struct scripted_server *server, bool hold);
 /* Cuts the connection. */
 void scripted_cut(struct scripted_server *server);
 

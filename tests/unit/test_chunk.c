@@ -105,6 +105,54 @@ static void takes_sums_over_where_the_cut_allows(void **state) {
     tv_chunk_release(chunk);
 }
 
+/* Wherever a chunk is cut, its sums are those of a chunk that was never larger; those of whole pieces aren't computed again. */
+static void cuts_chunks(void **state) {
+    (void)state;
+    static const struct row {
+        const char *name;
+        uint64_t offset;
+        uint64_t end;
+    } rows[] = {
+        {"nothing", 1000, 1000 + 4 * BLOCK},
+        {"its first byte", 1001, 1000 + 4 * BLOCK},
+        {"up to a boundary", BLOCK, 1000 + 4 * BLOCK},
+        {"some blocks and a half", 2 * BLOCK + BLOCK / 2, 1000 + 4 * BLOCK},
+        {"all but its last byte", 999 + 4 * BLOCK, 1000 + 4 * BLOCK},
+        {"all, from its beginning", 1000 + 4 * BLOCK, 1000 + 4 * BLOCK},
+        {"its last byte", 1000, 999 + 4 * BLOCK},
+        {"from a boundary on", 1000, 4 * BLOCK},
+        {"from behind a boundary on", 1000, 3 * BLOCK + 1},
+        {"all but its first byte", 1000, 1001},
+        {"all, from its end", 1000, 1000},
+        {"both ends", BLOCK + 3, 3 * BLOCK - 5},
+        {"both ends, within a block", 2 * BLOCK + 3, 2 * BLOCK + 5},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct row *row = &rows[i];
+        struct tv_data data;
+        unit_row(row->name);
+        struct tv_chunk *chunk = filled(1000, 4 * BLOCK, 4 * BLOCK, 4 * BLOCK);
+        void *memory = chunk->iov->iov_base;
+        chunk->piece_sums[1] = 4711; /* a false one, of the block from BLOCK on */
+        tv_chunk_cut(chunk, row->offset, row->end);
+        assert_int_equal(chunk->offset, row->offset);
+        assert_int_equal(chunk->bytes, row->end - row->offset);
+        assert_int_equal(chunk->piece_count, tv_data_piece_count(row->offset, chunk->bytes));
+        if (row->offset < BLOCK && row->end > 2 * BLOCK) {
+            assert_int_equal(chunk->piece_sums[1], 4711);
+            chunk->piece_sums[1] = tv_hash((const char *)memory + BLOCK - 1000, BLOCK);
+        }
+        uint64_t part = chunk->bytes < BLOCK ? chunk->bytes : BLOCK;
+        tv_chunk_slice(chunk, 0, part, &data);
+        unit_data_check(&data);
+        tv_chunk_slice(chunk, chunk->bytes - part, part, &data);
+        unit_data_check(&data);
+        chunk->iov->iov_base = memory;
+        tv_chunk_release(chunk);
+    }
+    assert_int_equal(unit_chunks_alive, 0);
+}
+
 /* The words of trove.proto's Chunk.checksum, put together by hand; each of them counts. */
 static void checksums_what_the_contract_says(void **state) {
     (void)state;
@@ -141,6 +189,7 @@ int main(void) {
         cmocka_unit_test(hashes_chunks),
         cmocka_unit_test(slices_chunks),
         cmocka_unit_test(takes_sums_over_where_the_cut_allows),
+        cmocka_unit_test(cuts_chunks),
         cmocka_unit_test(checksums_what_the_contract_says),
         cmocka_unit_test(is_released_by_its_last_reference),
     };

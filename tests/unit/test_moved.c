@@ -8,6 +8,8 @@
 #define CHUNK ((uint64_t)4096)
 #define SIZE  (4 * CHUNK)
 
+#define LARGE_CHUNK ((uint64_t)(8 * TV_MIB))
+
 struct fixture {
     struct scripted_server *server;
     trove_client *client;
@@ -21,7 +23,7 @@ static int begin(void **state) {
     trove_error error;
     assert_non_null(fixture);
     fixture->object_size = SIZE;
-    fixture->server = scripted_server_start(0);
+    fixture->server = scripted_server_start(TV_FEATURE_RESUMABLE);
     unit_ok(trove_connect(scripted_server_url(fixture->server), NULL, &fixture->client, &error), &error);
     *state = fixture;
     return 0;
@@ -72,6 +74,41 @@ static trove_status write_at(struct fixture *fixture, uint64_t offset, trove_err
     trove_status status = trove_stream_write(fixture->stream, &chunk, 0, error);
     trove_stream_chunk_put(fixture->stream, chunk);
     return status;
+}
+
+/* A resumable upload whose chunk is more than the connection holds unread. */
+static void open_large(struct fixture *fixture) {
+    const struct scripted_opened opened = {.credit = LARGE_CHUNK, .resumable = true};
+    trove_stream_options options;
+    trove_error error;
+    trove_stream_options_init(&options);
+    options.chunk_bytes = LARGE_CHUNK;
+    options.channel_chunks = 1;
+    options.resumable = true;
+    options.hooks.on_seek = on_seek;
+    scripted_answer_opens(fixture->server, &opened);
+    unit_ok(trove_stream_open(fixture->client, "media", "film", TROVE_DIRECTION_UPLOAD, &options, &fixture->stream, &error),
+            &error);
+    fixture->id = scripted_expect_open(fixture->server).call_id;
+    unit_ok(trove_stream_start(fixture->stream, &error), &error);
+    (void)scripted_expect(fixture->server, fixture->id, TV_BODY(CONTROL)); /* START */
+}
+
+static void wait_for_chunks_sent(const trove_stream *stream, uint64_t chunks) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    trove_stream_metrics m = {0};
+    for (unsigned i = 0; i < 30000 && m.chunks_sent < chunks; i++) {
+        trove_stream_metrics_get(stream, &m);
+        nanosleep(&pause, NULL);
+    }
+    assert_int_equal(m.chunks_sent, chunks);
+}
+
+static void wait_for_offset(const trove_stream *stream, uint64_t offset) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (unsigned i = 0; i < 30000 && trove_stream_offset(stream) != offset; i++)
+        nanosleep(&pause, NULL);
+    assert_int_equal(trove_stream_offset(stream), offset);
 }
 
 static void expect_chunk(struct fixture *fixture, uint64_t index, uint64_t offset, uint64_t generation) {
@@ -162,6 +199,32 @@ static void test_upload_to_where_it_stands(void **state) {
     expect_answer(fixture, 1, TROVE__V1__CODE__OK);
     unit_ok(write_at(fixture, CHUNK, &error), &error);
     expect_chunk(fixture, 0, CHUNK, 1);
+}
+
+/* The server reads nothing while it moves the upload into a chunk that is still being sent: the client follows all the same, and
+ * goes on hearing what the server says. */
+static void test_upload_into_what_is_being_sent(void **state) {
+    struct fixture *fixture = *state;
+    const uint64_t target = CHUNK + TV_BLOCK_BYTES / 2;
+    trove_chunk *chunk = NULL;
+    trove_error error;
+    open_large(fixture);
+    scripted_hold(fixture->server, true);
+    unit_ok(trove_stream_chunk_get(fixture->stream, 0, &chunk, &error), &error);
+    memset(chunk->data, 1, LARGE_CHUNK);
+    chunk->size = LARGE_CHUNK;
+    chunk->offset = 0;
+    unit_ok(trove_stream_write(fixture->stream, &chunk, 0, &error), &error);
+    wait_for_chunks_sent(fixture->stream, 1);
+    send_seek(fixture, 1, target, 1);
+    wait_for_offset(fixture->stream, target);
+    send_seek(fixture, 2, CHUNK, 2); /* and once more, into what is left of it */
+    wait_for_offset(fixture->stream, CHUNK);
+    unit_check_sums(fixture->stream);
+    scripted_hold(fixture->server, false);
+    expect_answer(fixture, 1, TROVE__V1__CODE__OK);
+    expect_answer(fixture, 2, TROVE__V1__CODE__OK);
+    unit_check_sums(fixture->stream);
 }
 
 /* ---- downloads ---- */
@@ -330,6 +393,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_upload, begin, end),
         cmocka_unit_test_setup_teardown(test_upload_to_where_it_stands, begin, end),
+        cmocka_unit_test_setup_teardown(test_upload_into_what_is_being_sent, begin, end),
         cmocka_unit_test_setup_teardown(test_download, begin, end),
         cmocka_unit_test_setup_teardown(test_crossing, begin, end),
         cmocka_unit_test_setup_teardown(test_both, begin, end),
