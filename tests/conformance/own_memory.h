@@ -4,6 +4,7 @@
 #ifndef CONFORMANCE_OWN_MEMORY_H
 #define CONFORMANCE_OWN_MEMORY_H
 
+#include <malloc.h> /* declares them, before they have other names */
 #include <stdlib.h>
 #include <string.h>
 
