@@ -330,7 +330,10 @@ enum cli_exit cmd_get(struct cli_context *context, int argc, char **argv) {
         .doc =
             "Fetches an object into a file; `-' is standard output.\v"
             "Without FILE it gets the last part of KEY as its name, in the current folder; where FILE is a folder, "
-            "in that. A file appears (or is replaced) when it is whole, or not at all. With --recursive PREFIX is a "
+            "in that. A file appears (or is replaced) when it is whole, or not at all. A FILE that is a symbolic link is "
+            "followed to "
+            "the file it points to; one that points to nothing is replaced itself, and so is a link that has the file's name in "
+            "the folder. With --recursive PREFIX is a "
             "folder of keys, and the rest of each key the path below FOLDER, which is made if need be; keys that "
             "would lead out of it or that would be file and folder at once are refused, each with a message, and "
             "symbolic links below it are not followed. With --follow bytes are written as they come, and the FILE "

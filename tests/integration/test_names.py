@@ -294,6 +294,25 @@ class PathTest(ServerTest):
         self.trove("get", self.name("key"), self.folder / "link")
         self.assertTrue((self.folder / "link").is_symlink(), "what a named link points to is replaced, not the link")
 
+    def test_links_in_a_files_place(self) -> None:
+        """As the help of get has it: a named link is followed to a file, and replaced where there is none, or it wasn't named."""
+        self.trove("put", "-", self.name("key"), data=b"new")
+        victim = self.write("victim", b"old")
+        nowhere = self.folder / "nowhere"
+        dangling = self.folder / "dangling"
+        dangling.symlink_to(nowhere)
+        self.trove("get", self.name("key"), dangling)
+        folder = self.folder / "folder"
+        folder.mkdir()
+        (folder / "key").symlink_to(victim)
+        self.trove("get", self.name("key"), folder)
+        for path in (dangling, folder / "key"):
+            self.assertFalse(path.is_symlink())
+            self.assertEqual(path.read_bytes(), b"new")
+        self.assertEqual((victim.read_bytes(), nowhere.exists()), (b"old", False))
+        told = " ".join(self.trove("get", "--help").text.split())
+        self.assertIn("one that points to nothing is replaced itself", told)
+
 
 class JsonTest(ServerTest):
     def test_every_verb(self) -> None:
