@@ -152,6 +152,7 @@ static enum cli_exit say_failed(const struct put *put, const struct cli_put_file
         .conditions = &put->values->transfer.conditions,
         .waits_for_pipe = file->size == TROVE_SIZE_UNKNOWN,
         .goes_on = upload->goes_on,
+        .begins_anew = upload->begins_anew,
     };
     return cli_fail_call(put->context, "put", source_text(file), upload->object, &about, error);
 }

@@ -121,6 +121,8 @@ char *cli_hint(const struct cli_hint_about *about_or_null, const trove_error *er
     if (about->goes_on)
         return cli_format("%s%srun the same command again, and it goes on where this one was", text != NULL ? text : "",
                           text != NULL ? "; " : "");
+    if (about->begins_anew)
+        return cli_copy("run the command again: it begins anew");
     return text != NULL ? cli_copy(text) : NULL;
 }
 

@@ -23,6 +23,7 @@ struct cli_hint_about {
     const trove_conditions *conditions; /* NULL: none */
     bool waits_for_pipe;                /* one's own input or output may be what has kept it waiting */
     bool goes_on;                       /* what has been moved stays, for the same command to go on with */
+    bool begins_anew;                   /* what has been moved was thrown away, and the same command moves it again */
 };
 
 /* `about` is NULL for a call about no object. The caller's to free; NULL: there is no advice. */

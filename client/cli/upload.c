@@ -290,7 +290,8 @@ static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_
     status = prepare(upload, state, found, usable, about, &options, error);
     if (status == TROVE_OK)
         status = send(upload, state, about, &options, info, &opened, error);
-    upload->goes_on = opened && may_stay(status) && !was_aborted(upload, state->record.upload_id, status);
+    upload->begins_anew = opened && was_aborted(upload, state->record.upload_id, status);
+    upload->goes_on = opened && may_stay(status) && !upload->begins_anew;
     if (upload->goes_on && !is_unchanged(upload, about)) { /* and so the next put would begin anew */
         upload->goes_on = false;
         throw_away(upload, state->record.upload_id);

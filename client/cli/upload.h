@@ -19,6 +19,7 @@ struct cli_upload {
     /* what came of it */
     uint64_t resumed_bytes; /* that an earlier command had stored already */
     bool goes_on;           /* it failed, and the same command goes on with it */
+    bool begins_anew;       /* somebody has aborted it, and the same command stores all of it */
 };
 
 /* Errors: those of trove_put_fd. On success *info is the caller's. */

@@ -161,6 +161,7 @@ class ResumedPutTest(ResumedPut):
         self.trove("uploads", "abort", self.uploads()[0]["upload"])
         errors = self.finish(process, CONFLICT).errors
         self.assertNotIn(AGAIN, errors)
+        self.assertTrue(errors.endswith("; run the command again: it begins anew\n"), errors)
         self.assertEqual(self.records(), [])
         self.check(self.put(), self.data, 0)
 
