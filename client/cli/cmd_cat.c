@@ -10,6 +10,7 @@
 enum {
     KEY_ALLOW_GAPS = CLI_KEYS_OF_VERB,
     KEY_FOLLOW,
+    KEY_RANGE,
 };
 
 struct values {
@@ -21,6 +22,7 @@ struct values {
 static const struct argp_option options[] = {
     {"allow-gaps", KEY_ALLOW_GAPS, NULL, 0, "Zeros for what a lossy upload lost, instead of a failure", 0},
     {"follow", KEY_FOLLOW, NULL, 0, "What `put --follow' is writing now, from its beginning on, until it is done", 0},
+    {"range", KEY_RANGE, "FROM-TO", OPTION_HIDDEN, NULL, 0}, /* it is looked for here, too */
     CLI_BWLIMIT_OPTION,
     CLI_POOL_OPTIONS,
     CLI_RETRY_OPTION,
@@ -35,6 +37,9 @@ static error_t parse(int key, char *argument, struct argp_state *state, void *in
         return 0;
     case KEY_FOLLOW:
         values->follow = true;
+        return 0;
+    case KEY_RANGE:
+        argp_error(state, "a part of an object is fetched by 'trove get --range %s BUCKET/KEY -'", argument);
         return 0;
     case CLI_KEY_POOL:
     case CLI_KEY_ACQUIRE_TIMEOUT:

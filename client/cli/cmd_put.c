@@ -45,7 +45,7 @@ static const struct argp_option options[] = {
      "Let others read the object while it is written: `get --follow' and `cat --follow' are sent what comes as it comes", 0},
     {"follow-links", KEY_FOLLOW_LINKS, NULL, 0, "Follow symbolic links found in folders instead of leaving them out", 0},
     {"content-type", KEY_CONTENT_TYPE, "TYPE", 0, "The objects' content type, such as image/png", 0},
-    {"meta", KEY_META, "K=V", 0, "Keep this with the objects; may be given several times", 0},
+    {"meta", KEY_META, "NAME=VALUE", 0, "Keep this with the objects; may be given several times", 0},
     {"digest", KEY_DIGEST, "KIND[:HEX]", 0,
      "The server publishes the object only if this is its digest: sha256 or blake2b, computed here, or one that is known, as in "
      "sha256:HEX (64 hexadecimal digits) or blake2b:HEX (128)",
@@ -144,7 +144,7 @@ static void say_stored(const char *source, const struct cli_upload *upload, cons
 }
 
 static enum cli_exit say_failed(const struct put *put, const struct cli_put_file *file, const struct cli_upload *upload,
-                                const trove_error *error) {
+                                trove_error *error) {
     const struct cli_hint_about about = {
         .way = CLI_HINT_STORE,
         .bucket = put->bucket,
@@ -154,6 +154,7 @@ static enum cli_exit say_failed(const struct put *put, const struct cli_put_file
         .goes_on = upload->goes_on,
         .begins_anew = upload->begins_anew,
     };
+    cli_error_name_descriptor(error, upload->fd, upload->path_text);
     return cli_fail_call(put->context, "put", source_text(file), upload->object, &about, error);
 }
 

@@ -60,6 +60,20 @@ trove_status cli_error_errno(trove_error *error, int error_number, const char *f
     return error->status;
 }
 
+void cli_error_name_descriptor(trove_error *error, int fd, const char *name) {
+    char *descriptor = cli_format("descriptor %d", fd);
+    const char *found = NULL; /* the last: before it stands the object's name, which may be anything */
+    for (const char *at = strstr(error->message, descriptor); at != NULL; at = strstr(at + 1, descriptor))
+        found = at;
+    const char *rest = found != NULL ? found + strlen(descriptor) : "";
+    if (found != NULL && (*rest == 0 || *rest == ':' || *rest == ' ')) {
+        char *message = cli_format("%.*s%s%s", (int)(found - error->message), error->message, name, rest);
+        cli_error_set(error, error->status, "%s", message);
+        free(message);
+    }
+    free(descriptor);
+}
+
 /* The library's messages begin with what they are about, which is said here. */
 static const char *behind(const char *message, const char *name) {
     size_t bytes = name != NULL ? strlen(name) : 0;

@@ -13,6 +13,9 @@ trove_status cli_error_set(trove_error *error, trove_status status, const char *
 /* "WHAT: strerror", with the status that the same trouble would have on the server. */
 trove_status cli_error_errno(trove_error *error, int error_number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The library knows a descriptor alone; people the file that they have named. */
+void cli_error_name_descriptor(trove_error *error, int fd, const char *name);
+
 struct cli_failure {
     const char *action; /* "put" */
     const char *from;   /* the file or object it is about; NULL where there is none */

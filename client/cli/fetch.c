@@ -64,6 +64,8 @@ enum cli_exit cli_fetch_run(const struct cli_fetch *fetch, struct cli_target *ta
         bool silent = error.status == TROVE_INTERNAL && reader_is_gone(target->fd);
         bool waits_for_pipe = target->folder_fd < 0 && !is_file(target->fd);
         enum cli_hint_way way = target->folder_fd < 0 ? CLI_HINT_TO_OUTPUT : CLI_HINT_TO_FILE;
+        if (fetch->to_text != NULL)
+            cli_error_name_descriptor(&error, target->fd, fetch->to_text);
         bool goes_on = cli_target_discard(target, error.status);
         return silent ? CLI_EXIT_PIPE : fail(fetch, way, waits_for_pipe, goes_on, &error);
     }

@@ -59,8 +59,9 @@ static void *wait_for_signal(void *context) {
     for (size_t i = 0; i < HANDLED_COUNT; i++)
         signal(handled[i], SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
-    cli_output_abandon(interrupt->output, left ? "interrupted; run the same command again, and it goes on where this one was"
-                                               : "interrupted; nothing half-done is left");
+    cli_output_abandon(interrupt->output, interrupt->action, 128 + number,
+                       left ? "interrupted; run the same command again, and it goes on where this one was"
+                            : "interrupted; nothing half-done is left");
     throw_away(interrupt); /* whose put says nothing of it any more */
     _exit(128 + number);
 }
@@ -68,7 +69,7 @@ static void *wait_for_signal(void *context) {
 void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output) {
     mode_t mask = umask(0);
     umask(mask);
-    *interrupt = (struct cli_interrupt){.output = output, .new_file_mode = 0666 & ~mask};
+    *interrupt = (struct cli_interrupt){.output = output, .action = "trove", .new_file_mode = 0666 & ~mask};
     pthread_mutex_init(&interrupt->lock, NULL);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&interrupt->signals);
@@ -90,6 +91,12 @@ void cli_interrupt_fini(struct cli_interrupt *interrupt) {
         pthread_join(interrupt->thread, NULL);
     }
     pthread_mutex_destroy(&interrupt->lock);
+}
+
+void cli_interrupt_names(struct cli_interrupt *interrupt, const char *action) {
+    pthread_mutex_lock(&interrupt->lock);
+    interrupt->action = action;
+    pthread_mutex_unlock(&interrupt->lock);
 }
 
 void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct termios *before) {

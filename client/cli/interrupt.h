@@ -46,6 +46,7 @@ struct cli_interrupt {
     pthread_mutex_t lock;
     struct cli_unfinished *files;
     struct cli_parked *uploads;
+    const char *action;   /* the verb */
     trove_client *client; /* NULL: there is no connection */
     bool has_terminal;
     struct termios terminal; /* as it was before the command changed it */
@@ -55,6 +56,9 @@ struct cli_interrupt {
  * stays ignored. Ignores SIGPIPE for good, so that a closed pipe is an error like others. */
 void cli_interrupt_init(struct cli_interrupt *interrupt, struct cli_output *output);
 void cli_interrupt_fini(struct cli_interrupt *interrupt);
+
+/* What is interrupted, should a signal come: a verb, without what JSON escapes. */
+void cli_interrupt_names(struct cli_interrupt *interrupt, const char *action);
 
 /* Standard input's terminal gets this back should a signal come. */
 void cli_interrupt_keep_terminal(struct cli_interrupt *interrupt, const struct termios *before);

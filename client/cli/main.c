@@ -55,10 +55,12 @@ int main(int argc, char **argv) {
     size_t found = 0;
     while (found < sizeof verbs / sizeof verbs[0] && strcmp(verbs[found].name, verb) != 0)
         found++;
-    if (found < sizeof verbs / sizeof verbs[0])
+    if (found < sizeof verbs / sizeof verbs[0]) {
+        cli_interrupt_names(&context.interrupt, verbs[found].name);
         code = verbs[found].run(&context, argc - verb_index, argv + verb_index);
-    else
+    } else {
         cli_usage_error(NULL, "'%s' is no verb; 'trove --help' lists them", verb);
+    }
     code = cli_output_finish(&context.output, code);
     cli_context_fini(&context);
     return (int)code;

@@ -165,7 +165,7 @@ enum cli_exit cli_output_finish(struct cli_output *output, enum cli_exit code) {
     return cli_exit_worst(code, cli_output_failure(output, &(struct cli_failure){.action = "print", .error = &error}));
 }
 
-void cli_output_abandon(struct cli_output *output, const char *reason) {
+void cli_output_abandon(struct cli_output *output, const char *action, int exit_code, const char *reason) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += 200000000;
@@ -177,7 +177,8 @@ void cli_output_abandon(struct cli_output *output, const char *reason) {
     fflush(stdout);
     erase_status(output);
     if (output->json)
-        fprintf(stderr, "{\"error\":{\"status\":\"CANCELLED\",\"message\":\"%s\"}}\n", reason);
+        fprintf(stderr, "{\"error\":{\"action\":\"%s\",\"status\":\"CANCELLED\",\"message\":\"%s\",\"exit\":%d}}\n", action,
+                reason, exit_code);
     else if (!output->quiet)
         fprintf(stderr, "trove: %s\n", reason);
     fflush(stderr);

@@ -61,6 +61,6 @@ enum cli_exit cli_output_finish(struct cli_output *output, enum cli_exit code);
 
 /* For the way out on a signal, whatever the other threads are at: takes the progress line away and flushes what is printed, but
  * waits for no lock longer than a moment. */
-void cli_output_abandon(struct cli_output *output, const char *reason);
+void cli_output_abandon(struct cli_output *output, const char *action, int exit_code, const char *reason);
 
 #endif

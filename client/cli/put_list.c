@@ -109,8 +109,12 @@ static void refuse_doubles(struct cli_put_list *list, struct cli_context *contex
         for (size_t i = first; end - first > 1 && i < end; i++) {
             trove_error error;
             const char *other = list->files[i == first ? first + 1 : first].path;
-            cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it would become %s/%s, and so would %s", bucket, list->files[i].key,
-                          other);
+            if (strcmp(list->files[i].path, other) == 0)
+                cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it is named more than once, and would become %s/%s each time",
+                              bucket, list->files[i].key);
+            else
+                cli_error_set(&error, TROVE_FAILED_PRECONDITION, "it would become %s/%s, and so would %s", bucket,
+                              list->files[i].key, other);
             refuse(list, context, list->files[i].path, &error);
         }
         if (end - first == 1)

@@ -217,8 +217,9 @@ static void say_begins_anew(const struct cli_upload *upload, const struct cli_up
                             const struct cli_upload_about *about) {
     bool changed = !cli_source_mark_equal(&state->record.source, &about->mark);
     if (state->record.upload_id[0] != 0)
-        cli_output_note(&upload->context->output, "%s %s since an earlier put was cut off: it begins anew", upload->path_text,
-                        changed ? "has changed" : "is put with other options than");
+        cli_output_note(&upload->context->output, "%s %s: it begins anew", upload->path_text,
+                        changed ? "has changed since an earlier put was cut off"
+                                : "was put with other options when it was cut off");
 }
 
 /* Where it goes on, which is at nothing unless `usable`. */

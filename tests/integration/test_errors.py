@@ -108,7 +108,7 @@ class RequestTest(ServerTest):
         self.refuse(CONFLICT, "file", "get", self.name("key"), self.write("file", b"x") / "below")
         self.refuse(NOT_FOUND, "new/", "get", self.name("key"), f"{self.folder}/new/")
         self.refuse(INVALID, "too long", "get", self.name("key"), self.folder / ("x" * 256))
-        self.refuse(EXHAUSTED, "/dev/full", "get", self.name("key"), "/dev/full")
+        self.refuse(EXHAUSTED, "writing to /dev/full: ", "get", self.name("key"), "/dev/full")
         with open("/dev/full", "wb") as full:
             self.refuse(EXHAUSTED, "standard output", "get", self.name("key"), "-", stdout=full)
 

@@ -212,6 +212,8 @@ class PathTest(ServerTest):
         self.assertEqual(self.keys(self.bucket), ["p/one/same", "p/same", "p/two/same"])
         refused = self.trove("put", self.folder / "one/same", self.folder / "two/same", self.name("q"), expect=CONFLICT)
         self.assertIn("and so would", refused.errors)
+        refused = self.trove("put", self.folder / "one/same", self.folder / "one/same", self.name("q"), expect=CONFLICT)
+        self.assertIn(f"it is named more than once, and would become {self.name('q/same')} each time", refused.errors)
         self.assertEqual(len(self.keys(self.bucket)), 3, "neither of two that would become the same")
 
     def test_links_in_a_tree(self) -> None:

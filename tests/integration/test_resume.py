@@ -50,6 +50,9 @@ class ResumedPutTest(ResumedPut):
             process.terminate()
             errors = self.finish(process, TERMINATED).errors
             self.assertIn(AGAIN, json.loads(errors)["error"]["message"] if options else errors)
+            if options:
+                error = json.loads(errors)["error"]
+                self.assertEqual((error["action"], error["exit"]), ("put", 128 + signal.SIGTERM))
             wait_for(lambda: self.ping()["streams_active"] == 0, "the server has parked it")
             self.check(self.put(), self.data, None)
 

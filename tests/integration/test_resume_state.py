@@ -61,6 +61,9 @@ class StateTest(ResumedPut):
         result = self.put("--content-type", "text/plain")
         self.check(result, self.data, 0)
         self.assertEqual(result["content_type"], "text/plain")
+        self.cut_off()
+        told = self.trove("put", "--content-type", "text/html", self.source, "bucket/key", env=self.environment).errors
+        self.assertIn("source was put with other options when it was cut off: it begins anew", told)
 
     def test_two_at_once(self) -> None:
         """The second is no part of the first, and isn't remembered."""

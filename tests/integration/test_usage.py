@@ -421,6 +421,7 @@ class CommandLineTest(TroveTest):
             (["nonsense"], "'nonsense' is no verb"),
             (["cp", "bucket"], "another argument is missing"),
             (["put", "--meta", "x", file, "bucket/key"], "--meta takes NAME=VALUE"),
+            (["cat", "--range", "0-9", "bucket/key"], "by 'trove get --range 0-9 BUCKET/KEY -'"),
         ):
             with self.subTest(arguments=arguments):
                 result = self.trove(*arguments, expect=USAGE)
@@ -438,6 +439,10 @@ class CommandLineTest(TroveTest):
             result = self.trove(*arguments)
             self.assertEqual(result.errors, "")
             self.assertNotEqual(result.out, b"")
+
+    def test_help_names_what_is_said_of_it(self) -> None:
+        self.assertIn("--meta=NAME=VALUE", self.trove("put", "--help").text)
+        self.assertNotIn("--range", self.trove("cat", "--help").text)
 
     def test_help_tells_of_seek(self) -> None:
         self.assertIn("streams [pause|resume|cancel|seek ID...]", self.trove("--help").text)

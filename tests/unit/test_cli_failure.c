@@ -98,11 +98,37 @@ static void long_messages_are_cut(void **state) {
     assert_int_equal(strlen(error.message), TROVE_ERROR_MESSAGE_BYTES - 1);
 }
 
+static void a_descriptor_gets_its_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *message;
+        const char *named;
+    } rows[] = {
+        {"b/k: writing to descriptor 6: No space left on device", "b/k: writing to /dev/full: No space left on device"},
+        {"b/k: descriptor 6 has taken nothing for 2 s", "b/k: /dev/full has taken nothing for 2 s"},
+        {"waiting for descriptor 6", "waiting for /dev/full"},
+        {"b/descriptor 6: writing to descriptor 6: it", "b/descriptor 6: writing to /dev/full: it"},
+        {"b/k: writing to descriptor 66: it", "b/k: writing to descriptor 66: it"},
+        {"b/k: writing to standard output: it", "b/k: writing to standard output: it"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trove_error error;
+        cli_error_set(&error, TROVE_RESOURCE_EXHAUSTED, "%s", rows[i].message);
+        cli_error_name_descriptor(&error, 6, "/dev/full");
+        assert_string_equal(error.message, rows[i].named);
+        assert_int_equal(error.status, TROVE_RESOURCE_EXHAUSTED);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_says_what_which_and_what_to_do),   cmocka_unit_test(nothing_is_said_twice),
-        cmocka_unit_test(parts_that_are_missing_leave_no_trace), cmocka_unit_test(json_is_valid_for_any_bytes),
-        cmocka_unit_test(errno_has_the_servers_status),          cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(text_says_what_which_and_what_to_do),
+        cmocka_unit_test(nothing_is_said_twice),
+        cmocka_unit_test(parts_that_are_missing_leave_no_trace),
+        cmocka_unit_test(json_is_valid_for_any_bytes),
+        cmocka_unit_test(errno_has_the_servers_status),
+        cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(a_descriptor_gets_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
