@@ -186,9 +186,20 @@ static bool leave_turns(struct tvs_stream *stream, struct tvs_way *way) {
     return tvs_throttle_leave(way->had_own_turn ? &stream->pool->throttle : own, &way->bandwidth);
 }
 
+/* Turns that were given under a limit which has gone pay for nothing when there is one again. Those that it is still to be called
+ * for are the throttle's: they are taken, or forgotten, when it has been. */
+static void forget_turns(struct tvs_way *way) {
+    if (way->awaiting_turn)
+        return;
+    way->had_own_turn = false;
+    way->bandwidth.has_turn = false;
+}
+
 bool tvs_stream_take_turn_locked(struct tvs_stream *stream, struct tvs_way *way, uint64_t bytes) {
-    if (!tvs_stream_limited(stream))
+    if (!tvs_stream_limited(stream)) {
+        forget_turns(way);
         return true;
+    }
     if (way->awaiting_turn)
         return false;
     tvs_stream_acquire(stream); /* the wait's, if there is one */

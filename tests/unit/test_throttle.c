@@ -2,6 +2,7 @@
  * its time has come, a limit that changes holds at once, and everybody of one name has one throttle together.
  */
 #include "principal_bandwidth.h"
+#include "stream.h"
 
 #include "unit.h"
 
@@ -241,6 +242,50 @@ static void the_tick_does_it_where_the_timer_cannot(void **state) {
     fini(&throttle);
 }
 
+/* ---- a stream under two of them ------------------------------------------------------------------------------------------- */
+
+static void on_streams_turn(struct tvs_bandwidth_waiter *waiter) {
+    struct tvs_stream *stream = (struct tvs_stream *)((char *)waiter - offsetof(struct tvs_stream, down.bandwidth));
+    stream->down.awaiting_turn = false;
+    tvs_stream_release(stream);
+}
+
+/* A stream has its turn, and the limit goes before it has used it: what comes then needs none, and a
+ * limit that comes back finds it with none. */
+static void a_stream_keeps_no_turn_without_a_limit(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t own, pools;
+        bool own_turn; /* it has had its principal's when the limits go */
+    } rows[] = {{"its principal's", RATE, 0, false}, {"its pool's", 0, RATE, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tvs_principal_bandwidth own = {0};
+        struct tvs_session session = {.bandwidth = &own};
+        struct tvs_pool pool = {0};
+        struct tvs_stream stream = {.session = &session, .pool = &pool};
+        unit_row(rows[i].name);
+        atomic_init(&stream.references, 1);
+        stream.down.bandwidth.turn = on_streams_turn;
+        init(&own.throttle, rows[i].own);
+        init(&pool.throttle, rows[i].pools);
+        while (tvs_stream_take_turn_locked(&stream, &stream.down, SLICE))
+            continue;
+        pass(SECOND);
+        assert_false(stream.down.awaiting_turn);
+        assert_int_equal(stream.down.had_own_turn, rows[i].own_turn);
+        assert_true(stream.down.bandwidth.has_turn);
+        tvs_throttle_set(&own.throttle, 0);
+        tvs_throttle_set(&pool.throttle, 0);
+        assert_true(tvs_stream_take_turn_locked(&stream, &stream.down, SLICE));
+        assert_false(stream.down.had_own_turn);
+        assert_false(stream.down.bandwidth.has_turn);
+        assert_int_equal(atomic_load(&stream.references), 1);
+        fini(&own.throttle);
+        fini(&pool.throttle);
+    }
+}
+
 /* ---- of keys and users ---------------------------------------------------------------------------------------------------- */
 
 static struct tvs_principal principal_of(const char *name, uint64_t bandwidth) {
@@ -304,10 +349,15 @@ static void the_newest_limit_is_everybodys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_a_limit_nobody_waits),       cmocka_unit_test(who_waits_is_called),
-        cmocka_unit_test(a_limit_that_changes_holds_at_once), cmocka_unit_test(a_limit_that_goes_lets_everybody_go),
-        cmocka_unit_test(a_turn_outlives_no_limit),           cmocka_unit_test(the_tick_does_it_where_the_timer_cannot),
-        cmocka_unit_test(connections_of_one_share),           cmocka_unit_test(the_newest_limit_is_everybodys),
+        cmocka_unit_test(without_a_limit_nobody_waits),
+        cmocka_unit_test(who_waits_is_called),
+        cmocka_unit_test(a_limit_that_changes_holds_at_once),
+        cmocka_unit_test(a_limit_that_goes_lets_everybody_go),
+        cmocka_unit_test(a_turn_outlives_no_limit),
+        cmocka_unit_test(the_tick_does_it_where_the_timer_cannot),
+        cmocka_unit_test(a_stream_keeps_no_turn_without_a_limit),
+        cmocka_unit_test(connections_of_one_share),
+        cmocka_unit_test(the_newest_limit_is_everybodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
