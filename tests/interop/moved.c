@@ -176,6 +176,35 @@ static void old_bytes_are_not_stored(void **state) {
     end(&fixture);
 }
 
+/* A client that doesn't wait for the ack of its final chunk can't be told from one that never sent it: what trove.proto says. */
+static void a_complete_must_not_cross(void **state) {
+    struct fixture fixture;
+    (void)state;
+    begin(&fixture);
+    for (int waits = 0; waits < 2; waits++) {
+        open_stream(&fixture, waits ? "waited" : "crossed", true);
+        send_chunk(&fixture, 0, 0, 0, 'a', false);
+        await_received(&fixture, CHUNK);
+        move(&fixture, 0);
+        send_chunk(&fixture, 1, CHUNK, 0, 'a', true);
+        if (!waits)
+            raw_send_complete(&fixture.client, fixture.id, 2 * CHUNK, 2);
+        uint64_t serial = expect_seek(&fixture, 0, 1);
+        if (!waits) {
+            raw_expect_failure(&fixture.client, fixture.id, CODE(FAILED_PRECONDITION), "complete before the final chunk");
+            continue;
+        }
+        answer(&fixture, serial, CODE(OK));
+        send_chunk(&fixture, 0, 0, 1, 'c', false);
+        send_chunk(&fixture, 1, CHUNK, 1, 'c', true);
+        await_received(&fixture, 2 * CHUNK);
+        raw_send_complete(&fixture.client, fixture.id, 2 * CHUNK, 2);
+        raw_free(raw_expect(&fixture.client, fixture.id, RAW_BODY(COMPLETED)));
+        check_object(&fixture, "waited", 2 * CHUNK, 'c');
+    }
+    end(&fixture);
+}
+
 static void a_refusal_ends_an_upload(void **state) {
     struct fixture fixture;
     (void)state;
@@ -310,11 +339,9 @@ static void a_download_that_refuses_goes_on(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(old_bytes_are_not_stored),
-        cmocka_unit_test(a_refusal_ends_an_upload),
-        cmocka_unit_test(one_at_a_time),
-        cmocka_unit_test(a_download_waits_for_the_answer),
-        cmocka_unit_test(a_download_that_refuses_goes_on),
+        cmocka_unit_test(old_bytes_are_not_stored),        cmocka_unit_test(a_complete_must_not_cross),
+        cmocka_unit_test(a_refusal_ends_an_upload),        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(a_download_waits_for_the_answer), cmocka_unit_test(a_download_that_refuses_goes_on),
     };
     return cmocka_run_group_tests_name("moved", tests, begin_group, end_group);
 }
