@@ -12,6 +12,7 @@
 #include "text.h"
 #include "upload_state.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,6 +274,17 @@ static trove_status send(struct cli_upload *upload, struct cli_upload_state *sta
     return judge_mismatch(upload, about, put_resumable(upload, &own, state, info, opened, error), error);
 }
 
+/* The upload was there, and went before it was attached to: it expired, or its bucket was deleted. Nothing was sent yet. */
+static trove_status send_anew(struct cli_upload *upload, struct cli_upload_state *state, const struct cli_upload_about *about,
+                              off_t begin, trove_object_info **info, bool *opened, trove_error *error) {
+    trove_stream_options options = upload->options;
+    if (lseek(upload->fd, begin, SEEK_SET) != begin)
+        return cli_error_errno(error, errno, "it can't be read from its beginning again");
+    cli_output_note(&upload->context->output, "the server has lost what it had of %s: it begins anew", upload->path_text);
+    trove_status status = prepare(upload, state, CLI_UPLOAD_NEW, false, about, &options, error);
+    return status == TROVE_OK ? send(upload, state, about, &options, info, opened, error) : status;
+}
+
 static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_state *state, enum cli_upload_found found,
                                    const struct cli_upload_about *about, trove_object_info **info, trove_error *error) {
     trove_stream_options options = upload->options;
@@ -289,8 +301,15 @@ static trove_status put_remembered(struct cli_upload *upload, struct cli_upload_
         return status;
     }
     status = prepare(upload, state, found, usable, about, &options, error);
-    if (status == TROVE_OK)
-        status = send(upload, state, about, &options, info, &opened, error);
+    if (status == TROVE_OK) {
+        bool attached = false;
+        off_t begin = lseek(upload->fd, 0, SEEK_CUR);
+        status = send(upload, state, about, &options, info, &attached, error);
+        bool gone = status == TROVE_NOT_FOUND && !attached && options.upload_id != NULL;
+        if (gone)
+            status = send_anew(upload, state, about, begin, info, &attached, error);
+        opened = attached || (opened && !gone);
+    }
     upload->begins_anew = opened && was_aborted(upload, state->record.upload_id, status);
     upload->goes_on = opened && may_stay(status) && !upload->begins_anew;
     if (upload->goes_on && !is_unchanged(upload, about)) { /* and so the next put would begin anew */

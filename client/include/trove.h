@@ -196,7 +196,7 @@ typedef struct trove_bucket_info {
 TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_create(trove_client *client, const char *bucket, uint32_t timeout_ms,
                                                              trove_error *error);
 
-/* Errors: NOT_FOUND, FAILED_PRECONDITION (not empty). */
+/* Its unfinished resumable uploads go with it, whoever holds them. Errors: NOT_FOUND, FAILED_PRECONDITION (not empty). */
 TROVE_API TROVE_WARN_UNUSED trove_status trove_bucket_delete(trove_client *client, const char *bucket, uint32_t timeout_ms,
                                                              trove_error *error);
 

@@ -218,7 +218,8 @@ struct tvs_driver_ops {
     /* Blocks. Finishes the commits that are queued, ends the threads. No puts and gets may be left. */
     void (*close)(struct tvs_driver *driver);
 
-    /* Buckets. All block. ALREADY_EXISTS; NOT_FOUND; FAILED_PRECONDITION (not empty). */
+    /* Buckets. All block. ALREADY_EXISTS; NOT_FOUND; FAILED_PRECONDITION (not empty). With a bucket its uploads that aren't
+     * complete are removed, whoever holds them; what is left of them after a crash `open` removes. */
     trove_status (*bucket_create)(struct tvs_driver *driver, const char *bucket, trove_error *error);
     trove_status (*bucket_delete)(struct tvs_driver *driver, const char *bucket, trove_error *error);
     /* In byte order of their names; *buckets is one malloc'd array for the caller to free. */
@@ -317,7 +318,8 @@ struct tvs_driver_ops {
      * which is used like any other but for put_gap and put_small: put_write, put_rewind (not below what was flushed), put_read,
      * put_expect, put_flush; put_commit publishes the object and in the same step turns the upload into its result, kept until
      * the upload expires, so that attaching tells it; put_abort lets go. A commit that fails leaves the upload as it was, at its
-     * durable offset. NOT_FOUND of a put: its upload was aborted, or has expired.
+     * durable offset. NOT_FOUND of a put: its upload was aborted, has expired, or went
+     * with its bucket.
      *
      * begin, attach, abort: may block for reading the index, never for a commit; `done` is called exactly once, also from within
      * the call. */

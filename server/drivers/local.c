@@ -116,12 +116,16 @@ static trove_status local_bucket_delete(struct tvs_driver *driver, const char *b
     if (status != TROVE_OK)
         return status;
     struct tvs_commit *commit;
+    uint64_t id = in->id;
     status = tvs_commit_create_bucket(in, bucket, &commit, error);
     if (status != TROVE_OK) {
         tvs_local_bucket_release(in);
         return status;
     }
-    return tvs_committer_run(&local->committer, commit, error);
+    status = tvs_committer_run(&local->committer, commit, error);
+    if (status == TROVE_OK)
+        tvs_local_uploads_drop(local, id);
+    return status;
 }
 
 static trove_status local_bucket_list(struct tvs_driver *driver, struct tvs_bucket **buckets, size_t *count, trove_error *error) {

@@ -59,8 +59,11 @@ trove_status tvs_local_objects_open(int root, bool relaxed, int *objects, trove_
 trove_status tvs_local_remove_orphans(struct tvs_local *local, uint64_t *removed, trove_error *error);
 
 /* local_upload_list.c. Blocks. Counts the unfinished uploads, says of which the store has lost bytes, collects what has
- * expired. */
+ * expired or was left of a deleted bucket. */
 trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *error);
+
+/* Blocks until they are gone, durably: a deleted bucket's unfinished uploads, whoever holds them. */
+void tvs_local_uploads_drop(struct tvs_local *local, uint64_t bucket_id);
 
 /* local_upload_discard.c */
 /* Whether what the index has of the upload is damaged, and *error says so. *upload: a reference, or NULL where not even its

@@ -81,6 +81,15 @@ trove_status tvs_local_bucket_acquire(struct tvs_local_buckets *buckets, const c
     return found ? TROVE_OK : tvs_fail_no_bucket(name, error);
 }
 
+bool tvs_local_bucket_is(struct tvs_local_buckets *buckets, const char *name, uint64_t id) {
+    pthread_rwlock_rdlock(&buckets->lock);
+    bool found;
+    size_t at = position(buckets, name, &found);
+    bool same = found && buckets->all[at]->id == id;
+    pthread_rwlock_unlock(&buckets->lock);
+    return same;
+}
+
 void tvs_local_bucket_release(struct tvs_local_bucket *bucket) {
     if (bucket != NULL && atomic_fetch_sub_explicit(&bucket->refs, 1, memory_order_acq_rel) == 1)
         free(bucket);

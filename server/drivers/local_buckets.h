@@ -43,6 +43,8 @@ void tvs_local_buckets_fini(struct tvs_local_buckets *buckets);
 /* NOT_FOUND; else *bucket is a reference. */
 trove_status tvs_local_bucket_acquire(struct tvs_local_buckets *buckets, const char *name, struct tvs_local_bucket **bucket,
                                       trove_error *error);
+/* Whether there is a bucket of this name that is this one. */
+bool tvs_local_bucket_is(struct tvs_local_buckets *buckets, const char *name, uint64_t id);
 void tvs_local_bucket_release(struct tvs_local_bucket *bucket); /* NULL is allowed */
 
 /* All of them, in byte order of their names: one malloc'd array, the caller's. Errors: RESOURCE_EXHAUSTED. */

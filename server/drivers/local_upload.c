@@ -161,6 +161,8 @@ trove_status tvs_local_upload_stat(struct tvs_driver *driver, const struct tvs_u
     struct tvs_upload_info info;
     struct tvs_object result = {0};
     status = tvs_local_journal_read(&local->index, id, &journal, error);
+    if (status == TROVE_OK && !tvs_local_upload_has_place(&local->buckets, upload, &journal))
+        status = tvs_fail_no_upload(id, error);
     if (status == TROVE_OK)
         status = tvs_local_upload_describe(upload, &journal, &info, &result, error);
     if (status == TROVE_OK)

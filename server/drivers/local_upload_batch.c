@@ -120,6 +120,8 @@ static trove_status attach(struct tvs_committer *committer, struct tvs_upload_co
     trove_status status = load(committer, upload, error);
     if (status != TROVE_OK)
         return status;
+    if (!tvs_local_upload_has_place(committer->buckets, upload, &upload->journal))
+        return tvs_fail_no_upload(&upload->gate.id, error);
     if (upload->journal.state == TVS_JOURNAL_LOST)
         return tvs_fail_upload_lost(&upload->gate.id, error);
     struct tvs_journal next = upload->journal;

@@ -1,4 +1,6 @@
-/* local_upload_list.c - resumable uploads of the local store, many of them: listed, checked at the start, collected. */
+/* local_upload_list.c - resumable uploads of the local store, many of them: listed, checked at the start, collected, removed
+ * with their bucket.
+ */
 #include "local_put.h"
 #include "local_upload_commit.h"
 
@@ -31,6 +33,7 @@ static bool visit_one(const struct page *page, const struct tvs_upload_id *id) {
     struct tvs_object none = {0};
     bool taken = true;
     if (tvs_local_journal_read(&page->local->index, id, &journal, NULL) == TROVE_OK && journal.state != TVS_JOURNAL_COMPLETE &&
+        tvs_local_upload_has_place(&page->local->buckets, upload, &journal) &&
         tvs_local_upload_describe(upload, &journal, &info, &none, NULL) == TROVE_OK)
         taken = page->visit(page->context, &info);
     tvs_local_upload_release(upload);
@@ -175,13 +178,28 @@ static bool submit_removal(struct tvs_local *local, const struct tvs_upload_id *
     return true;
 }
 
+static void begin_collection(struct collection *collection) {
+    *collection = (struct collection){.pending = 0};
+    pthread_mutex_init(&collection->lock, NULL);
+    pthread_cond_init(&collection->ended, NULL);
+}
+
+/* Waits for all that was submitted. */
+static void end_collection(struct collection *collection) {
+    pthread_mutex_lock(&collection->lock);
+    while (collection->pending > 0)
+        pthread_cond_wait(&collection->ended, &collection->lock);
+    pthread_mutex_unlock(&collection->lock);
+    pthread_cond_destroy(&collection->ended);
+    pthread_mutex_destroy(&collection->lock);
+}
+
 trove_status tvs_local_upload_collect(struct tvs_driver *driver, uint64_t now_ns, uint32_t limit, uint32_t *removed, bool *more,
                                       trove_error *error) {
     struct tvs_local *local = tvs_local_of(driver);
-    struct collection collection = {.pending = 0};
+    struct collection collection;
     struct removal removal = {.collection = &collection, .now_ns = now_ns == 0 ? 1 : now_ns};
-    pthread_mutex_init(&collection.lock, NULL);
-    pthread_cond_init(&collection.ended, NULL);
+    begin_collection(&collection);
     uint8_t end[1 + 8] = {'x'};
     tvs_write_u64_be(now_ns < UINT64_MAX ? now_ns + 1 : now_ns, end + 1);
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
@@ -197,17 +215,40 @@ trove_status tvs_local_upload_collect(struct tvs_driver *driver, uint64_t now_ns
     }
     bool follows = rocksdb_iter_valid(rows) != 0;
     trove_status status = end_iteration(rows, options, "can't collect uploads", error);
-    pthread_mutex_lock(&collection.lock);
-    while (collection.pending > 0)
-        pthread_cond_wait(&collection.ended, &collection.lock);
-    pthread_mutex_unlock(&collection.lock);
-    pthread_cond_destroy(&collection.ended);
-    pthread_mutex_destroy(&collection.lock);
+    end_collection(&collection);
     if (status == TROVE_OK) {
         *removed = collection.removed;
         *more = follows && collection.judged > 0; /* else the same ones would be tried again */
     }
     return status;
+}
+
+/* ---- of deleted buckets ---------------------------------------------------------------------------------------------- */
+
+/* The bucket's row is gone, durably, so that none of its uploads is begun, attached to or published any more: there are only
+ * fewer. What isn't removed now the next start finds. */
+void tvs_local_uploads_drop(struct tvs_local *local, uint64_t bucket_id) {
+    struct collection collection;
+    struct removal removal = {.collection = &collection, .now_ns = UINT64_MAX};
+    uint8_t first[1 + 8] = {'l'}, end[1 + 8] = {'l'};
+    tvs_write_u64_be(bucket_id, first + 1);
+    tvs_write_u64_be(bucket_id + 1, end + 1);
+    begin_collection(&collection);
+    rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)end, sizeof end);
+    rocksdb_iterator_t *rows = iterate(&local->index, options, first, sizeof first);
+    for (; rocksdb_iter_valid(rows); rocksdb_iter_next(rows)) {
+        size_t key_bytes;
+        const char *key = rocksdb_iter_key(rows, &key_bytes);
+        struct tvs_upload_id id;
+        if (row_id('l', key, key_bytes, &id))
+            (void)submit_removal(local, &id, &removal);
+    }
+    trove_error error;
+    trove_status status = end_iteration(rows, options, "can't remove a deleted bucket's unfinished uploads", &error);
+    end_collection(&collection);
+    if (status != TROVE_OK && local->committer.log != NULL)
+        local->committer.log(local->committer.log_context, error.message);
 }
 
 /* ---- at the start ---------------------------------------------------------------------------------------------------- */
@@ -228,7 +269,9 @@ trove_status tvs_local_upload_check_file(struct tvs_local *local, const struct t
                    (unsigned long long)journal->offset);
 }
 
-static trove_status check_upload(struct tvs_local *local, const struct tvs_upload_id *id, trove_error *error) {
+/* `left_over` removes one whose bucket was deleted: the process ended before it had gone, too. */
+static trove_status check_upload(struct tvs_local *local, const struct tvs_upload_id *id, struct removal *left_over,
+                                 trove_error *error) {
     struct tvs_local_upload *upload;
     struct tvs_journal journal;
     bool lost = false;
@@ -236,6 +279,11 @@ static trove_status check_upload(struct tvs_local *local, const struct tvs_uploa
     if (status != TROVE_OK)
         return status;
     status = tvs_local_journal_read(&local->index, id, &journal, error);
+    if (status == TROVE_OK && !tvs_local_upload_has_place(&local->buckets, upload, &journal)) {
+        tvs_local_upload_release(upload);
+        (void)submit_removal(local, id, left_over);
+        return TROVE_OK;
+    }
     if (status == TROVE_OK)
         status = tvs_local_upload_check_file(local, upload, &journal, &lost, error);
     if (lost) {
@@ -252,6 +300,9 @@ static trove_status check_upload(struct tvs_local *local, const struct tvs_uploa
 
 trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *error) {
     static const uint8_t first[1] = {'l'}, end[1] = {'l' + 1};
+    struct collection collection;
+    struct removal left_over = {.collection = &collection, .now_ns = UINT64_MAX};
+    begin_collection(&collection);
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
     rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)end, sizeof end);
     rocksdb_iterator_t *rows = iterate(&local->index, options, first, sizeof first);
@@ -261,10 +312,12 @@ trove_status tvs_local_uploads_recover(struct tvs_local *local, trove_error *err
         struct tvs_upload_id id;
         atomic_fetch_add_explicit(&local->uploads.unfinished, 1, memory_order_relaxed);
         trove_error inner = {0};
-        if (row_id('l', key, key_bytes, &id) && check_upload(local, &id, &inner) != TROVE_OK && local->committer.log != NULL)
+        if (row_id('l', key, key_bytes, &id) && check_upload(local, &id, &left_over, &inner) != TROVE_OK &&
+            local->committer.log != NULL)
             local->committer.log(local->committer.log_context, inner.message);
     }
     trove_status status = end_iteration(rows, options, "can't read the uploads", error);
+    end_collection(&collection);
     for (bool more = true; status == TROVE_OK && more;) {
         uint32_t removed;
         status = tvs_local_upload_collect(&local->base, tvs_now_ns(), TV_LIST_LIMIT_MAX, &removed, &more, error);

@@ -138,6 +138,12 @@ trove_status tvs_local_journal_read(const struct tvs_index *index, const struct 
     return status;
 }
 
+bool tvs_local_upload_has_place(struct tvs_local_buckets *buckets, const struct tvs_local_upload *upload,
+                                const struct tvs_journal *journal) {
+    return journal->state == TVS_JOURNAL_COMPLETE ||
+           tvs_local_bucket_is(buckets, upload->record.bucket, upload->record.bucket_id);
+}
+
 static trove_status describe_result(const struct tvs_upload_record *record, const struct tvs_journal *journal,
                                     struct tvs_object *result, trove_error *error) {
     char etag[TROVE_ETAG_BYTES];

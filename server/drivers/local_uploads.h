@@ -8,6 +8,7 @@
 #ifndef TVS_LOCAL_UPLOADS_H
 #define TVS_LOCAL_UPLOADS_H
 
+#include "local_buckets.h"
 #include "local_index.h"
 #include "local_upload_record.h"
 #include "sorted.h"
@@ -56,6 +57,10 @@ void tvs_local_upload_release(struct tvs_local_upload *upload); /* NULL is allow
 /* The journal's entry as it stands in the index. May block for the disk. Errors: NOT_FOUND, DATA_LOSS. */
 trove_status tvs_local_journal_read(const struct tvs_index *index, const struct tvs_upload_id *id, struct tvs_journal *journal,
                                     trove_error *error);
+/* False: it can't become an object any more, for its bucket was deleted; then there is no such upload for anybody, though what it
+ * has isn't removed yet. */
+bool tvs_local_upload_has_place(struct tvs_local_buckets *buckets, const struct tvs_local_upload *upload,
+                                const struct tvs_journal *journal);
 /* What this journal's entry makes of it. *result, where it is complete, is the caller's to finish, and info->result points at
  * it. */
 trove_status tvs_local_upload_describe(const struct tvs_local_upload *upload, const struct tvs_journal *journal,

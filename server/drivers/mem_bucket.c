@@ -1,5 +1,5 @@
 /* mem_bucket.c - the buckets of the mem driver: a sorted array under the store's lock. */
-#include "mem.h"
+#include "mem_upload.h"
 #include "object.h"
 
 #include <string.h>
@@ -69,6 +69,7 @@ trove_status tvs_mem_bucket_create(struct tvs_driver *driver, const char *bucket
 
 trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket, trove_error *error) {
     struct tvs_mem *mem = tvs_mem_of(driver);
+    struct tvs_mem_upload *dropped = NULL;
     pthread_mutex_lock(&mem->lock);
     bool found;
     size_t index = bucket_index(mem, bucket, &found);
@@ -79,11 +80,16 @@ trove_status tvs_mem_bucket_delete(struct tvs_driver *driver, const char *bucket
         status = TV_FAIL(error, FAILED_PRECONDITION, "bucket %s isn't empty: it has %llu objects; delete them first", bucket,
                          (unsigned long long)mem->buckets[index]->object_count);
     } else {
+        dropped = tvs_mem_uploads_drop_locked(mem, mem->buckets[index]->id);
         free(mem->buckets[index]);
         mem->bucket_count--;
         memmove(mem->buckets + index, mem->buckets + index + 1, (mem->bucket_count - index) * sizeof(struct tvs_mem_bucket *));
     }
     pthread_mutex_unlock(&mem->lock);
+    for (struct tvs_mem_upload *next; dropped != NULL; dropped = next) {
+        next = dropped->next_dropped;
+        tvs_mem_upload_release(mem, dropped);
+    }
     return status;
 }
 

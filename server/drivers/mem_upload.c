@@ -93,8 +93,11 @@ static trove_status begin_new(struct tvs_driver *driver, const char *bucket, con
         return status;
     }
     pthread_mutex_lock(&mem->lock);
+    const struct tvs_mem_bucket *in = tvs_mem_bucket_find(mem, bucket);
+    if (in == NULL || in->id != made->bucket_id) /* it was deleted since */
+        status = tvs_fail_no_bucket(bucket, error);
     /* Another call with the same request may have been faster. */
-    if (tvs_mem_upload_find_request_locked(mem, options->principal, options->request_id) != NULL)
+    else if (tvs_mem_upload_find_request_locked(mem, options->principal, options->request_id) != NULL)
         status = TROVE_ABORTED;
     else
         status = tvs_mem_upload_insert_locked(mem, made, error);

@@ -32,7 +32,7 @@ struct tvs_mem_upload {
     uint64_t durable_offset;
     uint64_t expires_ns;
     struct tvs_object result;
-    struct tvs_mem_upload *next_result;
+    struct tvs_mem_upload *next_result, *next_dropped;
     /* whose call is inside the gate */
     struct tvs_put *content; /* NULL once complete */
     char text[];
@@ -48,6 +48,8 @@ struct tvs_mem_upload *tvs_mem_upload_find_request_locked(struct tvs_mem *mem, c
 trove_status tvs_mem_upload_insert_locked(struct tvs_mem *mem, struct tvs_mem_upload *upload, trove_error *error);
 /* From all lists; the caller releases what was theirs, outside the lock. Nobody gets in any more. */
 void tvs_mem_upload_remove_locked(struct tvs_mem *mem, struct tvs_mem_upload *upload);
+/* All of a bucket that aren't complete: a list of those taken off the lists, to be released outside the lock. */
+struct tvs_mem_upload *tvs_mem_uploads_drop_locked(struct tvs_mem *mem, uint64_t bucket_id);
 /* Whether this holder's put may still change anything. Errors: ABORTED, NOT_FOUND. */
 trove_status tvs_mem_upload_check_locked(const struct tvs_put *holder, trove_error *error);
 /* The holder's upload has become an object. Returns a result too many, taken off the lists, to be released outside the lock;

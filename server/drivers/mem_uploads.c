@@ -114,6 +114,20 @@ void tvs_mem_upload_remove_locked(struct tvs_mem *mem, struct tvs_mem_upload *up
     tvs_upload_gate_close(&upload->gate, TROVE_NOT_FOUND);
 }
 
+struct tvs_mem_upload *tvs_mem_uploads_drop_locked(struct tvs_mem *mem, uint64_t bucket_id) {
+    struct tvs_sorted *by_place = &mem->uploads.by_place;
+    const struct place first = {.bucket_id = bucket_id, .key = ""};
+    struct tvs_mem_upload *dropped = NULL, *upload;
+    bool found;
+    size_t at = tvs_sorted_find(by_place, compare_place, &first, &found);
+    while (at < by_place->count && (upload = by_place->all[at])->bucket_id == bucket_id) {
+        tvs_mem_upload_remove_locked(mem, upload);
+        upload->next_dropped = dropped;
+        dropped = upload;
+    }
+    return dropped;
+}
+
 trove_status tvs_mem_upload_check_locked(const struct tvs_put *holder, trove_error *error) {
     const struct tvs_mem_upload *upload = holder->upload;
     if (upload->gone)

@@ -21,7 +21,8 @@ trove_status tvs_upload_id_draw(struct tvs_upload_id *id, trove_error *error);
 
 static inline trove_status tvs_fail_no_upload(const struct tvs_upload_id *id, trove_error *error) {
     char text[TVS_UPLOAD_ID_TEXT_BYTES];
-    return TV_FAIL(error, NOT_FOUND, "upload %s doesn't exist: it was aborted, or has expired; begin again",
+    return TV_FAIL(error, NOT_FOUND,
+                   "upload %s doesn't exist: it was aborted, or has expired, or its bucket was deleted; begin again",
                    tvs_upload_id_text(id, text));
 }
 

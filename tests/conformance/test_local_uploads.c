@@ -102,6 +102,41 @@ static void test_files_that_go(void **state) {
     free(bytes);
 }
 
+/* A bucket is deleted and the process ends before its uploads have gone: nobody sees them, and the next start removes them. */
+static void test_files_of_a_deleted_bucket(void **state) {
+    struct store *store = *state;
+    char *bytes = bytes_make((size_t)(2 * B), 1);
+    struct tvs_local *local = tvs_local_of(store->driver);
+    struct tvs_local_bucket *bucket;
+    struct tvs_commit *deletion;
+    struct told told, kept;
+    trove_error error = {0};
+    for (int i = 0; i < 3; i++) {
+        struct tvs_put *put = must_begin(store, "object", NULL, &told);
+        must_write(store, put, bytes, 0, 2 * B);
+        must_flush(store, put, 2 * B);
+        store->ops->put_abort(put);
+    }
+    must(tvs_local_bucket_acquire(&local->buckets, "bucket", &bucket, &error), &error);
+    must(tvs_commit_create_bucket(bucket, "bucket", &deletion, &error), &error);
+    must(tvs_committer_run(&local->committer, deletion, &error), &error);
+    must(store->ops->bucket_create(store->driver, "bucket", &error), &error);
+    assert_int_equal(count_files(store, NULL), 3);
+    must_be_gone(store, &told.id);
+    char *text = uploads_text(store, "", NULL, 10);
+    assert_string_equal(text, "|");
+    free(text);
+    store->ops->put_abort(must_begin(store, "kept", NULL, &kept));
+    reopen(store);
+    local = tvs_local_of(store->driver);
+    must_be_gone(store, &told.id);
+    assert_int_equal(atomic_load(&local->uploads.unfinished), 1);
+    reopen(store); /* waits for the janitor */
+    assert_int_equal(count_files(store, NULL), 0);
+    must(upload_stat(store, &kept.id, "alice", &kept), &kept.error);
+    free(bytes);
+}
+
 /* More blocks than one row of the index has checksums for. */
 static void test_many_checksums(void **state) {
     struct store *store = *state;
@@ -434,9 +469,10 @@ int main(void) {
     fault_io_without_syncs(); /* they are counted */
     fixture_ops = &tvs_local_driver;
     const struct CMUnitTest tests[] = {
-        TEST(test_files_of_uploads),         TEST(test_files_that_go),    TEST(test_many_checksums),
-        TEST(test_what_file_systems_refuse), SYNCED(test_what_is_synced), TEST(test_nobody_waits_for_the_index),
-        TEST(test_a_fence_in_the_queue),     TEST(test_a_full_disk),      TEST(test_too_many),
+        TEST(test_files_of_uploads),          TEST(test_files_that_go),    TEST(test_many_checksums),
+        TEST(test_what_file_systems_refuse),  SYNCED(test_what_is_synced), TEST(test_nobody_waits_for_the_index),
+        TEST(test_a_fence_in_the_queue),      TEST(test_a_full_disk),      TEST(test_too_many),
+        TEST(test_files_of_a_deleted_bucket),
     };
     return cmocka_run_group_tests_name("resumable uploads in the local store", tests, NULL, NULL);
 }

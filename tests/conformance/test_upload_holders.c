@@ -172,7 +172,7 @@ static void test_its_bucket_is_gone(void **state) {
     char *bytes = bytes_make((size_t)(2 * B), 1);
     trove_error error = {0};
     struct tvs_put *put;
-    struct told told;
+    struct told told, again;
     for (int round = 0; round < 2; round++) {
         must(store->ops->bucket_create(store->driver, "other", &error), &error);
         upload_begin(store, "other", "object", NULL, &told);
@@ -183,11 +183,12 @@ static void test_its_bucket_is_gone(void **state) {
         must(store->ops->bucket_delete(store->driver, "other", &error), &error);
         if (round == 1) /* another one of that name isn't it */
             must(store->ops->bucket_create(store->driver, "other", &error), &error);
-        must_fail(put_commit_wait(store, put, NULL, &error), TROVE_NOT_FOUND, &error, "other");
-        upload_attach(store, &told.id, "alice", &told);
-        must(told.status, &told.error);
-        must_fail(store->ops->upload_open(store->driver, &told.id, told.epoch, &put, &error), TROVE_NOT_FOUND, &error, "other");
-        must_abort(store, &told.id);
+        must_fail(put_commit_wait(store, put, NULL, &error), TROVE_NOT_FOUND, &error, "its bucket was deleted");
+        must_be_gone(store, &told.id);
+        must_fail(store->ops->upload_open(store->driver, &told.id, told.epoch, &put, &error), TROVE_NOT_FOUND, &error,
+                  "its bucket was deleted");
+        upload_abort(store, &told.id, "alice", &again);
+        must_fail(again.status, TROVE_NOT_FOUND, &again.error, "its bucket was deleted");
         if (round == 1)
             must(store->ops->bucket_delete(store->driver, "other", &error), &error);
     }

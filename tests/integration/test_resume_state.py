@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import time
 
 from resumed_put import ResumedPut, SIZE
@@ -99,6 +100,46 @@ class StateTest(ResumedPut):
         record.write_bytes(kept)
         self.trove("rm", "bucket/key")
         self.check(self.put(), self.data, 0)
+
+    def make_anew(self) -> None:
+        self.trove("rb", "bucket")
+        self.trove("mb", "bucket")
+
+    def test_a_bucket_made_anew_begins_anew(self) -> None:
+        self.cut_off()
+        old = self.uploads()[0]["upload"]
+        self.make_anew()
+        self.assertEqual(self.uploads(), [])
+        self.trove("uploads", "abort", old, expect=NOT_FOUND)
+        self.check(self.put(), self.data, 0)
+
+    def test_a_bucket_that_is_deleted_ends_its_puts(self) -> None:
+        process = self.put_a_part()
+        self.trove("rb", "bucket")
+        self.assertIn("bucket bucket doesn't exist", self.finish(process, NOT_FOUND).errors)
+        self.trove("mb", "bucket")
+        self.assertEqual(self.uploads(), [])
+        self.assertEqual(self.records(), [])
+        self.check(self.put(), self.data, 0)
+
+    def test_a_bucket_made_anew_before_the_put_goes_on(self) -> None:
+        """It has seen its upload, and waits for a place in its pool when the upload goes."""
+        self.cut_off()
+        self.server.stop()
+        self.start_server(self.folder, config="pools:\n  - {name: one, streams: 1}\n")
+        self.trove("mb", "other")
+        held = content("held", MIB)
+        first = self.start_trove("put", "--pool", "one", "-", "other/held", stdin=subprocess.PIPE)
+        assert first.stdin is not None
+        first.stdin.write(held)
+        first.stdin.flush()
+        wait_for(lambda: self.ping()["streams_active"] == 1, "one has the place")
+        second = self.start_trove("--json", "put", "--pool", "one", self.source, "bucket/key", env=self.environment)
+        wait_for(lambda: len(self.trove("--json", "streams").objects()) == 2, "the other one waits")
+        self.make_anew()
+        self.finish(first)
+        result = self.finish(second)
+        self.check(result.objects()[0], self.data, 0)
 
     def test_no_home(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_STATE_HOME")}
