@@ -113,7 +113,9 @@ static bool taken_over(const struct sim_writer *writer, const trove_error *error
 }
 
 static void judge(const struct sim_writer *writer, const char *what, const trove_error *error) {
-    if (!taken_over(writer, error))
+    /* Its own cancel has thrown it away, and the answer was lost with the connection. */
+    bool thrown_away = error->status == TROVE_NOT_FOUND && writer->resumable && writer->meddler->cancels;
+    if (!thrown_away && !taken_over(writer, error))
         sim_judge_lasting(writer->client, writer->lasting, what, error, writer->meddler->cancels);
 }
 
