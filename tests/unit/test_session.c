@@ -1,5 +1,5 @@
-/* test_session.c - a connection whose rights change in the midst of what it asks for, and what comes at an odd moment. The server is
- * whole; its peer is the test, over a transport in memory, and its clock's tick is called by the test alone. */
+/* test_session.c - a connection whose rights change in the midst of what it asks for, and what comes at an odd moment. The server
+ * is whole; its peer is the test, over a transport in memory, and its clock's tick is called by the test alone. */
 #include "session.h"
 
 #include "resume.h"
