@@ -3,6 +3,12 @@
  * A store in memory loses its uploads with its process, any store those that have expired or were aborted. While a stream has all
  * that was written it begins a new upload by itself (stream_resume.h). Behind that the bytes are to be read again, which only who
  * puts a whole object can do: it opens another stream. What the two have moved counts together.
+ *
+ * The next upload has the program's request id, if it gave one: what that began is no more, so it begins another one, and a
+ * program that dies after that finds it by the id that it has kept, as it was promised. Should somebody else have begun one with
+ * the id meanwhile, the put goes on with that: it has all bytes, to sum what is there already and to send what isn't. A stream
+ * can't do that, it has only what it keeps: so one that begins anew by itself draws an id that is nobody's (set_upload of
+ * stream_resume.c). Where the program gave none, each opening draws one.
  */
 #ifndef TVC_ANEW_H
 #define TVC_ANEW_H

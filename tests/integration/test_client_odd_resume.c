@@ -28,6 +28,7 @@ struct program {
     enum source source;
     uint64_t keep_bytes;  /* 0: the usual */
     uint64_t write_bytes; /* a write; 0: a chunk */
+    const uint8_t *request_id;
     atomic_bool over;
     atomic_uint opened; /* told */
     char upload_id[TROVE_UPLOAD_ID_BYTES];
@@ -98,6 +99,7 @@ static void *run(void *argument) {
     options.channel_chunks = CHUNKS;
     options.keep_bytes = program->keep_bytes;
     options.size = SIZE;
+    options.request_id = program->request_id;
     options.hooks = (trove_stream_hooks){.context = program, .on_opened = on_opened};
     trove_error *error = &program->error;
     if (program->source != BY_STREAM) {
@@ -457,6 +459,49 @@ static void test_put_begins_anew(void **state) {
     }
 }
 
+/* An upload that was begun with the program's request id is lost: a put begins another one with it, for the program may look for
+ * that; a stream, which couldn't go on with what somebody else has begun with it, draws one. */
+static void test_request_id_anew(void **state) {
+    (void)state;
+    static const uint8_t request[16] = "the program's id";
+    for (enum source source = BY_STREAM; source <= FROM_FILE; source++) {
+        struct fixture fixture;
+        const struct program program = {.source = source, .request_id = request};
+        begin_program(&fixture, &program, 0);
+        raw_frame *open = expect_begin(&fixture);
+        assert_memory_equal(open->open->request_id.data, request, sizeof request);
+        send_opened(&fixture, open, 0, 1, 0);
+        expect_chunk(&fixture, open->call_id, 0, 0, CHUNK, 1);
+        raw_free(open);
+        cut(&fixture);
+        open = expect_attach(&fixture);
+        odd_send_status(&fixture.server, open->call_id, TROVE__V1__CODE__NOT_FOUND, "no such upload", false);
+        raw_free(open);
+        open = expect_begin(&fixture); /* by the stream, which has all */
+        assert_memory_not_equal(open->open->request_id.data, request, sizeof request);
+        send_opened(&fixture, open, 1, 1, 0);
+        for (uint64_t i = 0; i < CHUNKS; i++)
+            expect_chunk(&fixture, open->call_id, i, i * CHUNK, CHUNK, 1);
+        send_ack(&fixture, open->call_id, 0, 1, CHUNK);
+        odd_settle(&fixture.server);
+        odd_send_status(&fixture.server, open->call_id, TROVE__V1__CODE__NOT_FOUND, "no such upload", false);
+        raw_free(open);
+        if (source == BY_STREAM) {
+            expect_end(&fixture, TROVE_NOT_FOUND, "no such upload");
+            continue;
+        }
+        open = expect_begin(&fixture);
+        assert_memory_equal(open->open->request_id.data, request, sizeof request);
+        send_opened(&fixture, open, 1, 1, 0);
+        for (uint64_t i = 0; i < CHUNKS; i++)
+            expect_chunk(&fixture, open->call_id, i, i * CHUNK, CHUNK, 1);
+        send_ack(&fixture, open->call_id, 0, CHUNKS, SIZE);
+        finish(&fixture, open->call_id, CHUNKS, 1);
+        raw_free(open);
+        expect_success(&fixture);
+    }
+}
+
 static void test_pipe_cannot(void **state) {
     (void)state;
     struct fixture fixture;
@@ -553,12 +598,12 @@ static void test_taken_over(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inside_a_chunk), cmocka_unit_test(test_try_again),
-        cmocka_unit_test(test_flush),          cmocka_unit_test(test_begun_anew),
-        cmocka_unit_test(test_lost_for_good),  cmocka_unit_test(test_wrong_offset),
-        cmocka_unit_test(test_taken_over),     cmocka_unit_test(test_put_begins_anew),
-        cmocka_unit_test(test_pipe_cannot),    cmocka_unit_test(test_put_may_not_begin_anew),
-        cmocka_unit_test(test_put_gives_up),
+        cmocka_unit_test(test_inside_a_chunk),  cmocka_unit_test(test_try_again),
+        cmocka_unit_test(test_flush),           cmocka_unit_test(test_begun_anew),
+        cmocka_unit_test(test_lost_for_good),   cmocka_unit_test(test_wrong_offset),
+        cmocka_unit_test(test_taken_over),      cmocka_unit_test(test_put_begins_anew),
+        cmocka_unit_test(test_pipe_cannot),     cmocka_unit_test(test_put_may_not_begin_anew),
+        cmocka_unit_test(test_request_id_anew), cmocka_unit_test(test_put_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
