@@ -17,9 +17,10 @@ extern "C" {
  * given up, with UNAVAILABLE, when it hasn't within the client's retry_for_ms.
  *
  * Upload. What the server has made durable stays when the stream ends, but for a cancel (or a release before its end), which
- * throws it away. Chunks are kept in their buffers until their bytes are durable, and sent again from where the server goes on:
- * see keep_bytes. What was acknowledged and has to be sent again counts as queued once more in trove_stream_metrics; on_chunk
- * tells of each chunk once, and progress doesn't go back.
+ * throws it away. (A cancel of the program's: one from outside, by trove_server_stream_control or `trove streams cancel`, ends
+ * the stream alone; trove_upload_abort throws the upload away.) Chunks are kept in their buffers until their bytes are durable,
+ * and sent again from where the server goes on: see keep_bytes. What was acknowledged and has to be sent again counts as queued
+ * once more in trove_stream_metrics; on_chunk tells of each chunk once, and progress doesn't go back.
  * - trove_stream_upload_id names it. A stream that is opened with trove_stream_options.upload_id, and the same bucket and key, by
  *   this process or another one, goes on with the upload: the program writes on from trove_stream_offset. Of its options content
  *   type, metadata and conditions aren't looked at, for they are those of the beginning; size and digest must not contradict it.

@@ -128,6 +128,37 @@ static void test_cancelled_under_way(void **state) {
     CHECK_FAILS(trove_object_head(test->client, BUCKET, "gone", 0, &info, &error), NOT_FOUND, "gone", &error);
 }
 
+/* A cancel from outside ends a resumable upload's stream, and leaves the upload; the program's own throws it away. */
+static void test_cancelled_upload_stays(void **state) {
+    const struct client_test *test = *state;
+    for (int outside = 0; outside < 2; outside++) {
+        trove_stream_options options;
+        trove_error error;
+        trove_upload *kept = NULL;
+        trove_stream_options_init(&options);
+        options.resumable = true;
+        trove_stream *stream = open_stream(test, "kept", TROVE_DIRECTION_UPLOAD, &options);
+        char id[TROVE_UPLOAD_ID_BYTES];
+        strcpy(id, trove_stream_upload_id(stream));
+        CHECK_OK(write_bytes(stream, test->bytes, 64 * KIB, PATIENCE_MS, &error), &error);
+        WAIT_FOR(trove_stream_durable_offset(stream) == 64 * KIB);
+        if (outside)
+            CHECK_OK(control(test, trove_stream_id(stream), TROVE_CONTROL_CANCEL, NULL, &error), &error);
+        else
+            CHECK_OK(trove_stream_control(stream, TROVE_CONTROL_CANCEL, 0, PATIENCE_MS, NULL, &error), &error);
+        WAIT_FOR(trove_stream_state_get(stream) == TROVE_STREAM_CANCELLED);
+        trove_stream_release(stream);
+        if (outside) {
+            CHECK_OK(trove_upload_stat(test->client, id, 0, &kept, &error), &error);
+            assert_int_equal(kept->durable_offset, 64 * KIB);
+            CHECK_OK(trove_upload_abort(test->client, id, 0, &error), &error);
+        } else {
+            WAIT_FOR(trove_upload_stat(test->client, id, 0, &kept, &error) == TROVE_NOT_FOUND);
+        }
+        trove_upload_free(kept);
+    }
+}
+
 /* Both ends pause and resume at the same time; in the end both agree, and the bytes arrive. */
 static void test_controls_cross(void **state) {
     const struct client_test *test = *state;
@@ -154,6 +185,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paused_under_way),
         cmocka_unit_test(test_cancelled_under_way),
+        cmocka_unit_test(test_cancelled_upload_stays),
         cmocka_unit_test(test_controls_cross),
     };
     return cmocka_run_group_tests_name(client_test_store(), tests, begin, client_test_end);
